@@ -1,0 +1,49 @@
+"""Deep mixtures of variational autoencoders for PyTorch.
+
+Names are imported when used: ``import mixvae`` costs little, and training alone needs Lightning.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import MixvaeError as MixvaeError
+    from .estimator import DeepMixture as DeepMixture
+    from .recipes import build as build
+    from .recipes import list_recipes as list_recipes
+    from .run import Run as Run
+    from .run import load as load
+    from .training import fit as fit
+    from .training import resume as resume
+
+try:
+    __version__ = version("mixvae")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "MixvaeError": "errors",
+    "DeepMixture": "estimator",
+    "build": "recipes",
+    "list_recipes": "recipes",
+    "Run": "run",
+    "load": "run",
+    "fit": "training",
+    "resume": "training",
+}
+_MODULES = ("data", "distributions", "evaluation", "kernels", "objectives", "plots", "recipes")
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_MODULES])

@@ -1,0 +1,66 @@
+"""The command line: ``mixvae COMMAND ...``.
+
+Options are the arguments of the functions behind them, with their types, defaults and docstrings:
+a recipe's new argument is an option without a line here.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .. import __version__
+from ..errors import MixvaeError, unknown
+
+COMMANDS = {  # name -> the module here that has the function of that name, and what it does
+    "recipes": ("lists", "list the models, or one model's options"),
+    "data": ("lists", "list the data sets"),
+    "train": ("train", "train a model; the result is a run folder"),
+    "evaluate": ("use", "take a run's figures again, on these or other data"),
+    "sample": ("use", "draw new images from a run"),
+    "reconstruct": ("use", "show images beside what a run makes of them"),
+}
+HELP = f"""usage: mixvae COMMAND ...
+
+Deep mixtures of variational autoencoders.
+
+commands:
+{chr(10).join(f"  {name:13s}{what}" for name, (_, what) in COMMANDS.items())}
+
+options:
+  -h, --help   show this, or after a command the command's own help
+  --version    show the version
+
+mixvae train m-vae --data digits --max-epochs 5 is a first run, of half a minute."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 for input that cannot be used, or 130 after Ctrl-C.
+
+    With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
+    """
+    try:
+        _run(list(sys.argv[1:] if argv is None else argv))
+    except MixvaeError as error:
+        if os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"mixvae: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:  # fit says which folder it leaves behind
+        resume = f" Go on with: mixvae train --resume {stop.args[0]}" if stop.args else ""
+        print(f"\nmixvae: stopped.{resume}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    name = argv.pop(0) if argv else "--help"
+    if name in ("-h", "--help"):
+        print(HELP)
+    elif name == "--version":
+        print(f"mixvae {__version__}")
+    elif name in COMMANDS:
+        module = import_module(f".{COMMANDS[name][0]}", __name__)
+        getattr(module, name)(argv)
+    else:
+        raise unknown("command", name, COMMANDS)

@@ -1,0 +1,110 @@
+"""``mixvae train``: a recipe, data and options in, a run folder out."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from .. import report
+from ..errors import MixvaeError
+from ..recipes import RECIPES, build, list_recipes, options_of
+from ..run import CONFIG, Run
+from ..training import fit, resume
+from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen
+from .parser import Parser, split
+
+USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
+ABOUT = """Train a model on data. The result is a run folder; none is ever overwritten.
+
+  mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
+  mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
+  mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
+LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
+HARDWARE = ("accelerator", "devices", "num_nodes", "strategy")
+ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
+
+
+def train(argv: list[str]) -> None:
+    """Train a model, or go on with a run; end with its figures."""
+    words, flags = split(argv)
+    given = dict(flags)
+    if "resume" in given:
+        run = _resume(argv)
+    else:
+        run = _train(words[0] if words else None, argv, given)
+    print(report.table(run.metrics))
+    print("\n".join(["", f"run: {run.folder}", *map(str, run.pictures)]))
+
+
+def training_parser(recipe: str | None) -> Parser:
+    """All options of ``mixvae train RECIPE``; without a recipe, those that all share."""
+    parser = Parser(USAGE.replace("RECIPE", recipe or "RECIPE"), ABOUT)
+    files = parser.add_argument_group("files")
+    files.add_argument("--config", type=str, metavar="FILE", help="options in YAML; flags override.")
+    files.add_argument("--resume", type=str, metavar="RUN", help="go on with a run.")
+    if recipe is None:
+        rows = (f"  {name:13s}{line}" for name, line in list_recipes().items())
+        parser.epilog = "\n".join(["mixvae train RECIPE --help adds the recipe's options:", *rows])
+    else:
+        parser.add_options(f"recipe: {list_recipes()[recipe]}", RECIPES[recipe], skip={"x_shape"})
+        parser.unset("likelihood", help=LIKELIHOOD)
+    parser.add_options("data", open_data)
+    training = parser.add_options("training", fit, skip=ELSEWHERE)
+    _add_logger(training)
+    return parser
+
+
+def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
+    lines = _read_config(given)
+    recipe = recipe or lines.get("recipe")
+    lines.pop("recipe", None)
+    if recipe is None and "help" not in given:
+        raise MixvaeError(f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}.")
+    parser = training_parser(recipe and check_recipe(recipe))
+    # A file's lines are flags that come before those on the line, which so have the last word.
+    _, values = parser.read([*_as_flags(lines), *argv], 1)
+    assert recipe is not None
+    for name in ("config", "resume"):
+        del values[name]
+    out = values.pop("out")
+    settings = located({"recipe": recipe} | values)
+    data = open_data(**{name: values.pop(name) for name in DATA_OPTIONS})
+    options = {name: values.pop(name) for name in options_of(recipe) if name in values}
+    torch.manual_seed(values["seed"])
+    return fit(build(recipe, data, **options), data, out=out, settings=settings, **values)
+
+
+def _resume(argv: list[str]) -> Run:
+    parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
+    parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
+    training = parser.add_options("training", resume, skip=ELSEWHERE)
+    _add_logger(training)
+    parser.add_options("hardware; by default as before", fit, only=HARDWARE)
+    parser.add_options("data; by default as before", open_data)
+    parser.unset(*HARDWARE, *DATA_OPTIONS)
+    _, values = parser.read(argv)
+    folder = values.pop("resume")
+    data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
+    before = read_yaml(Path(folder) / CONFIG) if (Path(folder) / CONFIG).exists() else {}
+    return resume(folder, data, **{k: before[k] for k in HARDWARE if k in before} | values)
+
+
+def _add_logger(group: Any) -> None:
+    hint = Literal["csv", "tensorboard"]
+    text = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
+    group.add_argument("--logger", type=hint, default="csv", help=text)
+
+
+def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:
+    if "config" not in given or "help" in given:
+        return {}
+    if not given["config"]:
+        raise MixvaeError("--config takes a YAML file; none was given.")
+    return read_yaml(Path(given["config"][0]))
+
+
+def _as_flags(lines: dict[str, Any]) -> list[str]:
+    """A file's options as the line would have them."""
+    text = {name: v if isinstance(v, str) else json.dumps(v, default=str) for name, v in lines.items()}
+    return [f"--{name}={value}" for name, value in text.items()]

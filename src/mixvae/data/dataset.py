@@ -1,0 +1,126 @@
+"""What a model is trained and judged on: three splits of images in [0, 1]."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from jaxtyping import Float, Int64
+from torch import Tensor, float32, int64
+
+from mixvae.errors import MixvaeError, unknown
+
+Binarize = Literal["none", "dynamic", "threshold"]
+
+
+def check_binarize(name: str) -> None:
+    """Raise `MixvaeError` unless ``name`` is a way to binarise."""
+    if name not in get_args(Binarize):
+        raise unknown("binarize", name, get_args(Binarize))
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some images and, where there are any, their labels.
+
+    ``x`` is (N, *X), float32, pixels in [0, 1]; images are (N, C, H, W), flat vectors (N, D).
+    ``y`` is (N,), int64. Raises `MixvaeError` where there is no image, or not one label an image.
+    """
+
+    x: Float[Tensor, " N *X"]
+    y: Int64[Tensor, " M"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no later step could use."""
+        if self.x.ndim < 2 or self.x.dtype != float32:
+            raise MixvaeError(
+                "expected images of shape (N, C, H, W) or vectors (N, D) in float32, got shape "
+                f"{tuple(self.x.shape)} in {self.x.dtype}; mixvae.data.from_arrays converts them."
+            )
+        if len(self.x) == 0:
+            raise MixvaeError("a split needs at least one image, got none; check where they are.")
+        if self.y is not None and (self.y.dtype != int64 or self.y.shape != self.x.shape[:1]):
+            raise MixvaeError(
+                f"expected one int64 label for each of the {len(self.x)} images, got shape "
+                f"{tuple(self.y.shape)} in {self.y.dtype}; leave y out where labels are not known."
+            )
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set, split for training, for choosing the best epoch, and for the final figures.
+
+    ``binarize`` is what was asked. With ``"dynamic"``, ``train.x`` holds grey levels, and the
+    trainer draws ``torch.bernoulli(x)`` anew each time it shows an image; ``val`` and ``test``
+    were drawn once with ``seed``, so that figures are comparable. With ``"threshold"``, all
+    three hold ``x > 0.5``. Raises `MixvaeError` where the splits' images differ in shape.
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    binarize: Binarize = "none"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse splits that do not belong together."""
+        check_binarize(self.binarize)
+        for name, split in (("val", self.val), ("test", self.test)):
+            if split.x.shape[1:] != self.x_shape:
+                raise MixvaeError(
+                    f"{self.name}: all splits must have images of one shape, but train has "
+                    f"{self.x_shape} and {name} {tuple(split.x.shape[1:])}; resize or reshape one."
+                )
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of one example: (C, H, W), or (D,)."""
+        return tuple(self.train.x.shape[1:])
+
+    @cached_property
+    def is_binary(self) -> bool:
+        """Whether a model sees only 0 and 1."""
+        x = self.train.x
+        return self.binarize != "none" or bool(((x == 0) | (x == 1)).all())
+
+    @property
+    def likelihood(self) -> Literal["bernoulli", "gaussian"]:
+        """The p(x|z) that suits the values, for those who name none."""
+        return "bernoulli" if self.is_binary else "gaussian"
+
+    @property
+    def labels(self) -> bool:
+        """Whether every split has labels."""
+        return all(split.y is not None for split in (self.train, self.val, self.test))
+
+    def subset(self, n: int) -> "Dataset":
+        """The same data with the first ``n`` training images only, for quick trials.
+
+        Raises `MixvaeError` unless 1 <= n <= len(train).
+        """
+        if not 1 <= n <= len(self.train):
+            raise MixvaeError(
+                f"{self.name}: a subset has 1 to {len(self.train)} training images, got n={n}."
+            )
+        y = self.train.y
+        return replace(self, train=Split(self.train.x[:n], None if y is None else y[:n]))
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's record says of its data, in values that JSON can hold."""
+        y = self.train.y
+        return {
+            "name": self.name,
+            "x_shape": list(self.x_shape),
+            "n_train": len(self.train),
+            "n_val": len(self.val),
+            "n_test": len(self.test),
+            "n_classes": None if y is None else len(set(y.tolist())),
+            "binarize": self.binarize,
+            "is_binary": self.is_binary,
+            "likelihood": self.likelihood,
+            "seed": self.seed,
+        }

@@ -1,0 +1,52 @@
+"""The decoder: codes z (S, B, K, L) and weights w (S, B, K) in, p(x | z, w) out."""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from .likelihoods import Likelihood
+
+Combine = Callable[[Tensor, Tensor], Tensor]
+
+
+def keep(h: Float[Tensor, "N K F"], w: Float[Tensor, "N K"]) -> Float[Tensor, "N K F"]:
+    """Leave the components apart: the mixture is over likelihoods."""
+    return h
+
+
+def blend(h: Float[Tensor, "N K F"], w: Float[Tensor, "N K"]) -> Float[Tensor, "N 1 F"]:
+    """Merge the components into one: the mixture is over features (MVAE) or means (M-VAE)."""
+    return (w.unsqueeze(-1) * h).sum(1, keepdim=True)
+
+
+class Decoder(nn.Module):
+    """branch (per component) -> combine -> head (after combining) -> likelihood.
+
+    The component axis of p(x | z, w) has size K after :func:`keep`, and 1 after :func:`blend`.
+    """
+
+    def __init__(
+        self,
+        branch: nn.Module,
+        likelihood: Likelihood,
+        combine: Combine = keep,
+        head: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.branch = branch
+        self.combine = combine
+        self.head = nn.Identity() if head is None else head
+        self.likelihood = likelihood
+
+    def forward(self, z: Float[Tensor, "S B K L"], w: Float[Tensor, "S B K"]) -> Distribution:
+        h = self.combine(self.branch(z.flatten(0, 1)), w.flatten(0, 1))
+        return self._likelihood(h, z)
+
+    def each(self, z: Float[Tensor, "S B K L"]) -> Distribution:
+        """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
+        return self._likelihood(self.branch(z.flatten(0, 1)), z)
+
+    def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
+        return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))

@@ -1,0 +1,82 @@
+"""Judging a trained model; :func:`evaluate` does all that a run records."""
+
+from typing import Any
+
+from ..data.dataset import Split
+from ..errors import MixvaeError, at_least
+from ..recipes.recipe import Recipe
+from .bounds import bounds
+from .clustering import clustering
+from .health import ComponentHealth, component_health
+from .likelihood import LogLikelihood, check_density, log_likelihood
+from .passes import responsibilities
+from .reconstruction import reconstruction
+
+__all__ = [
+    "ComponentHealth",
+    "LogLikelihood",
+    "bounds",
+    "clustering",
+    "component_health",
+    "evaluate",
+    "log_likelihood",
+    "reconstruction",
+    "responsibilities",
+]
+
+
+def evaluate(
+    recipe: Recipe,
+    split: Split,
+    *,
+    n_samples_iw: int = 0,
+    batch_size: int = 500,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Everything that a run's ``metrics.json`` says of one split, in values that JSON can hold.
+
+    Args:
+        recipe: the trained recipe; its model may be on any device and is left as it was.
+        split: images, and labels if there are any.
+        n_samples_iw: importance samples for log p(x); 0 leaves it out, as it is slow.
+        batch_size: rows at a time; see :func:`bounds` for what depends on it.
+        seed: of all noise.
+        progress: show a bar while log p(x) is estimated.
+
+    Returns:
+        ``bounds``, ``reconstruction`` and ``health``; ``log_likelihood`` if asked for;
+        ``clustering`` if there are labels and more than one component; and what was evaluated. A
+        figure that is not finite stays so: ``report.write_metrics`` writes it as null.
+
+    Raises:
+        MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
+            for and there is none.
+    """
+    x, model = split.x, recipe.model
+    at_least(0, n_samples_iw=n_samples_iw)
+    if tuple(x.shape[1:]) != recipe.x_shape:
+        raise MixvaeError(
+            f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}, and the data "
+            f"have {tuple(x.shape[1:])}; evaluate on the data set that it was trained on."
+        )
+    if n_samples_iw:
+        check_density(model, x)  # before the work
+    metrics: dict[str, Any] = {
+        "recipe": recipe.name,
+        "n_components": recipe.n_components,
+        "n_parameters": recipe.n_parameters,
+        "n": len(x),
+        "batch_size": batch_size,
+        "seed": seed,
+        "bounds": bounds(recipe, x, batch_size=batch_size, seed=seed),
+        "reconstruction": reconstruction(model, x, batch_size=batch_size, seed=seed),
+        "health": component_health(model, x, batch_size=batch_size).to_dict(),
+    }
+    if n_samples_iw:
+        estimate = log_likelihood(model, x, n_samples_iw, seed=seed, progress=progress)
+        metrics["log_likelihood"] = estimate.to_dict()
+    if split.y is not None and recipe.n_components > 1:
+        component = responsibilities(model, x, batch_size=batch_size).argmax(-1)
+        metrics["clustering"] = clustering(component, split.y)
+    return metrics

@@ -1,0 +1,61 @@
+"""The objective and the valid bound on held-out data."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import at_least
+from ..recipes.recipe import Recipe
+from .passes import batches, evaluating
+
+NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
+
+
+def bounds(
+    recipe: Recipe,
+    x: Float[Tensor, "N *X"],
+    *,
+    n_samples: int | None = None,
+    batch_size: int = 500,
+    seed: int = 0,
+) -> dict[str, float | str | None]:
+    """Means over x of the objective, its terms, and the recipe's bound on log p(x), in nats.
+
+    Args:
+        recipe: its model is left in the mode that it came in.
+        x: (N, *X).
+        n_samples: samples S; None is the objective's own number, without which an
+            importance-weighted objective would be another one.
+        batch_size: rows at a time. Penalties (dHSIC) are statistics of a batch of this size: with
+            another one they, and the objective, differ a little.
+        seed: of the noise.
+
+    Returns:
+        ``objective``, the sum of its terms ``objective/NAME``; and ``elbo``, which is None, with
+        the reason under ``elbo_note``, where the likelihood is no density.
+
+    Raises:
+        MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
+            has no density for.
+    """
+    n_samples = recipe.objective.n_samples if n_samples is None else n_samples
+    at_least(1, n_samples=n_samples)
+    recipe.model.decoder.likelihood.check(x)
+    sums: dict[str, float] = {}
+    with evaluating(recipe.model, seed):
+        for batch in batches(recipe.model, x, batch_size):
+            for name, value in _means(recipe, batch, n_samples).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+    means: dict[str, float | str | None] = {name: total / len(x) for name, total in sums.items()}
+    return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
+
+
+def _means(recipe: Recipe, batch: Tensor, n_samples: int) -> dict[str, Tensor]:
+    """The means over one batch."""
+    trace = recipe.model(batch, n_samples)
+    terms = recipe.objective.terms(trace)
+    means = {f"objective/{name}": value for name, value in terms.items()}
+    means["objective"] = torch.stack([value.double() for value in terms.values()]).sum()
+    if recipe.bound is not None:
+        means["elbo"] = torch.stack(list(recipe.bound(trace).values())).double().sum(0).mean()
+    return means

@@ -1,0 +1,127 @@
+"""Is every component alive? What each one codes, answers for, and can do alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from ..families import ExactMixture
+from ..model import MixtureVAE
+from .passes import batches, evaluating
+
+MIN_KL = 1.0  # nats; a code that carries less says next to nothing
+MIN_SHARE = 0.3  # of the even share 1/K
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
+
+JOINT = (
+    "beta_w=20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
+    "a lower beta_kl"
+)
+EXACT = "a KL warm-up, fewer components, or another seed"
+SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentHealth:
+    """Means over x, per component; components are counted from 0."""
+
+    kl: Float[Tensor, " K"]  # KL(q(z | x, k) || p(z | k)), nats
+    active_units: Int64[Tensor, " K"]  # latents with Var_x[mu] > 0.01
+    share: Float[Tensor, " K"]  # responsibility: E_q[w], or the exact mixture's r_k
+    used: Float[Tensor, " K"]  # part of the x for which it has the largest responsibility
+    sse_alone: Float[Tensor, " K"]  # squared error of its own reconstruction, summed over x
+    effective_components: float  # 1 / sum of squared shares, between 1 and K
+    effective_per_example: float  # the same of one x's responsibilities, then the mean
+    n_latent: int
+    advice: str  # what to try if a component is dead
+
+    @property
+    def dead(self) -> list[int]:
+        """Components with a KL under 1 nat, or a share under 0.3/K."""
+        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE / len(self.share))  # no NaN is alive
+        return (~alive).nonzero().flatten().tolist()
+
+    def warning(self) -> str | None:
+        """The dead components and what to try, or None if there are none."""
+        if not (dead := self.dead):
+            return None
+        each = ", ".join(
+            f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in dead
+        )
+        return (
+            f"{len(dead)} of {len(self.kl)} components {'is' if len(dead) == 1 else 'are'} dead, "
+            f"counted from 0: {each}. A component is dead if its code carries less than "
+            f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values, the dead components and the warning included."""
+        values = {
+            name: value.tolist() if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+            if name != "advice"
+        }
+        return values | {"dead": self.dead, "warning": self.warning()}
+
+
+def component_health(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], *, batch_size: int = 500
+) -> ComponentHealth:
+    """Measure every component on x, with codes and weights at their means: nothing is random.
+
+    Sums are kept in float64, so the batch size changes memory, and figures in their last digits
+    alone.
+
+    Args:
+        model: it is left in the mode that it came in.
+        x: (N, *X), pixels in [0, 1].
+        batch_size: rows at a time.
+
+    Raises:
+        MixvaeError: for a batch size under 1.
+    """
+    sums: dict[str, Tensor] = {}
+    with evaluating(model):
+        for batch in batches(model, x, batch_size):
+            for name, value in _sums(model, batch).items():
+                sums[name] = sums[name] + value if name in sums else value
+    mean = {name: value / len(x) for name, value in sums.items()}
+    variance = mean["mu2"] - mean["mu"].square()
+    return ComponentHealth(
+        kl=mean["kl"],
+        active_units=(variance > ACTIVE_VARIANCE).sum(-1),
+        share=mean["share"],
+        used=mean["used"],
+        sse_alone=mean["sse"],
+        effective_components=float(1 / mean["share"].square().sum()),
+        effective_per_example=float(mean["effective"]),
+        n_latent=variance.shape[-1],
+        advice=_advice(model, n_components=len(variance)),
+    )
+
+
+def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> dict[str, Tensor]:
+    """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
+    t = model.mean_trace(x)
+    r = t.family.responsibilities(t)
+    mu = t.q_z.mean.double()
+    error = x.unsqueeze(1) - model.reconstruct_each(x)
+    values = {
+        "kl": kl_divergence(t.q_z, t.p_z),
+        "mu": mu,
+        "mu2": mu.square(),
+        "share": r,
+        "used": torch.nn.functional.one_hot(r.argmax(-1), r.shape[-1]),
+        "sse": error.square().flatten(2).sum(-1),
+        "effective": 1 / r.double().square().sum(-1),
+    }
+    return {name: value.double().sum(0).cpu() for name, value in values.items()}
+
+
+def _advice(model: MixtureVAE, n_components: int) -> str:
+    if n_components == 1:
+        return SINGLE
+    return EXACT if isinstance(model.family, ExactMixture) else JOINT

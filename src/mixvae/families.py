@@ -1,0 +1,67 @@
+"""The two families of the joint mixtures and of the exact mixture: one code each, or K at once."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from .trace import Family, Trace
+
+
+class Joint(Family):
+    r"""K codes at once, decoded together: the latent is (z_1 ... z_K, w). M-VAE, MVAE, and the VAE.
+
+    .. math:: \log p(x | z, w) + \sum_k \log\frac{p(z_k)}{q(z_k|x)} + \log\frac{p(w)}{q(w|x)}
+    """
+
+    def log_lik(self, t: Trace) -> Float[Tensor, "S B"]:
+        r"""log p(x | z, w); where outputs are kept apart, :math:`\log\sum_k w_k p(x|z_k)`."""
+        if t.blended:
+            return t.log_lik.squeeze(-1)
+        return (t.log_lik + _log(t.w)).logsumexp(-1)
+
+    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+        log_ratio = (t.log_prior - t.log_q).sum(-1)
+        if t.p_w is not None:
+            w = t.w.clamp_min(torch.finfo(t.w.dtype).tiny)  # a draw can underflow to 0
+            log_ratio = log_ratio + t.p_w.log_prob(w) - t.q_w.log_prob(w)
+        return self.log_lik(t) + kl_scale * log_ratio
+
+    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
+        return t.q_w.mean
+
+    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
+        return _weigh(t, t.w) if not t.blended else t.p_x.mean.squeeze(2)
+
+
+class ExactMixture(Family):
+    r"""One component makes x, and which one is summed out exactly: ``mixture-vae``.
+
+    .. math:: p(x) = \sum_k \pi_k \int p_k(x | z)\, p(z)\, dz, \qquad
+              \log\sum_k \pi_k \frac{p_k(x | z_k)\, p(z_k)}{q_k(z_k | x)}
+    """
+
+    def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
+        """Each component's log pi_k + log w_k, before the sum over components."""
+        return t.log_lik + kl_scale * (t.log_prior - t.log_q) + _log(t.w)
+
+    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+        return self.log_weights(t, kl_scale).logsumexp(-1)
+
+    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
+        r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
+        elbo = t.log_lik.mean(0) - kl_divergence(t.q_z, t.p_z)
+        return (elbo + _log(t.w[0])).softmax(-1)
+
+    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
+        return _weigh(t, self.responsibilities(t).expand_as(t.w))
+
+
+def _weigh(t: Trace, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B *X"]:
+    """The weighted mean of the components' means."""
+    event = (1,) * (t.x.dim() - 1)
+    return (w.reshape(*w.shape, *event) * t.p_x.mean).sum(2)
+
+
+def _log(w: Tensor) -> Tensor:
+    return w.clamp_min(torch.finfo(w.dtype).tiny).log()

@@ -1,0 +1,41 @@
+"""A recipe: a model and its objective, with the plain values that made them."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..model import MixtureVAE
+from ..objectives import Bound, Objective
+
+
+class Parts(NamedTuple):
+    """What a recipe's function returns."""
+
+    model: MixtureVAE
+    objective: Objective
+    bound: Bound  # a true lower bound on log p(x), if the likelihood is a density
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A built recipe; ``name``, ``x_shape`` and ``options`` are all it takes to build it again."""
+
+    name: str
+    x_shape: tuple[int, ...]
+    options: dict[str, Any] = field(repr=False)
+    model: MixtureVAE = field(repr=False)
+    objective: Objective = field(repr=False)
+    bound: Bound | None = field(repr=False)  # None where the likelihood is no density
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.options.get("n_components", 1)
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of learned scalars."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON-able values."""
+        return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}

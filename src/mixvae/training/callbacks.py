@@ -1,0 +1,93 @@
+"""What happens around the steps: checkpoints, early stopping, the log, the progress bar."""
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+
+from ..files import write_text
+from .module import History, Listener, TrainingModule
+
+MONITOR = "val/objective"  # the recipe's own objective, at its final weights
+
+
+class Last(ModelCheckpoint):
+    """``last.ckpt``: the newest epoch, and before the first one the start."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
+
+
+class Best(ModelCheckpoint):
+    """``best.ckpt``: the weights of the best epoch, none before the warm-up ends."""
+
+    def __init__(self, folder: Path, warmup_epochs: int) -> None:
+        super().__init__(
+            folder,
+            "best",
+            monitor=MONITOR,
+            mode="max",
+            save_weights_only=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self.warmup_epochs = warmup_epochs
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch + 1 >= self.warmup_epochs:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+class Patience(EarlyStopping):
+    """Stop when the objective has not risen for a number of epochs after the warm-up."""
+
+    def __init__(self, patience: int, warmup_epochs: int) -> None:
+        super().__init__(MONITOR, patience=patience, mode="max", check_on_train_epoch_end=True)
+        self.warmup_epochs = warmup_epochs
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch + 1 >= self.warmup_epochs:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+class Bar(TQDMProgressBar):
+    """A progress bar with the terms of the objective."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        assert isinstance(pl_module, TrainingModule)
+        terms = {name: f"{float(v):.2f}" for name, v in pl_module.latest.items()}
+        if MONITOR in trainer.callback_metrics:
+            terms["val"] = f"{float(trainer.callback_metrics[MONITOR]):.2f}"
+        return dict(terms)
+
+
+def log_to(path: Path) -> Listener:
+    """Write the history to a CSV file, whole at every epoch so that it never ends in half a row."""
+
+    def write(history: History) -> None:
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(path, text.getvalue())
+
+    return write
+
+
+def print_line(history: History) -> None:
+    """One line an epoch, for where there is no terminal to draw a bar in."""
+    row = history[-1]
+    names = [n for n in row if n.startswith("train/") or n in (MONITOR, "val/elbo")]
+    terms = "  ".join(f"{name} {row[name]:.2f}" for name in names)
+    print(f"epoch {row['epoch'] + 1:.0f}  {terms}  ({row['seconds']:.1f} s)", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""What a run begins and ends with: an estimate; figures on test data, and pictures."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import plots
+from ..data.dataset import Dataset
+from ..evaluation import evaluate
+from ..recipes.recipe import Recipe
+from ..report import write_metrics
+from ..run import METRICS, Run
+from .estimate import estimate
+from .settings import Settings
+
+
+def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None:
+    """Say what will be trained, and what it will take."""
+    expected = estimate(
+        recipe,
+        data.train.x,
+        batch_size=how.batch_size,
+        epochs=how.max_epochs,
+        bf16=how.precision == "bf16",
+    )
+    print(
+        f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
+        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}",
+        file=sys.stderr,
+    )
+
+
+def finish(run: Run, data: Dataset, *, seconds: float, pictures: bool) -> dict[str, Any]:
+    """Write ``metrics.json`` and the PNG files; return the metrics."""
+    final = [row for row in run.history if row["kl_scale"] == 1]
+    best = max(final, key=lambda row: row["val/objective"])
+    metrics: dict[str, Any] = {
+        "recipe": run.recipe.name,
+        "options": run.recipe.options,
+        "data": data.describe(),
+        "n_parameters": run.recipe.n_parameters,
+        "epochs": len(run.history),
+        "best_epoch": int(best["epoch"]) + 1,
+        "seconds": round(seconds, 1),
+        "versions": {name: version(name) for name in ("torch", "lightning")},
+        "test": evaluate(run.recipe, data.test),
+    }
+    write_metrics(metrics, run.folder / METRICS)
+    if pictures:
+        draw(run, data)
+    return metrics
+
+
+def draw(run: Run, data: Dataset) -> list[Path]:
+    """The run folder's pictures, from test data."""
+    model, folder = run.recipe.model, run.folder
+    x, y = data.test.x[:2000], None if data.test.y is None else data.test.y[:2000]
+    return [
+        plots.reconstructions(model, x, folder / "reconstructions.png"),
+        plots.samples(model, folder / "samples.png"),
+        plots.codes(model, x, y, folder / "codes.png"),
+        plots.weights(model, x, y, folder / "weights.png"),
+        plots.curves(run.history, folder / "curves.png"),
+    ]

@@ -1,0 +1,244 @@
+"""``fit`` and ``resume``: from a recipe and data to a run folder. Lightning is loaded when used."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import run as folders
+from ..data.dataset import Dataset
+from ..errors import MixvaeError
+from ..files import write_text
+from ..recipes import build
+from ..recipes.recipe import Recipe
+from ..run import Run
+from .settings import Precision, Settings, check
+
+RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
+
+
+def fit(
+    recipe: Recipe | str,
+    data: Dataset,
+    *,
+    out: str | Path | None = None,
+    max_epochs: int = 50,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    warmup_epochs: int = 0,
+    patience: int | None = None,
+    clip: float | None = None,
+    precision: Precision = "32",
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    logger: Any = "csv",
+    progress: bool = True,
+    pictures: bool = True,
+    settings: dict[str, Any] | None = None,
+    **trainer_options: Any,
+) -> Run:
+    """Train a recipe and leave a run folder behind.
+
+    The weights kept are those of the epoch with the best objective on validation data, at its
+    final weights (whatever the warm-up), and none from before the warm-up's end.
+
+    Args:
+        recipe: from :func:`mixvae.build`, or the name of one.
+        data: from :func:`mixvae.data.load` or :func:`mixvae.data.from_arrays`.
+        out: the run folder, which must be new or empty; by default runs/RECIPE-DATA-001 and on.
+        max_epochs: passes over the training data.
+        batch_size: rows a step, in each process.
+        lr: Adam's learning rate.
+        warmup_epochs: epochs over which the KL terms' weight rises from 0 to 1.
+        patience: stop after so many epochs without a better objective; by default never.
+        clip: largest norm of the gradient; by default no limit.
+        precision: 32, bf16 (several times faster where the processor multiplies it) or 16.
+        seed: of the noise and the order of the data.
+        accelerator: cpu, gpu or auto, as Lightning's.
+        devices: processes or devices on each node.
+        num_nodes: machines.
+        strategy: how processes share the work, as Lightning's: auto, ddp and so on.
+        logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it.
+        progress: show a progress bar, or lines where there is no terminal.
+        pictures: end with the run folder's pictures.
+        settings: written to config.yaml in the run folder as they are.
+        trainer_options: anything else that Lightning's Trainer takes.
+
+    Raises:
+        MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
+            term of the objective becomes NaN or infinite.
+        KeyboardInterrupt: on Ctrl-C; the run can be resumed.
+    """
+    if isinstance(recipe, str):
+        torch.manual_seed(seed)
+        recipe = build(recipe, data)
+    how = Settings(
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        lr=lr,
+        warmup_epochs=warmup_epochs,
+        patience=patience,
+        clip=clip,
+        precision=precision,
+        seed=seed,
+    )
+    check(recipe, data)
+    if how.batch_size > len(data.train):
+        raise MixvaeError(
+            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
+            f"use at most {len(data.train)}."
+        )
+    folder = _claim(out, f"{recipe.name}-{data.name}")
+    if process() == 0:
+        folders.save_recipe(recipe, folder)
+        folders.write_json(folder / folders.DATA, data.describe())
+        how.save(folder)
+        if settings is not None:
+            _write_yaml(folder / folders.CONFIG, settings)
+    trainer_options |= {
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+    }
+    return _train(recipe, data, folder, how, logger, progress, pictures, trainer_options)
+
+
+def resume(
+    folder: str | Path,
+    data: Dataset,
+    *,
+    max_epochs: int | None = None,
+    logger: Any = "csv",
+    progress: bool = True,
+    pictures: bool = True,
+    **trainer_options: Any,
+) -> Run:
+    """Go on with a run from the last epoch that it finished, as if it had never stopped.
+
+    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit.
+
+    Args:
+        folder: the run folder.
+        data: the data that the run was started with.
+        max_epochs: passes over the data in all; by default as many as the run was started for.
+        logger: as in :func:`fit`.
+        progress: as in :func:`fit`.
+        pictures: as in :func:`fit`.
+        trainer_options: accelerator, devices and anything else that Lightning's Trainer takes.
+
+    Raises:
+        MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
+    """
+    folder = Path(folder)
+    recipe = folders.load_recipe(folder)
+    how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
+    started_on = folders.read_json(folder, folders.DATA)
+    if data.describe() != started_on:
+        raise MixvaeError(
+            f"the run {folder} was started on other data: expected {started_on}, "
+            f"got {data.describe()}."
+        )
+    done = _epochs_done(folder / folders.CHECKPOINTS / "last.ckpt")
+    if done >= how.max_epochs and (folder / folders.WEIGHTS).exists():
+        raise MixvaeError(
+            f"the run {folder} has had its {done} epochs; give a larger max_epochs to go on."
+        )
+    check(recipe, data)
+    how.save(folder)
+    return _train(recipe, data, folder, how, logger, progress, pictures, trainer_options, done)
+
+
+def _train(
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path,
+    how: Settings,
+    logger: Any,
+    progress: bool,
+    pictures: bool,
+    trainer_options: dict[str, Any],
+    done: int | None = None,
+) -> Run:
+    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
+    from .batches import even_batches, training_batches
+    from .finish import announce, finish
+    from .trainer import make_module, make_trainer, quiet
+
+    with quiet(), torch.random.fork_rng():
+        trainer = make_trainer(folder, how, logger, progress, trainer_options)
+        module, sampler = make_module(recipe, data, folder, how, trainer, progress, done or 0)
+        if progress and process() == 0:
+            announce(recipe, data, folder, how)
+        started = time.perf_counter()
+        try:
+            trainer.fit(
+                module,
+                training_batches(data.train.x, sampler),
+                even_batches(data.val.x, 500),
+                ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
+                weights_only=True,
+            )
+        except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt(str(folder)) from stop
+        seconds = time.perf_counter() - started
+    _take_best(recipe, folder)
+    run = Run(folder, recipe, {}, module.history)
+    if process() == 0:
+        folders.save_weights(recipe, folder)
+        run.metrics.update(finish(run, data, seconds=seconds, pictures=pictures))
+    return run
+
+
+def process() -> int:
+    """The number of this process among those that train together, also before they have met."""
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    return getattr(rank_zero_only, "rank", 0) or 0
+
+
+def _claim(out: str | Path | None, name: str) -> Path:
+    """The first process makes the folder; the others, which Lightning starts, are told of it."""
+    if process() == 0:
+        folder = folders.claim(out, name)
+        os.environ[RUN_FOLDER] = str(folder)
+        return folder
+    told = os.environ.get(RUN_FOLDER, out)
+    if told is None:
+        raise MixvaeError("with several processes started from outside, name the run folder (out).")
+    return Path(told)
+
+
+def _take_best(recipe: Recipe, folder: Path) -> None:
+    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
+    best = folder / folders.CHECKPOINTS / "best.ckpt"
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    weights = {name.removeprefix("model."): w for name, w in state.items()}
+    recipe.model.cpu().load_state_dict(weights)
+    recipe.model.eval()
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    """How many epochs a checkpoint has behind it; raises unless it can be resumed from."""
+    if not checkpoint.is_file():
+        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
+    try:
+        return len(torch.load(checkpoint, map_location="cpu", weights_only=True)["history"])
+    except Exception as error:
+        raise MixvaeError(
+            f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
+            "It may have been cut, or hold more than tensors, which is never loaded."
+        ) from error
+
+
+def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
+    import yaml
+
+    write_text(path, yaml.safe_dump(settings, sort_keys=False))

@@ -1,0 +1,173 @@
+"""The thin LightningModule: it calls the objective, watches that it is finite, and keeps means."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from ..errors import MixvaeError
+from ..recipes.recipe import Recipe
+from .batches import seed_of
+
+TRAIN, VAL = 1, 2  # streams of noise
+History = list[dict[str, float]]  # a row an epoch
+Listener = Callable[[History], None]
+
+
+class NonFiniteError(MixvaeError):
+    """A term of the objective became infinite or NaN."""
+
+
+class TrainingModule(L.LightningModule):
+    """A recipe under training.
+
+    Args:
+        recipe: the model and its objective.
+        lr: Adam's learning rate.
+        seed: the noise of a step depends on (seed, epoch, batch, process) alone.
+        warmup_steps: steps over which the KL terms' weight rises from 0 to 1.
+        binarize: draw binary pixels from the grey levels, anew at each step.
+        check_every: steps between looks at whether the terms are finite; a look on an accelerator
+            waits for it.
+        listeners: called with the history after every epoch, on the first process.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        lr: float,
+        seed: int,
+        warmup_steps: int,
+        binarize: bool,
+        check_every: int,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.model = recipe.model
+        self.lr, self.seed, self.warmup_steps = lr, seed, warmup_steps
+        self.binarize, self.check_every = binarize, check_every
+        self.train_means, self.val_means = Means(), Means()
+        self.listeners = listeners
+        self.history: History = []
+        self.latest: dict[str, Tensor] = {}
+        self._unchecked: list[Tensor] = []
+
+    def kl_scale(self) -> float:
+        """The warm-up's weight of the KL terms at this step."""
+        if not self.warmup_steps:
+            return 1.0
+        return min(1.0, (self.global_step + 1) / self.warmup_steps)
+
+    def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
+        self._seed(TRAIN, self.current_epoch, batch_idx)
+        x = torch.bernoulli(x) if self.binarize else x
+        terms = self.recipe.objective(self.model, x, self.kl_scale())
+        values = torch.stack(list(terms.values()))
+        objective = values.sum()
+        self._watch(tuple(terms), values.detach())
+        self.latest = {"objective": objective.detach()} | dict(
+            zip(terms, values.detach(), strict=True)
+        )
+        self.train_means.add(self.latest, len(x))
+        return -objective
+
+    def validation_step(self, x: Tensor, batch_idx: int) -> None:
+        self._seed(VAL, batch_idx)
+        trace = self.model(x, self.recipe.objective.n_samples)
+        terms = self.recipe.objective.terms(trace)  # at its final weights, whatever the warm-up
+        values = {"objective": torch.stack(list(terms.values())).sum()} | terms
+        if self.recipe.bound is not None:
+            values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
+        if self.recipe.n_components > 1:
+            kl = kl_divergence(trace.q_z, trace.p_z).mean(0)
+            share = trace.family.responsibilities(trace).mean(0)
+            values |= {f"kl_z_{k}": v for k, v in enumerate(kl)}
+            values |= {f"share_{k}": v for k, v in enumerate(share)}
+        self.val_means.add(values, len(x))
+
+    def on_validation_epoch_end(self) -> None:
+        means = self.val_means.pop()
+        for name, value in means.items():
+            if not value.isfinite():
+                raise self._non_finite(f"validation {name}", self.global_step)
+        self.log_dict({f"val/{name}": value for name, value in means.items()})
+
+    def on_train_epoch_start(self) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        self._check()  # before anything is saved
+        self.log_dict({f"train/{name}": v for name, v in self.train_means.pop().items()})
+        logged = {name: float(v) for name, v in self.trainer.callback_metrics.items()}
+        place = {"epoch": self.current_epoch, "step": self.global_step, "kl_scale": self.kl_scale()}
+        self.history.append(place | logged | {"seconds": time.perf_counter() - self._started})
+        if self.trainer.is_global_zero:
+            for listen in self.listeners:
+                listen(self.history)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        # Float16's gradient scaler and gradient clipping cannot share a fused step.
+        fused = self.trainer.precision != "16-mixed"
+        return torch.optim.Adam(self.model.parameters(), self.lr, fused=fused)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
+    def _seed(self, stream: int, *place: int) -> None:
+        torch.manual_seed(seed_of(self.seed, stream, self.global_rank, *place))
+
+    def _watch(self, names: tuple[str, ...], values: Tensor) -> None:
+        self._names = names
+        self._unchecked.append(values)
+        if len(self._unchecked) >= self.check_every:
+            self._check()
+
+    def _check(self) -> None:
+        """Raise at the first term that is not finite, before a step on it where possible."""
+        if not self._unchecked:
+            return
+        bad = ~torch.stack(self._unchecked).isfinite()
+        first_step = self.global_step - len(self._unchecked) + 1
+        self._unchecked = []
+        if bad.any():
+            i, term = bad.nonzero()[0].tolist()
+            raise self._non_finite(self._names[term], max(first_step, 0) + i)
+
+    def _non_finite(self, name: str, step: int) -> NonFiniteError:
+        last = self.trainer.checkpoint_callbacks[-1] if self.trainer.checkpoint_callbacks else None
+        saved = getattr(last, "best_model_path", "") or "none yet"
+        return NonFiniteError(
+            f"the {name} term is not finite at step {step} (epoch {self.current_epoch}); training "
+            f"stopped before the weights were saved. Last good checkpoint: {saved}. Try a smaller "
+            "lr, clip=1.0, or precision='32'."
+        )
+
+
+class Means:
+    """Running means of named scalars over rows, in float64, on the device until popped."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.n = 0
+
+    def add(self, values: Mapping[str, Tensor], n: int) -> None:
+        """Add means over ``n`` rows."""
+        self.n += n
+        for name, value in values.items():
+            weighted = value.detach().double() * n
+            self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
+
+    def pop(self) -> dict[str, Tensor]:
+        """The means so far; starts afresh."""
+        means = {name: total / self.n for name, total in self.sums.items()}
+        self.sums, self.n = {}, 0
+        return means

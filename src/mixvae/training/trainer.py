@@ -1,0 +1,106 @@
+"""Lightning's Trainer and our module, put together for one run."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from ..data.dataset import Dataset
+from ..errors import one_of
+from ..recipes.recipe import Recipe
+from ..run import CHECKPOINTS, LOG
+from .batches import ShuffledBatches
+from .callbacks import Bar, Best, Last, Patience, log_to, print_line
+from .module import TrainingModule
+from .settings import Settings
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def make_trainer(
+    folder: Path, settings: Settings, logger: Any, progress: bool, options: dict[str, Any]
+) -> L.Trainer:
+    """The Trainer; ``options`` are Lightning's own and win over ours."""
+    terminal = sys.stderr.isatty()
+    warmup, checkpoints = settings.warmup_epochs, folder / CHECKPOINTS
+    callbacks = list(options.pop("callbacks", None) or [])
+    if settings.patience is not None:
+        callbacks.append(Patience(settings.patience, warmup))
+    callbacks += [Best(checkpoints, warmup), Last(checkpoints)]
+    if progress and terminal:
+        callbacks.append(Bar(refresh_rate=20))
+    ours: dict[str, Any] = {
+        "max_epochs": settings.max_epochs,
+        "precision": PRECISIONS[settings.precision],
+        "gradient_clip_val": settings.clip,
+        "enable_progress_bar": progress and terminal,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,  # ShuffledBatches deals the rows out itself
+        "default_root_dir": folder,
+    }
+    return L.Trainer(callbacks=callbacks, logger=make_logger(logger, folder), **ours | options)
+
+
+def make_module(
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path,
+    settings: Settings,
+    trainer: L.Trainer,
+    progress: bool,
+    first_epoch: int,
+) -> tuple[TrainingModule, ShuffledBatches]:
+    """The module, and the order of the data in this process."""
+    sampler = ShuffledBatches(
+        len(data.train),
+        settings.batch_size,
+        settings.seed,
+        rank=trainer.global_rank,
+        world=trainer.world_size,
+        epoch=first_epoch,
+    )
+    lines = [print_line] if progress and not sys.stderr.isatty() else []
+    module = TrainingModule(
+        recipe,
+        lr=settings.lr,
+        seed=settings.seed,
+        warmup_steps=settings.warmup_epochs * len(sampler),
+        binarize=data.binarize == "dynamic",
+        check_every=1 if trainer.strategy.root_device.type == "cpu" else 50,
+        listeners=[log_to(folder / LOG), *lines],
+    )
+    return module, sampler
+
+
+def make_logger(logger: Any, folder: Path) -> Any:
+    """A Lightning logger, by name or as it is; log.csv is written whatever it is."""
+    if not isinstance(logger, str):
+        return logger
+    one_of("logger", logger, ("csv", "tensorboard"))
+    if logger == "csv":
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder, name="", version="tensorboard")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's notes on hardware, workers and processes; its errors stay."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,93 @@
+"""Component weights: features h (B, K, H) in, q(w | x) out. Batch (B,), event (K,)."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Dirichlet, Distribution
+
+from .distributions import Delta
+from .nn import Stacked, full_precision
+
+MIN_CONCENTRATION = 1e-6
+
+
+class Weights(nn.Module, ABC):
+    """How much each component counts."""
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        """q(w | x): batch (B,), event (K,)."""
+
+    @abstractmethod
+    def prior(self) -> Distribution | None:
+        """p(w), or None where the weights are not random."""
+
+    @abstractmethod
+    def generate(self, n: int) -> Float[Tensor, "n K"]:
+        """Weights to sample new data with."""
+
+
+class KnownWeights(Weights):
+    r"""Weights that do not depend on x: :math:`\pi`, learned or uniform.
+
+    With K = 1 this is the plain VAE's single component.
+    """
+
+    logits: Tensor
+
+    def __init__(self, n_components: int, *, learned: bool = False) -> None:
+        super().__init__()
+        logits = torch.zeros(n_components)
+        if learned:
+            self.logits = nn.Parameter(logits)
+        else:
+            self.register_buffer("logits", logits)
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        return Delta(self.logits.softmax(0).expand(len(h), -1))
+
+    def prior(self) -> None:
+        return None
+
+    def generate(self, n: int) -> Float[Tensor, "n K"]:
+        return self.logits.softmax(0).expand(n, -1)
+
+
+class DirichletWeights(Weights):
+    r"""q(w | x) = Dirichlet(a(x)) and p(w) = Dirichlet(:math:`b_0`); M-VAE (2), MVAE (14).
+
+    a = softplus + 1e-6 is ``free``; ``normalised`` divides it by its sum, as the authors' code
+    does, so that draws are nearly one-hot. :math:`b_0` is 1, or 1/K when normalised.
+    """
+
+    b0: Tensor
+
+    def __init__(
+        self,
+        n_features: int,
+        n_components: int,
+        *,
+        normalised: bool = False,
+        prior_concentration: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = Stacked(lambda: nn.Linear(n_features, 1), n_components)
+        self.normalised = normalised
+        default = 1 / n_components if normalised else 1.0
+        b0 = default if prior_concentration is None else prior_concentration
+        self.register_buffer("b0", torch.full((n_components,), b0))
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        a = F.softplus(full_precision(self.net(h)).squeeze(-1)) + MIN_CONCENTRATION
+        if self.normalised:
+            a = a / a.sum(-1, keepdim=True)
+        return Dirichlet(a, validate_args=False)
+
+    def prior(self) -> Distribution:
+        return Dirichlet(self.b0, validate_args=False)
+
+    def generate(self, n: int) -> Float[Tensor, "n K"]:
+        return self.prior().sample((n,))

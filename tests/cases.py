@@ -1,0 +1,172 @@
+"""One list of recipes and one of parts. What is added here inherits the property tests.
+
+A case is small (K = 3, L = 2, 12 pixels in an image that is not square), so that a few hundred of
+them take seconds, and a mixed-up axis shows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from mixvae import recipes
+from mixvae.decoders import Decoder, blend
+from mixvae.distributions import Delta
+from mixvae.likelihoods import BernoulliLikelihood, CrossEntropy, GaussianLikelihood
+from mixvae.nn import MLP, Means, Stacked
+from mixvae.posteriors import NormalPosterior
+from mixvae.priors import NormalPrior
+from mixvae.recipes import Recipe
+from mixvae.weights import DirichletWeights, KnownWeights
+
+IMAGE, FLAT = (1, 3, 4), (12,)
+K, L, H = 3, 2, 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe with some options; the rest are small."""
+
+    recipe: str
+    options: dict[str, Any] = field(default_factory=dict)
+    x_shape: tuple[int, ...] = IMAGE
+
+    def __str__(self) -> str:
+        shape = "flat" if self.x_shape == FLAT else ""
+        values = (f"{key}={value}" for key, value in self.options.items())
+        return "-".join([self.recipe, *values, *filter(None, [shape])])
+
+    def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
+        small = {"n_components": K, "n_latent": L, "hidden": 8 if self.recipe == "mvae" else (8, 6)}
+        known = recipes.options_of(self.recipe)
+        small = {key: value for key, value in small.items() if key in known}
+        torch.manual_seed(seed)
+        return recipes.build(
+            self.recipe, x_shape or self.x_shape, **small | self.options | changes
+        )
+
+    def data(self, n: int = 6) -> Tensor:
+        x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
+        return x.round() if self.options.get("likelihood", "bernoulli") == "bernoulli" else x
+
+
+CASES = [
+    Case("vae"),
+    Case("vae", x_shape=FLAT),
+    Case("vae", {"likelihood": "gaussian"}),
+    Case("vae", {"likelihood": "squared-error"}),
+    Case("vae", {"likelihood": "cross-entropy"}),
+    Case("beta-vae", {"beta_kl": 0.25}),
+    Case("iwae", {"n_samples": 3}),
+    Case("iwae", {"likelihood": "gaussian"}, FLAT),
+    Case("m-vae"),
+    Case("m-vae", {"concentration": "normalised"}),
+    Case("m-vae", {"kl_reduction": "sum"}, FLAT),
+    Case("m-vae", {"combine": "mixture"}),
+    Case("m-vae", {"combine": "expected", "likelihood": "gaussian"}),
+    Case("m-vae", {"combine": "mixture", "likelihood": "squared-error", "bandwidth": 0.5}),
+    Case("m-vae", {"likelihood": "gaussian"}),
+    Case("m-vae", {"likelihood": "squared-error"}),
+    Case("m-vae", {"likelihood": "cross-entropy", "dhsic_root": True}),
+    Case("m-vae", {"n_components": 1}),
+    Case("m-vae", {"bandwidth": None}),
+    Case("mvae"),
+    Case("mvae", {"concentration": "normalised", "kl_reduction": "sum"}),
+    Case("mvae", {"likelihood": "gaussian", "beta_dhsic": 0.0}, FLAT),
+    Case("mvae", {"likelihood": "squared-error", "beta_kl": 0.5, "beta_w": 20.0}),
+    Case("mvae", {"likelihood": "cross-entropy"}),
+    Case("mixture-vae"),
+    Case("mixture-vae", {"n_components": 1}),
+    Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
+    Case("mixture-vae", {"likelihood": "squared-error"}),
+    Case("mixture-vae", {"likelihood": "cross-entropy"}),
+]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model part that returns a distribution, and what it is fed."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    call: Callable[[nn.Module, Tensor], Distribution]  # the part, its rows -> the distribution
+    shape: tuple[int, ...]  # of one row of its input
+    batch: tuple[int | None, ...]  # of the distribution; None is the rows' axis
+    event: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def build(self, seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return self.make()
+
+    def rows(self, n: int = 4) -> Tensor:
+        return torch.randn(n, *self.shape, generator=torch.Generator().manual_seed(7))
+
+
+def _posterior(name: str, make: Callable[[], nn.Module]) -> Part:
+    return Part(name, make, lambda part, h: part(h), (K, H), (None, K), (L,))
+
+
+def _weights(name: str, make: Callable[[], nn.Module]) -> Part:
+    return Part(name, make, lambda part, h: part(h), (K, H), (None,), (K,))
+
+
+def _prior(name: str, make: Callable[[], nn.Module], batch: tuple[int, ...]) -> Part:
+    return Part(name, make, lambda part, _: part(lambda x: Delta(x)), (1,), batch, (L,))
+
+
+def _likelihood(name: str, make: Callable[..., nn.Module], **options: Any) -> Part:
+    """Reads the decoder's output: logits, or means with ``from_mean``."""
+    read = torch.sigmoid if options.get("from_mean") else torch.clone
+    make_it = partial(make, IMAGE, **options)
+    return Part(name, make_it, lambda part, out: part(read(out)), (12,), (None,), IMAGE)
+
+
+def _decoder(name: str, make: Callable[[], nn.Module], n_outputs: int) -> Part:
+    """Reads codes, and weights that are made of them here."""
+
+    def call(part: nn.Module, z: Tensor) -> Distribution:
+        return part(z.unsqueeze(0), z.sum(-1).softmax(-1).unsqueeze(0))
+
+    return Part(name, make, call, (K, L), (1, None, n_outputs), IMAGE)
+
+
+def _branch(n_out: int) -> nn.Module:
+    return Stacked(lambda: MLP(L, n_out, (H,)), K)
+
+
+PARTS = [
+    _posterior("normal-posterior", lambda: NormalPosterior(H, L, K)),
+    _weights("uniform-weights", lambda: KnownWeights(K)),
+    _weights("learned-weights", lambda: KnownWeights(K, learned=True)),
+    _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
+    _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
+    _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),
+    _prior("normal-prior-per-component", lambda: NormalPrior(torch.ones(K, L)), (K,)),
+    _likelihood("bernoulli", BernoulliLikelihood),
+    _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),
+    _likelihood("cross-entropy", CrossEntropy),
+    _likelihood("cross-entropy-of-means", CrossEntropy, from_mean=True),
+    _likelihood("gaussian", GaussianLikelihood),
+    _likelihood("gaussian-of-means", GaussianLikelihood, from_mean=True),
+    _likelihood("fixed-gaussian", GaussianLikelihood, scale=0.5),
+    _decoder("decoder-keep", lambda: Decoder(_branch(12), BernoulliLikelihood(IMAGE)), K),
+    _decoder(
+        "decoder-blend-means",
+        lambda: Decoder(
+            nn.Sequential(_branch(12), Means()), GaussianLikelihood(IMAGE, from_mean=True), blend
+        ),
+        1,
+    ),
+    _decoder(
+        "decoder-blend-features",
+        lambda: Decoder(_branch(H), BernoulliLikelihood(IMAGE), blend, nn.Linear(H, 12)),
+        1,
+    ),
+]

@@ -1,0 +1,25 @@
+"""What the tests share. Shapes in signatures are checked: see pytest's options in pyproject.toml."""
+
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+import torch
+
+
+@pytest.fixture
+def maths() -> Iterator[None]:
+    """Float64 and a fixed seed: for facts about numbers rather than about training."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No type checking: wrong arguments meet our own messages, as they do for users."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)

@@ -1,0 +1,373 @@
+"""Data in files: IDX, amat, npz, pictures, and the download of what is missing."""
+
+import builtins
+import gzip
+import hashlib
+import io
+import lzma
+import struct
+from collections.abc import Callable
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+
+from mixvae import data
+from mixvae.data import download, idx
+from mixvae.data.binarized_mnist import read_amat
+from mixvae.data.download import Remote
+from mixvae.errors import MixvaeError
+
+RNG = np.random.default_rng(0)
+SQUEEZE: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(download, "urlopen", refuse)
+    monkeypatch.delenv("MIXVAE_DATA", raising=False)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx_set(folder: Path, suffix: str = ".gz", n: int = 30) -> dict[str, np.ndarray]:
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {}
+    for part, size in (("train", n), ("t10k", 5)):
+        arrays[f"{part}-images-idx3-ubyte"] = RNG.integers(0, 256, (size, 28, 28), np.uint8)
+        arrays[f"{part}-labels-idx1-ubyte"] = RNG.integers(0, 10, size).astype(np.uint8)
+    for name, array in arrays.items():
+        (folder / (name + suffix)).write_bytes(SQUEEZE[suffix](idx_bytes(array)))
+    return arrays
+
+
+@pytest.mark.parametrize("suffix", SQUEEZE)
+@pytest.mark.parametrize("inside", ["", "mnist", "MNIST/raw"])
+def test_mnist_is_found_plain_or_compressed_in_the_usual_folders(
+    tmp_path: Path, suffix: str, inside: str
+) -> None:
+    arrays = write_idx_set(tmp_path / inside, suffix)
+    dataset = data.load("mnist", data_dir=tmp_path)
+    x = torch.from_numpy(arrays["t10k-images-idx3-ubyte"])[:, None] / 255
+    assert torch.equal(dataset.test.x, x)
+    assert dataset.test.y is not None
+    assert dataset.test.y.tolist() == arrays["t10k-labels-idx1-ubyte"].tolist()
+    assert [len(dataset.train), len(dataset.val)] == [27, 3]
+
+
+def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_idx_set(tmp_path / "FashionMNIST" / "raw")
+    monkeypatch.setenv("MIXVAE_DATA", str(tmp_path))
+    assert data.load("fashion-mnist").x_shape == (1, 28, 28)
+
+
+def test_one_sets_files_are_not_taken_for_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = write_idx_set(tmp_path)["t10k-labels-idx1-ubyte"]
+    digest = hashlib.md5(labels.tobytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(idx._TEST_LABELS, "mnist", digest)
+    assert data.load("mnist", data_dir=tmp_path).labels
+    with pytest.raises(MixvaeError, match=r"are mnist's, not fashion-mnist's"):
+        data.load("fashion-mnist", data_dir=tmp_path)
+
+
+IMAGES = np.zeros((4, 2, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.gz", gzip.compress(idx_bytes(IMAGES))[:-9], r"a\.gz: expected a whole \.gz file"),
+        ("a.gz", b"<html>not found</html>", r"a\.gz: expected a whole \.gz file"),
+        ("a.xz", lzma.compress(idx_bytes(IMAGES))[:-9], r"a\.xz: expected a whole \.xz file"),
+        ("a", idx_bytes(IMAGES)[:-1], r"promises 16 bytes for shape \(4, 2, 2\), but 15 follow"),
+        ("a", idx_bytes(IMAGES) + b"\0", "but 17 follow"),
+        ("a", struct.pack(">4I", 2051, *[2**32 - 1] * 3), "but 0 follow"),
+        ("a", idx_bytes(IMAGES[:, 0, 0]), "expected an IDX file with magic number 2051.* got 2049"),
+        ("a", b"\0\0\x08\x03", "header of 16 bytes"),
+        ("a", b"", "in a file of 0 bytes"),
+    ],
+)
+def test_a_damaged_idx_file_is_named_with_what_was_expected(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MixvaeError, match=message):
+        idx.read_idx(tmp_path / name, idx.IMAGES)
+
+
+def test_images_and_labels_must_agree_in_number(tmp_path: Path) -> None:
+    write_idx_set(tmp_path, "")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(29, np.uint8)))
+    with pytest.raises(MixvaeError, match=r"train-images.*one label for each of the 30 images"):
+        data.load("mnist", data_dir=tmp_path)
+
+
+def amat(bits: np.ndarray, end: str = "\n") -> bytes:
+    return "".join(" ".join(map(str, row)) + end for row in bits).encode()
+
+
+@pytest.mark.parametrize("suffix", SQUEEZE)
+@pytest.mark.parametrize("inside", ["", "binarized_mnist"])
+def test_binarized_mnist_keeps_its_own_splits(tmp_path: Path, suffix: str, inside: str) -> None:
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    bits = {
+        part: RNG.integers(0, 2, (n, 784))
+        for part, n in zip(("train", "valid", "test"), (6, 3, 2), strict=True)
+    }
+    for part, rows in bits.items():
+        (folder / f"binarized_mnist_{part}.amat{suffix}").write_bytes(SQUEEZE[suffix](amat(rows)))
+    dataset = data.load("binarized-mnist", data_dir=tmp_path)
+    assert dataset.x_shape == (1, 28, 28)
+    assert dataset.is_binary
+    assert not dataset.labels
+    assert len(dataset.train) == 6
+    for split, part in ((dataset.val, "valid"), (dataset.test, "test")):
+        assert torch.equal(split.x.flatten(1), torch.from_numpy(bits[part]).float())
+    with pytest.raises(MixvaeError, match="its own validation split of 3"):
+        data.load("binarized-mnist", data_dir=tmp_path, n_val=2)
+
+
+def test_an_amat_file_may_end_its_lines_in_either_way(tmp_path: Path) -> None:
+    bits, path = RNG.integers(0, 2, (3, 784)), tmp_path / "a.amat"
+    for text in (amat(bits), amat(bits, "\r\n"), amat(bits).rstrip()):
+        path.write_bytes(text)
+        assert (read_amat(path) == bits).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (amat(np.eye(3, 783, dtype=int)), "lines of 784 digits.* got 783 in the first"),
+        (amat(np.eye(3, 784, dtype=int))[:-700], "may be cut short"),
+        (amat(np.eye(3, 784, dtype=int)).replace(b"1", b"2"), r"got b'2 ' in line 1, column 1\."),
+        (
+            amat(np.eye(3, 784, dtype=int))[::-1].replace(b" 1", b",1", 1)[::-1],
+            "in line 3, column 3",
+        ),
+        (b"", "got 0 in the first line"),
+    ],
+)
+def test_a_damaged_amat_file_is_refused(tmp_path: Path, text: bytes, message: str) -> None:
+    (tmp_path / "a.amat").write_bytes(text)
+    with pytest.raises(MixvaeError, match=message):
+        read_amat(tmp_path / "a.amat")
+
+
+def test_without_a_network_the_error_says_what_to_put_where(tmp_path: Path) -> None:
+    with pytest.raises(MixvaeError) as caught:
+        data.load("mnist", data_dir=tmp_path)
+    message = str(caught.value)
+    for part in (str(tmp_path), "MNIST/raw", "no route to host", "MIXVAE_DATA", "data_dir"):
+        assert part in message
+    for name in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        assert f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}" in message
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_without_a_folder_the_users_cache_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert download.data_home() == tmp_path / "mixvae"
+    assert download.data_home("elsewhere") == Path("elsewhere")
+
+
+class Response(io.BytesIO):
+    """What urlopen returns, as far as it is used."""
+
+    headers = Message()
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(download, "urlopen", lambda *_, **__: Response(content))
+
+
+def remote(content: bytes) -> Remote:
+    digest = hashlib.sha256(content).hexdigest()
+    return Remote("file.gz", "https://example.org/file.gz", "sha256", digest)
+
+
+def test_a_download_with_the_right_checksum_appears_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, b"content")
+    found = download.locate("set", [remote(b"content")], tmp_path, ["raw"])
+    assert found == {"file": tmp_path / "raw" / "file.gz"}
+    assert found["file"].read_bytes() == b"content"
+    assert list((tmp_path / "raw").iterdir()) == [found["file"]]
+
+
+def test_a_download_with_another_checksum_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, b"conte")
+    with pytest.raises(MixvaeError, match=r"expected sha256 .* got .* not kept"):
+        download.fetch(remote(b"content"), tmp_path / "file.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_npz_files_are_read_under_their_usual_names(tmp_path: Path) -> None:
+    x = RNG.integers(0, 256, (20, 4, 4, 3), np.uint8)
+    y, path = np.arange(20) % 2, tmp_path / "set.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x[:5], y_test=y[:5], x_val=x[:3], y_val=y[:3])
+    full = data.load(path)
+    assert [len(full.train), len(full.val), len(full.test)] == [20, 3, 5]
+    assert full.labels
+    assert full.name == "set.npz"
+    np.savez(path, images=x, labels=y)
+    held = data.load(path, n_val=2)
+    assert [len(held.train), len(held.val), len(held.test)] == [14, 2, 4]
+    assert held.x_shape == (3, 4, 4)
+
+
+def test_an_npy_file_is_images_without_labels(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(10, dtype=np.float32))
+    dataset = data.load(str(tmp_path / "x.npy"))
+    assert dataset.x_shape == (10,)
+    assert not dataset.labels
+
+
+def save(path: Path, **arrays: Any) -> None:
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda p: save(p, x=np.array([{}, {}])), "Python objects are not loaded"),
+        (lambda p: save(p, pictures=np.eye(5)), "named x or .* got pictures"),
+        (lambda p: save(p, x=np.eye(5), images=np.eye(5)), "x and images mean the same"),
+        (lambda p: save(p, x=np.eye(5), y_test=np.zeros(5)), "y_test without images x_test"),
+        (lambda p: save(p, x=np.eye(5) * 9), r"set\.npz, train: values must lie in \[0, 1\]"),
+        (lambda p: p.write_bytes(b"PK\x03\x04 not a zip"), "expected a .npy or .npz"),
+        (lambda p: p.write_bytes(b"rubbish"), "expected a .npy or .npz"),
+        (lambda p: p.write_bytes(b""), "expected a .npy or .npz"),
+        (lambda p: None, "no such file or folder"),
+    ],
+)
+def test_an_npz_file_that_cannot_be_used_is_refused(
+    tmp_path: Path, write: Callable[[Path], Any], message: str
+) -> None:
+    write(tmp_path / "set.npz")
+    with pytest.raises(MixvaeError, match=message):
+        data.load(tmp_path / "set.npz")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text("0,1")
+    with pytest.raises(MixvaeError, match=r"folder of images or a \.npy or \.npz"):
+        data.load(tmp_path / "set.csv")
+
+
+def picture(path: Path, level: int = 0, mode: str = "L", size: tuple[int, int] = (6, 4)) -> None:
+    """Save a plain picture of ``size`` (width, height)."""
+    image = pytest.importorskip("PIL.Image")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.new(mode, size, level if mode != "RGB" else (level, 0, 0)).save(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "jpg", "PNG"])
+def test_grey_pictures_side_by_side_have_one_channel_and_no_labels(
+    tmp_path: Path, suffix: str
+) -> None:
+    for i in range(10):
+        picture(tmp_path / f"{i}.{suffix}", level=20 * i)
+    (tmp_path / "readme.txt").write_text("not a picture")
+    dataset = data.load(tmp_path)
+    assert dataset.x_shape == (1, 4, 6)
+    assert not dataset.labels
+    levels = torch.cat([s.x for s in (dataset.train, dataset.val, dataset.test)])[:, 0, 0, 0]
+    assert levels.mul(255).round().sort().values.tolist() == [20 * i for i in range(10)]
+
+
+def test_subfolders_are_classes_and_one_colour_picture_makes_all_three_channels(
+    tmp_path: Path,
+) -> None:
+    for i in range(10):
+        picture(tmp_path / "cat" / f"{i}.png", level=51)
+        picture(tmp_path / "dog" / f"{i}.png", level=255, mode="RGB")
+    dataset = data.load(tmp_path)
+    assert dataset.x_shape == (3, 4, 6)
+    for split in (dataset.train, dataset.val, dataset.test):
+        assert split.y is not None
+        colours = torch.tensor([[0.2, 0.2, 0.2], [1, 0, 0]])
+        assert torch.equal(split.x[:, :, 0, 0], colours[split.y])
+
+
+def test_train_val_and_test_folders_are_the_splits(tmp_path: Path) -> None:
+    for part, n in (("train", 5), ("val", 2), ("test", 3)):
+        for i in range(n):
+            picture(tmp_path / part / "b" / f"{i}.png")
+    picture(tmp_path / "train" / "a" / "0.png")
+    dataset = data.load(tmp_path)
+    assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [6, 2, 3]
+    assert dataset.test.y is not None
+    assert dataset.test.y.tolist() == [1, 1, 1]  # numbered as in all splits together
+
+
+def test_pictures_of_different_sizes_are_refused_or_resized(tmp_path: Path) -> None:
+    for i in range(9):
+        picture(tmp_path / f"{i}.png", level=255)
+    picture(tmp_path / "9.png", size=(5, 3), level=255)
+    with pytest.raises(MixvaeError, match=r"0\.png has 4 by 6 .*9\.png 3 by 5.* image_size"):
+        data.load(tmp_path)
+    dataset = data.load(tmp_path, image_size=(2, 3))
+    assert dataset.x_shape == (1, 2, 3)
+    assert (dataset.train.x == 1).all()
+
+
+def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MixvaeError, match="found none"):
+        data.load(tmp_path)
+    picture(tmp_path / "a" / "0.png")
+    picture(tmp_path / "1.png")
+    with pytest.raises(MixvaeError, match=r"1\.png is outside"):
+        data.load(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"not a picture")
+    with pytest.raises(MixvaeError, match=r"outside|cannot be read"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"not a picture", b"\x89PNG\r\n\x1a\n", b""])
+def test_a_damaged_picture_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "0.png").write_bytes(content)
+    with pytest.raises(MixvaeError, match=r"0\.png: cannot be read as an image"):
+        data.load(tmp_path)
+
+
+def test_pictures_of_16_bits_are_refused_and_not_clipped(tmp_path: Path) -> None:
+    picture(tmp_path / "0.png", level=1000, mode="I;16")
+    with pytest.raises(MixvaeError, match="8 bits a channel"):
+        data.load(tmp_path)
+
+
+def test_without_pillow_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "0.png").touch()
+    whole = builtins.__import__
+
+    def without(name: str, *args: Any) -> Any:
+        if name == "PIL":
+            raise ImportError(name)
+        return whole(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MixvaeError, match=r"pip install 'mixvae\[data\]'"):
+        data.load(tmp_path)

@@ -1,0 +1,347 @@
+"""What holds of every recipe in ``cases.CASES`` and of every part in ``cases.PARTS``."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+import pytest
+import torch
+from cases import CASES, FLAT, IMAGE, PARTS, Case, Part
+from torch import Tensor, nn
+
+from mixvae import recipes
+from mixvae.likelihoods import LikelihoodName
+from mixvae.model import MixtureVAE
+from mixvae.nn import StackedLinear
+from mixvae.objectives import Terms
+from mixvae.recipes import Recipe, joint, m_vae
+from mixvae.weights import DirichletWeights, KnownWeights
+
+pytestmark = pytest.mark.usefixtures("maths")
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_part = pytest.mark.parametrize("part", PARTS, ids=str)
+
+
+def objective(recipe: Recipe, x: Tensor, seed: int = 1) -> Terms:
+    torch.manual_seed(seed)
+    return recipe.objective(recipe.model, x)
+
+
+def copy_state(source: nn.Module, target: nn.Module) -> None:
+    """Save and load as users do, with nothing unpickled."""
+    file = io.BytesIO()
+    torch.save(source.state_dict(), file)
+    file.seek(0)
+    target.load_state_dict(torch.load(file, weights_only=True))
+
+
+def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
+    """The parameters with a leading component axis."""
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, StackedLinear | KnownWeights)}
+    return {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
+
+
+# -- the lists themselves
+
+
+def test_the_cases_cover_every_recipe_and_every_choice():
+    def seen(option: str) -> set:
+        built = [recipes.options_of(c.recipe) | c.options for c in CASES]
+        return {options[option] for options in built if option in options}
+
+    assert {c.recipe for c in CASES} == set(recipes.RECIPES)
+    assert {c.x_shape for c in CASES} == {IMAGE, FLAT}
+    assert seen("likelihood") == set(get_args(LikelihoodName))
+    assert seen("combine") == set(get_args(m_vae.Combine))
+    assert seen("concentration") == set(get_args(joint.Concentration))
+    assert seen("kl_reduction") == {"mean", "sum"}
+
+
+# -- every recipe
+
+
+@every_case
+def test_every_parameter_of_every_component_learns(case: Case):
+    recipe = case.build()
+    sum(objective(recipe, case.data()).values()).backward()
+    stacked = per_component(recipe.model)
+    for name, p in recipe.model.named_parameters():
+        assert p.grad is not None, name
+        assert p.grad.isfinite().all(), name
+        if recipe.n_components == 1 and name.startswith("weights."):
+            continue  # one component has all the weight, whatever its parameter
+        rows = p.grad.flatten(1) if name in stacked and p.dim() > 1 else p.grad.reshape(1, -1)
+        assert rows.any(1).all(), name
+
+
+@every_case
+def test_the_logged_terms_add_up_to_the_objective(case: Case):
+    recipe, x = case.build(), case.data()
+    terms = objective(recipe, x)
+    torch.manual_seed(1)
+    trace = recipe.model(x, recipe.objective.n_samples)
+    bound = sum(recipe.objective.bound(trace).values())
+    assert bound.shape == (len(x),)
+    penalties = sum(penalty(trace) for penalty in recipe.objective.penalties.values())
+    assert all(term.dim() == 0 for term in terms.values())
+    torch.testing.assert_close(sum(terms.values()), bound.mean() + penalties)
+
+
+@every_case
+def test_the_bound_is_the_mean_of_the_log_weight(case: Case):
+    """A closed-form KL or a sampled one: the same on average."""
+    recipe, x = case.build(), case.data(2)
+    if recipe.bound is None:
+        pytest.skip("the likelihood is no density, so there is no bound")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        trace = recipe.model(x, 4000)
+        bound, log_weight = sum(recipe.bound(trace).values()), trace.log_weight
+    error = log_weight.std(0) / 4000**0.5
+    assert ((bound - log_weight.mean(0)).abs() <= 4 * error).all()
+
+
+@every_case
+def test_weights_sum_to_one(case: Case):
+    model, x = case.build().model, case.data()
+    trace = model(x, 4)
+    for w in (trace.w, model.weights.generate(5), trace.family.responsibilities(trace)):
+        torch.testing.assert_close(w.sum(-1), torch.ones(w.shape[:-1]))
+        assert (w >= 0).all()
+
+
+@every_case
+def test_rows_do_not_interact(case: Case):
+    """Only penalties may look across the batch."""
+    recipe, x = case.build(), case.data(3)
+    together = recipe.objective.bound(recipe.model.mean_trace(x))
+    for i in range(3):
+        alone = recipe.objective.bound(recipe.model.mean_trace(x[i : i + 1]))
+        assert alone.keys() == together.keys()
+        for name, term in alone.items():
+            torch.testing.assert_close(term, together[name][i : i + 1])
+
+
+@every_case
+def test_a_code_is_decoded_the_same_in_any_company(case: Case):
+    """No leak: neither the batch, nor the order, nor the other samples reach log p(x | z, w)."""
+    model, x = case.build().model, case.data(3)
+    trace = model(x, 2)
+    for s in range(2):
+        for b in range(3):
+            alone = model.decoder(trace.z[s, b][None, None], trace.w[s, b][None, None])
+            torch.testing.assert_close(alone.log_prob(x[b])[0, 0], trace.log_lik[s, b])
+    order = torch.tensor([2, 0, 1])
+    moved = model.decoder(trace.z[:, order], trace.w[:, order])
+    torch.testing.assert_close(moved.mean, trace.p_x.mean[:, order])
+
+
+@every_case
+def test_components_can_be_renumbered(case: Case):
+    recipe, x = case.build(), case.data()
+    before = recipe.model.mean_trace(x)
+    objective_of = recipe.objective
+    terms = objective_of.bound(before)
+    penalties = [penalty(before) for penalty in objective_of.penalties.values()]
+    order = torch.arange(recipe.n_components).roll(1)
+    for p in per_component(recipe.model).values():
+        p.data = p.data[order] + 0.0
+    after = recipe.model.mean_trace(x)
+    torch.testing.assert_close(after.z, before.z[:, :, order])
+    for name, term in objective_of.bound(after).items():
+        torch.testing.assert_close(term, terms[name])
+    for penalty, value in zip(objective_of.penalties.values(), penalties, strict=True):
+        torch.testing.assert_close(penalty(after), value)
+
+
+@every_case
+def test_state_survives_a_round_trip(case: Case):
+    one, other, x = case.build(seed=0), case.build(seed=1), case.data()
+    assert sum(objective(one, x).values()) != sum(objective(other, x).values())
+    copy_state(one.model, other.model)
+    assert objective(one, x) == objective(other, x)
+
+
+@every_case
+def test_a_recipe_is_rebuilt_from_its_json(case: Case):
+    one = case.build()
+    said = json.loads(json.dumps(one.to_dict()))
+    torch.manual_seed(0)
+    other = recipes.build(said["recipe"], said["x_shape"], **said["options"])
+    assert other.to_dict() == one.to_dict()
+    assert objective(one, case.data()) == objective(other, case.data())
+
+
+@every_case
+def test_the_seed_decides_every_draw(case: Case):
+    recipe, x = case.build(), case.data()
+    assert objective(recipe, x) == objective(recipe, x)
+    assert objective(recipe, x) != objective(recipe, x, seed=2)
+
+
+@every_case
+def test_the_objective_has_the_gradient_that_it_says(case: Case):
+    """Finite differences along one random direction."""
+    recipe, x = case.build(), case.data()
+    if recipe.options.get("bandwidth", 0) is None:
+        pytest.skip("the median heuristic is held fixed in the gradient, on purpose")
+    # A Dirichlet draw has implicit gradients: right on average, not the slope of one fixed draw.
+    implicit = isinstance(recipe.model.weights, DirichletWeights)
+    fixed = ("weights.", "trunk.") if implicit else ()
+    moved = [p for n, p in recipe.model.named_parameters() if not n.startswith(fixed)]
+    assert_gradient_is_the_slope(lambda: sum(objective(recipe, x).values()), moved)
+
+
+@every_case
+def test_the_objective_at_the_means_has_the_gradient_that_it_says(case: Case):
+    """The same without draws, so that the encoders and the Dirichlet's parameters take part."""
+    recipe, x = case.build(), case.data()
+    if recipe.options.get("bandwidth", 0) is None:
+        pytest.skip("the median heuristic is held fixed in the gradient, on purpose")
+
+    def value() -> Tensor:
+        trace = recipe.model.mean_trace(x)
+        penalties = sum(penalty(trace) for penalty in recipe.objective.penalties.values())
+        return sum(recipe.objective.bound(trace).values()).mean() + penalties
+
+    assert_gradient_is_the_slope(value, list(recipe.model.parameters()))
+
+
+def assert_gradient_is_the_slope(f: Callable[[], Tensor], moved: Sequence[nn.Parameter]) -> None:
+    direction = [torch.randn_like(p) for p in moved]
+    gradients = torch.autograd.grad(f(), moved)
+    analytic = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
+
+    @torch.no_grad()
+    def at(step: float) -> Tensor:
+        for p, d in zip(moved, direction, strict=True):
+            p += step * d
+        value = f()
+        for p, d in zip(moved, direction, strict=True):
+            p -= step * d
+        return value
+
+    numeric = (at(1e-6) - at(-1e-6)) / 2e-6
+    torch.testing.assert_close(analytic, numeric, rtol=1e-6, atol=1e-6)
+
+
+@every_case
+def test_an_image_and_its_pixels_in_a_row_give_the_same_numbers(case: Case):
+    image, flat, x = case.build(IMAGE), case.build(FLAT, seed=1), case.data()
+    copy_state(image.model, flat.model)
+    one = objective(image, x.reshape(-1, *IMAGE))
+    other = objective(flat, x.reshape(-1, *FLAT))
+    torch.testing.assert_close(one, other)
+
+
+@every_case
+def test_reconstructions_are_images_in_range(case: Case):
+    recipe, x = case.build(), case.data()
+    together, each = recipe.model.reconstruct(x), recipe.model.reconstruct_each(x)
+    assert together.shape == x.shape
+    assert each.shape == (len(x), recipe.n_components, *case.x_shape)
+    for means in (together, each):
+        assert ((means > 0) & (means < 1)).all()
+    if recipe.n_components == 1:
+        torch.testing.assert_close(together, each[:, 0])
+
+
+@every_case
+def test_a_reconstruction_is_deterministic_and_follows_its_row(case: Case):
+    model, x = case.build().model, case.data()
+    order = torch.arange(len(x)).flip(0)
+    torch.testing.assert_close(model.reconstruct(x)[order], model.reconstruct(x[order]))
+    torch.testing.assert_close(model.reconstruct_each(x)[order], model.reconstruct_each(x[order]))
+
+
+@every_case
+def test_samples_are_images_in_range(case: Case):
+    recipe = case.build()
+    for component in (None, 0, recipe.n_components - 1):
+        x = recipe.model.sample(7, component)
+        assert x.shape == (7, *case.x_shape)
+        assert ((x > 0) & (x < 1)).all()
+        assert len(x.unique(dim=0)) == 7
+
+
+@every_case
+def test_saturated_networks_keep_every_number_finite(case: Case):
+    torch.set_default_dtype(torch.float32)
+    recipe = case.build()
+    with torch.no_grad():
+        for p in recipe.model.parameters():
+            p *= 20
+    terms = objective(recipe, case.data())
+    assert all(term.isfinite() for term in terms.values()), terms
+    sum(terms.values()).backward()
+    for name, p in recipe.model.named_parameters():
+        assert p.grad.isfinite().all(), name
+
+
+@every_case
+def test_bfloat16_autocast_leaves_the_terms_in_float32(case: Case):
+    torch.set_default_dtype(torch.float32)
+    recipe, x = case.build(), case.data()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = recipe.objective.bound(recipe.model.mean_trace(x))
+    full = recipe.objective.bound(recipe.model.mean_trace(x))
+    for name, term in half.items():
+        assert term.dtype == torch.float32, name
+        torch.testing.assert_close(term, full[name], rtol=0.02, atol=0.1)
+
+
+# -- every part
+
+
+@every_part
+def test_a_part_returns_the_distribution_that_its_slot_asks_for(part: Part):
+    p = part.call(part.build(), part.rows(4))
+    batch = tuple(4 if n is None else n for n in part.batch)
+    assert (p.batch_shape, p.event_shape) == (batch, part.event)
+    assert p.mean.shape == p.sample().shape == batch + part.event
+    assert p.mean.isfinite().all()
+
+
+@pytest.mark.parametrize("part", [p for p in PARTS if [*p.build().parameters()]], ids=str)
+def test_every_parameter_of_a_part_learns(part: Part):
+    module = part.build()
+    p = part.call(module, part.rows())
+    draw = p.rsample() if p.has_rsample else p.log_prob(p.sample())
+    (draw - torch.rand(draw.shape)).square().sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@every_part
+def test_rows_of_a_part_do_not_interact(part: Part):
+    if None not in part.batch:
+        pytest.skip("a prior reads no rows")
+    module, rows, axis = part.build(), part.rows(), part.batch.index(None)
+    together = part.call(module, rows).mean
+    for i in range(len(rows)):
+        alone = part.call(module, rows[i : i + 1]).mean
+        torch.testing.assert_close(alone, together.narrow(axis, i, 1))
+
+
+@every_part
+def test_the_state_of_a_part_survives_a_round_trip(part: Part):
+    one, other = part.build(seed=0), part.build(seed=1)
+    for p in one.parameters():
+        p.data += 0.1
+    copy_state(one, other)
+    torch.testing.assert_close(
+        part.call(one, part.rows()).mean, part.call(other, part.rows()).mean
+    )
+
+
+@every_part
+def test_a_part_takes_half_precision_to_full(part: Part):
+    """Densities are never taken in half precision, whatever the autocast left."""
+    torch.set_default_dtype(torch.float32)
+    module, rows = part.build(), part.rows()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = part.call(module, rows.bfloat16())
+    assert half.mean.dtype == torch.float32
+    torch.testing.assert_close(half.mean, part.call(module, rows).mean, rtol=0.03, atol=0.03)
