@@ -15,7 +15,9 @@ from mixvae.likelihoods import LikelihoodName
 from mixvae.model import MixtureVAE
 from mixvae.nn import StackedLinear
 from mixvae.objectives import Terms
-from mixvae.recipes import Recipe, joint, m_vae
+from mixvae.recipes import Recipe
+from mixvae.recipes.joint import Concentration
+from mixvae.recipes.m_vae import Combine
 from mixvae.weights import DirichletWeights, KnownWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -53,8 +55,8 @@ def test_the_cases_cover_every_recipe_and_every_choice():
     assert {c.recipe for c in CASES} == set(recipes.RECIPES)
     assert {c.x_shape for c in CASES} == {IMAGE, FLAT}
     assert seen("likelihood") == set(get_args(LikelihoodName))
-    assert seen("combine") == set(get_args(m_vae.Combine))
-    assert seen("concentration") == set(get_args(joint.Concentration))
+    assert seen("combine") == set(get_args(Combine))
+    assert seen("concentration") == set(get_args(Concentration))
     assert seen("kl_reduction") == {"mean", "sum"}
 
 

@@ -6,10 +6,11 @@ Components are counted from 0.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, isqrt, nan
+from math import ceil, isfinite, isqrt, nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -22,13 +23,14 @@ from .model import MixtureVAE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 DPI = 150
 MAX_POINTS = 3000  # more of them hide each other
 MAX_COLOURS = 20  # more of them cannot be told apart
 TILE = 64  # pixels across one image of a grid, about
+CELL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
 History = Sequence[Mapping[str, float]]
-Colour = str | tuple[float, ...]
 
 
 def reconstructions(
@@ -82,7 +84,7 @@ def codes(
         own = component == responsibilities(model, x).argmax(-1, keepdim=True)
     by_component, by_label = _palette(component), {} if y is None else _palette(y)
 
-    fig, axes = _panels(mu.shape[1] + (mu.shape[1] > 1), 3.0, 3.0)
+    fig, axes = _panels(mu.shape[1] + (mu.shape[1] > 1), 2.8, 2.9, margin=1.2)
     for k, ax in enumerate(axes[: mu.shape[1]]):
         colours = _paint(component[:, k], by_component) if y is None else _paint(y, by_label)
         _scatter(ax, _plane(mu[:, k]), colours, own[:, k])
@@ -91,10 +93,13 @@ def codes(
         together = _plane(mu[own])
         _scatter(axes[-1], together, _paint(component[own], by_component))
         axes[-1].set_title("all, by component")
-        _legend(fig, by_component, "component", "outside right lower")
+        axes[-1].legend(handles=_dots(by_component), fontsize=6, ncols=2, loc="upper right")
     if y is not None:
-        _legend(fig, by_label, "label", "outside right upper")
-    _same_scale(axes, "latent" if mu.shape[-1] <= 2 else "principal axis")
+        fig.legend(handles=_dots(by_label), title="label", loc="outside right center", fontsize=8)
+    _same_scale(axes)
+    name = "latent" if mu.shape[-1] <= 2 else "principal axis"
+    fig.supxlabel(f"{name} 1", fontsize=9)
+    fig.supylabel(f"{name} 2" if mu.shape[-1] > 1 else "noise, to tell points apart", fontsize=9)
     return _save(fig, path, "Codes (posterior means)")
 
 
@@ -108,7 +113,7 @@ def weights(
     surest = r.amax(-1)
     low = min(1 / r.shape[1], 0.9)
     axes[1].hist(surest.tolist(), torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist(), color="C0")
-    axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="How sure")
+    axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="certainty")
     if y is not None:
         _heat_map(fig, axes[2], r, y)
     return _save(fig, path, "Responsibilities")
@@ -121,22 +126,23 @@ def curves(history: History, path: str | Path) -> Path:
     """
     found = dict.fromkeys(key.split("/", 1)[1] for row in history for key in row if "/" in key)
     of_component = re.compile(r"(kl_z|share)_(\d+)")
-    plain = sorted((n for n in found if not of_component.fullmatch(n)), key=_panel_order)
+    plain = [n for n in found if not of_component.fullmatch(n)]
+    plain.sort(key=lambda n: ("objective", "elbo", n).index(n))  # stable: the terms as they came
     groups = {
         stem: [n for n in found if (m := of_component.fullmatch(n)) and m[1] == stem]
         for stem in ("kl_z", "share")
     }
     groups = {stem: names for stem, names in groups.items() if names}
-    fig, axes = _panels(max(len(plain) + len(groups), 1), 3.4, 2.7)
+    fig, axes = _panels(max(len(plain) + len(groups), 1), 3.2, 2.5)
     for ax, name in zip(axes, plain, strict=False):
         lines = {part: f"{part}/{name}" for part in ("train", "val")}
-        _curves(ax, history, lines, ["C0", "C1"], name, "nats")
+        _curves(ax, history, lines, ["C0", "C1"], name, "" if name == "dhsic" else "nats")
     for ax, (stem, names) in zip(axes[len(plain) :], groups.items(), strict=False):
         lines = {name.rpartition("_")[2]: f"val/{name}" for name in names}
         title, unit = {"kl_z": ("KL by component", "nats"), "share": ("share by component", "")}[
             stem
         ]
-        _curves(ax, history, lines, _colours(len(names)), title, unit)
+        _curves(ax, history, lines, _colours(len(names)), title, unit, from_zero=True)
     return _save(fig, path, "Training")
 
 
@@ -195,7 +201,7 @@ def _as_images(rows: Float[Tensor, "R n *X"]) -> Tensor:
 
 
 def _mosaic(ax: "Axes", rows: Float[Tensor, "R n C H W"]) -> None:
-    n_rows, n, *_, h, w = rows.shape
+    n_rows, n, _, h, w = rows.shape
     zoom = max(1, TILE // max(h, w))  # so that the gap is thin beside a small image too
     tiles = rows.clamp(0, 1).repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
     tiles = torch.nn.functional.pad(tiles, (2, 2, 2, 2), value=1.0)
@@ -218,13 +224,15 @@ def _lines(ax: "Axes", rows: Float[Tensor, "R n D"]) -> None:
 # Panels
 
 
-def _panels(n: int, width: float, height: float) -> tuple["Figure", list["Axes"]]:
-    """A figure of n panels, at most four in a row; sizes in inches."""
+def _panels(
+    n: int, width: float, height: float, *, margin: float = 0.0
+) -> tuple["Figure", list["Axes"]]:
+    """A figure of n panels, at most five in a row; sizes in inches, ``margin`` for a legend."""
     from matplotlib.figure import Figure
 
-    n_columns = n if n <= 4 else min(4, ceil(n / 2)) if n <= 8 else 4
+    n_columns = n if n <= 5 else min(5, ceil(n / 2))
     n_rows = ceil(n / n_columns)
-    fig = Figure(figsize=(n_columns * width, n_rows * height), layout="constrained")
+    fig = Figure(figsize=(n_columns * width + margin, n_rows * height), layout="constrained")
     axes = list(fig.subplots(n_rows, n_columns, squeeze=False).flat)
     for ax in axes[n:]:
         ax.remove()
@@ -237,69 +245,72 @@ def _save(fig: "Figure", path: str | Path, title: str) -> Path:
     return Path(path)
 
 
-def _colours(n: int) -> list[Colour]:
+def _colours(n: int) -> list[str]:
     """n colours: told apart up to 20, a ramp beyond."""
     from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
     if n > MAX_COLOURS:
-        return [colormaps["viridis"](i / (n - 1)) for i in range(n)]
+        return [to_hex(colormaps["viridis"](i / (n - 1))) for i in range(n)]
     table = colormaps["tab10" if n <= 10 else "tab20"]
-    return [table(i) for i in range(n)]
+    return [to_hex(table(i)) for i in range(n)]
 
 
-def _palette(labels: Int64[Tensor, "*N"]) -> dict[int, Colour]:
+def _palette(labels: Int64[Tensor, "*N"]) -> dict[int, str]:
     """A colour for each label; of more than 20, for the most common ones."""
     values, counts = labels.unique(return_counts=True)
     common = values[counts.argsort(descending=True, stable=True)[:MAX_COLOURS]].sort().values
     return dict(zip(common.tolist(), _colours(len(common)), strict=True))
 
 
-def _paint(labels: Int64[Tensor, " N"], palette: Mapping[int, Colour]) -> list[Colour]:
+def _paint(labels: Int64[Tensor, " N"], palette: Mapping[int, str]) -> list[str]:
     return [palette.get(label, "0.6") for label in labels.tolist()]
 
 
-def _legend(fig: "Figure", palette: Mapping[int, Colour], title: str, place: str) -> None:
+def _dots(palette: Mapping[int, str]) -> list["Line2D"]:
+    """A legend's handles."""
     from matplotlib.lines import Line2D
 
-    dots = [
-        Line2D([], [], marker="o", ls="", color=colour, label=str(label))
+    return [
+        Line2D([], [], marker="o", ls="", ms=4, color=colour, label=str(label))
         for label, colour in palette.items()
     ]
-    fig.legend(handles=dots, title=title, loc=place, fontsize=8, ncols=ceil(len(dots) / 10))
 
 
 def _scatter(
     ax: "Axes",
     points: Float[Tensor, "N 2"],
-    colours: Sequence[Colour],
+    colours: Sequence[str],
     strong: Bool[Tensor, " N"] | None = None,
 ) -> None:
     """Points, of which those not ``strong`` are grey and behind."""
     if strong is not None:
-        ax.scatter(*points[~strong].T, s=4, color="0.88", linewidths=0)
+        faint = points[~strong].numpy()
+        ax.scatter(faint[:, 0], faint[:, 1], s=4, color="0.88", linewidths=0)
         colours = [c for c, is_strong in zip(colours, strong.tolist(), strict=True) if is_strong]
         points = points[strong]
-    ax.scatter(*points.T, s=7, c=colours or None, alpha=0.8, linewidths=0)
+    shown = points.numpy()
+    ax.scatter(shown[:, 0], shown[:, 1], s=7, c=colours or None, alpha=0.8, linewidths=0)
 
 
-def _same_scale(axes: Iterable["Axes"], name: str) -> None:
+def _same_scale(axes: Iterable["Axes"]) -> None:
     """The widest panel's limits for all of them."""
     axes = list(axes)
     reach = max(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim()))
     for ax in axes:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.set(xlabel=f"{name} 1", ylabel=f"{name} 2")
+        ax.tick_params(labelsize=8)
 
 
 def _bars(ax: "Axes", r: Float[Tensor, "N K"]) -> None:
     """Each component's mean responsibility, and how often it has the largest."""
-    k = torch.arange(r.shape[1])
-    used = torch.bincount(r.argmax(-1), minlength=len(k)) / len(r)
-    ax.bar(k - 0.2, r.mean(0), 0.4, color="C0", label="mean responsibility")
+    k = np.arange(r.shape[1])
+    share, used = r.mean(0).numpy(), np.bincount(r.argmax(-1), minlength=len(k)) / len(r)
+    ax.bar(k - 0.2, share, 0.4, color="C0", label="mean responsibility")
     ax.bar(k + 0.2, used, 0.4, color="0.75", label="has the largest one")
     ax.axhline(1 / len(k), color="0.3", ls="--", lw=1, label="even share")
-    ax.set(xlabel="component", ylabel="share of x", ylim=(0, 1.3), title="Use")
-    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    top = 1.45 * float(np.maximum(share, used).max())  # room for the legend
+    ax.set(xlabel="component", ylabel="share of x", ylim=(0, top), title="use of components")
     ax.set_xticks(k[:: ceil(len(k) / 10)])
     ax.legend(fontsize=7, loc="upper right")
 
@@ -308,33 +319,43 @@ def _heat_map(fig: "Figure", ax: "Axes", r: Float[Tensor, "N K"], y: Int64[Tenso
     """Mean responsibility of each component for each class, with figures if there is room."""
     classes = y.unique()
     share = torch.stack([r[y == c].mean(0) for c in classes], 1)  # (K, classes)
-    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = ax.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     fig.colorbar(image, ax=ax, label="mean responsibility")
     step = ceil(len(classes) / 20)
     ax.set_xticks(range(0, len(classes), step), [str(c) for c in classes[::step].tolist()])
     ax.set_yticks(range(0, len(share), ceil(len(share) / 20)))
-    ax.set(xlabel="label", ylabel="component", title="Who answers for what")
+    ax.set(xlabel="label", ylabel="component", title="use by label")
     if share.numel() <= 120:
-        for (k, c), value in ((at, float(share[at])) for at in _cells(share)):
+        for (k, c), value in np.ndenumerate(share.numpy()):
             colour = "white" if value > 0.6 else "0.3"
-            ax.text(c, k, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+            ax.text(c, k, f"{value:.2f}"[1:] if value < 0.995 else "1", color=colour, **CELL)
 
 
 def _curves(
     ax: "Axes",
     history: History,
     lines: Mapping[str, str],
-    colours: Sequence[Colour],
+    colours: Sequence[str],
     title: str,
     unit: str,
+    *,
+    from_zero: bool = False,
 ) -> None:
     """Lines by label: the values of their keys by epoch, counted from 1."""
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [row.get("epoch", i) + 1 for i, row in enumerate(history)]
-    seen: list[float] = []
+    marker = "." if len(history) < 10 else ""
+    late = [0.0] if from_zero else []
     for (label, key), colour in zip(lines.items(), colours, strict=True):
         values = [row.get(key, nan) for row in history]
-        if any(isfinite(v) for v in values):
-            ax.plot(
-                epochs, values, color=colour, label=label, marker="." if len(values) < 10 else ""
-            )
+        if any(map(isfinite, values)):
+            ax.plot(epochs, values, color=colour, label=label, marker=marker)
+        late += filter(isfinite, values[len(values) // 10 :])
+    if late:  # the first tenth of the epochs would flatten all that comes after
+        margin = 0.05 * (max(late) - min(late)) or 0.05 * abs(late[0]) or 1.0
+        ax.set_ylim(min(late) - margin, max(late) + margin)
+    if len(lines) <= 10 and ax.lines:
+        ax.legend(fontsize=7, ncols=2 if len(lines) > 4 else 1)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set(title=title, xlabel="epoch", ylabel=unit)

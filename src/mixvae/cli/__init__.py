@@ -31,7 +31,7 @@ options:
   -h, --help   show this, or after a command the command's own help
   --version    show the version
 
-mixvae train m-vae --data digits --max-epochs 5 is a first run, of half a minute."""
+A first run, in seconds: mixvae train m-vae --data digits --max-epochs 5"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

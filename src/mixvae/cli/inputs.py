@@ -9,7 +9,7 @@ import yaml
 from ..data import DATASETS, Binarize, Dataset, load
 from ..errors import MixvaeError, unknown
 from ..recipes import RECIPES
-from ..run import CONFIG
+from ..run import CONFIG, RECIPE, read_json
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")
 
@@ -64,7 +64,7 @@ def open_data(
 
 def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
     """The data that a run was trained on, as its config.yaml has it, but for what is given."""
-    settings = read_yaml(Path(folder) / CONFIG) if (Path(folder) / CONFIG).exists() else {}
+    settings = settings_of(Path(folder))
     options = {name: settings[name] for name in DATA_OPTIONS if name in settings} | dict(given)
     if "data" not in options:
         raise MixvaeError(
@@ -72,6 +72,12 @@ def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
             "are; name them with --data."
         )
     return open_data(**options)
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The options that a run was trained with; none if that was not done from the command line."""
+    read_json(folder, RECIPE)  # raises where there is no run
+    return read_yaml(folder / CONFIG) if (folder / CONFIG).exists() else {}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from inspect import signature
+from itertools import takewhile
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
@@ -40,7 +41,7 @@ class Parser(ArgumentParser):
 
     def __init__(self, usage: str, description: str, **kwargs: Any) -> None:
         super().__init__(
-            prog=" ".join(usage.split()[:2]),
+            prog=" ".join(takewhile(lambda word: word[0].islower(), usage.split())),
             usage=usage,
             description=description,
             formatter_class=Help,
@@ -61,6 +62,9 @@ class Parser(ArgumentParser):
         group = self.add_argument_group(title)
         rest = {name for name in signature(function).parameters if only and name not in only}
         group.add_function_arguments(function, as_group=False, skip=rest | set(skip))
+        for action in group._group_actions:
+            action.metavar = _words(_type(action), action.default)
+            action.help = re.sub(r":\w+:`([^`]*)`", r"\1", action.help or "")
         return group
 
     def unset(self, *names: str, help: str | None = None) -> None:
@@ -109,9 +113,8 @@ class Parser(ArgumentParser):
         """An option's words as one value, and those that are not its own."""
         action = self._options()[name]
         hint = _type(action)
-        if _is_sequence(hint) and values:
-            text = values[0] if values[0].startswith("[") else f"[{','.join(values)}]"
-            return text, values[1:] if values[0].startswith("[") else []
+        if _is_sequence(hint) and values and not values[0].startswith(("[", "null")):
+            return f"[{','.join(values)}]", []
         if hint is bool and not values:
             return "true", []
         if not values:
@@ -153,7 +156,7 @@ def _type(action: Action) -> Any:
 
 
 def _takes(action: Action) -> str:
-    return str(action.metavar) if isinstance(action.metavar, str) else _words(_type(action))
+    return action.metavar if isinstance(action.metavar, str) else _words(_type(action))
 
 
 def _is_sequence(hint: Any) -> bool:
@@ -163,13 +166,17 @@ def _is_sequence(hint: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Sequence)
 
 
-def _words(hint: Any) -> str:
-    """A type as a reader says it: ``int``, ``int ...``, ``mean|sum``, ``true|false``."""
+def _words(hint: Any, default: Any = ...) -> str:
+    """A type as a reader says it: ``int``, ``int ...``, ``mean|sum``, ``true|false``.
+
+    That it may be null goes without saying where null is the default.
+    """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "|".join(map(str, args))
     if origin in (Union, UnionType):
-        return "|".join(dict.fromkeys(map(_words, args)))
+        shown = (arg for arg in args if not (arg is NoneType and default is None))
+        return "|".join(dict.fromkeys(map(_words, shown)))
     if origin is tuple:
         return " ".join(map(_words, args))
     if args:

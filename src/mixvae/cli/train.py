@@ -9,9 +9,9 @@ import torch
 from .. import report
 from ..errors import MixvaeError
 from ..recipes import RECIPES, build, list_recipes, options_of
-from ..run import CONFIG, Run
+from ..run import Run
 from ..training import fit, resume
-from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen
+from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen, settings_of
 from .parser import Parser, split
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
@@ -21,7 +21,7 @@ ABOUT = """Train a model on data. The result is a run folder; none is ever overw
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
 LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
-HARDWARE = ("accelerator", "devices", "num_nodes", "strategy")
+KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures")  # on resuming
 ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
 
 
@@ -33,8 +33,9 @@ def train(argv: list[str]) -> None:
         run = _resume(argv)
     else:
         run = _train(words[0] if words else None, argv, given)
-    print(report.table(run.metrics))
-    print("\n".join(["", f"run: {run.folder}", *map(str, run.pictures)]))
+    if run.metrics:  # the first process alone has them
+        print(report.table(run.metrics["test"] | {"data": run.metrics["data"]}))
+        print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))
 
 
 def training_parser(recipe: str | None) -> Parser:
@@ -47,11 +48,10 @@ def training_parser(recipe: str | None) -> Parser:
         rows = (f"  {name:13s}{line}" for name, line in list_recipes().items())
         parser.epilog = "\n".join(["mixvae train RECIPE --help adds the recipe's options:", *rows])
     else:
-        parser.add_options(f"recipe: {list_recipes()[recipe]}", RECIPES[recipe], skip={"x_shape"})
+        parser.add_options(f"recipe {recipe}: {list_recipes()[recipe].rstrip('.')}", RECIPES[recipe], skip={"x_shape"})
         parser.unset("likelihood", help=LIKELIHOOD)
     parser.add_options("data", open_data)
-    training = parser.add_options("training", fit, skip=ELSEWHERE)
-    _add_logger(training)
+    _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
     return parser
 
 
@@ -78,22 +78,21 @@ def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> 
 def _resume(argv: list[str]) -> Run:
     parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
     parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
-    training = parser.add_options("training", resume, skip=ELSEWHERE)
-    _add_logger(training)
-    parser.add_options("hardware; by default as before", fit, only=HARDWARE)
+    _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
+    parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
-    parser.unset(*HARDWARE, *DATA_OPTIONS)
+    parser.unset(*KEPT, *DATA_OPTIONS)
     _, values = parser.read(argv)
     folder = values.pop("resume")
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
-    before = read_yaml(Path(folder) / CONFIG) if (Path(folder) / CONFIG).exists() else {}
-    return resume(folder, data, **{k: before[k] for k in HARDWARE if k in before} | values)
+    before = settings_of(Path(folder))
+    return resume(folder, data, **{k: before[k] for k in KEPT if k in before} | values)
 
 
 def _add_logger(group: Any) -> None:
     hint = Literal["csv", "tensorboard"]
     text = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
-    group.add_argument("--logger", type=hint, default="csv", help=text)
+    group.add_argument("--logger", type=hint, default="csv", metavar="csv|tensorboard", help=text)
 
 
 def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:

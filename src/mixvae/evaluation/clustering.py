@@ -1,4 +1,4 @@
-"""Do the components find the classes?"""
+"""How well the components find the classes."""
 
 from jaxtyping import Int64
 from torch import Tensor

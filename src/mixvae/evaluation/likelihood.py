@@ -83,7 +83,8 @@ def log_likelihood(
         for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
             torch.manual_seed(row_seed)
             estimates.append(_estimate(model, row, n_samples, chunk))
-    return LogLikelihood(*torch.tensor(estimates, dtype=torch.float64).T, n_samples=n_samples)
+    log_prob, error, ess = torch.tensor(estimates, dtype=torch.float64).unbind(1)
+    return LogLikelihood(log_prob, error, ess, n_samples)
 
 
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:

@@ -35,16 +35,14 @@ def finish(run: Run, data: Dataset, *, seconds: float, pictures: bool) -> dict[s
     """Write ``metrics.json`` and the PNG files; return the metrics."""
     final = [row for row in run.history if row["kl_scale"] == 1]
     best = max(final, key=lambda row: row["val/objective"])
-    metrics: dict[str, Any] = {
-        "recipe": run.recipe.name,
+    metrics: dict[str, Any] = evaluate(run.recipe, data.test) | {
+        "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),
-        "n_parameters": run.recipe.n_parameters,
         "epochs": len(run.history),
         "best_epoch": int(best["epoch"]) + 1,
         "seconds": round(seconds, 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
-        "test": evaluate(run.recipe, data.test),
     }
     write_metrics(metrics, run.folder / METRICS)
     if pictures:

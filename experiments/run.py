@@ -1,0 +1,173 @@
+"""Train the rows of a table, and write them as CSV and Markdown under results/.
+
+    python experiments/run.py experiments/m_vae/table_1.py --data-dir DIR
+
+A table is a Python file of declarations: DATA, TRAINING and ROWS (see ``Table``). A row that has
+been trained is not trained again, so an interrupted table goes on where it stopped, and ``--shard
+1/2`` and ``--shard 2/2`` in two processes share one table. The table is written afresh after
+every row, from the rows there are.
+"""
+
+import argparse
+import csv
+import json
+import runpy
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mixvae
+from mixvae import data
+from mixvae.evaluation import evaluate
+from mixvae.run import METRICS, read_json, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+ROW = "row.json"
+NOT_CLEAN = "-dirty"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a declaration file says."""
+
+    path: Path
+    title: str  # its docstring
+    data: Mapping[str, Any]  # arguments of mixvae.data.load
+    training: Mapping[str, Any]  # arguments of mixvae.fit
+    rows: Sequence[Mapping[str, Any]]  # name, recipe, options, paper (a figure, or None)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)  # arguments of evaluate
+    columns: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        """Run the declarations."""
+        said = runpy.run_path(str(path))
+        return cls(
+            path.resolve().relative_to(ROOT),
+            said["__doc__"].strip(),
+            said["DATA"],
+            said["TRAINING"],
+            said["ROWS"],
+            said.get("EVALUATION", {}),
+            said["COLUMNS"],
+        )
+
+
+def main() -> None:
+    """Train this process's share of the rows, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("table", type=Path, help="a declaration file, such as m_vae/table_1.py")
+    parser.add_argument("--data-dir", help="folder of the data files; else MIXVAE_DATA")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs/experiments")
+    parser.add_argument("--shard", default="1/1", help="i/n: every n-th row, from the i-th")
+    parser.add_argument("--write-only", action="store_true", help="write the table, train nothing")
+    args = parser.parse_args()
+    table = Table.read(args.table)
+    runs = args.runs / table.path.parent.name / table.path.stem
+    first, step = (int(n) for n in args.shard.split("/"))
+    if not args.write_only:
+        dataset = data.load(**table.data, data_dir=args.data_dir)
+        for row in table.rows[first - 1 :: step]:
+            train(table, row, runs / slug(row["name"]), dataset)
+            write(table, runs)
+    write(table, runs)
+
+
+def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Dataset) -> None:
+    """Train and judge one row, unless that has been done."""
+    if (folder / ROW).exists():
+        return
+    settings = {"seed": 0} | dict(table.training) | row.get("training", {})
+    last = folder / "checkpoints/last.ckpt"
+    if last.exists():
+        run = mixvae.resume(folder, dataset, pictures=False)
+    else:
+        torch.manual_seed(settings["seed"])
+        recipe = mixvae.build(row["recipe"], dataset, **row["options"])
+        run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
+    if table.evaluation:
+        more = evaluate(run.recipe, dataset.test, **table.evaluation)
+        write_json(folder / METRICS, run.metrics | more)
+    write_json(folder / ROW, {"commit": commit(), "training": settings})
+
+
+def write(table: Table, runs: Path) -> None:
+    """Write results/FOLDER/TABLE.csv and .md from the rows that have been trained."""
+    rows = [figures(row, runs / slug(row["name"])) for row in table.rows]
+    rows = [row for row in rows if row]
+    if not rows:
+        return
+    out = ROOT / "results" / table.path.parent.name
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{table.path.stem}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    shown = ["row", *table.columns]
+    lines = [shown, ["---"] * len(shown)]
+    lines += [[str(row.get(name, "")) for name in shown] for row in rows]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    command = f"python experiments/run.py {table.path} --data-dir DIR"
+    text = f"{table.title}\n\n{body}\n\nMade by `{command}`; everything else is in the CSV.\n"
+    (out / f"{table.path.stem}.md").write_text(text)
+
+
+def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """One line of the table, or nothing if the row has not been trained."""
+    if not (folder / ROW).exists():
+        return {}
+    how, metrics = read_json(folder, ROW), read_json(folder, METRICS)
+    health, bounds = metrics["health"], metrics["bounds"]
+    likelihood = metrics.get("log_likelihood") or {}
+    return {
+        "row": row["name"],
+        "paper": row.get("paper") or "",
+        "sse": f"{metrics['reconstruction']['sse']:.2f}",
+        "sse_deterministic": f"{metrics['reconstruction']['sse_deterministic']:.2f}",
+        "objective": f"{bounds['objective']:.2f}",
+        "elbo": "" if bounds["elbo"] is None else f"{bounds['elbo']:.2f}",
+        "log_px": f"{likelihood['mean']:.2f}" if likelihood else "",
+        "log_px_error": f"{likelihood['mean_error']:.2f}" if likelihood else "",
+        "parameters": metrics["n_parameters"],
+        "kl": numbers(health["kl"], 1),
+        "active_units": numbers(health["active_units"], 0),
+        "share": numbers(health["share"], 2),
+        "sse_alone": numbers(health["sse_alone"], 1),
+        "effective_k": f"{health['effective_components']:.2f}",
+        "effective_k_per_x": f"{health['effective_per_example']:.2f}",
+        "dead": len(health["dead"]),
+        "acc": f"{metrics['clustering']['acc']:.3f}" if "clustering" in metrics else "",
+        "epochs": metrics["epochs"],
+        "best_epoch": metrics["best_epoch"],
+        "seconds": metrics["seconds"],
+        "recipe": row["recipe"],
+        "options": json.dumps(metrics["options"]),
+        "training": json.dumps(how["training"]),
+        "commit": how["commit"],
+    }
+
+
+def numbers(values: Sequence[float], digits: int) -> str:
+    """A list in one cell."""
+    return " ".join(f"{value:.{digits}f}" for value in values)
+
+
+def slug(name: str) -> str:
+    """A row's name as a folder's."""
+    return "".join(c if c.isalnum() else "-" for c in name.lower())
+
+
+def commit() -> str:
+    """The revision that is checked out, marked if files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    state = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True)
+    return head.stdout.strip() + (NOT_CLEAN if state.stdout else "")
+
+
+if __name__ == "__main__":
+    main()

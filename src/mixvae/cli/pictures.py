@@ -1,0 +1,53 @@
+"""Images as a .png file, tiled, or as a .npy file."""
+
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import MixvaeError
+
+MIN_WIDTH = 600  # pixels; small images are enlarged to it
+
+
+def check_path(path: Path, x_shape: tuple[int, ...]) -> None:
+    """Raise a MixvaeError for a file that could not be written."""
+    if path.suffix not in (".png", ".npy"):
+        raise MixvaeError(f"the output must be a .png or a .npy file; got {path}.")
+    if path.suffix == ".png" and not (len(x_shape) == 3 and x_shape[0] in (1, 3)):
+        raise MixvaeError(f"x of shape {x_shape} is no image; write an array: --out FILE.npy")
+    if not path.parent.is_dir():
+        raise MixvaeError(f"{path}: there is no folder {path.parent}; make it first.")
+
+
+def save(
+    path: Path, images: Float[Tensor, "N *X"], above: Float[Tensor, "N *X"] | None = None
+) -> Path:
+    """Write images: tiled, with others above them, in a .png; themselves alone in a .npy."""
+    if path.suffix == ".npy":
+        np.save(path, images.numpy())
+        return path
+    from matplotlib.image import imsave
+
+    n_columns = min(len(images), ceil(sqrt(len(images))) if above is None else 16)
+    rows = _rows(images, n_columns)
+    if above is not None:
+        rows = torch.stack([_rows(above, n_columns), rows], 1).flatten(0, 1)
+    canvas = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # (R H, n W, C)
+    scale = ceil(MIN_WIDTH / canvas.shape[1])
+    canvas = canvas.repeat_interleave(scale, 0).repeat_interleave(scale, 1).clamp(0, 1)
+    imsave(path, canvas.expand(-1, -1, 3).numpy())
+    return path
+
+
+def _rows(
+    images: Float[Tensor, "N C H W"], n_columns: int
+) -> Float[Tensor, "R n C H W"]:
+    """Rows of images with a light line around each, the last row filled up."""
+    framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=0.5)
+    missing = -len(framed) % n_columns
+    blank = framed.new_ones(missing, *framed.shape[1:])
+    return torch.cat([framed, blank]).unflatten(0, (-1, n_columns))

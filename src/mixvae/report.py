@@ -1,0 +1,138 @@
+"""Metrics as tables for the terminal, and as a JSON file."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from .run import write_json
+
+RECONSTRUCTION = {
+    "sse": "SSE, one stochastic sample",
+    "sse_deterministic": "SSE, deterministic",
+    "rmse": "RMSE, root of the first",
+}
+CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """What :func:`mixvae.evaluation.evaluate` found, as aligned plain text.
+
+    Sections that the metrics lack are left out. ``metrics["data"]``, if the caller added it, is the
+    data set's name, or its description with a ``name``.
+    """
+    sections = [
+        _header(metrics),
+        _bounds(metrics),
+        _values(
+            "reconstruction (squared error summed over pixels in [0, 1])",
+            metrics.get("reconstruction", {}),
+            RECONSTRUCTION,
+        ),
+        _components(metrics.get("health", {})),
+        _values(
+            "clustering by the most responsible component",
+            metrics.get("clustering", {}),
+            CLUSTERING,
+        ),
+    ]
+    if warning := metrics.get("health", {}).get("warning"):
+        sections.append(f"warning: {warning}")
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
+    """Write JSON, whole or not at all; NaN and infinities, which JSON lacks, become null."""
+    write_json(Path(path), _finite(metrics))
+
+
+def _header(metrics: Mapping[str, Any]) -> str:
+    data = metrics.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else data
+    of = f"{metrics.get('n', 0):,} examples" + (f" of {name}" if name else "")
+    size = f" ({metrics['n_parameters']:,} parameters)" if "n_parameters" in metrics else ""
+    return f"{metrics.get('recipe', 'model')}{size} on {of}"
+
+
+def _bounds(metrics: Mapping[str, Any]) -> str:
+    """The objective's terms, their sum, the bound and log p(x)."""
+    values = metrics.get("bounds", {})
+    rows = [
+        [f"  {name.removeprefix('objective/')}", _number(value)]
+        for name, value in values.items()
+        if name.startswith("objective/")
+    ]
+    if "objective" in values:
+        rows.append(["objective, their sum", _number(values["objective"])])
+    if "elbo" in values:
+        note = values.get("elbo_note") or "valid lower bound on log p(x)"
+        rows.append(["ELBO", _number(values["elbo"]), note])
+    if estimate := metrics.get("log_likelihood"):
+        note = (
+            f"± {_number(estimate['mean_error'])}, {estimate['n_samples']:,} importance samples, "
+            f"effective {estimate['ess_mean']:.0f} (least {estimate['ess_min']:.1f})"
+        )
+        rows.append(["log p(x)", _number(estimate["mean"]), note])
+    return _section("objective (maximised) and bound, nats, means over x", rows)
+
+
+def _components(health: Mapping[str, Any]) -> str:
+    """One row a component, and the effective numbers of them."""
+    if not health:
+        return ""
+    head = ["component", "KL (nats)", "active units", "share", "used", "SSE alone", "state"]
+    columns = zip(
+        *(health[key] for key in ("kl", "active_units", "share", "used", "sse_alone")), strict=True
+    )
+    rows = [
+        [
+            *(str(k), _number(kl), f"{units}/{health['n_latent']}"),
+            *(_number(share), _number(used), _number(sse)),
+            "dead" if k in health["dead"] else "alive",
+        ]
+        for k, (kl, units, share, used, sse) in enumerate(columns)
+    ]
+    effective = (
+        f"  effective number of components: {_number(health['effective_components'])} overall, "
+        f"{_number(health['effective_per_example'])} for one x"
+    )
+    return _section("components (counted from 0)", [head, *rows], right=True) + "\n" + effective
+
+
+def _values(title: str, values: Mapping[str, float], names: Mapping[str, str]) -> str:
+    rows = [[label, _number(values[key])] for key, label in names.items() if key in values]
+    return _section(title, rows)
+
+
+def _section(title: str, rows: Sequence[Sequence[str]], *, right: bool = False) -> str:
+    """Rows in columns: all flush right, or the first flush left, then numbers, then notes."""
+    if not rows:
+        return ""
+    n_columns = max(map(len, rows))
+    width = [max(len(row[i]) for row in rows if i < len(row)) for i in range(n_columns)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width[i]) if right or i == 1 else cell.ljust(width[i])
+            for i, cell in enumerate(row)
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join([title, *lines])
+
+
+def _number(value: float | None) -> str:
+    """Three decimals for small figures, two for large ones; -- where there is none."""
+    if value is None or not isfinite(value):
+        return "--"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def _finite(value: Any) -> Any:
+    """The same nested values, with None in place of numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -1,0 +1,163 @@
+"""K networks in one batched call equal K networks in a loop."""
+
+from functools import partial
+
+import pytest
+import torch
+from cases import Case
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from mixvae.errors import MixvaeError
+from mixvae.nn import MLP, POINTWISE, Means, Stacked, full_precision
+
+pytestmark = pytest.mark.usefixtures("maths")
+
+NETWORKS = {
+    "linear": lambda: nn.Linear(3, 2),
+    "mlp": lambda: MLP(3, 2, (5, 4), nn.Tanh),
+    "nested": lambda: nn.Sequential(nn.Sequential(MLP(3, 4), nn.ELU()), MLP(4, 2, (5,)), nn.Tanh()),
+    "activation first": lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2), nn.GELU()),
+    "every activation": lambda: nn.Sequential(nn.Linear(3, 2), *(layer() for layer in POINTWISE)),
+}
+
+
+@pytest.mark.parametrize("share_input", [False, True], ids=["own input", "shared input"])
+@pytest.mark.parametrize("n_copies", [1, 4])
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+def test_stacked_equals_a_loop_forward_and_backward(make, n_copies, share_input):
+    copies = [make() for _ in range(n_copies)]
+    source = iter(copies)
+    stacked = Stacked(lambda: next(source), n_copies, share_input=share_input)
+    x = torch.randn(7, 3) if share_input else torch.randn(7, n_copies, 3)
+    x_stacked, x_loop = x.clone().requires_grad_(), x.clone().requires_grad_()
+
+    together = stacked(x_stacked)
+    loop = [net(x_loop if share_input else x_loop[:, k]) for k, net in enumerate(copies)]
+    torch.testing.assert_close(together, torch.stack(loop, 1))
+
+    towards = torch.randn_like(together)
+    (together * towards).sum().backward()
+    (torch.stack(loop, 1) * towards).sum().backward()
+    torch.testing.assert_close(x_stacked.grad, x_loop.grad)
+    for (name, p), *own in zip(
+        stacked.body.named_parameters(), *(net.parameters() for net in copies), strict=True
+    ):
+        torch.testing.assert_close(p.grad, torch.stack([q.grad for q in own]), msg=name)
+
+
+def test_stacked_copies_start_different():
+    weight = Stacked(lambda: nn.Linear(3, 2), 3).body.weight
+    assert len(weight.unique(dim=0)) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(1, 2, 3),
+        lambda: nn.BatchNorm1d(3),
+        lambda: nn.Softmax(-1),
+        lambda: nn.Dropout(),
+        lambda: nn.Linear(3, 2, bias=False),
+        lambda: nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)),
+    ],
+    ids=["Conv2d", "BatchNorm1d", "Softmax", "Dropout", "Linear", "LayerNorm"],
+)
+def test_stacked_names_a_layer_that_it_cannot_batch(make, request):
+    layer = request.node.callspec.id
+    with pytest.raises(MixvaeError, match=f"no batched form of {layer}"):
+        Stacked(make, 2)
+
+
+def test_a_shared_input_that_no_linear_layer_reads_is_an_error():
+    with pytest.raises(MixvaeError, match="share_input needs a network with a linear layer"):
+        Stacked(nn.Tanh, 2, share_input=True)
+    assert Stacked(nn.Tanh, 2)(torch.zeros(5, 2, 3)).shape == (5, 2, 3)
+
+
+def test_no_copies_is_an_error():
+    with pytest.raises(MixvaeError, match="n_copies must be at least 1; got 0"):
+        Stacked(nn.Tanh, 0)
+
+
+def test_an_mlp_has_an_activation_after_each_layer_but_the_last():
+    kinds = [type(layer) for layer in MLP(3, 2, (5, 4), [nn.ELU, nn.Tanh])]
+    assert kinds == [nn.Linear, nn.ELU, nn.Linear, nn.Tanh, nn.Linear]
+    widths = [(n.in_features, n.out_features) for n in MLP(3, 2, (5, 4)) if hasattr(n, "bias")]
+    assert widths == [(3, 5), (5, 4), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 2), "in_features must be at least 1; got 0"),
+        ((3, -1), "out_features must be at least 1; got -1"),
+        ((3, 2, (5, 0)), "hidden must be at least 1; got 0"),
+    ],
+)
+def test_an_mlp_refuses_a_width_below_one(sizes, message):
+    with pytest.raises(MixvaeError, match=message):
+        MLP(*sizes)
+
+
+def test_means_are_taken_in_full_precision():
+    logits = torch.tensor([7.0], dtype=torch.bfloat16)
+    assert logits.sigmoid() == 1  # which is why
+    mean = Means()(logits)
+    assert mean.dtype == torch.float32
+    assert mean < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_full_precision_raises_half_and_leaves_the_rest(dtype):
+    assert full_precision(torch.zeros(1, dtype=dtype)).dtype == torch.float32
+    double = torch.zeros(1, dtype=torch.float64)
+    assert full_precision(double) is double
+
+
+def test_an_m_vae_equals_separate_vaes_in_a_loop_forward_and_backward():
+    """The whole model, its codes' noise and its weights' draw given."""
+    model, x = Case("m-vae").build().model, Case("m-vae").data()
+    trace = model(x, 1)
+    q_z, w = trace.q_z.base_dist, trace.w.detach()
+    noise = ((trace.z - q_z.loc) / q_z.scale).detach()
+    concentration = trace.q_w.concentration
+    value = model.decoder(trace.z, w).log_prob(x.unsqueeze(1)).sum()
+    value = value - kl_divergence(trace.q_z, trace.p_z).sum() + concentration.log().sum()
+    value.backward()
+
+    def one(make, body, k):
+        net = make()
+        net.load_state_dict({name: p.detach()[k] for name, p in body.named_parameters()})
+        return net
+
+    # (part of the model, its batched body, the same network written for one component)
+    encoder = lambda: nn.Sequential(MLP(12, 6, (8,)), nn.ReLU())
+    parts = [
+        ("trunk", model.trunk[1].body, encoder),
+        ("posterior", model.posterior.net.body, partial(nn.Linear, 6, 4)),
+        ("weights", model.weights.net.body, partial(nn.Linear, 6, 1)),
+        ("decoder", model.decoder.branch[0].body, partial(MLP, 2, 12, (6, 8))),
+    ]
+    vaes = [{name: one(make, body, k) for name, body, make in parts} for k in range(3)]
+    blended, plain = 0.0, 0.0
+    for k, vae in enumerate(vaes):
+        h = vae["trunk"](x.flatten(1))
+        loc, raw = vae["posterior"](h).chunk(2, -1)
+        q = Normal(loc, nn.functional.softplus(raw) + 1e-6)
+        torch.testing.assert_close(q.loc, q_z.loc[:, k])
+        torch.testing.assert_close(q.scale, q_z.scale[:, k])
+        a = nn.functional.softplus(vae["weights"](h))[:, 0] + 1e-6
+        torch.testing.assert_close(a, concentration[:, k])
+        z = q.loc + q.scale * noise[0, :, k]
+        blended = blended + w[0, :, k, None] * vae["decoder"](z).sigmoid()
+        plain = plain - kl_divergence(q, Normal(0.0, 1.0)).sum() + a.log().sum()
+    pixels = x.flatten(1)
+    plain = plain + (pixels * blended.log() + (1 - pixels) * (1 - blended).log()).sum()
+    torch.testing.assert_close(value, plain)
+
+    plain.backward()
+    for name, body, _ in parts:
+        for key, p in body.named_parameters():
+            loop = torch.stack([dict(vae[name].named_parameters())[key].grad for vae in vaes])
+            torch.testing.assert_close(p.grad, loop)
