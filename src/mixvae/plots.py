@@ -47,7 +47,7 @@ def reconstructions(
     rows = {f"component {k}": row for k, row in enumerate(each)} if len(each) > 1 else {}
     rows["mixture" if rows else "reconstruction"] = mixture
     labels = [
-        f"{name}\nSSE {float((row - x).square().flatten(1).sum(1).mean()):.3g}"
+        f"{name}\nSSE {float((row - x).square().flatten(1).sum(1).mean()):.2f}"
         for name, row in rows.items()
     ]
     title = "Reconstructions (codes and weights at their means)"
@@ -294,9 +294,9 @@ def _scatter(
 
 
 def _same_scale(axes: Iterable["Axes"]) -> None:
-    """The widest panel's limits for all of them."""
+    """The widest panel's limits for all of them, no less than two of the prior's scales."""
     axes = list(axes)
-    reach = max(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim()))
+    reach = max(2.0, *(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim())))
     for ax in axes:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.tick_params(labelsize=8)
@@ -305,7 +305,7 @@ def _same_scale(axes: Iterable["Axes"]) -> None:
 def _bars(ax: "Axes", r: Float[Tensor, "N K"]) -> None:
     """Each component's mean responsibility, and how often it has the largest."""
     k = np.arange(r.shape[1])
-    share, used = r.mean(0).numpy(), np.bincount(r.argmax(-1), minlength=len(k)) / len(r)
+    share, used = r.mean(0).numpy(), np.bincount(r.argmax(-1).numpy(), minlength=len(k)) / len(r)
     ax.bar(k - 0.2, share, 0.4, color="C0", label="mean responsibility")
     ax.bar(k + 0.2, used, 0.4, color="0.75", label="has the largest one")
     ax.axhline(1 / len(k), color="0.3", ls="--", lw=1, label="even share")
@@ -321,7 +321,7 @@ def _heat_map(fig: "Figure", ax: "Axes", r: Float[Tensor, "N K"], y: Int64[Tenso
     share = torch.stack([r[y == c].mean(0) for c in classes], 1)  # (K, classes)
     image = ax.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     fig.colorbar(image, ax=ax, label="mean responsibility")
-    step = ceil(len(classes) / 20)
+    step = ceil(len(classes) / 12)
     ax.set_xticks(range(0, len(classes), step), [str(c) for c in classes[::step].tolist()])
     ax.set_yticks(range(0, len(share), ceil(len(share) / 20)))
     ax.set(xlabel="label", ylabel="component", title="use by label")
@@ -357,5 +357,7 @@ def _curves(
         ax.set_ylim(min(late) - margin, max(late) + margin)
     if len(lines) <= 10 and ax.lines:
         ax.legend(fontsize=7, ncols=2 if len(lines) > 4 else 1)
+    if epochs:
+        ax.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set(title=title, xlabel="epoch", ylabel=unit)

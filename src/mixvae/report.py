@@ -70,7 +70,7 @@ def _bounds(metrics: Mapping[str, Any]) -> str:
     if estimate := metrics.get("log_likelihood"):
         note = (
             f"± {_number(estimate['mean_error'])}, {estimate['n_samples']:,} importance samples, "
-            f"effective {estimate['ess_mean']:.0f} (least {estimate['ess_min']:.1f})"
+            f"effective {estimate['ess_mean']:.1f} (least {estimate['ess_min']:.1f})"
         )
         rows.append(["log p(x)", _number(estimate["mean"]), note])
     return _section("objective (maximised) and bound, nats, means over x", rows)

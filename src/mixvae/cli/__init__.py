@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from shlex import quote
 
 from .. import __version__
 from ..errors import MixvaeError, unknown
@@ -47,9 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mixvae: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:  # fit says which folder it leaves behind
-        resume = f" Go on with: mixvae train --resume {stop.args[0]}" if stop.args else ""
+        folder = quote(stop.args[0]) if stop.args else ""
+        resume = f" Go on with: mixvae train --resume {folder}" if folder else ""
         print(f"\nmixvae: stopped.{resume}", file=sys.stderr)
         return 130
+    except SystemExit as stop:  # after a help
+        if stop.code:
+            raise
     return 0
 
 

@@ -60,8 +60,9 @@ class Parser(ArgumentParser):
     ) -> Any:
         """A group of options: the function's arguments, but for ``skip``, or ``only`` some."""
         group = self.add_argument_group(title)
-        rest = {name for name in signature(function).parameters if only and name not in only}
-        group.add_function_arguments(function, as_group=False, skip=rest | set(skip))
+        left_out: set[str | int] = set(skip)
+        left_out |= {name for name in signature(function).parameters if only and name not in only}
+        group.add_function_arguments(function, as_group=False, skip=left_out)
         for action in group._group_actions:
             action.metavar = _words(_type(action), action.default)
             action.help = re.sub(r":\w+:`([^`]*)`", r"\1", action.help or "")

@@ -19,6 +19,11 @@ def check_path(path: Path, x_shape: tuple[int, ...]) -> None:
         raise MixvaeError(f"the output must be a .png or a .npy file; got {path}.")
     if path.suffix == ".png" and not (len(x_shape) == 3 and x_shape[0] in (1, 3)):
         raise MixvaeError(f"x of shape {x_shape} is no image; write an array: --out FILE.npy")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise a MixvaeError for a file in a folder that is not there."""
     if not path.parent.is_dir():
         raise MixvaeError(f"{path}: there is no folder {path.parent}; make it first.")
 
@@ -43,9 +48,7 @@ def save(
     return path
 
 
-def _rows(
-    images: Float[Tensor, "N C H W"], n_columns: int
-) -> Float[Tensor, "R n C H W"]:
+def _rows(images: Float[Tensor, "N C H W"], n_columns: int) -> Float[Tensor, "R n C H+1 W+1"]:
     """Rows of images with a light line around each, the last row filled up."""
     framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=0.5)
     missing = -len(framed) % n_columns

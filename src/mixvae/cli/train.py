@@ -29,12 +29,10 @@ def train(argv: list[str]) -> None:
     """Train a model, or go on with a run; end with its figures."""
     words, flags = split(argv)
     given = dict(flags)
-    if "resume" in given:
-        run = _resume(argv)
-    else:
-        run = _train(words[0] if words else None, argv, given)
+    recipe = words[0] if words else None
+    run = _resume(argv) if "resume" in given else _train(recipe, argv, given)
     if run.metrics:  # the first process alone has them
-        print(report.table(run.metrics["test"] | {"data": run.metrics["data"]}))
+        print(report.table(run.metrics))
         print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))
 
 
@@ -42,13 +40,19 @@ def training_parser(recipe: str | None) -> Parser:
     """All options of ``mixvae train RECIPE``; without a recipe, those that all share."""
     parser = Parser(USAGE.replace("RECIPE", recipe or "RECIPE"), ABOUT)
     files = parser.add_argument_group("files")
-    files.add_argument("--config", type=str, metavar="FILE", help="options in YAML; flags override.")
+    files.add_argument(
+        "--config", type=str, metavar="FILE", help="options in YAML; flags override."
+    )
     files.add_argument("--resume", type=str, metavar="RUN", help="go on with a run.")
     if recipe is None:
         rows = (f"  {name:13s}{line}" for name, line in list_recipes().items())
         parser.epilog = "\n".join(["mixvae train RECIPE --help adds the recipe's options:", *rows])
     else:
-        parser.add_options(f"recipe {recipe}: {list_recipes()[recipe].rstrip('.')}", RECIPES[recipe], skip={"x_shape"})
+        parser.add_options(
+            f"recipe {recipe}: {list_recipes()[recipe].rstrip('.')}",
+            RECIPES[recipe],
+            skip={"x_shape"},
+        )
         parser.unset("likelihood", help=LIKELIHOOD)
     parser.add_options("data", open_data)
     _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
@@ -105,5 +109,7 @@ def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:
 
 def _as_flags(lines: dict[str, Any]) -> list[str]:
     """A file's options as the line would have them."""
-    text = {name: v if isinstance(v, str) else json.dumps(v, default=str) for name, v in lines.items()}
+    text = {
+        name: v if isinstance(v, str) else json.dumps(v, default=str) for name, v in lines.items()
+    }
     return [f"--{name}={value}" for name, value in text.items()]

@@ -3,15 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from ..errors import MixvaeError, at_least
 from ..run import Run, load
 from .inputs import DATA_OPTIONS, open_data, reopen
 from .parser import Parser
-from .pictures import check_path, save
+from .pictures import check_folder, check_path, save
 
 SplitName = Literal["train", "val", "test"]
 
@@ -26,6 +22,8 @@ def evaluate(argv: list[str]) -> None:
     parser.add_options("output", _evaluation_options)
     run, data, values = _open(parser, argv, with_data=True)
     split, out = values.pop("split"), values.pop("out")
+    if out is not None:
+        check_folder(Path(out))
     metrics = {"data": data.describe(), "split": split}
     metrics |= measure(run.recipe, getattr(data, split), **values)
     print(report.table(metrics))
@@ -50,7 +48,7 @@ def reconstruct(argv: list[str]) -> None:
     """Put images and their reconstructions into a picture, or the latter into an array."""
     from ..evaluation.passes import evaluating
 
-    about = "Reconstruct images from the means of codes and weights: originals above, and below them\nwhat the model makes of them."
+    about = "Reconstruct images, from the means of codes and weights; in a picture, below them."
     parser = _parser("reconstruct", about)
     parser.add_options("reconstructions", _reconstruct_options)
     run, data, values = _open(parser, argv, with_data=True)
@@ -58,8 +56,10 @@ def reconstruct(argv: list[str]) -> None:
     x = getattr(data, values["split"]).x[: values["n"]]
     _check_component(run, component)
     with evaluating(run.recipe.model):
-        model = run.recipe.model
-        made = model.reconstruct(x) if component is None else model.reconstruct_each(x)[:, component]
+        if component is None:
+            made = run.recipe.model.reconstruct(x)
+        else:
+            made = run.recipe.model.reconstruct_each(x)[:, component]
     print(save(out, made, above=x))
 
 
@@ -118,7 +118,9 @@ def _open(
         raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
     run = load(words[0])
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
-    data = reopen(run.folder, given | {"subset": None}) if with_data else None
+    if "data" in given:
+        given["subset"] = None  # the subset was of the run's own data
+    data = reopen(run.folder, given) if with_data else None
     if data is not None and data.x_shape != run.recipe.x_shape:
         raise MixvaeError(
             f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "

@@ -58,16 +58,14 @@ class TrainingModule(L.LightningModule):
         self.latest: dict[str, Tensor] = {}
         self._unchecked: list[Tensor] = []
 
-    def kl_scale(self) -> float:
-        """The warm-up's weight of the KL terms at this step."""
-        if not self.warmup_steps:
-            return 1.0
-        return min(1.0, (self.global_step + 1) / self.warmup_steps)
+    def kl_scale(self, step: int) -> float:
+        """The warm-up's weight of the KL terms at a step, counted from 1."""
+        return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         self._seed(TRAIN, self.current_epoch, batch_idx)
         x = torch.bernoulli(x) if self.binarize else x
-        terms = self.recipe.objective(self.model, x, self.kl_scale())
+        terms = self.recipe.objective(self.model, x, self.kl_scale(self.global_step + 1))
         values = torch.stack(list(terms.values()))
         objective = values.sum()
         self._watch(tuple(terms), values.detach())
@@ -105,7 +103,8 @@ class TrainingModule(L.LightningModule):
         self._check()  # before anything is saved
         self.log_dict({f"train/{name}": v for name, v in self.train_means.pop().items()})
         logged = {name: float(v) for name, v in self.trainer.callback_metrics.items()}
-        place = {"epoch": self.current_epoch, "step": self.global_step, "kl_scale": self.kl_scale()}
+        step = self.global_step
+        place = {"epoch": self.current_epoch, "step": step, "kl_scale": self.kl_scale(step)}
         self.history.append(place | logged | {"seconds": time.perf_counter() - self._started})
         if self.trainer.is_global_zero:
             for listen in self.listeners:

@@ -1,0 +1,226 @@
+"""A deep mixture as scikit-learn has its models: ``fit``, then ``predict`` and the rest."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from .data import Binarize, Dataset, from_arrays
+from .data.pixels import make_split
+from .errors import MixvaeError, at_least, unknown
+from .evaluation.likelihood import log_likelihood
+from .evaluation.passes import batches, evaluating, responsibilities
+from .families import ExactMixture
+from .recipes import RECIPES, build, options_of
+from .training import fit
+
+
+class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """A deep mixture of VAEs as a scikit-learn estimator.
+
+    X is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8. What
+    cannot be used raises a `MixvaeError`, which is a ValueError.
+
+    Args:
+        recipe: a name in :func:`mixvae.list_recipes`.
+        n_components: number K of components; None is the recipe's own, and all there is for a
+            recipe without components (vae).
+        binarize: make pixels 0 or 1. threshold: above one half; dynamic: drawn with the grey level
+            as probability, anew at each step of training, and once in new data.
+        max_epochs: passes over the training data.
+        batch_size: rows a step; all rows where there are fewer.
+        lr: Adam's learning rate.
+        validation_fraction: part of X that is not trained on and chooses the best epoch.
+        recipe_options: the recipe's other options, such as {"n_latent": 10}.
+        fit_options: other arguments of :func:`mixvae.fit`, such as {"patience": 5}.
+        random_state: a seed or a RandomState, of the first weights and all noise.
+        verbose: report each epoch.
+
+    Attributes:
+        model_: the trained :class:`~mixvae.model.MixtureVAE`.
+        recipe_: the recipe that it belongs to.
+        history_: figures of each epoch.
+        labels_: the training data's components.
+        n_components_: K.
+        n_features_in_: the number of values in one x.
+    """
+
+    def __init__(
+        self,
+        recipe: str = "mixture-vae",
+        *,
+        n_components: int | None = None,
+        binarize: Binarize = "none",
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        validation_fraction: float = 0.1,
+        recipe_options: dict[str, Any] | None = None,
+        fit_options: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.n_components = n_components
+        self.binarize = binarize
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.validation_fraction = validation_fraction
+        self.recipe_options = recipe_options
+        self.fit_options = fit_options
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> "DeepMixture":
+        """Train on X; y is not used."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        data = self._split(X, seed)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            recipe = build(self.recipe, data, **self._options())
+        options: dict[str, Any] = {
+            "max_epochs": self.max_epochs,
+            "batch_size": min(self.batch_size, len(data.train)),
+            "lr": self.lr,
+            "progress": self.verbose,
+            "pictures": False,
+            "seed": seed,
+        }
+        with TemporaryDirectory(prefix="mixvae-") as folder:
+            options |= {"out": Path(folder, "run")} | (self.fit_options or {})
+            run = fit(recipe, data, **_plain(options))
+        self.recipe_ = run.recipe
+        self.model_ = run.recipe.model
+        self.history_ = run.history
+        self.n_components_ = run.recipe.n_components
+        self.n_features_in_ = int(np.prod(data.x_shape))
+        self._seed = seed
+        self.labels_ = self.predict(X)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The component with the largest responsibility for each x, (N,)."""
+        return self.predict_proba(X).argmax(1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """How far each component answers for each x, (N, K); rows sum to one.
+
+        In an exact mixture these are q(k | x); in a joint mixture, whose components all take part
+        in every x, the mean weights E[w | x].
+        """
+        return responsibilities(self._model(), self._x(X)).numpy()
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Mean codes: (N, L), or (N, K L) in a joint mixture.
+
+        In an exact mixture (mixture-vae), where one component makes x, the code of the component
+        with the largest responsibility; the components' codes do not share axes, so pair them with
+        :meth:`predict`. In a joint mixture (m-vae, mvae) the K codes side by side.
+        """
+        model, each = self._model(), []
+        with evaluating(model):
+            for x in batches(model, self._x(X), 500):
+                t = model.mean_trace(x)
+                if isinstance(model.family, ExactMixture):
+                    owner = model.family.responsibilities(t).argmax(-1)
+                    each.append(t.q_z.mean[torch.arange(len(x)), owner].cpu())
+                else:
+                    each.append(t.q_z.mean.flatten(1).cpu())
+        return torch.cat(each).numpy()
+
+    def score_samples(self, X: Any, *, n_samples: int = 100) -> np.ndarray:
+        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes."""
+        model, seed = self._model(), self._seed
+        return log_likelihood(model, self._x(X), n_samples, seed=seed).log_prob.numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of :meth:`score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1) -> np.ndarray:
+        """New x: means of p(x | z), codes drawn from the prior; (n_samples, ...).
+
+        The noise depends on ``random_state``: a second call draws the same.
+        """
+        model = self._model()
+        at_least(1, n_samples=n_samples)
+        with evaluating(model, self._seed):
+            return model.sample(n_samples).cpu().numpy()
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """What the mixture makes of each x, from the means of codes and weights; shaped as X."""
+        model = self._model()
+        with evaluating(model):
+            each = [model.reconstruct(x).cpu() for x in batches(model, self._x(X), 500)]
+        return torch.cat(each).numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        """For scikit-learn's names of the columns that :meth:`transform` returns."""
+        n_latent = self.recipe_.options["n_latent"]
+        return n_latent * (
+            1 if isinstance(self.model_.family, ExactMixture) else self.n_components_
+        )
+
+    def _options(self) -> dict[str, Any]:
+        if self.recipe not in RECIPES:
+            raise unknown("recipe", str(self.recipe), RECIPES)
+        options = dict(self.recipe_options or {})
+        if self.n_components is not None:
+            if "n_components" not in options_of(self.recipe):
+                raise MixvaeError(
+                    f"the recipe {self.recipe!r} has one component and no n_components; got "
+                    f"{self.n_components}. Leave it out, or choose a mixture, as 'mixture-vae'."
+                )
+            options["n_components"] = self.n_components
+        return _plain(options)
+
+    def _split(self, X: Any, seed: int) -> Dataset:
+        """X as training and validation data. The latter serve as test data, which are not used."""
+        split = make_split(X, where="X")
+        n_val = max(1, round(self.validation_fraction * len(split)))
+        if not (0 < self.validation_fraction < 1 and n_val < len(split)):
+            raise MixvaeError(
+                "validation_fraction must be between 0 and 1 and leave data to train on; got "
+                f"{self.validation_fraction} of {len(split)} rows."
+            )
+        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+        x, held_out = split.x[order[n_val:]], split.x[order[:n_val]]
+        return from_arrays(
+            x, val=held_out, test=held_out, name="X", binarize=self.binarize, seed=seed
+        )
+
+    def _model(self) -> Any:
+        check_is_fitted(self, "model_")
+        return self.model_
+
+    def _x(self, X: Any) -> Tensor:
+        """New data as the model takes them."""
+        x = make_split(X, where="X").x
+        if tuple(x.shape[1:]) != self.recipe_.x_shape:
+            raise MixvaeError(
+                f"X must hold x of shape {self.recipe_.x_shape}, as in fit; got "
+                f"{tuple(x.shape[1:])}."
+            )
+        if self.binarize == "threshold":
+            return (x > 0.5).float()
+        if self.binarize == "dynamic":
+            return torch.bernoulli(x, generator=torch.Generator().manual_seed(self._seed))
+        return x
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """NumPy's numbers, which searches over parameters give, as Python's."""
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}

@@ -1,0 +1,159 @@
+"""``mixvae.DeepMixture`` keeps scikit-learn's promises."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from mixvae import DeepMixture, MixvaeError
+
+SMALL = {"max_epochs": 1, "recipe_options": {"hidden": [16], "n_latent": 3}, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def X():
+    return load_digits().data[:300] / 16
+
+
+@pytest.fixture(scope="module")
+def exact(X):
+    return DeepMixture("mixture-vae", n_components=3, **SMALL).fit(X)
+
+
+@pytest.fixture(scope="module")
+def joint(X):
+    return DeepMixture("m-vae", n_components=3, **SMALL).fit(X)
+
+
+@pytest.mark.parametrize("name", ["exact", "joint"])
+def test_three_lines_on_digits(request, X, name):
+    model = request.getfixturevalue(name)
+    probability = model.predict_proba(X)
+    assert probability.shape == (300, 3)
+    np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.predict(X), probability.argmax(1))
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    assert model.transform(X).shape == (300, len(model.get_feature_names_out()))
+    assert model.reconstruct(X).shape == model.sample(300).shape == X.shape
+    assert model.n_components_ == 3
+    assert model.n_features_in_ == 64
+    assert len(model.history_) == 1
+
+
+def test_codes_are_the_owners_in_an_exact_mixture_and_side_by_side_in_a_joint_one(exact, joint, X):
+    import torch
+
+    x = torch.from_numpy(X[:5]).float()
+    for model in (exact, joint):
+        codes = model.model_.infer(x)[0].mean.detach().numpy()
+        expected = codes.reshape(5, -1)
+        if model is exact:
+            expected = codes[np.arange(5), model.predict(X[:5])]
+        np.testing.assert_allclose(model.transform(X[:5]), expected, atol=1e-6)
+
+
+def test_score_is_the_mean_log_likelihood(exact, X):
+    each = exact.score_samples(X[:4])
+    assert each.shape == (4,)
+    assert exact.score(X[:4]) == pytest.approx(each.mean())
+
+
+def test_images_keep_their_shape(X):
+    images = X.reshape(-1, 8, 8)
+    model = DeepMixture("vae", **SMALL).fit(images)
+    assert model.sample(2).shape == (2, 1, 8, 8)
+    assert model.reconstruct(images[:2]).shape == (2, 1, 8, 8)
+    assert model.predict_proba(images[:2]).tolist() == [[1], [1]]
+
+
+def test_the_same_random_state_gives_the_same_model(exact, X):
+    again = clone(exact).fit(X)
+    np.testing.assert_array_equal(again.predict_proba(X), exact.predict_proba(X))
+    np.testing.assert_array_equal(again.sample(4), exact.sample(4))
+    other = clone(exact).set_params(random_state=1).fit(X)
+    assert not np.array_equal(other.predict_proba(X), exact.predict_proba(X))
+
+
+def test_nothing_is_left_behind(X, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    DeepMixture(**SMALL).fit(X)
+    assert not list(tmp_path.iterdir())
+
+
+def test_clone_keeps_the_parameters_and_forgets_the_fit(exact):
+    copy = clone(exact)
+    assert copy.get_params() == exact.get_params()
+    assert not hasattr(copy, "model_")
+
+
+def test_a_fitted_model_can_be_pickled(exact, X):
+    again = pickle.loads(pickle.dumps(exact))
+    np.testing.assert_array_equal(again.predict(X), exact.predict(X))
+
+
+def test_fit_predict_is_fit_then_predict(exact, X):
+    np.testing.assert_array_equal(clone(exact).fit_predict(X), exact.predict(X))
+
+
+def test_a_search_and_a_pipeline_accept_it(X):
+    search = GridSearchCV(
+        DeepMixture(**SMALL), {"n_components": np.array([1, 2])}, cv=2, error_score="raise"
+    )
+    assert search.fit(X[:80]).best_params_["n_components"] in (1, 2)
+    pipe = make_pipeline(MinMaxScaler(clip=True), DeepMixture(**SMALL))
+    assert pipe.fit(X * 16).predict(X * 16).shape == (300,)
+
+
+@pytest.mark.parametrize("binarize", ["threshold", "dynamic"])
+def test_new_data_are_binarised_as_the_training_data(X, binarize):
+    model = DeepMixture("vae", binarize=binarize, **SMALL).fit(X)
+    assert model.recipe_.options["likelihood"] == "bernoulli"
+    assert np.isfinite(model.score_samples(X[:3])).all()
+
+
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "transform", "score_samples", "score", "reconstruct"]
+)
+def test_an_unfitted_model_says_so(X, method):
+    with pytest.raises(NotFittedError):
+        getattr(DeepMixture(), method)(X)
+
+
+def test_an_unfitted_model_has_no_samples():
+    with pytest.raises(NotFittedError):
+        DeepMixture().sample()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "m-vea"}, "Did you mean 'm-vae'"),
+        ({"recipe": "vae", "n_components": 3}, "has one component"),
+        ({"recipe_options": {"n_latnt": 3}}, "Did you mean 'n_latent'"),
+        ({"n_components": 0}, "at least 1"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"validation_fraction": 0}, "validation_fraction"),
+        ({"validation_fraction": 1.5}, "validation_fraction"),
+        ({"binarize": "thresh"}, "Did you mean 'threshold'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(unchecked, X, options, message):
+    with pytest.raises(MixvaeError, match=message):
+        DeepMixture(**{**SMALL, **options}).fit(X)
+
+
+def test_data_that_cannot_be_used_are_refused(exact, X):
+    with pytest.raises(MixvaeError, match=r"\[0, 1\]"):
+        DeepMixture(**SMALL).fit(X * 16)
+    with pytest.raises(MixvaeError, match="as in fit"):
+        exact.predict(X[:, :10])
+    with pytest.raises(MixvaeError, match="n_samples"):
+        exact.sample(0)

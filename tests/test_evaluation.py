@@ -1,0 +1,434 @@
+"""Judging a model: component health, reconstruction, log p(x), bounds, clustering."""
+
+import json
+from math import exp, log, sqrt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from mixvae.data.dataset import Split
+from mixvae.decoders import Decoder, blend
+from mixvae.distributions import Delta
+from mixvae.errors import MixvaeError
+from mixvae.evaluation import (
+    bounds,
+    clustering,
+    component_health,
+    evaluate,
+    log_likelihood,
+    reconstruction,
+    responsibilities,
+)
+from mixvae.families import ExactMixture, Joint
+from mixvae.likelihoods import GaussianLikelihood
+from mixvae.model import MixtureVAE
+from mixvae.nn import Stacked
+from mixvae.objectives import Objective, mixture_bound
+from mixvae.priors import NormalPrior
+from mixvae.recipes import build
+from mixvae.recipes.recipe import Recipe
+from mixvae.weights import KnownWeights, Weights
+
+
+class Repeat(nn.Module):
+    """x (B, D) to h (B, K, D)."""
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(1).expand(-1, self.n_components, -1)
+
+
+class LinearPosterior(nn.Module):
+    """N(slope_k h + offset_k, diag scale_k^2)."""
+
+    def __init__(self, slope: Tensor, offset: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.slope, self.offset, self.scale = map(nn.Parameter, (slope, offset, scale))
+
+    def forward(self, h: Tensor) -> Distribution:
+        loc = torch.einsum("kld,bkd->bkl", self.slope, h) + self.offset
+        normal = Normal(loc, self.scale.expand_as(loc), validate_args=False)
+        return Independent(normal, 1, validate_args=False)
+
+
+class FirstPixel(Weights):
+    """w = (x, 1 - x)."""
+
+    def forward(self, h: Tensor) -> Distribution:
+        return Delta(torch.stack([h[:, 0, 0], 1 - h[:, 0, 0]], -1))
+
+    def prior(self) -> None:
+        return None
+
+    def generate(self, n: int) -> Tensor:
+        return torch.full((n, 2), 0.5)
+
+
+def stacked(slope: Tensor, offset: Tensor) -> Stacked:
+    """K linear layers of given weights (K, O, I) and biases (K, O)."""
+    net = Stacked(lambda: nn.Linear(slope.shape[2], slope.shape[1]), len(slope))
+    with torch.no_grad():
+        net.body.weight.copy_(slope)
+        net.body.bias.copy_(offset)
+    return net
+
+
+def one_pixel(family: Any, weights: Weights) -> MixtureVAE:
+    """Two components on one pixel: codes N(3x, 1) and N(x/10, 1), means z_0/3 and z_1."""
+    slope = torch.tensor([3.0, 0.1]).view(2, 1, 1)
+    decode = stacked(torch.tensor([1 / 3, 1.0]).view(2, 1, 1), torch.zeros(2, 1))
+    return MixtureVAE(
+        trunk=Repeat(2),
+        posterior=LinearPosterior(slope, torch.zeros(2, 1), torch.ones(2, 1)),
+        weights=weights,
+        decoder=Decoder(decode, GaussianLikelihood((1,), from_mean=True, scale=1.0)),
+        prior=NormalPrior(torch.zeros(1)),
+        family=family,
+    )
+
+
+def linear_gaussian(
+    n_components: int = 3, *, wrong: float = 0.0, blended: bool = False
+) -> tuple[MixtureVAE, Distribution]:
+    """A model in float64 whose posterior is exact unless ``wrong``, and its p(x) in closed form.
+
+    The exact mixture of factor analysers with orthogonal factors; ``blended``, a joint model.
+    """
+    K, D, L, s = n_components, 4, 2, 0.5
+    generator = torch.Generator().manual_seed(1)
+    random = torch.randn(K, D, L, generator=generator, dtype=torch.float64)
+    W = torch.linalg.qr(random).Q * torch.tensor([1.5, 0.7])
+    b = torch.randn(K, D, generator=generator, dtype=torch.float64)
+    variance = 1 / (1 + W.square().sum(1) / s**2)  # (K, L)
+    slope = variance.unsqueeze(-1) * W.mT / s**2
+    offset = -(slope @ b.unsqueeze(-1)).squeeze(-1)
+    likelihood = GaussianLikelihood((D,), from_mean=True, scale=s)
+    likelihood.log_scale = torch.tensor(log(s), dtype=torch.float64)
+    model = MixtureVAE(
+        trunk=Repeat(K),
+        posterior=LinearPosterior(slope, offset + wrong, variance.sqrt() * (1 + wrong)),
+        weights=KnownWeights(K),
+        decoder=Decoder(stacked(W, b).double(), likelihood, *([blend] if blended else [])),
+        prior=NormalPrior(torch.zeros(L)),
+        family=Joint() if blended else ExactMixture(),
+    ).double()
+    with torch.no_grad():
+        model.decoder.branch.body.weight.copy_(W)  # in float64 from here on
+        model.decoder.branch.body.bias.copy_(b)
+    noise = s**2 * torch.eye(D, dtype=torch.float64)
+    if blended:
+        return model, MultivariateNormal(b.mean(0), (W @ W.mT).sum(0) / K**2 + noise)
+    each = MultivariateNormal(b, W @ W.mT + noise)
+    index = torch.distributions.Categorical(torch.ones(K, dtype=torch.float64))
+    return model, torch.distributions.MixtureSameFamily(index, each)
+
+
+X = torch.tensor([[0.2], [0.8], [1.0]])
+DATA = 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def small(name: str = "m-vae", **options: Any) -> Recipe:
+    torch.manual_seed(0)
+    defaults = {"n_latent": 3, "hidden": [8], "likelihood": "gaussian"}
+    if name in ("m-vae", "mixture-vae"):
+        defaults["n_components"] = 3
+    return build(name, (1, 4, 4), **(defaults | options))
+
+
+def images(n: int = 23) -> Tensor:
+    return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(3))
+
+
+# Component health
+
+
+def test_the_health_of_two_components_on_one_pixel_is_what_a_hand_computes() -> None:
+    health = component_health(one_pixel(Joint(), FirstPixel()), X)
+    mean_square = (0.04 + 0.64 + 1) / 3
+    assert health.kl.tolist() == pytest.approx([4.5 * mean_square, 0.005 * mean_square], rel=1e-4)
+    assert health.active_units.tolist() == [1, 0]  # variances 1.04 and 0.0012
+    assert health.share.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert health.used.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert health.sse_alone.tolist() == pytest.approx([0, 0.81 * mean_square], abs=1e-6)
+    assert health.effective_components == pytest.approx(9 / 5)
+    assert health.effective_per_example == pytest.approx((2 / 0.68 + 1) / 3)
+
+
+def test_an_exact_mixtures_share_is_its_responsibility() -> None:
+    model = one_pixel(ExactMixture(), KnownWeights(2))
+    health = component_health(model, X[:1])
+    elbo = [-4.5 * 0.04, -0.5 * 0.81 * 0.04 - 0.005 * 0.04]
+    r = exp(elbo[0]) / (exp(elbo[0]) + exp(elbo[1]))
+    assert health.share.tolist() == pytest.approx([r, 1 - r])
+    assert responsibilities(model, X[:1])[0].tolist() == pytest.approx([r, 1 - r])
+
+
+@pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
+def test_health_does_not_depend_on_the_batch_size(name: str) -> None:
+    model, x = small(name).model, images()
+    whole = component_health(model, x, batch_size=23).to_dict()
+    for batch_size in (1, 5, 22, 1000):
+        parts = component_health(model, x, batch_size=batch_size).to_dict()
+        for key, value in whole.items():
+            if key != "warning":
+                assert parts[key] == pytest.approx(value, rel=1e-5)
+
+
+def test_the_warning_names_the_dead_component_and_what_to_try() -> None:
+    health = component_health(one_pixel(Joint(), FirstPixel()), X)
+    assert health.dead == [1]
+    assert "1 of 2 components is dead" in health.warning()
+    assert "component 1 (KL 0.00 nats, share 0.333)" in health.warning()
+    assert "component 0" not in health.warning()
+    assert "beta_w=20" in health.warning()
+    exact = component_health(one_pixel(ExactMixture(), KnownWeights(2)), X)
+    assert "beta_w" not in exact.warning()
+    assert "another seed" in exact.warning()
+
+
+def test_a_component_that_nothing_uses_is_dead_though_its_code_is_full() -> None:
+    model = one_pixel(Joint(), FirstPixel())
+    with torch.no_grad():
+        model.posterior.slope.fill_(30.0)
+    assert component_health(model, torch.full((5, 1), 0.95)).dead == [1]
+    assert component_health(model, torch.full((5, 1), 0.80)).dead == []
+    assert component_health(model, torch.full((5, 1), 0.80)).warning() is None
+
+
+def test_a_lone_component_has_all_the_share_and_dies_of_its_kl_alone() -> None:
+    health = component_health(small("vae").model, images())
+    assert health.share.tolist() == health.used.tolist() == [1]
+    assert health.effective_components == health.effective_per_example == 1
+    assert health.dead == [0]
+    assert "beta-vae" in health.warning()
+
+
+def test_a_component_whose_kl_is_nan_is_not_called_alive() -> None:
+    model = one_pixel(Joint(), FirstPixel())
+    with torch.no_grad():
+        model.posterior.slope[0] = torch.nan
+    assert 0 in component_health(model, X).dead
+
+
+def test_evaluating_leaves_modes_and_the_random_state_as_they_were() -> None:
+    recipe = small()
+    recipe.model.train()
+    recipe.model.decoder.eval()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    evaluate(recipe, Split(images()), n_samples_iw=3)
+    assert torch.equal(torch.rand(3), expected)
+    assert recipe.model.training
+    assert not recipe.model.decoder.training
+    assert all(p.grad is None for p in recipe.model.parameters())
+
+
+# Reconstruction
+
+
+def test_squared_errors_are_sums_over_pixels_and_means_over_images() -> None:
+    model = one_pixel(Joint(), FirstPixel())
+    found = reconstruction(model, X, n_samples=1000)
+    # The means are (z_0/3, z_1), so the mixture's is w_0 x + w_1 x/10 with w = (x, 1 - x) ...
+    mean = [x * x + (1 - x) * x / 10 for x in (0.2, 0.8, 1.0)]
+    bias = sum((m - x) ** 2 for m, x in zip(mean, (0.2, 0.8, 1.0), strict=True)) / 3
+    assert found["sse_deterministic"] == pytest.approx(bias, rel=1e-5)
+    # ... and its variance w_0^2/9 + w_1^2.
+    variance = sum(x**2 / 9 + (1 - x) ** 2 for x in (0.2, 0.8, 1.0)) / 3
+    assert found["sse"] == pytest.approx(bias + variance, rel=0.1)
+    assert found["rmse"] == pytest.approx(sqrt(found["sse"]))
+
+
+def test_the_deterministic_error_does_not_depend_on_batch_size_or_seed() -> None:
+    model, x = small("mixture-vae").model, images()
+    first = reconstruction(model, x)["sse_deterministic"]
+    second = reconstruction(model, x, batch_size=4, seed=9)["sse_deterministic"]
+    assert second == pytest.approx(first, rel=1e-6)
+
+
+def test_a_seed_gives_the_same_stochastic_error_again() -> None:
+    model, x = small().model, images()
+    assert reconstruction(model, x, seed=1) == reconstruction(model, x, seed=1)
+    assert reconstruction(model, x, seed=1)["sse"] != reconstruction(model, x, seed=2)["sse"]
+
+
+# log p(x)
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize("chunk", [1, 7, 500])
+def test_the_estimate_is_exact_where_the_posterior_is(n_components: int, chunk: int) -> None:
+    model, p_x = linear_gaussian(n_components)
+    found = log_likelihood(model, DATA, 20, chunk=chunk)
+    assert torch.allclose(found.log_prob, p_x.log_prob(DATA), atol=1e-9)
+    assert torch.allclose(found.ess, torch.full((7,), 20.0).double())
+    assert found.standard_error.max() < 1e-6
+
+
+@pytest.mark.parametrize("blended", [False, True])
+def test_the_estimate_is_within_its_errors_of_the_closed_form(blended: bool) -> None:
+    model, p_x = linear_gaussian(2, wrong=0.2, blended=blended)
+    if blended:  # codes depend on each other given x: no factorised posterior is exact
+        with torch.no_grad():  # the prior is a fair proposal
+            for parameter, value in zip(model.posterior.parameters(), (0, 0, 1), strict=True):
+                parameter.fill_(value)
+    x = p_x.mean + 0.3 * DATA
+    found = log_likelihood(model, x, 20_000)
+    score = (found.log_prob - p_x.log_prob(x)) / found.standard_error
+    assert score.abs().max() < 4
+    assert found.standard_error.max() < 0.05
+    assert ((found.ess > 1) & (found.ess < 20_000)).all()
+    assert abs(found.mean - p_x.log_prob(x).mean()) < 4 * found.mean_error
+
+
+def test_the_standard_error_is_the_spread_over_seeds() -> None:
+    model, _ = linear_gaussian(2, wrong=0.1)
+    runs = [log_likelihood(model, DATA[:2], 200, seed=seed) for seed in range(100)]
+    spread = torch.stack([run.log_prob for run in runs]).std(0)
+    claimed = torch.stack([run.standard_error for run in runs]).mean(0)
+    assert torch.allclose(claimed / spread, torch.ones(2).double(), atol=0.25)
+
+
+@pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
+def test_an_examples_estimate_does_not_depend_on_the_other_examples(name: str) -> None:
+    model, x = small(name).model, images(6)
+    whole = log_likelihood(model, x, 30)
+    few = log_likelihood(model, x[:2], 30)
+    assert torch.equal(whole.log_prob[:2], few.log_prob)
+    assert torch.equal(whole.ess[:2], few.ess)
+    others = torch.cat([x[:2], 1 - x[2:]])
+    assert torch.equal(log_likelihood(model, others, 30).log_prob[:2], few.log_prob)
+
+
+def test_two_equal_examples_have_noise_of_their_own() -> None:
+    found = log_likelihood(small().model, images(1).expand(2, -1, -1, -1), 10)
+    assert found.log_prob[0] != found.log_prob[1]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 40, 500])
+@pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])
+def test_chunks_of_the_same_weights_give_the_same_figures(
+    chunk: int, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = linear_gaussian(1)
+    log_w = level + torch.randn(41, generator=torch.Generator().manual_seed(4)).double()
+    stream, largest = iter(log_w), 0
+
+    def forward(x: Tensor, n_samples: int = 1) -> SimpleNamespace:
+        nonlocal largest
+        largest = max(largest, n_samples * len(x))
+        weights = torch.stack([next(stream) for _ in range(n_samples)])
+        return SimpleNamespace(log_weight=weights.unsqueeze(1))
+
+    monkeypatch.setattr(model, "forward", forward)
+    found = log_likelihood(model, DATA[:1], 41, chunk=chunk)
+    w = (log_w - log_w.max()).exp()
+    assert float(found.log_prob) == pytest.approx(float(w.mean().log() + log_w.max()))
+    assert float(found.ess) == pytest.approx(float(w.sum() ** 2 / w.square().sum()))
+    error = float(w.std() / sqrt(41) / w.mean())
+    assert float(found.standard_error) == pytest.approx(error)
+    assert largest <= chunk  # however large N and S
+
+
+def test_one_sample_has_no_standard_error() -> None:
+    found = log_likelihood(small().model, images(2), 1)
+    assert found.standard_error.isnan().all()
+    assert found.ess.tolist() == [1, 1]
+
+
+def test_log_likelihood_refuses_what_has_none() -> None:
+    with pytest.raises(MixvaeError, match="CrossEntropy is no density"):
+        log_likelihood(small(likelihood="cross-entropy").model, images())
+    with pytest.raises(MixvaeError, match="grey levels"):
+        log_likelihood(small(likelihood="bernoulli").model, images())
+    with pytest.raises(MixvaeError, match="n_samples must be at least 1; got 0"):
+        log_likelihood(small().model, images(), 0)
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_the_exact_mixtures_bound_is_log_p_where_the_posterior_is_exact(batch_size: int) -> None:
+    model, p_x = linear_gaussian(3)
+    recipe = Recipe("by-hand", (4,), {}, model, Objective(mixture_bound), mixture_bound)
+    found = bounds(recipe, DATA, batch_size=batch_size)
+    assert found["elbo"] == pytest.approx(float(p_x.log_prob(DATA).mean()), abs=1e-9)
+    assert found["objective"] == pytest.approx(found["elbo"])
+
+
+@pytest.mark.parametrize("name", ["vae", "beta-vae", "iwae", "m-vae", "mixture-vae"])
+def test_the_terms_add_up_to_the_objective(name: str) -> None:
+    found = bounds(small(name), images(), batch_size=5)
+    terms = [value for key, value in found.items() if key.startswith("objective/")]
+    assert found["objective"] == pytest.approx(sum(terms), rel=1e-5)
+    assert isinstance(found["elbo"], float)
+
+
+def test_what_is_no_density_has_an_objective_and_no_elbo() -> None:
+    found = bounds(small(likelihood="cross-entropy"), images())
+    assert "objective/cross_entropy" in found
+    assert found["elbo"] is None
+    assert "no density" in found["elbo_note"]
+
+
+def test_an_importance_weighted_objective_keeps_its_own_number_of_samples() -> None:
+    recipe = small("iwae", n_samples=20)
+    own, single = bounds(recipe, images()), bounds(recipe, images(), n_samples=1)
+    assert own["objective"] > single["objective"]
+    assert own == bounds(recipe, images(), n_samples=20)
+
+
+def test_a_last_batch_of_one_does_not_break_a_penalty_on_pairs() -> None:
+    assert "objective/dhsic" in bounds(small(), images(11), batch_size=10)
+
+
+# Clustering, and all of it
+
+
+def test_clustering_accuracy_is_that_of_the_best_one_to_one_map() -> None:
+    component = torch.tensor([0, 0, 1, 1, 2, 2])
+    assert clustering(component, torch.tensor([5, 5, 3, 3, 9, 9])) == pytest.approx(
+        {"acc": 1, "nmi": 1, "ari": 1}
+    )
+    fewer_classes = clustering(component, torch.tensor([1, 1, 0, 0, 0, 1]))
+    assert fewer_classes["acc"] == pytest.approx(4 / 6)  # the third component maps to nothing
+    more_classes = clustering(torch.tensor([0, 0, 0, 1]), torch.tensor([4, 5, 5, 6]))
+    assert more_classes["acc"] == pytest.approx(3 / 4)
+
+
+def test_one_cluster_for_everything_is_no_better_than_chance() -> None:
+    found = clustering(torch.zeros(6, dtype=torch.int64), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert found == pytest.approx({"acc": 1 / 3, "nmi": 0, "ari": 0})
+
+
+@pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
+def test_evaluation_is_json_and_has_clusters_only_where_they_mean_something(name: str) -> None:
+    y = torch.arange(23) % 3
+    metrics = evaluate(small(name), Split(images(), y), n_samples_iw=4, batch_size=10)
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert metrics["n"] == 23
+    assert metrics["log_likelihood"]["n_samples"] == 4
+    assert ("clustering" in metrics) == (name != "vae")
+    assert len(metrics["health"]["kl"]) == metrics["n_components"]
+    unlabelled = evaluate(small(name), Split(images()))
+    assert "clustering" not in unlabelled
+    assert "log_likelihood" not in unlabelled
+
+
+def test_evaluation_refuses_data_of_another_shape() -> None:
+    with pytest.raises(MixvaeError, match=r"shape \(1, 4, 4\), and the data have \(16,\)"):
+        evaluate(small(), Split(images().flatten(1)))
+
+
+def test_importance_sampling_of_no_density_is_refused_before_the_work() -> None:
+    with pytest.raises(MixvaeError, match="no density"):
+        evaluate(small(likelihood="cross-entropy"), Split(images()), n_samples_iw=5)

@@ -1,0 +1,167 @@
+"""Recipes: their names, options, messages, documentation and sizes."""
+
+import inspect
+import re
+from functools import partial
+
+import pytest
+import torch
+from cases import IMAGE, Case
+
+from mixvae import recipes
+from mixvae.data import Dataset, Split
+from mixvae.errors import MixvaeError
+from mixvae.recipes import RECIPES, build, list_recipes, options_of
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (partial(build, "mvea", IMAGE), "unknown recipe 'mvea'. Did you mean 'mvae'?"),
+        (partial(build, "mixture", IMAGE), "Did you mean 'mixture-vae'?"),
+        (partial(build, "zzz", IMAGE), "Known: beta-vae, iwae, m-vae, mixture-vae, mvae, vae."),
+        (partial(build, "m-vae", IMAGE, n_componets=3), "Did you mean 'n_components'?"),
+        (partial(build, "vae", IMAGE, n_components=3), "unknown option of vae 'n_components'"),
+        (partial(build, "vae", ()), "x_shape must have at least one axis"),
+        (partial(build, "vae", (1, 0, 4)), r"x_shape[1] must be at least 1; got 0"),
+        (partial(build, "vae", IMAGE, n_latent=0), "n_latent must be at least 1; got 0"),
+        (partial(build, "vae", IMAGE, n_latent=-2), "n_latent must be at least 1; got -2"),
+        (partial(build, "vae", IMAGE, hidden=()), "hidden must name at least one width"),
+        (partial(build, "vae", IMAGE, hidden=(8, 0)), "hidden must be at least 1; got 0"),
+        (partial(build, "vae", IMAGE, likelihood="gausian"), "Did you mean 'gaussian'?"),
+        (partial(build, "beta-vae", IMAGE, beta_kl=-1.0), "beta_kl must be at least 0; got -1.0"),
+        (partial(build, "iwae", IMAGE, n_samples=0), "n_samples must be at least 1; got 0"),
+        (partial(build, "m-vae", IMAGE, n_components=0), "n_components must be at least 1; got 0"),
+        (partial(build, "mvae", IMAGE, n_components=-1), "n_components must be at least 1; got -1"),
+        (partial(build, "mvae", IMAGE, hidden=0), "hidden must be at least 1; got 0"),
+        (partial(build, "mvae", IMAGE, n_latent=0), "n_latent must be at least 1; got 0"),
+        (
+            partial(build, "mixture-vae", IMAGE, n_components=0),
+            "n_components must be at least 1; got 0",
+        ),
+        (partial(build, "m-vae", IMAGE, combine="blended"), "unknown combine 'blended'"),
+        (
+            partial(build, "m-vae", IMAGE, concentration="normalized"),
+            "Did you mean 'normalised'?",
+        ),
+        (partial(build, "mvae", IMAGE, kl_reduction="avg"), "unknown kl_reduction 'avg'"),
+        (partial(build, "mvae", IMAGE, beta_kl=-1.0), "beta_kl must be at least 0; got -1.0"),
+        (partial(build, "mvae", IMAGE, beta_w=float("nan")), "beta_w must be at least 0; got nan"),
+        (partial(build, "m-vae", IMAGE, beta_dhsic=-0.5), "beta_dhsic must be at least 0; got -0.5"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else str(value.args[0]),
+)
+def test_what_cannot_be_used_is_named_with_its_value_and_the_way_out(call, said):
+    with pytest.raises(MixvaeError, match=re.escape(said)):
+        call()
+
+
+@pytest.mark.parametrize("name", ["m-vae", "mvae"])
+@pytest.mark.parametrize("bandwidth", ["median", -1.0, 0])
+def test_a_bandwidth_that_cannot_be_used_is_refused_when_the_recipe_is_built(name, bandwidth):
+    with pytest.raises(MixvaeError, match="None, 'gaussian' or a positive number"):
+        build(name, IMAGE, bandwidth=bandwidth)
+
+
+@every_recipe
+def test_options_of_a_recipe_are_the_keywords_of_its_function(name):
+    parameters = inspect.signature(RECIPES[name]).parameters
+    options = options_of(name)
+    assert list(parameters) == ["x_shape", *options]
+    for key, default in options.items():
+        assert parameters[key].kind is inspect.Parameter.KEYWORD_ONLY
+        assert default is not inspect.Parameter.empty, key
+
+
+@every_recipe
+def test_a_recipe_documents_itself_and_each_option(name):
+    """``--help`` is made of these."""
+    said = inspect.getdoc(RECIPES[name])
+    assert re.fullmatch(r"[A-Z].+\.", said.splitlines()[0])
+    arguments = said.partition("Args:\n")[2]
+    documented = re.findall(r"^    (\w+): \S", arguments, flags=re.MULTILINE)
+    assert documented == ["x_shape", *options_of(name)]
+
+
+def test_the_table_at_the_top_has_a_row_for_every_recipe_in_their_order():
+    rows = re.findall(r"^([a-z-]+)  +[1K] ", recipes.__doc__, flags=re.MULTILINE)
+    assert rows == list(RECIPES)
+
+
+def test_recipes_are_listed_with_their_first_line():
+    listed = list_recipes()
+    assert list(listed) == list(RECIPES)
+    assert listed["vae"] == "The variational autoencoder."
+
+
+def test_a_built_recipe_remembers_every_option_given_or_not():
+    recipe = build("m-vae", [1, 3, 4], n_components=2, hidden=(8,))
+    assert recipe.to_dict() == {
+        "recipe": "m-vae",
+        "x_shape": [1, 3, 4],
+        "options": options_of("m-vae") | {"n_components": 2, "hidden": [8]},
+    }
+    assert recipe.x_shape == (1, 3, 4)
+    assert recipe.n_components == 2
+    assert build("vae", [4], hidden=(8,)).n_components == 1
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(2, "bernoulli"), (256, "gaussian")])
+def test_data_choose_the_likelihood_unless_it_is_given(levels, expected):
+    x = torch.randint(levels, (6, *IMAGE)).float() / (levels - 1)
+    data = Dataset("made up", *(Split(x),) * 3)
+    recipe = build("vae", data, hidden=(8,))
+    assert recipe.x_shape == IMAGE
+    assert recipe.options["likelihood"] == expected
+    given = build("vae", data, hidden=(8,), likelihood="squared-error")
+    assert given.options["likelihood"] == "squared-error"
+
+
+@pytest.mark.parametrize(
+    ("name", "n_components", "millions"), [("m-vae", 4, 5.27), ("mvae", 6, 4.96)]
+)
+def test_the_papers_mnist_models_have_the_papers_number_of_parameters(
+    name, n_components, millions
+):
+    recipe = build(name, (1, 28, 28), n_components=n_components)
+    assert recipe.n_parameters == pytest.approx(millions * 1e6, rel=0.01)
+
+
+def test_the_papers_defaults_are_the_defaults():
+    """MODELS.md, section 9."""
+    for name in ("m-vae", "mvae"):
+        options = options_of(name)
+        assert options["kl_reduction"] == "mean"
+        assert options["concentration"] == "free"
+        assert options["bandwidth"] == "gaussian"
+        assert (options["beta_kl"], options["beta_w"], options["beta_dhsic"]) == (1, 1, 1)
+        assert options["dhsic_root"] is False
+    assert options_of("m-vae")["combine"] == "blend"
+    assert options_of("m-vae")["n_latent"] == 20
+    assert options_of("mvae")["n_latent"] == 50
+
+
+def test_an_mvae_has_the_papers_layers():
+    """X → 500 ELU → 500 tanh; L → 500 tanh; 500 → 500 ELU → X."""
+    model = build("mvae", IMAGE, n_components=2, hidden=8).model
+    kinds = lambda net: [type(m).__name__ for m in net.modules() if not list(m.children())]
+    assert kinds(model.trunk) == ["Flatten", "StackedLinear", "ELU", "StackedLinear", "Tanh"]
+    assert kinds(model.decoder.branch) == ["StackedLinear", "Tanh"]
+    assert kinds(model.decoder.head) == ["Linear", "ELU", "Linear"]
+
+
+def test_decoders_mirror_the_encoders_widths():
+    model = Case("m-vae").build().model
+    widths = lambda net: [tuple(p.shape[1:]) for p in net.parameters() if p.dim() == 3]
+    assert widths(model.trunk) == [(8, 12), (6, 8)]
+    assert widths(model.decoder.branch) == [(6, 2), (8, 6), (12, 8)]
+
+
+def test_no_layer_looks_across_the_batch():
+    """Batch norm in a decoder would tell it which component or batch a code came from."""
+    for name in RECIPES:
+        kinds = {type(m).__name__ for m in Case(name).build().model.modules()}
+        assert not any("Norm" in kind for kind in kinds - {"NormalPosterior", "NormalPrior"}), name

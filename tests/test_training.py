@@ -1,0 +1,365 @@
+"""Training: what resumes, what stops, what is kept."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mixvae
+import pytest
+import torch
+from mixvae import data
+from mixvae.errors import MixvaeError
+from mixvae.objectives import Objective
+from mixvae.recipes.recipe import Recipe
+from mixvae.run import load, save_weights
+from mixvae.training.batches import ShuffledBatches, even_batches
+from mixvae.training.estimate import estimate
+from mixvae.training.module import NonFiniteError, TrainingModule
+
+SMALL = {"n_components": 3, "n_latent": 2, "hidden": (8, 8)}
+QUICK = {"batch_size": 128, "progress": False, "pictures": False, "accelerator": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits", binarize="dynamic").subset(512)
+
+
+def recipe(dataset: data.Dataset, name: str = "m-vae", seed: int = 0) -> Recipe:
+    torch.manual_seed(seed)
+    return mixvae.build(name, dataset, **SMALL)
+
+
+def last(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    return checkpoint["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# -- resuming
+
+
+@pytest.mark.parametrize("name", ["m-vae", "mixture-vae"])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(digits, tmp_path, name):
+    options = QUICK | {"warmup_epochs": 3, "seed": 5, "clip": 1.0}
+    mixvae.fit(recipe(digits, name), digits, out=tmp_path / "whole", max_epochs=5, **options)
+    started = mixvae.fit(
+        recipe(digits, name), digits, out=tmp_path / "cut", max_epochs=3, **options
+    )
+    resumed = mixvae.resume(
+        started.folder, digits, max_epochs=5, progress=False, pictures=False, accelerator="cpu"
+    )
+    assert same(last(tmp_path / "whole"), last(tmp_path / "cut"))
+    assert [row["epoch"] for row in resumed.history] == [0, 1, 2, 3, 4]
+    whole = load(tmp_path / "whole").history
+    assert [row["val/objective"] for row in whole] == [
+        row["val/objective"] for row in load(tmp_path / "cut").history
+    ]
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """A long run from the command line, once it has finished two epochs."""
+    line = "train m-vae --data digits --binarize dynamic --n-components 3 --n-latent 2 --hidden 8 8"
+    command = [sys.executable, "-m", "mixvae", *line.split(), "--max-epochs", "100000"]
+    command += ["--accelerator", "cpu", "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not (folder / "log.csv").exists() or len(load_log(folder)) < 3:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.time() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def load_log(folder: Path) -> list[str]:
+    return (folder / "log.csv").read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_once_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
+    killed = start(tmp_path / "killed")
+    killed.kill()  # SIGKILL: nothing can be tidied
+    killed.communicate()
+    checkpoint = torch.load(tmp_path / "killed/checkpoints/last.ckpt", weights_only=True)
+    epochs = len(checkpoint["history"]) + 2
+    dataset = data.load("digits", binarize="dynamic")
+    quick = {"progress": False, "pictures": False, "accelerator": "cpu"}
+    mixvae.resume(tmp_path / "killed", dataset, max_epochs=epochs, **quick)
+    mixvae.fit(recipe(dataset), dataset, out=tmp_path / "whole", max_epochs=epochs, **quick)
+    assert same(last(tmp_path / "killed"), last(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
+    process = start(tmp_path / "run")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"mixvae train --resume {tmp_path / 'run'}" in errors
+    assert "Traceback" not in errors
+    dataset = data.load("digits", binarize="dynamic")
+    done = len(torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["history"])
+    run = mixvae.resume(
+        tmp_path / "run", dataset, max_epochs=done + 1, progress=False, pictures=False
+    )
+    assert len(run.history) == done + 1
+
+
+def test_there_is_a_checkpoint_before_the_first_epoch_ends(digits, tmp_path):
+    with pytest.raises(NonFiniteError):
+        fit_with_a_nan(digits, tmp_path / "run", step=1)
+    run = mixvae.resume(
+        tmp_path / "run", digits, max_epochs=1, progress=False, pictures=False, accelerator="cpu"
+    )
+    whole = mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", max_epochs=1, **QUICK)
+    assert same(run.recipe.model.state_dict(), whole.recipe.model.state_dict())
+
+
+def test_resuming_refuses_other_data_and_a_finished_run(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", max_epochs=1, **QUICK)
+    with pytest.raises(MixvaeError, match="started on other data"):
+        mixvae.resume(run.folder, digits.subset(400))
+    with pytest.raises(MixvaeError, match="has had its 1 epochs"):
+        mixvae.resume(run.folder, digits)
+
+
+class Exploit:
+    def __reduce__(self):
+        return os.system, ("touch exploited",)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "pickle", "missing"])
+def test_resuming_refuses_a_damaged_checkpoint_and_runs_no_code(
+    digits, tmp_path, monkeypatch, damage
+):
+    monkeypatch.chdir(tmp_path)
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", max_epochs=1, **QUICK)
+    checkpoint = run.folder / "checkpoints/last.ckpt"
+    if damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    elif damage == "pickle":
+        checkpoint.write_bytes(pickle.dumps(Exploit()))
+    else:
+        checkpoint.unlink()
+    with pytest.raises(MixvaeError, match="last.ckpt"):
+        mixvae.resume(run.folder, digits, max_epochs=2)
+    assert not (tmp_path / "exploited").exists()
+
+
+# -- what is watched, kept and logged
+
+
+def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int) -> None:
+    """Train with a penalty that is NaN from a step on (counted from 0)."""
+    made = recipe(dataset)
+    calls = iter(range(10**9))
+
+    def spoiled(trace):
+        value = trace.z.square().mean()
+        return value * float("nan") if trace.z.requires_grad and next(calls) >= step else value
+
+    made = Recipe(
+        **{**vars(made), "objective": Objective(made.objective.bound, {"spoiled": spoiled})}
+    )
+    mixvae.fit(made, dataset, out=folder, max_epochs=3, **QUICK)
+
+
+def test_a_non_finite_term_stops_training_with_its_name_step_and_last_checkpoint(digits, tmp_path):
+    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 6 \(epoch 1\)") as error:
+        fit_with_a_nan(digits, tmp_path / "run", step=6)
+    assert str(tmp_path / "run/checkpoints/last.ckpt") in str(error.value)
+    assert all(w.isfinite().all() for w in last(tmp_path / "run").values())
+    assert len(load_log(tmp_path / "run")) == 2  # the header and the epoch before
+
+
+def test_the_log_says_which_kl_scale_each_epoch_ended_with(digits, tmp_path):
+    run = mixvae.fit(
+        recipe(digits), digits, out=tmp_path / "r", max_epochs=3, warmup_epochs=2, **QUICK
+    )
+    assert [row["kl_scale"] for row in run.history] == [0.5, 1.0, 1.0]
+    assert [row["step"] for row in run.history] == [4, 8, 12]
+
+
+def test_no_weights_from_the_warm_up_are_kept_and_no_patience_is_spent_in_it(
+    digits, tmp_path, monkeypatch
+):
+    """The objective falls from epoch to epoch: the best after the warm-up is its last epoch."""
+    values = iter(range(0, -100, -1))
+    monkeypatch.setattr(
+        TrainingModule,
+        "on_validation_epoch_end",
+        lambda self: (self.val_means.pop(), self.log("val/objective", float(next(values)))),
+    )
+    run = mixvae.fit(
+        recipe(digits),
+        digits,
+        out=tmp_path / "r",
+        max_epochs=20,
+        warmup_epochs=4,
+        patience=2,
+        **QUICK,
+    )
+    assert run.metrics["best_epoch"] == 4
+    assert len(run.history) == 4 + 2
+
+
+def test_validation_uses_the_objective_at_its_final_weights_whatever_the_warm_up(digits, tmp_path):
+    made = recipe(digits)
+    seen = {True: set(), False: set()}
+
+    def recorded(trace, kl_scale=1.0):
+        seen[torch.is_grad_enabled()].add(kl_scale)
+        return made.objective.bound(trace, kl_scale)
+
+    changed = Recipe(**{**vars(made), "objective": Objective(recorded)})
+    mixvae.fit(changed, digits, out=tmp_path / "r", max_epochs=2, warmup_epochs=2, **QUICK)
+    assert seen == {True: {n / 8 for n in range(1, 9)}, False: {1.0}}
+
+
+def test_logged_terms_add_up_to_the_logged_objective(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", max_epochs=2, **QUICK)
+    for row in run.history:
+        terms = [row[f"train/{name}"] for name in ("log_lik", "kl_z", "kl_w", "dhsic")]
+        assert row["train/objective"] == pytest.approx(sum(terms), abs=1e-4)
+
+
+def test_the_best_epochs_weights_are_the_ones_kept(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", max_epochs=3, **QUICK)
+    best = torch.load(run.folder / "checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] == run.metrics["best_epoch"] - 1
+    kept = {f"model.{k}": v for k, v in load(run.folder).recipe.model.state_dict().items()}
+    assert same(kept, best["state_dict"])
+
+
+def test_bfloat16_trains_and_keeps_float32_weights(digits, tmp_path):
+    run = mixvae.fit(
+        recipe(digits), digits, out=tmp_path / "r", max_epochs=2, precision="bf16", **QUICK
+    )
+    assert run.history[1]["val/objective"] > run.history[0]["val/objective"]
+    assert all(w.dtype == torch.float32 for w in run.recipe.model.state_dict().values())
+
+
+def test_training_leaves_the_callers_random_state_alone(digits, tmp_path):
+    made = recipe(digits)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    mixvae.fit(made, digits, out=tmp_path / "r", max_epochs=1, **QUICK)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_tensorboard_files_lie_in_the_run_folder(digits, tmp_path):
+    run = mixvae.fit(
+        recipe(digits), digits, out=tmp_path / "r", max_epochs=1, logger="tensorboard", **QUICK
+    )
+    assert list((run.folder / "tensorboard").glob("events*"))
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run_folder(tmp_path):
+    line = "train m-vae --data digits --binarize dynamic --max-epochs 2 --no-pictures"
+    if "--no-pictures" not in help_of("train"):
+        line = line.replace("--no-pictures", "--pictures false")
+    options = "--devices 2 --accelerator cpu --strategy ddp --hidden 8 8 --n-latent 2"
+    command = [sys.executable, "-m", "mixvae", *line.split(), *options.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert [f.name for f in (tmp_path / "runs").iterdir()] == ["m-vae-digits-001"]
+    assert len(load(tmp_path / "runs/m-vae-digits-001").history) == 2
+
+
+def help_of(command: str) -> str:
+    line = [sys.executable, "-m", "mixvae", command, "--help"]
+    return subprocess.run(line, capture_output=True, text=True).stdout
+
+
+# -- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 600}, "batch_size 600 is larger than the 512"),
+        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"max_epochs": 0}, "max_epochs must be at least 1"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"clip": -1.0}, "clip must be positive"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"warmup_epochs": 9}, r"warmup_epochs \(9\) must not exceed max_epochs"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, message):
+    with pytest.raises(MixvaeError, match=message):
+        mixvae.fit(
+            recipe(digits), digits, out=tmp_path / "r", **QUICK | {"max_epochs": 1} | options
+        )
+
+
+def test_grey_levels_are_refused_by_the_bernoulli_likelihood(tmp_path):
+    grey = data.load("digits")
+    made = mixvae.build("vae", grey, likelihood="bernoulli", hidden=(8,))
+    with pytest.raises(MixvaeError, match="needs pixels that are 0 or 1"):
+        mixvae.fit(made, grey, out=tmp_path / "r", max_epochs=1, **QUICK)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_recipe_for_another_shape_is_refused(digits, tmp_path):
+    with pytest.raises(MixvaeError, match=r"built for x of shape \(1, 28, 28\)"):
+        mixvae.fit(mixvae.build("vae", (1, 28, 28)), digits, out=tmp_path / "r", **QUICK)
+
+
+# -- parts
+
+
+def test_every_row_comes_once_an_epoch_and_processes_share_them():
+    world = [ShuffledBatches(100, 10, seed=1, rank=rank, world=2) for rank in range(2)]
+    rows = torch.cat([torch.cat(list(batches)) for batches in world])
+    assert len(rows) == 100
+    assert sorted(rows.tolist()) == list(range(100))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    a, b = ShuffledBatches(50, 10, seed=1), ShuffledBatches(50, 10, seed=1, epoch=3)
+    assert not torch.equal(torch.cat(list(a)), torch.cat(list(b)))
+    a.set_epoch(3)
+    assert torch.equal(torch.cat(list(a)), torch.cat(list(b)))
+    other = ShuffledBatches(50, 10, seed=2, epoch=3)
+    assert not torch.equal(torch.cat(list(other)), torch.cat(list(b)))
+
+
+def test_even_batches_hold_every_row_and_leave_no_remnant():
+    x = torch.arange(101.0).unsqueeze(1)
+    batches = list(even_batches(x, 50))
+    assert [len(batch) for batch in batches] == [34, 34, 33]
+    assert torch.equal(torch.cat(batches), x)
+
+
+def test_an_estimate_leaves_model_and_random_state_as_they_were(digits):
+    made = recipe(digits)
+    before = {name: w.clone() for name, w in made.model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    told = estimate(made, digits.train.x, batch_size=128, epochs=2)
+    assert torch.equal(torch.rand(1), expected)
+    assert same(before, made.model.state_dict())
+    assert told.n_parameters == sum(p.numel() for p in made.model.parameters())
+    assert told.weights == 16 * told.n_parameters  # float32: weight, gradient, two moments
+    assert told.seconds_per_epoch > 0
+    assert told.activations > 128 * 64 * 4  # the batch itself at least
+
+
+def test_saved_weights_come_back_bit_for_bit(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", max_epochs=1, **QUICK)
+    before = {name: w.clone() for name, w in run.recipe.model.state_dict().items()}
+    save_weights(run.recipe, run.folder)
+    assert same(before, load(run.folder).recipe.model.state_dict())
