@@ -45,9 +45,7 @@ class Case:
         known = recipes.options_of(self.recipe)
         small = {key: value for key, value in small.items() if key in known}
         torch.manual_seed(seed)
-        return recipes.build(
-            self.recipe, x_shape or self.x_shape, **small | self.options | changes
-        )
+        return recipes.build(self.recipe, x_shape or self.x_shape, **small | self.options | changes)
 
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))

@@ -1,4 +1,4 @@
-"""What the tests share. Shapes in signatures are checked: see pytest's options in pyproject.toml."""
+"""What the tests share. Shapes in signatures are checked too: pyproject.toml tells pytest."""
 
 from collections.abc import Iterator
 

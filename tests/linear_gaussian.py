@@ -1,4 +1,4 @@
-"""Linear-Gaussian models: every density in closed form, and traces made by hand, without a network."""
+"""Linear-Gaussian models: densities in closed form, and traces made by hand, without networks."""
 
 import torch
 from torch import Tensor

@@ -6,8 +6,8 @@ from math import log, pi
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import CASES, Case
 
+from cases import CASES, Case
 from mixvae.errors import MixvaeError
 from mixvae.likelihoods import (
     BernoulliLikelihood,
@@ -136,7 +136,7 @@ def test_the_other_likelihoods_take_grey_levels(name):
 
 @pytest.mark.usefixtures("unchecked")
 def test_an_unknown_likelihood_is_named_with_the_nearest():
-    with pytest.raises(MixvaeError, match="unknown likelihood 'gausian'. Did you mean 'gaussian'?"):
+    with pytest.raises(MixvaeError, match="Did you mean 'gaussian'"):
         likelihood("gausian", (2,))
 
 

@@ -5,10 +5,10 @@ from math import log
 
 import pytest
 import torch
-from cases import Case
-from linear_gaussian import LinearGaussian, sigma_points
 from torch.distributions import Categorical, kl_divergence
 
+from cases import Case
+from linear_gaussian import LinearGaussian, sigma_points
 from mixvae.families import ExactMixture
 from mixvae.objectives import elbo, iwae, mixture_bound
 from mixvae.trace import Trace
@@ -106,12 +106,15 @@ def test_it_is_at_least_the_best_components_elbo_less_the_price_of_its_name():
     assert (total(t) + 4 * error > each.max(-1).values).all()
 
 
-def test_the_index_term_is_minus_the_kl_of_the_responsibilities_to_the_proportions():
+@pytest.mark.parametrize("kl_scale", [1.0, 0.3])
+def test_its_terms_are_weighed_by_the_responsibilities_and_the_index_costs_their_kl(kl_scale):
     t = traced()
-    each = (t.log_lik + t.log_prior - t.log_q + t.w.log())[0]
-    kl = kl_divergence(Categorical(logits=each), Categorical(t.w[0]))
-    torch.testing.assert_close(mixture_bound(t)["kl_index"], -kl)
-    assert (kl > 0).all()
+    ratio = kl_scale * (t.log_prior - t.log_q)[0]
+    each = Categorical(logits=t.log_lik[0] + ratio + t.w[0].log())
+    terms = mixture_bound(t, kl_scale)
+    torch.testing.assert_close(terms["log_lik"], (each.probs * t.log_lik[0]).sum(-1))
+    torch.testing.assert_close(terms["kl_z"], (each.probs * ratio).sum(-1))
+    torch.testing.assert_close(terms["kl_index"], -kl_divergence(each, Categorical(t.w[0])))
 
 
 @pytest.mark.parametrize("kl_scale", [1.0, 0.3, 0.0])

@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from cases import Case
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
+from cases import Case
 from mixvae.errors import MixvaeError
 from mixvae.nn import MLP, POINTWISE, Means, Stacked, full_precision
 

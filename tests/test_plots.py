@@ -57,19 +57,19 @@ def test_codes_of_one_and_two_latents_need_no_axes_of_their_own(
 def test_more_classes_and_points_than_can_be_told_apart_are_thinned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "MAX_POINTS", 40)
+    monkeypatch.setattr(plots.scatter, "MAX_POINTS", 40)
     recipe, x, y = small("mixture-vae", (36,)), torch.rand(90, 36), torch.arange(90) % 45
     pixels(plots.codes(recipe.model, x, y, tmp_path / "codes.png"))
     pixels(plots.weights(recipe.model, x, y, tmp_path / "weights.png"))
-    assert len(plots._palette(y)) == plots.MAX_COLOURS
+    assert len(plots.figures.palette(y)) == plots.figures.MAX_COLOURS
 
 
 def test_two_latents_are_shown_as_they_are_and_more_on_their_widest_axes() -> None:
     two = torch.randn(9, 2)
-    assert torch.equal(plots._plane(two), two)
+    assert torch.equal(plots.scatter._plane(two), two)
     flat = torch.zeros(50, 3)
     flat[:, 2], flat[:, 0] = 5 * torch.randn(50), torch.randn(50)
-    plane = plots._plane(flat)
+    plane = plots.scatter._plane(flat)
     assert torch.allclose(plane.var(0).sum(), flat.var(0).sum())
     assert plane[:, 0].var() > plane[:, 1].var()
 

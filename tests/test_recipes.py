@@ -1,13 +1,15 @@
 """Recipes: their names, options, messages, documentation and sizes."""
 
 import inspect
+import json
 import re
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from cases import IMAGE, Case
 
+from cases import IMAGE, Case
 from mixvae import recipes
 from mixvae.data import Dataset, Split
 from mixvae.errors import MixvaeError
@@ -30,6 +32,18 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
         (partial(build, "vae", IMAGE, n_latent=0), "n_latent must be at least 1; got 0"),
         (partial(build, "vae", IMAGE, n_latent=-2), "n_latent must be at least 1; got -2"),
         (partial(build, "vae", IMAGE, hidden=()), "hidden must name at least one width"),
+        (partial(build, "vae", IMAGE, n_latent=2.5), "n_latent must be a whole number; got 2.5"),
+        (partial(build, "vae", IMAGE, n_latent="4"), "n_latent must be a whole number; got '4'"),
+        (partial(build, "vae", IMAGE, n_latent=True), "n_latent must be a whole number; got True"),
+        (
+            partial(build, "vae", IMAGE, hidden=8),
+            "hidden must be a list, such as [500, 500]; got 8",
+        ),
+        (partial(build, "mvae", IMAGE, hidden=[8]), "hidden must be a whole number; got [8]"),
+        (partial(build, "mvae", IMAGE, beta_w="1"), "beta_w must be a number; got '1'"),
+        (partial(build, "mvae", IMAGE, dhsic_root=1), "dhsic_root must be true or false; got 1"),
+        (partial(build, "vae", 784), "the shape of one x, such as (1, 28, 28), or a Dataset"),
+        (partial(build, "vae", torch.rand(5, 4)), "mixvae.data.from_arrays makes one); got Tensor"),
         (partial(build, "vae", IMAGE, hidden=(8, 0)), "hidden must be at least 1; got 0"),
         (partial(build, "vae", IMAGE, likelihood="gausian"), "Did you mean 'gaussian'?"),
         (partial(build, "beta-vae", IMAGE, beta_kl=-1.0), "beta_kl must be at least 0; got -1.0"),
@@ -50,7 +64,10 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
         (partial(build, "mvae", IMAGE, kl_reduction="avg"), "unknown kl_reduction 'avg'"),
         (partial(build, "mvae", IMAGE, beta_kl=-1.0), "beta_kl must be at least 0; got -1.0"),
         (partial(build, "mvae", IMAGE, beta_w=float("nan")), "beta_w must be at least 0; got nan"),
-        (partial(build, "m-vae", IMAGE, beta_dhsic=-0.5), "beta_dhsic must be at least 0; got -0.5"),
+        (
+            partial(build, "m-vae", IMAGE, beta_dhsic=-0.5),
+            "beta_dhsic must be at least 0; got -0.5",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value.args[0]),
 )
@@ -62,7 +79,7 @@ def test_what_cannot_be_used_is_named_with_its_value_and_the_way_out(call, said)
 @pytest.mark.parametrize("name", ["m-vae", "mvae"])
 @pytest.mark.parametrize("bandwidth", ["median", -1.0, 0])
 def test_a_bandwidth_that_cannot_be_used_is_refused_when_the_recipe_is_built(name, bandwidth):
-    with pytest.raises(MixvaeError, match="None, 'gaussian' or a positive number"):
+    with pytest.raises(MixvaeError, match="bandwidth must be None, 'gaussian' or a positive num"):
         build(name, IMAGE, bandwidth=bandwidth)
 
 
@@ -87,8 +104,8 @@ def test_a_recipe_documents_itself_and_each_option(name):
 
 
 def test_the_table_at_the_top_has_a_row_for_every_recipe_in_their_order():
-    rows = re.findall(r"^([a-z-]+)  +[1K] ", recipes.__doc__, flags=re.MULTILINE)
-    assert rows == list(RECIPES)
+    rows = re.findall(r"^([a-z-]+)  +[1K]  ", recipes.__doc__, flags=re.MULTILINE)
+    assert rows == ["recipe", *RECIPES]  # under the head
 
 
 def test_recipes_are_listed_with_their_first_line():
@@ -109,6 +126,13 @@ def test_a_built_recipe_remembers_every_option_given_or_not():
     assert build("vae", [4], hidden=(8,)).n_components == 1
 
 
+def test_numbers_of_numpy_become_plain_ones():
+    options = {"n_components": np.int64(2), "beta_kl": np.float32(0.5), "hidden": [np.int32(8)]}
+    recipe = build("m-vae", np.array(IMAGE), **options)
+    assert json.loads(json.dumps(recipe.to_dict())) == recipe.to_dict()
+    assert recipe.options["beta_kl"] == 0.5
+
+
 @pytest.mark.parametrize(("levels", "expected"), [(2, "bernoulli"), (256, "gaussian")])
 def test_data_choose_the_likelihood_unless_it_is_given(levels, expected):
     x = torch.randint(levels, (6, *IMAGE)).float() / (levels - 1)
@@ -123,9 +147,7 @@ def test_data_choose_the_likelihood_unless_it_is_given(levels, expected):
 @pytest.mark.parametrize(
     ("name", "n_components", "millions"), [("m-vae", 4, 5.27), ("mvae", 6, 4.96)]
 )
-def test_the_papers_mnist_models_have_the_papers_number_of_parameters(
-    name, n_components, millions
-):
+def test_the_papers_mnist_models_have_the_papers_number_of_parameters(name, n_components, millions):
     recipe = build(name, (1, 28, 28), n_components=n_components)
     assert recipe.n_parameters == pytest.approx(millions * 1e6, rel=0.01)
 

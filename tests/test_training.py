@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import mixvae
 import pytest
 import torch
+
+import mixvae
 from mixvae import data
 from mixvae.errors import MixvaeError
 from mixvae.objectives import Objective
@@ -126,8 +127,18 @@ def test_resuming_refuses_other_data_and_a_finished_run(digits, tmp_path):
     run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", max_epochs=1, **QUICK)
     with pytest.raises(MixvaeError, match="started on other data"):
         mixvae.resume(run.folder, digits.subset(400))
-    with pytest.raises(MixvaeError, match="has had its 1 epochs"):
+    with pytest.raises(MixvaeError, match="has had 1 epochs"):
         mixvae.resume(run.folder, digits)
+
+
+def test_a_run_cut_after_its_last_epoch_is_finished_without_training(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", max_epochs=2, **QUICK)
+    weights = run.folder / "model.safetensors"
+    before = weights.read_bytes()
+    weights.unlink()
+    mixvae.resume(run.folder, digits, progress=False, pictures=False, accelerator="cpu")
+    assert weights.read_bytes() == before
+    assert len(load(run.folder).history) == 2
 
 
 class Exploit:
@@ -148,7 +159,7 @@ def test_resuming_refuses_a_damaged_checkpoint_and_runs_no_code(
         checkpoint.write_bytes(pickle.dumps(Exploit()))
     else:
         checkpoint.unlink()
-    with pytest.raises(MixvaeError, match="last.ckpt"):
+    with pytest.raises(MixvaeError, match=r"last\.ckpt"):
         mixvae.resume(run.folder, digits, max_epochs=2)
     assert not (tmp_path / "exploited").exists()
 
@@ -295,6 +306,9 @@ def help_of(command: str) -> str:
         ({"warmup_epochs": 9}, r"warmup_epochs \(9\) must not exceed max_epochs"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
+        ({"accelerator": "abacus"}, "Lightning's Trainer cannot be made of"),
+        ({"devices": 0}, "Lightning's Trainer cannot be made of"),
+        ({"no_such_option": 1}, "Lightning's Trainer cannot be made of"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, message):
@@ -302,6 +316,7 @@ def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, mes
         mixvae.fit(
             recipe(digits), digits, out=tmp_path / "r", **QUICK | {"max_epochs": 1} | options
         )
+    assert not (tmp_path / "r").exists()
 
 
 def test_grey_levels_are_refused_by_the_bernoulli_likelihood(tmp_path):

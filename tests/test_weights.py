@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import Case
 from torch.distributions import Dirichlet
 
+from cases import Case
 from mixvae.distributions import Delta
 from mixvae.weights import MIN_CONCENTRATION, DirichletWeights, KnownWeights
 

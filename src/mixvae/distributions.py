@@ -21,7 +21,7 @@ class Delta(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
-    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # type: ignore[override]
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self.loc.expand(torch.Size(sample_shape) + self.loc.shape)
 
 

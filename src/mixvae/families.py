@@ -1,4 +1,4 @@
-"""The two families of the joint mixtures and of the exact mixture: one code each, or K at once."""
+"""The families: K codes at once in the joint mixtures, one code in the exact mixture."""
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,10 @@ class Joint(Family):
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         return t.q_w.mean
 
+    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+        """All of it: every code is decoded."""
+        return torch.ones_like(t.w[0])
+
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         return _weigh(t, t.w) if not t.blended else t.p_x.mean.squeeze(2)
 
@@ -52,6 +56,10 @@ class ExactMixture(Family):
         r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
         elbo = t.log_lik.mean(0) - kl_divergence(t.q_z, t.p_z)
         return (elbo + _log(t.w[0])).softmax(-1)
+
+    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+        """What the component answers for: elsewhere its code may be anything, at no cost."""
+        return self.responsibilities(t)
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         return _weigh(t, self.responsibilities(t).expand_as(t.w))

@@ -60,16 +60,20 @@ def hsic(
     return dhsic([x, y], gamma)
 
 
+def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
+    """Raise a MixvaeError for what :func:`dhsic` cannot take as ``gamma``."""
+    known = gamma is None or gamma == "gaussian"
+    if not known and not (isinstance(gamma, (int, float)) and gamma > 0):
+        raise MixvaeError(f"{name} must be None, 'gaussian' or a positive number; got {gamma!r}.")
+
+
 def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N"]:
+    check_bandwidth(gamma)
     d2 = _squared_distances(x)
     if gamma is None:
         rate: float | Tensor = _median_rate(d2.detach())
-    elif gamma == "gaussian":
-        rate = _gaussian_rate(x.shape[-1])
-    elif isinstance(gamma, (int, float)) and gamma > 0:
-        rate = gamma
     else:
-        raise MixvaeError(f"gamma must be None, 'gaussian' or a positive number; got {gamma!r}.")
+        rate = _gaussian_rate(x.shape[-1]) if gamma == "gaussian" else gamma
     return torch.exp(-rate * d2)
 
 
@@ -80,7 +84,8 @@ def _squared_distances(x: Float[Tensor, "*b N L"]) -> Float[Tensor, "*b N N"]:
 
 
 def _median_rate(d2: Float[Tensor, "*b N N"]) -> Float[Tensor, "*b 1 1"]:
-    i, j = torch.triu_indices(*d2.shape[-2:], offset=1, device=d2.device)
+    n = d2.shape[-1]
+    i, j = torch.triu_indices(n, n, offset=1, device=d2.device)
     median2 = d2[..., i, j].median(-1).values  # squaring keeps the order
     return (0.5 / median2.clamp_min(1e-12))[..., None, None]
 

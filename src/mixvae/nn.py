@@ -104,7 +104,7 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
         return StackedLinear(copies, share_input=share_input), False  # type: ignore[arg-type]
     if isinstance(first, nn.Sequential):
         layers = []
-        for same_layer in zip(*copies, strict=True):  # type: ignore[call-overload]
+        for same_layer in zip(*copies, strict=True):
             layer, share_input = _stack(same_layer, share_input)
             layers.append(layer)
         return nn.Sequential(*layers), share_input

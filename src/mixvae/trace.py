@@ -65,5 +65,9 @@ class Family(ABC):
         """How far each component answers for x. Rows sum to one."""
 
     @abstractmethod
+    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+        """How far x is charged each component's KL: the weights of its mean over the data."""
+
+    @abstractmethod
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         """The mean of x given the codes, the components brought together."""

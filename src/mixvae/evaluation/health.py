@@ -28,7 +28,7 @@ SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below
 class ComponentHealth:
     """Means over x, per component; components are counted from 0."""
 
-    kl: Float[Tensor, " K"]  # KL(q(z | x, k) || p(z | k)), nats
+    kl: Float[Tensor, " K"]  # KL(q(z | x, k) || p(z | k)) where the family charges it, nats
     active_units: Int64[Tensor, " K"]  # latents with Var_x[mu] > 0.01
     share: Float[Tensor, " K"]  # responsibility: E_q[w], or the exact mixture's r_k
     used: Float[Tensor, " K"]  # part of the x for which it has the largest responsibility
@@ -91,7 +91,7 @@ def component_health(
     mean = {name: value / len(x) for name, value in sums.items()}
     variance = mean["mu2"] - mean["mu"].square()
     return ComponentHealth(
-        kl=mean["kl"],
+        kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
         active_units=(variance > ACTIVE_VARIANCE).sum(-1),
         share=mean["share"],
         used=mean["used"],
@@ -109,8 +109,10 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> dict[str, Tensor]:
     r = t.family.responsibilities(t)
     mu = t.q_z.mean.double()
     error = x.unsqueeze(1) - model.reconstruct_each(x)
+    charge = t.family.charge(t).double()
     values = {
-        "kl": kl_divergence(t.q_z, t.p_z),
+        "kl": charge * kl_divergence(t.q_z, t.p_z),
+        "charge": charge,
         "mu": mu,
         "mu2": mu.square(),
         "share": r,

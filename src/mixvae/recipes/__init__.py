@@ -18,6 +18,8 @@ line in ``RECIPES``.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from operator import index
 from typing import Any
 
 from ..data.dataset import Dataset
@@ -35,6 +37,13 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "m-vae": m_vae,
     "mvae": mvae,
     "mixture-vae": mixture_vae,
+}
+
+# By the type of its default, what an option must be.
+KINDS = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
 }
 
 __all__ = ["RECIPES", "Recipe", "build", "list_recipes", "options_of"]
@@ -61,11 +70,9 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
     if isinstance(x, Dataset):
         options = {"likelihood": x.likelihood} | options
         x = x.x_shape
-    x_shape = tuple(int(n) for n in x)
-    if not x_shape:
-        raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
-    at_least(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
-    options = {key: _plain(value) for key, value in (defaults | options).items()}
+    x_shape = _shape(x)
+    options = defaults | options
+    options = {key: _plain(key, options[key], default) for key, default in defaults.items()}
     parts = RECIPES[name](x_shape, **options)
     is_density = parts.model.decoder.likelihood.is_density
     bound = parts.bound if is_density else None
@@ -83,6 +90,35 @@ def options_of(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in parameters.items() if key != "x_shape"}
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: sequences are lists."""
-    return list(value) if isinstance(value, tuple) else value
+def _shape(x: Any) -> tuple[int, ...]:
+    try:
+        x_shape = tuple(index(n) for n in x)
+    except TypeError as error:
+        raise MixvaeError(
+            "x must be the shape of one x, such as (1, 28, 28), or a Dataset (of arrays, "
+            f"mixvae.data.from_arrays makes one); got {type(x).__name__}."
+        ) from error
+    if not x_shape:
+        raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
+    at_least(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
+    return x_shape
+
+
+def _plain(name: str, value: Any, default: Any) -> Any:
+    """A value as JSON has it, if it is of its default's kind.
+
+    Whole numbers are sizes, so at least 1. What defaults to a string is the recipe's to check.
+    """
+    if isinstance(default, (list, tuple)):
+        if not isinstance(value, (list, tuple)):
+            raise MixvaeError(f"{name} must be a list, such as {list(default)}; got {value!r}.")
+        return [_plain(name, each, default[0]) for each in value]
+    if type(default) not in KINDS:
+        return value
+    kind, expected = KINDS[type(default)]
+    if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
+        raise MixvaeError(f"{name} must be {expected}; got {value!r}.")
+    plain = type(default)(value)
+    if kind is Integral:
+        at_least(1, **{name: plain})
+    return plain

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Literal, get_args
 
 from ..errors import one_of
-from ..kernels import Bandwidth
+from ..kernels import Bandwidth, check_bandwidth
 from ..objectives import Objective, Reduction, check_weights, dhsic, paper_objective
 from ..weights import DirichletWeights
 
@@ -29,6 +29,7 @@ def joint_objective(
     expected: bool = False,
 ) -> Objective:
     """The papers' objective and, between two components or more, the dHSIC penalty."""
+    check_bandwidth(bandwidth, "bandwidth")
     check_weights(kl_reduction, beta_kl=beta_kl, beta_w=beta_w, beta_dhsic=beta_dhsic)
     bound = partial(
         paper_objective,

@@ -28,9 +28,9 @@ class Estimate:
         total = self.seconds_per_epoch * self.epochs
         return (
             f"{self.n_parameters:,} parameters; about {_time(self.seconds_per_epoch)} an epoch, "
-            f"{_time(total)} for {self.epochs}; memory: {self.weights / MIB:.0f} MiB of weights "
-            f"and optimizer, {self.activations / MIB:.0f} MiB of activations, "
-            f"{self.data / MIB:.0f} MiB of data"
+            f"{_time(total)} for {self.epochs}; memory: {self.weights / MIB:.1f} MiB of weights "
+            f"and optimizer, {self.activations / MIB:.1f} MiB of activations, "
+            f"{self.data / MIB:.1f} MiB of data"
         )
 
 

@@ -31,11 +31,13 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
     )
 
 
-def finish(run: Run, data: Dataset, *, seconds: float, pictures: bool) -> dict[str, Any]:
+def finish(
+    run: Run, data: Dataset, how: Settings, *, seconds: float, pictures: bool
+) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files; return the metrics."""
     final = [row for row in run.history if row["kl_scale"] == 1]
     best = max(final, key=lambda row: row["val/objective"])
-    metrics: dict[str, Any] = evaluate(run.recipe, data.test) | {
+    metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=how.batch_size) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),

@@ -10,7 +10,7 @@ import torch
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError
+from ..errors import MixvaeError, one_of
 from ..files import write_text
 from ..recipes import build
 from ..recipes.recipe import Recipe
@@ -94,6 +94,13 @@ def fit(
             f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
             f"use at most {len(data.train)}."
         )
+    trainer_options |= {
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+    }
+    _check_options(logger, trainer_options)
     folder = _claim(out, f"{recipe.name}-{data.name}")
     if process() == 0:
         folders.save_recipe(recipe, folder)
@@ -101,12 +108,6 @@ def fit(
         how.save(folder)
         if settings is not None:
             _write_yaml(folder / folders.CONFIG, settings)
-    trainer_options |= {
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "strategy": strategy,
-    }
     return _train(recipe, data, folder, how, logger, progress, pictures, trainer_options)
 
 
@@ -146,10 +147,11 @@ def resume(
             f"got {data.describe()}."
         )
     done = _epochs_done(folder / folders.CHECKPOINTS / "last.ckpt")
-    if done >= how.max_epochs and (folder / folders.WEIGHTS).exists():
+    if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
         raise MixvaeError(
-            f"the run {folder} has had its {done} epochs; give a larger max_epochs to go on."
+            f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
         )
+    _check_options(logger, trainer_options)
     check(recipe, data)
     how.save(folder)
     return _train(recipe, data, folder, how, logger, progress, pictures, trainer_options, done)
@@ -181,7 +183,7 @@ def _train(
             trainer.fit(
                 module,
                 training_batches(data.train.x, sampler),
-                even_batches(data.val.x, 500),
+                even_batches(data.val.x, how.batch_size),
                 ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
                 weights_only=True,
             )
@@ -193,8 +195,17 @@ def _train(
     run = Run(folder, recipe, {}, module.history)
     if process() == 0:
         folders.save_weights(recipe, folder)
-        run.metrics.update(finish(run, data, seconds=seconds, pictures=pictures))
+        run.metrics.update(finish(run, data, how, seconds=seconds, pictures=pictures))
     return run
+
+
+def _check_options(logger: Any, trainer_options: dict[str, Any]) -> None:
+    """Refuse what Lightning would, before anything is written."""
+    from .trainer import check_hardware
+
+    if isinstance(logger, str):
+        one_of("logger", logger, ("csv", "tensorboard"))
+    check_hardware(trainer_options)
 
 
 def process() -> int:

@@ -83,14 +83,16 @@ class TrainingModule(L.LightningModule):
         if self.recipe.bound is not None:
             values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
         if self.recipe.n_components > 1:
-            kl = kl_divergence(trace.q_z, trace.p_z).mean(0)
-            share = trace.family.responsibilities(trace).mean(0)
-            values |= {f"kl_z_{k}": v for k, v in enumerate(kl)}
-            values |= {f"share_{k}": v for k, v in enumerate(share)}
+            charge, share = trace.family.charge(trace), trace.family.responsibilities(trace)
+            kl = charge * kl_divergence(trace.q_z, trace.p_z)
+            for name, each in {"kl_z": kl, "charge": charge, "share": share}.items():
+                values |= {f"{name}_{k}": v for k, v in enumerate(each.mean(0))}
         self.val_means.add(values, len(x))
 
     def on_validation_epoch_end(self) -> None:
         means = self.val_means.pop()
+        for k in range(self.recipe.n_components if "charge_0" in means else 0):
+            means[f"kl_z_{k}"] /= means.pop(f"charge_{k}").clamp_min(1e-12)
         for name, value in means.items():
             if not value.isfinite():
                 raise self._non_finite(f"validation {name}", self.global_step)

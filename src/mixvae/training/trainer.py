@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..data.dataset import Dataset
-from ..errors import one_of
+from ..errors import MixvaeError
 from ..recipes.recipe import Recipe
 from ..run import CHECKPOINTS, LOG
 from .batches import ShuffledBatches
@@ -20,6 +21,16 @@ from .module import TrainingModule
 from .settings import Settings
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def check_hardware(options: dict[str, Any]) -> None:
+    """Refuse accelerators, devices and strategies that Lightning cannot give, in one message."""
+    quietly = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    try:
+        with quiet():
+            L.Trainer(**quietly | {"enable_model_summary": False} | options)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise MixvaeError(f"Lightning's Trainer cannot be made of {options}: {error}") from error
 
 
 def make_trainer(
@@ -80,11 +91,10 @@ def make_module(
 
 def make_logger(logger: Any, folder: Path) -> Any:
     """A Lightning logger, by name or as it is; log.csv is written whatever it is."""
-    if not isinstance(logger, str):
-        return logger
-    one_of("logger", logger, ("csv", "tensorboard"))
     if logger == "csv":
         return False
+    if logger != "tensorboard":
+        return logger
     from lightning.pytorch.loggers import TensorBoardLogger
 
     return TensorBoardLogger(folder, name="", version="tensorboard")

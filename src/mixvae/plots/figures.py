@@ -1,0 +1,72 @@
+"""What the pictures share: figures, files and colours."""
+
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import Int64
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+DPI = 150
+MAX_COLOURS = 20  # more of them cannot be told apart
+
+
+def panels(
+    n: int, width: float, height: float, *, margin: float = 0.0
+) -> tuple["Figure", list["Axes"]]:
+    """A figure of n panels, at most five in a row; sizes in inches, ``margin`` for a legend."""
+    from matplotlib.figure import Figure
+
+    n_columns = n if n <= 5 else min(5, ceil(n / 2))
+    n_rows = ceil(n / n_columns)
+    fig = Figure(figsize=(n_columns * width + margin, n_rows * height), layout="constrained")
+    axes = list(fig.subplots(n_rows, n_columns, squeeze=False).flat)
+    for ax in axes[n:]:
+        ax.remove()
+    return fig, axes[:n]
+
+
+def save(fig: "Figure", path: str | Path, title: str) -> Path:
+    """Title the figure and write it as PNG, nothing of it cut off."""
+    fig.suptitle(title)
+    fig.savefig(path, format="png", dpi=DPI, bbox_inches="tight")
+    return Path(path)
+
+
+def colours_of(n: int) -> list[str]:
+    """n colours: told apart up to 20, a ramp beyond."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    if n > MAX_COLOURS:
+        return [to_hex(colormaps["viridis"](i / (n - 1))) for i in range(n)]
+    table = colormaps["tab10" if n <= 10 else "tab20"]
+    return [to_hex(table(i)) for i in range(n)]
+
+
+def palette(labels: Int64[Tensor, "*N"]) -> dict[int, str]:
+    """A colour for each label; of more than 20, for the most common ones."""
+    values, counts = labels.unique(return_counts=True)
+    common = values[counts.argsort(descending=True, stable=True)[:MAX_COLOURS]].sort().values
+    return dict(zip(common.tolist(), colours_of(len(common)), strict=True))
+
+
+def paint(labels: Int64[Tensor, " N"], palette: Mapping[int, str]) -> list[str]:
+    """Each label's colour; grey for those that have none."""
+    return [palette.get(label, "0.6") for label in labels.tolist()]
+
+
+def dots(palette: Mapping[int, str]) -> list["Line2D"]:
+    """A legend's handles."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], marker="o", ls="", ms=4, color=colour, label=str(label))
+        for label, colour in palette.items()
+    ]

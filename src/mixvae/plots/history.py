@@ -1,0 +1,67 @@
+"""The history of a run."""
+
+import re
+from collections.abc import Mapping, Sequence
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .figures import colours_of, panels, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+History = Sequence[Mapping[str, float]]
+GROUPS = {"kl_z": ("KL by component", "nats"), "share": ("share by component", "")}
+
+
+def curves(history: History, path: str | Path) -> Path:
+    """By epoch: objective, ELBO, every term, and each component's KL and share.
+
+    Keys are ``epoch`` (from 0), ``train/NAME`` and ``val/NAME``; what a row lacks is left out.
+    """
+    found = dict.fromkeys(key.split("/", 1)[1] for row in history for key in row if "/" in key)
+    groups = {stem: [n for n in found if re.fullmatch(rf"{stem}_\d+", n)] for stem in GROUPS}
+    groups = {stem: names for stem, names in groups.items() if names}
+    plain = [name for name in found if not any(name in names for names in groups.values())]
+    plain.sort(key=lambda n: ("objective", "elbo", n).index(n))  # stable: the terms as they came
+    fig, axes = panels(max(len(plain) + len(groups), 1), 3.2, 2.5)
+    for ax, name in zip(axes, plain, strict=False):
+        lines = {part: f"{part}/{name}" for part in ("train", "val")}
+        _curves(ax, history, lines, ["C0", "C1"], name, "" if name == "dhsic" else "nats")
+    for ax, (stem, names) in zip(axes[len(plain) :], groups.items(), strict=False):
+        lines = {name.rpartition("_")[2]: f"val/{name}" for name in names}
+        _curves(ax, history, lines, colours_of(len(names)), *GROUPS[stem], from_zero=True)
+    return save(fig, path, "Training")
+
+
+def _curves(
+    ax: "Axes",
+    history: History,
+    lines: Mapping[str, str],
+    colours: Sequence[str],
+    title: str,
+    unit: str,
+    *,
+    from_zero: bool = False,
+) -> None:
+    """Lines by label: the values of their keys by epoch, counted from 1."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row.get("epoch", i) + 1 for i, row in enumerate(history)]
+    marker = "." if len(history) < 10 else ""
+    late = [0.0] if from_zero else []
+    for (label, key), colour in zip(lines.items(), colours, strict=True):
+        values = [row.get(key, nan) for row in history]
+        if any(map(isfinite, values)):
+            ax.plot(epochs, values, color=colour, label=label, marker=marker)
+        late += filter(isfinite, values[len(values) // 10 :])
+    if late:  # the first tenth of the epochs would flatten all that comes after
+        margin = 0.05 * (max(late) - min(late)) or 0.05 * abs(late[0]) or 1.0
+        ax.set_ylim(min(late) - margin, max(late) + margin)
+    if len(lines) <= 10 and ax.lines:
+        ax.legend(fontsize=7, ncols=2 if len(lines) > 4 else 1)
+    if epochs:
+        ax.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.set(title=title, xlabel="epoch", ylabel=unit)

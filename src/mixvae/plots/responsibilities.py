@@ -1,0 +1,65 @@
+"""How the components share the data."""
+
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ..evaluation.passes import responsibilities
+from ..model import MixtureVAE
+from .figures import panels, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
+
+
+def weights(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
+) -> Path:
+    """Responsibilities: each component's share, how sure they are, and who answers for what."""
+    r = responsibilities(model, x)
+    fig, axes = panels(2 if y is None else 3, 3.8, 3.2)
+    _bars(axes[0], r)
+    surest = r.amax(-1)
+    low = min(1 / r.shape[1], 0.9)
+    axes[1].hist(surest.tolist(), torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist(), color="C0")
+    axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="certainty")
+    if y is not None:
+        _heat_map(fig, axes[2], r, y)
+    return save(fig, path, "Responsibilities")
+
+
+def _bars(ax: "Axes", r: Float[Tensor, "N K"]) -> None:
+    """Each component's mean responsibility, and how often it has the largest."""
+    k = np.arange(r.shape[1])
+    share, used = r.mean(0).numpy(), np.bincount(r.argmax(-1).numpy(), minlength=len(k)) / len(r)
+    ax.bar(k - 0.2, share, 0.4, color="C0", label="mean responsibility")
+    ax.bar(k + 0.2, used, 0.4, color="0.75", label="has the largest one")
+    ax.axhline(1 / len(k), color="0.3", ls="--", lw=1, label="even share")
+    top = 1.45 * float(np.maximum(share, used).max())  # room for the legend
+    ax.set(xlabel="component", ylabel="share of x", ylim=(0, top), title="use of components")
+    ax.set_xticks(k[:: ceil(len(k) / 10)])
+    ax.legend(fontsize=7, loc="upper right")
+
+
+def _heat_map(fig: "Figure", ax: "Axes", r: Float[Tensor, "N K"], y: Int64[Tensor, " N"]) -> None:
+    """Mean responsibility of each component for each class, with figures if there is room."""
+    classes = y.unique()
+    share = torch.stack([r[y == c].mean(0) for c in classes], 1)  # (K, classes)
+    image = ax.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    fig.colorbar(image, ax=ax, label="mean responsibility")
+    step = ceil(len(classes) / 12)
+    ax.set_xticks(range(0, len(classes), step), [str(c) for c in classes[::step].tolist()])
+    ax.set_yticks(range(0, len(share), ceil(len(share) / 20)))
+    ax.set(xlabel="label", ylabel="component", title="use by label")
+    if share.numel() <= 120:
+        for (k, c), value in np.ndenumerate(share.numpy()):
+            colour = "white" if value > 0.6 else "0.3"
+            ax.text(c, k, f"{value:.2f}"[1:] if value < 0.995 else "1", color=colour, **CELL)

@@ -1,0 +1,100 @@
+"""The codes of each component, in two dimensions."""
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ..evaluation.health import component_health
+from ..evaluation.passes import batches, evaluating, responsibilities
+from ..families import ExactMixture
+from ..model import MixtureVAE
+from .figures import dots, paint, palette, panels, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_POINTS = 3000  # more of them hide each other
+
+
+def codes(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
+) -> Path:
+    """Each component's mean codes in the plane, coloured by label; the last panel has them all.
+
+    More than two latents are shown on their first two principal axes. In an exact mixture an x
+    belongs to its most responsible component: it is faint elsewhere, and in the last panel once.
+    All panels have the same scale, so that a collapsed component is a point.
+    """
+    step = ceil(len(x) / MAX_POINTS)
+    x, y = x[::step], None if y is None else y[::step]
+    mu, kl = _mean_codes(model, x), component_health(model, x).kl
+    component = torch.arange(mu.shape[1]).expand(len(x), -1)
+    own = torch.ones_like(component, dtype=torch.bool)
+    if isinstance(model.family, ExactMixture):
+        own = component == responsibilities(model, x).argmax(-1, keepdim=True)
+    by_component, by_label = palette(component), {} if y is None else palette(y)
+
+    fig, axes = panels(mu.shape[1] + (mu.shape[1] > 1), 2.8, 2.9, margin=1.2)
+    for k, ax in enumerate(axes[: mu.shape[1]]):
+        colours = paint(component[:, k], by_component) if y is None else paint(y, by_label)
+        _scatter(ax, _plane(mu[:, k]), colours, own[:, k])
+        ax.set_title(f"component {k}, KL {kl[k]:.1f} nats")
+    if mu.shape[1] > 1:
+        _scatter(axes[-1], _plane(mu[own]), paint(component[own], by_component))
+        axes[-1].set_title("all, by component")
+        axes[-1].legend(handles=dots(by_component), fontsize=6, ncols=2, loc="upper right")
+    if y is not None:
+        fig.legend(handles=dots(by_label), title="label", loc="outside right center", fontsize=8)
+    _same_scale(fig, axes, n_latent=mu.shape[-1])
+    return save(fig, path, "Codes (posterior means)")
+
+
+def _mean_codes(model: MixtureVAE, x: Tensor) -> Float[Tensor, "N K L"]:
+    """Posterior means."""
+    with evaluating(model):
+        means = [model.infer(batch)[0].mean.cpu() for batch in batches(model, x, 500)]
+    return torch.cat(means)
+
+
+def _plane(mu: Float[Tensor, "N L"]) -> Float[Tensor, "N 2"]:
+    """Two latents as they are; one against noise; the principal axes of more."""
+    if mu.shape[1] == 1:
+        noise = torch.rand(len(mu), 1, generator=torch.Generator().manual_seed(0))
+        return torch.cat([mu, noise - 0.5], 1)
+    if mu.shape[1] == 2:
+        return mu
+    centred = mu - mu.mean(0)
+    return centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -2:].flip(1)
+
+
+def _scatter(
+    ax: "Axes",
+    points: Float[Tensor, "N 2"],
+    colours: Sequence[str],
+    strong: Bool[Tensor, " N"] | None = None,
+) -> None:
+    """Points, of which those not ``strong`` are grey and behind."""
+    if strong is not None:
+        faint = points[~strong].numpy()
+        ax.scatter(faint[:, 0], faint[:, 1], s=4, color="0.88", linewidths=0)
+        colours = [c for c, is_strong in zip(colours, strong.tolist(), strict=True) if is_strong]
+        points = points[strong]
+    shown = points.numpy()
+    ax.scatter(shown[:, 0], shown[:, 1], s=7, c=colours or None, alpha=0.8, linewidths=0)
+
+
+def _same_scale(fig: "Figure", axes: Sequence["Axes"], *, n_latent: int) -> None:
+    """The widest panel's limits for all of them, no less than two of the prior's scales."""
+    reach = max(2.0, *(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim())))
+    for ax in axes:
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.tick_params(labelsize=8)
+    name = "latent" if n_latent <= 2 else "principal axis"
+    fig.supxlabel(f"{name} 1", fontsize=9)
+    fig.supylabel(f"{name} 2" if n_latent > 1 else "noise, to tell points apart", fontsize=9)
