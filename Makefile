@@ -21,7 +21,8 @@ help: ## list the targets
 	@echo "Options: PYTHON=python3.12 (3.11 or newer), VENV=folder, ARGS='-k name' for test"
 
 demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten digits (under two minutes)
-	$(BIN)/mixvae train mixture-vae --data digits
+	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --n-components 10 --hidden 300 300 \
+	    --batch-size 64 --max-epochs 50
 
 test: $(VENV)/.installed-test ## install, then run the tests
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests $(ARGS)

@@ -170,6 +170,16 @@ def test_an_exact_mixtures_share_is_its_responsibility() -> None:
     assert responsibilities(model, X[:1])[0].tolist() == pytest.approx([r, 1 - r])
 
 
+def test_an_exact_mixtures_component_is_charged_its_kl_where_it_answers_for_x() -> None:
+    model = one_pixel(ExactMixture(), KnownWeights(2))
+    squares = [0.04, 0.64, 1.0]
+    odds = [exp(-4.5 * s) / exp(-0.41 * s) for s in squares]  # ELBOs -4.5 x² and -(.405+.005) x²
+    first = [o / (1 + o) for o in odds]
+    expected = 4.5 * sum(r * s for r, s in zip(first, squares, strict=True)) / sum(first)
+    assert float(component_health(model, X).kl[0]) == pytest.approx(expected, rel=1e-4)
+    assert expected < 4.5 * sum(squares) / 3  # it answers most for the x near zero
+
+
 @pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
 def test_health_does_not_depend_on_the_batch_size(name: str) -> None:
     model, x = small(name).model, images()

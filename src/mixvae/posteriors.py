@@ -13,7 +13,7 @@ MIN_SCALE = 1e-6
 class NormalPosterior(nn.Module):
     r"""A diagonal normal, :math:`\mathcal{N}(\mu_k(x), \operatorname{diag} \sigma_k^2(x))`.
 
-    The scale is softplus + 1e-6 (MVAE, Section III-A).
+    The scale is softplus + 1e-6 (softplus: M-VAE, Section V-A).
     """
 
     def __init__(self, n_features: int, n_latent: int, n_components: int) -> None:
