@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--data-dir", help="folder of the data files; else MIXVAE_DATA")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/experiments")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th row, from the i-th")
+    parser.add_argument("--only", action="append", metavar="ROW", help="a row by name; repeatable")
     parser.add_argument("--write-only", action="store_true", help="write the table, train nothing")
     args = parser.parse_args()
     table = Table.read(args.table)
@@ -71,7 +72,8 @@ def main() -> None:
     first, step = (int(n) for n in args.shard.split("/"))
     if not args.write_only:
         dataset = data.load(**table.data, data_dir=args.data_dir)
-        for row in table.rows[first - 1 :: step]:
+        rows = [row for row in table.rows if not args.only or row["name"] in args.only]
+        for row in rows[first - 1 :: step]:
             train(table, row, runs / slug(row["name"]), dataset)
             write(table, runs)
     write(table, runs)

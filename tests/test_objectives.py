@@ -21,7 +21,15 @@ from linear_gaussian import LinearGaussian, sigma_points
 from mixvae import kernels
 from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
-from mixvae.objectives import Objective, dhsic, elbo, iwae, log_mean_exp, paper_objective
+from mixvae.objectives import (
+    Objective,
+    dhsic,
+    elbo,
+    iwae,
+    log_mean_exp,
+    mixture_bound,
+    paper_objective,
+)
 from mixvae.recipes import Recipe
 from mixvae.trace import Trace
 
@@ -319,6 +327,40 @@ def test_an_m_vae_of_one_component_with_summed_kl_is_the_vae():
     torch.testing.assert_close(terms.pop("kl_w"), torch.zeros(len(x)))
     for name, term in elbo(vae.mean_trace(x)).items():
         torch.testing.assert_close(terms[name], term)
+
+
+BETAS = {"beta_kl": 0.5, "beta_w": 3.0, "kl_reduction": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("case", "objective", "bound"),
+    [
+        (Case("vae"), elbo, elbo),
+        (
+            Case("beta-vae", {"beta_kl": 0.25}),
+            lambda t: paper_objective(t, kl_reduction="sum", beta_kl=0.25),
+            elbo,
+        ),
+        (Case("iwae", {"n_samples": 3}), iwae, elbo),
+        (Case("m-vae"), paper_objective, elbo),
+        (Case("m-vae", BETAS), lambda t: paper_objective(t, **BETAS), elbo),
+        (Case("m-vae", {"combine": "mixture"}), paper_objective, elbo),
+        (
+            Case("m-vae", {"combine": "expected"}),
+            lambda t: paper_objective(t, expected=True),
+            elbo,
+        ),
+        (Case("mvae"), paper_objective, elbo),
+        (Case("mvae", BETAS), lambda t: paper_objective(t, **BETAS), elbo),
+        (Case("mixture-vae"), mixture_bound, mixture_bound),
+    ],
+    ids=str,
+)
+def test_a_recipe_maximises_and_reports_what_its_row_says(case, objective, bound):
+    recipe, t = case.build(), traced(case, 3)
+    torch.testing.assert_close(recipe.objective.bound(t), objective(t))
+    torch.testing.assert_close(recipe.bound(t), bound(t))
+    assert recipe.objective.n_samples == case.options.get("n_samples", 1)
 
 
 # -- penalties

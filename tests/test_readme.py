@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+
 from mixvae.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+
 from mixvae import build
 from mixvae.errors import MixvaeError
 from mixvae.run import claim, load, load_recipe, save_recipe, save_weights

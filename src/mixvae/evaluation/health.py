@@ -83,12 +83,34 @@ def component_health(
     Raises:
         MixvaeError: for a batch size under 1.
     """
-    sums: dict[str, Tensor] = {}
+    meter = HealthMeter()
     with evaluating(model):
         for batch in batches(model, x, batch_size):
-            for name, value in _sums(model, batch).items():
-                sums[name] = sums[name] + value if name in sums else value
-    mean = {name: value / len(x) for name, value in sums.items()}
+            meter.add(model, batch)
+    return meter.pop(model)
+
+
+class HealthMeter:
+    """Component health of data that come in batches; it is for whoever holds no gradients."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.n = 0
+
+    def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"]) -> None:
+        """Take a batch in."""
+        self.n += len(x)
+        for name, value in _sums(model, x).items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def pop(self, model: MixtureVAE) -> ComponentHealth:
+        """The health so far; starts afresh."""
+        mean = {name: value / self.n for name, value in self.sums.items()}
+        self.sums, self.n = {}, 0
+        return _health(mean, model)
+
+
+def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     variance = mean["mu2"] - mean["mu"].square()
     return ComponentHealth(
         kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
@@ -107,9 +129,9 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
     t = model.mean_trace(x)
     r = t.family.responsibilities(t)
-    mu = t.q_z.mean.double()
+    mu = t.q_z.mean.cpu().double()
     error = x.unsqueeze(1) - model.reconstruct_each(x)
-    charge = t.family.charge(t).double()
+    charge = t.family.charge(t)
     values = {
         "kl": charge * kl_divergence(t.q_z, t.p_z),
         "charge": charge,
@@ -118,9 +140,9 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> dict[str, Tensor]:
         "share": r,
         "used": torch.nn.functional.one_hot(r.argmax(-1), r.shape[-1]),
         "sse": error.square().flatten(2).sum(-1),
-        "effective": 1 / r.double().square().sum(-1),
+        "effective": 1 / r.square().sum(-1),
     }
-    return {name: value.double().sum(0).cpu() for name, value in values.items()}
+    return {name: value.cpu().double().sum(0) for name, value in values.items()}
 
 
 def _advice(model: MixtureVAE, n_components: int) -> str:

@@ -11,12 +11,18 @@ from .figures import colours_of, panels, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+UNITS = {"dhsic": "", "effective_components": "components"}
 History = Sequence[Mapping[str, float]]
-GROUPS = {"kl_z": ("KL by component", "nats"), "share": ("share by component", "")}
+GROUPS = {
+    "kl_z": ("KL by component", "nats"),
+    "share": ("share by component", ""),
+    "active_units": ("active units by component", "latents"),
+    "sse_alone": ("SSE of each component alone", "squared error"),
+}
 
 
 def curves(history: History, path: str | Path) -> Path:
-    """By epoch: objective, ELBO, every term, and each component's KL and share.
+    """By epoch: objective, ELBO, every term, and each component's health.
 
     Keys are ``epoch`` (from 0), ``train/NAME`` and ``val/NAME``; what a row lacks is left out.
     """
@@ -28,7 +34,7 @@ def curves(history: History, path: str | Path) -> Path:
     fig, axes = panels(max(len(plain) + len(groups), 1), 3.2, 2.5)
     for ax, name in zip(axes, plain, strict=False):
         lines = {part: f"{part}/{name}" for part in ("train", "val")}
-        _curves(ax, history, lines, ["C0", "C1"], name, "" if name == "dhsic" else "nats")
+        _curves(ax, history, lines, ["C0", "C1"], name, UNITS.get(name, "nats"))
     for ax, (stem, names) in zip(axes[len(plain) :], groups.items(), strict=False):
         lines = {name.rpartition("_")[2]: f"val/{name}" for name in names}
         _curves(ax, history, lines, colours_of(len(names)), *GROUPS[stem], from_zero=True)

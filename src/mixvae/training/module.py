@@ -7,9 +7,9 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from ..errors import MixvaeError
+from ..evaluation.health import HealthMeter
 from ..recipes.recipe import Recipe
 from .batches import seed_of
 
@@ -52,7 +52,7 @@ class TrainingModule(L.LightningModule):
         self.model = recipe.model
         self.lr, self.seed, self.warmup_steps = lr, seed, warmup_steps
         self.binarize, self.check_every = binarize, check_every
-        self.train_means, self.val_means = Means(), Means()
+        self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
         self.listeners = listeners
         self.history: History = []
         self.latest: dict[str, Tensor] = {}
@@ -82,20 +82,20 @@ class TrainingModule(L.LightningModule):
         values = {"objective": torch.stack(list(terms.values())).sum()} | terms
         if self.recipe.bound is not None:
             values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
-        if self.recipe.n_components > 1:
-            charge, share = trace.family.charge(trace), trace.family.responsibilities(trace)
-            kl = charge * kl_divergence(trace.q_z, trace.p_z)
-            for name, each in {"kl_z": kl, "charge": charge, "share": share}.items():
-                values |= {f"{name}_{k}": v for k, v in enumerate(each.mean(0))}
         self.val_means.add(values, len(x))
+        self.val_health.add(self.model, x)
 
     def on_validation_epoch_end(self) -> None:
         means = self.val_means.pop()
-        for k in range(self.recipe.n_components if "charge_0" in means else 0):
-            means[f"kl_z_{k}"] /= means.pop(f"charge_{k}").clamp_min(1e-12)
         for name, value in means.items():
             if not value.isfinite():
                 raise self._non_finite(f"validation {name}", self.global_step)
+        health = self.val_health.pop(self.model)
+        by_component = {"kl_z": health.kl, "share": health.share}
+        by_component |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
+        for name, each in by_component.items():
+            means |= {f"{name}_{k}": v.float() for k, v in enumerate(each)}
+        means["effective_components"] = torch.tensor(health.effective_components)
         self.log_dict({f"val/{name}": value for name, value in means.items()})
 
     def on_train_epoch_start(self) -> None:
@@ -154,7 +154,7 @@ class TrainingModule(L.LightningModule):
 
 
 class Means:
-    """Running means of named scalars over rows, in float64, on the device until popped."""
+    """Running means of named scalars over rows, in float64 where there is one, on the device."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -164,7 +164,8 @@ class Means:
         """Add means over ``n`` rows."""
         self.n += n
         for name, value in values.items():
-            weighted = value.detach().double() * n
+            precise = torch.float32 if value.device.type == "mps" else torch.float64
+            weighted = value.detach().to(precise) * n
             self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
 
     def pop(self) -> dict[str, Tensor]:
