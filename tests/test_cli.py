@@ -384,7 +384,7 @@ def test_resume_goes_on_with_the_run_and_its_data(capsys, tmp_path):
     out = str(tmp_path / "run")
     assert main(["train", "vae", "--data", "digits", *SMALL, *QUIET, "--out", out]) == 0
     capsys.readouterr()
-    assert "larger max_epochs" in refused(capsys, "train", "--resume", out)
+    assert "give a max_epochs above that" in refused(capsys, "train", "--resume", out)
     assert main(["train", "--resume", out, "--max-epochs", "2"]) == 0
     assert len(load(out).history) == 2
     assert not load(out).pictures  # as in the beginning

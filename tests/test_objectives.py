@@ -354,7 +354,7 @@ BETAS = {"beta_kl": 0.5, "beta_w": 3.0, "kl_reduction": "sum"}
         (Case("mvae", BETAS), lambda t: paper_objective(t, **BETAS), elbo),
         (Case("mixture-vae"), mixture_bound, mixture_bound),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Case) else "",
 )
 def test_a_recipe_maximises_and_reports_what_its_row_says(case, objective, bound):
     recipe, t = case.build(), traced(case, 3)

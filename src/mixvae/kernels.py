@@ -78,6 +78,7 @@ def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N
 
 
 def _squared_distances(x: Float[Tensor, "*b N L"]) -> Float[Tensor, "*b N N"]:
+    x = x - x.mean(-2, keepdim=True)  # the same distances, and less to cancel
     norm = x.square().sum(-1)
     d2 = norm.unsqueeze(-1) + norm.unsqueeze(-2) - 2 * x @ x.mT
     return d2.clamp_min(0)  # rounding leaves tiny negative distances

@@ -20,7 +20,9 @@ def evaluate(argv: list[str]) -> None:
     parser = _parser("evaluate", "Take a run's figures on its test data, or on other data.")
     parser.add_options("evaluation", measure, skip={"recipe", "split"})
     parser.add_options("output", _evaluation_options)
+    parser.unset("batch_size", help="By default as in training.")
     run, data, values = _open(parser, argv, with_data=True)
+    values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out = values.pop("split"), values.pop("out")
     if out is not None:
         check_folder(Path(out))
