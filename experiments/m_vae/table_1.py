@@ -5,6 +5,8 @@ divided by their sum, root of dHSIC. 20 epochs where the paper has 100; one seed
 single VAEs given the mixture's discount on the KL, its number of latents, or its parameters.
 """
 
+from typing import Any
+
 DATA = {"name_or_path": "mnist"}
 TRAINING = {"max_epochs": 20, "batch_size": 128, "precision": "bf16", "seed": 0}
 COLUMNS = ["paper", "sse", "sse_deterministic", "parameters", "kl", "share", "sse_alone", "dead"]
@@ -14,7 +16,7 @@ PLAIN = {"likelihood": "cross-entropy", "n_latent": 20}
 PAPER = {1: None, 4: None, 7: 11.54, 8: 10.20, 10: 9.17}
 
 
-def mixture(k, **options):
+def mixture(k: int, **options: Any) -> dict[str, Any]:
     """A row of the paper's model."""
     name = " ".join([f"M-VAE K={k}", *(f"{key}={value}" for key, value in options.items())])
     options = AUTHORS | {"n_components": k} | options

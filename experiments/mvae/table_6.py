@@ -6,6 +6,8 @@ divided by their sum, root of dHSIC. The paper's figures are MVAE-GS's / MVAE-Ga
 discount on the KL, its number of latents, or its parameters.
 """
 
+from typing import Any
+
 DATA = {"name_or_path": "mnist"}
 TRAINING = {"max_epochs": 20, "batch_size": 128, "precision": "bf16", "seed": 0}
 COLUMNS = ["paper", "sse", "sse_deterministic", "parameters", "kl", "share", "sse_alone", "dead"]
@@ -15,7 +17,7 @@ PLAIN = {"likelihood": "cross-entropy", "n_latent": 50}
 PAPER = {4: "7.42 / 9.52", 6: "7.41 / 7.89"}
 
 
-def mixture(k, **options):
+def mixture(k: int, **options: Any) -> dict[str, Any]:
     """A row of the paper's model."""
     name = " ".join([f"MVAE K={k}", *(f"{key}={value}" for key, value in options.items())])
     options = AUTHORS | {"n_components": k} | options
