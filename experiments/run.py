@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/experiments")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th row, from the i-th")
     parser.add_argument("--only", action="append", metavar="ROW", help="a row by name; repeatable")
+    parser.add_argument("--judge-again", action="store_true", help="measure trained rows afresh")
     parser.add_argument("--write-only", action="store_true", help="write the table, train nothing")
     args = parser.parse_args()
     table = Table.read(args.table)
@@ -74,15 +75,17 @@ def main() -> None:
         dataset = data.load(**table.data, data_dir=args.data_dir)
         rows = [row for row in table.rows if not args.only or row["name"] in args.only]
         for row in rows[first - 1 :: step]:
-            train(table, row, runs / slug(row["name"]), dataset)
+            folder = runs / slug(row["name"])
+            if not (folder / ROW).exists():
+                train(table, row, folder, dataset)
+            elif args.judge_again:
+                judge(table, mixvae.load(folder), dataset)
             write(table, runs)
     write(table, runs)
 
 
 def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Dataset) -> None:
-    """Train and judge one row, unless that has been done."""
-    if (folder / ROW).exists():
-        return
+    """Train and judge one row, from where it stopped if it did."""
     settings = {"seed": 0} | dict(table.training) | row.get("training", {})
     last = folder / "checkpoints/last.ckpt"
     if last.exists():
@@ -92,9 +95,14 @@ def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Data
         recipe = mixvae.build(row["recipe"], dataset, **row["options"])
         run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
     if table.evaluation:
-        more = evaluate(run.recipe, dataset.test, **table.evaluation)
-        write_json(folder / METRICS, run.metrics | more)
+        judge(table, run, dataset)
     write_json(folder / ROW, {"commit": commit(), "training": settings})
+
+
+def judge(table: Table, run: mixvae.Run, dataset: data.Dataset) -> None:
+    """Measure a trained row on test data, as the table asks."""
+    how = {"batch_size": table.training["batch_size"]} | dict(table.evaluation)
+    write_json(run.folder / METRICS, run.metrics | evaluate(run.recipe, dataset.test, **how))
 
 
 def write(table: Table, runs: Path) -> None:
@@ -145,7 +153,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "acc": f"{metrics['clustering']['acc']:.3f}" if "clustering" in metrics else "",
         "epochs": metrics["epochs"],
         "best_epoch": metrics["best_epoch"],
-        "seconds": metrics["seconds"],
+        "seconds": round(sum(row["seconds"] for row in mixvae.load(folder).history)),
         "recipe": row["recipe"],
         "options": json.dumps(metrics["options"]),
         "training": json.dumps(how["training"]),

@@ -31,9 +31,7 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
     )
 
 
-def finish(
-    run: Run, data: Dataset, how: Settings, *, seconds: float, pictures: bool
-) -> dict[str, Any]:
+def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files; return the metrics."""
     final = [row for row in run.history if row["kl_scale"] == 1]
     best = max(final, key=lambda row: row["val/objective"])
@@ -43,7 +41,7 @@ def finish(
         "data": data.describe(),
         "epochs": len(run.history),
         "best_epoch": int(best["epoch"]) + 1,
-        "seconds": round(seconds, 1),
+        "seconds": round(sum(row["seconds"] for row in run.history), 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
     }
     write_metrics(metrics, run.folder / METRICS)

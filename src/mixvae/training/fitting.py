@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +177,6 @@ def _train(
         module, sampler = make_module(recipe, data, folder, how, trainer, progress, done or 0)
         if progress and process() == 0:
             announce(recipe, data, folder, how)
-        started = time.perf_counter()
         try:
             trainer.fit(
                 module,
@@ -190,12 +188,11 @@ def _train(
         except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt(str(folder)) from stop
-        seconds = time.perf_counter() - started
     _take_best(recipe, folder)
     run = Run(folder, recipe, {}, module.history)
     if process() == 0:
         folders.save_weights(recipe, folder)
-        run.metrics.update(finish(run, data, how, seconds=seconds, pictures=pictures))
+        run.metrics.update(finish(run, data, how, pictures=pictures))
     return run
 
 
