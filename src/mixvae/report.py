@@ -12,6 +12,7 @@ RECONSTRUCTION = {
     "sse_deterministic": "SSE, deterministic",
     "rmse": "RMSE, root of the first",
 }
+DEPENDENCE = {"dhsic": "dHSIC", "permuted": "the same, rows shuffled"}
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
 
@@ -30,6 +31,7 @@ def table(metrics: Mapping[str, Any]) -> str:
             RECONSTRUCTION,
         ),
         _components(metrics.get("health", {})),
+        _values("dependence of the codes", metrics.get("dependence", {}), DEPENDENCE),
         _values(
             "clustering by the most responsible component",
             metrics.get("clustering", {}),

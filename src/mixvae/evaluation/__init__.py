@@ -4,9 +4,11 @@ from typing import Any
 
 from ..data.dataset import Split
 from ..errors import MixvaeError, at_least
+from ..families import Joint
 from ..recipes.recipe import Recipe
 from .bounds import bounds
 from .clustering import clustering
+from .dependence import dependence
 from .health import ComponentHealth, component_health
 from .likelihood import LogLikelihood, check_density, log_likelihood
 from .passes import responsibilities
@@ -18,6 +20,7 @@ __all__ = [
     "bounds",
     "clustering",
     "component_health",
+    "dependence",
     "evaluate",
     "log_likelihood",
     "reconstruction",
@@ -45,9 +48,10 @@ def evaluate(
         progress: show a bar while log p(x) is estimated.
 
     Returns:
-        ``bounds``, ``reconstruction`` and ``health``; ``log_likelihood`` if asked for;
-        ``clustering`` if there are labels and more than one component; and what was evaluated. A
-        figure that is not finite stays so: ``report.write_metrics`` writes it as null.
+        ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
+        ``log_likelihood`` if asked for; ``clustering`` if there are labels and more than one
+        component; and what was evaluated. A figure that is not finite stays so:
+        ``report.write_metrics`` writes it as null.
 
     Raises:
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
@@ -73,6 +77,8 @@ def evaluate(
         "reconstruction": reconstruction(model, x, batch_size=batch_size, seed=seed),
         "health": component_health(model, x, batch_size=batch_size).to_dict(),
     }
+    if recipe.n_components > 1 and isinstance(model.family, Joint) and len(x) > 1:
+        metrics["dependence"] = dependence(model, x, batch_size=batch_size, seed=seed)
     if n_samples_iw:
         estimate = log_likelihood(model, x, n_samples_iw, seed=seed, progress=progress)
         metrics["log_likelihood"] = estimate.to_dict()
