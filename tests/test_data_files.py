@@ -91,7 +91,11 @@ IMAGES = np.zeros((4, 2, 2), np.uint8)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.gz", gzip.compress(idx_bytes(IMAGES), mtime=0)[:-9], r"a\.gz: expected a whole \.gz file"),
+        (
+            "a.gz",
+            gzip.compress(idx_bytes(IMAGES), mtime=0)[:-9],
+            r"a\.gz: expected a whole \.gz file",
+        ),
         ("a.gz", b"<html>not found</html>", r"a\.gz: expected a whole \.gz file"),
         ("a.xz", lzma.compress(idx_bytes(IMAGES))[:-9], r"a\.xz: expected a whole \.xz file"),
         ("a", idx_bytes(IMAGES)[:-1], r"promises 16 bytes for shape \(4, 2, 2\), but 15 follow"),

@@ -164,6 +164,17 @@ def test_resuming_refuses_a_damaged_checkpoint_and_runs_no_code(
     assert not (tmp_path / "exploited").exists()
 
 
+def test_resuming_refuses_another_recipes_checkpoint(digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", max_epochs=1, **QUICK)
+    other = mixvae.fit(
+        recipe(digits, "mixture-vae"), digits, out=tmp_path / "other", max_epochs=1, **QUICK
+    )
+    name = "checkpoints/last.ckpt"
+    (run.folder / name).write_bytes((other.folder / name).read_bytes())
+    with pytest.raises(MixvaeError, match="the weights of another recipe than m-vae"):
+        mixvae.resume(run.folder, digits, max_epochs=2)
+
+
 # -- what is watched, kept and logged
 
 

@@ -145,7 +145,7 @@ def resume(
             f"the run {folder} was started on other data: expected {started_on}, "
             f"got {data.describe()}."
         )
-    done = _epochs_done(folder / folders.CHECKPOINTS / "last.ckpt")
+    done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
     if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
         raise MixvaeError(
             f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
@@ -233,17 +233,25 @@ def _take_best(recipe: Recipe, folder: Path) -> None:
     recipe.model.eval()
 
 
-def _epochs_done(checkpoint: Path) -> int:
-    """How many epochs a checkpoint has behind it; raises unless it can be resumed from."""
+def _epochs_done(recipe: Recipe, checkpoint: Path) -> int:
+    """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
     if not checkpoint.is_file():
         raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
     try:
-        return len(torch.load(checkpoint, map_location="cpu", weights_only=True)["history"])
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        done, weights = len(content["history"]), content["state_dict"]
     except Exception as error:
         raise MixvaeError(
             f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
             "It may have been cut, or hold more than tensors, which is never loaded."
         ) from error
+    expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
+    if expected != {name: w.shape for name, w in weights.items()}:
+        raise MixvaeError(
+            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
+            f"{recipe.options}, which the run folder names."
+        )
+    return done
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
