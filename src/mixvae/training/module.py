@@ -63,7 +63,7 @@ class TrainingModule(L.LightningModule):
         return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
-        self._seed(TRAIN, self.current_epoch, batch_idx)
+        self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
         x = torch.bernoulli(x) if self.binarize else x
         terms = self.recipe.objective(self.model, x, self.kl_scale(self.global_step + 1))
         values = torch.stack(list(terms.values()))
@@ -76,7 +76,7 @@ class TrainingModule(L.LightningModule):
         return -objective
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
-        self._seed(VAL, batch_idx)
+        self._seed(VAL, 0, batch_idx)  # the same noise in every process: so are its decisions
         trace = self.model(x, self.recipe.objective.n_samples)
         terms = self.recipe.objective.terms(trace)  # at its final weights, whatever the warm-up
         values = {"objective": torch.stack(list(terms.values())).sum()} | terms
@@ -124,7 +124,7 @@ class TrainingModule(L.LightningModule):
         self.history = checkpoint["history"]
 
     def _seed(self, stream: int, *place: int) -> None:
-        torch.manual_seed(seed_of(self.seed, stream, self.global_rank, *place))
+        torch.manual_seed(seed_of(self.seed, stream, *place))
 
     def _watch(self, names: tuple[str, ...], values: Tensor) -> None:
         self._names = names
