@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ import torch
 import mixvae
 from mixvae import data
 from mixvae.evaluation import evaluate
-from mixvae.run import METRICS, read_json, write_json
+from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
+from mixvae.training.selecting import PRUNED
 
 ROOT = Path(__file__).resolve().parent.parent
 ROW = "row.json"
@@ -36,7 +38,7 @@ class Table:
 
     path: Path
     title: str  # its docstring
-    data: Mapping[str, Any]  # arguments of mixvae.data.load
+    data: Mapping[str, Any]  # arguments of mixvae.data.load, and subset
     training: Mapping[str, Any]  # arguments of mixvae.fit
     rows: Sequence[Mapping[str, Any]]  # name, recipe, options, paper (a figure, or None)
     evaluation: Mapping[str, Any] = field(default_factory=dict)  # arguments of evaluate
@@ -72,7 +74,7 @@ def main() -> None:
     runs = args.runs / table.path.parent.name / table.path.stem
     first, step = (int(n) for n in args.shard.split("/"))
     if not args.write_only:
-        dataset = data.load(**table.data, data_dir=args.data_dir)
+        dataset = load(table, args.data_dir)
         rows = [row for row in table.rows if not args.only or row["name"] in args.only]
         for row in rows[first - 1 :: step]:
             folder = runs / slug(row["name"])
@@ -84,11 +86,20 @@ def main() -> None:
     write(table, runs)
 
 
+def load(table: Table, data_dir: str | None) -> data.Dataset:
+    """The table's data, with the first ``subset`` training images only if it says so."""
+    options = dict(table.data)
+    subset = options.pop("subset", None)
+    dataset = data.load(**options, data_dir=data_dir)
+    return dataset if subset is None else dataset.subset(subset)
+
+
 def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Dataset) -> None:
     """Train and judge one row, from where it stopped if it did."""
     settings = {"seed": 0} | dict(table.training) | row.get("training", {})
-    last = folder / "checkpoints/last.ckpt"
-    if last.exists():
+    if (folder / METRICS).exists():
+        run = mixvae.load(folder)
+    elif (folder / CHECKPOINTS / "last.ckpt").exists():
         run = mixvae.resume(folder, dataset, pictures=False)
     else:
         torch.manual_seed(settings["seed"])
@@ -96,6 +107,9 @@ def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Data
         run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
     if table.evaluation:
         judge(table, run, dataset)
+    if run.recipe.model.dropout is not None:
+        rmtree(folder / PRUNED, ignore_errors=True)  # begun and not finished
+        mixvae.select(folder, dataset, pictures=False)
     write_json(folder / ROW, {"commit": commit(), "training": settings})
 
 
@@ -133,16 +147,24 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     how, metrics = read_json(folder, ROW), read_json(folder, METRICS)
     health, bounds = metrics["health"], metrics["bounds"]
     likelihood = metrics.get("log_likelihood") or {}
+    selection = metrics.get("selection") or {}
+    pruned = read_json(folder / PRUNED, METRICS) if (folder / PRUNED).exists() else {}
     return {
         "row": row["name"],
         "paper": row.get("paper") or "",
         "sse": f"{metrics['reconstruction']['sse']:.2f}",
         "sse_deterministic": f"{metrics['reconstruction']['sse_deterministic']:.2f}",
+        "rmse": f"{metrics['reconstruction']['rmse']:.3f}",
+        "sse_pruned": f"{pruned['reconstruction']['sse']:.2f}" if pruned else "",
+        "selected": f"{selection['n_selected']:.2f}" if selection else "",
+        "kept": selection.get("n_kept", ""),
+        "rate": numbers(selection.get("rate", ()), 2),
         "objective": f"{bounds['objective']:.2f}",
         "elbo": "" if bounds["elbo"] is None else f"{bounds['elbo']:.2f}",
         "log_px": f"{likelihood['mean']:.2f}" if likelihood else "",
         "log_px_error": f"{likelihood['mean_error']:.2f}" if likelihood else "",
         "parameters": metrics["n_parameters"],
+        "parameters_pruned": pruned.get("n_parameters", ""),
         "kl": numbers(health["kl"], 1),
         "active_units": numbers(health["active_units"], 0),
         "share": numbers(health["share"], 2),

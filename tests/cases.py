@@ -24,6 +24,7 @@ from mixvae.recipes import Recipe
 from mixvae.weights import DirichletWeights, KnownWeights
 
 IMAGE, FLAT = (1, 3, 4), (12,)
+LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
 K, L, H = 3, 2, 5
 
 
@@ -41,7 +42,9 @@ class Case:
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
     def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
-        small = {"n_components": K, "n_latent": L, "hidden": 8 if self.recipe == "mvae" else (8, 6)}
+        small = {"n_components": K, "n_latent": L, "hidden": (8, 6)}
+        if self.recipe.startswith("mvae"):
+            small["hidden"] = 8
         known = recipes.options_of(self.recipe)
         small = {key: value for key, value in small.items() if key in known}
         torch.manual_seed(seed)
@@ -50,6 +53,16 @@ class Case:
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
         return x.round() if self.options.get("likelihood", "bernoulli") == "bernoulli" else x
+
+    def labels(self, x: Tensor) -> Tensor | None:
+        """The classes of x, for a conditional model."""
+        if not self.options.get("conditional"):
+            return None
+        return torch.arange(len(x)) % self.options["n_classes"]
+
+
+def _conv(recipe: str, x_shape: tuple[int, ...] = LARGER, **options: Any) -> Case:
+    return Case(recipe, {"network": "conv", "channels": (4, 6)} | options, x_shape)
 
 
 CASES = [
@@ -77,11 +90,29 @@ CASES = [
     Case("mvae", {"likelihood": "gaussian", "beta_dhsic": 0.0}, FLAT),
     Case("mvae", {"likelihood": "squared-error", "beta_kl": 0.5, "beta_w": 20.0}),
     Case("mvae", {"likelihood": "cross-entropy"}),
+    Case("mvae", {"conditional": True, "n_classes": 3}),
+    Case("mvae-gs"),
+    Case("mvae-gs", {"rate": "shared", "concentration": "normalised"}),
+    Case("mvae-gs", {"conditional": True, "n_classes": 2, "temperature": 0.5}, FLAT),
+    Case("mvae-gs", {"n_components": 1}),
+    Case("mvae-gau"),
+    Case("mvae-gau", {"rate": "shared", "rate_kl": "polynomial"}),
+    Case("mvae-gau", {"start_rate": 0.6, "likelihood": "gaussian"}, FLAT),
     Case("mixture-vae"),
     Case("mixture-vae", {"n_components": 1}),
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
+    _conv("vae"),
+    _conv("vae", COLOUR, norm="batch", likelihood="gaussian"),
+    _conv("iwae", channels=(16,), n_samples=3),
+    _conv("m-vae"),
+    _conv("m-vae", COLOUR, combine="mixture", likelihood="squared-error"),
+    _conv("mvae"),
+    _conv("mvae", COLOUR, norm="batch", likelihood="gaussian"),
+    _conv("mvae-gs", norm="none", conditional=True, n_classes=3),
+    _conv("mixture-vae", norm="none"),
+    _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from mixvae import data, operations
 from mixvae.cli import main, parser, train
 from mixvae.errors import MixvaeError
 from mixvae.recipes import RECIPES, list_recipes, options_of
@@ -25,6 +27,21 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("cli") / "run"
     assert main(["train", "m-vae", "--data", "digits", *SMALL, *QUIET, "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A run folder of a model that takes class labels."""
+    out = tmp_path_factory.mktemp("cli") / "conditional"
+    argv = ["train", "mvae", "--data", "digits", "--conditional", "--n-classes", "10", *SMALL]
+    assert main([*argv, *QUIET, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def test_split():
+    """What the runs are shown."""
+    return data.load("digits").test
 
 
 @pytest.fixture
@@ -64,7 +81,8 @@ def shown(capsys, *argv):
 def test_help_names_every_command(capsys):
     text = shown(capsys, "--help")
     assert all(
-        f"\n  {name} " in text for name in ("train", "recipes", "data", "evaluate", "sample")
+        f"\n  {name} " in text
+        for name in ("train", "recipes", "data", "evaluate", "sample", "encode", "interpolate")
     )
     assert shown(capsys) == text
 
@@ -179,9 +197,10 @@ def test_a_yaml_file_does_what_the_flags_do(caught, tmp_path):
     main(["train", "--config", str(file)])
     main(["train", "--config", str(file), "--lr", "0.5"])
     main(["train", "m-vae", "--lr", "0.5", "--config", str(file)])
-    assert caught[1]["settings"] == caught[0]["settings"]
-    assert caught[0]["settings"]["bandwidth"] is None
-    assert caught[2]["settings"] == caught[3]["settings"] == caught[0]["settings"] | {"lr": 0.5}
+    settings = yaml.safe_load(file.read_text())  # which has lists for tuples
+    assert caught[1]["settings"] == settings
+    assert settings["bandwidth"] is None
+    assert caught[2]["settings"] == caught[3]["settings"] == settings | {"lr": 0.5}
 
 
 def test_a_hand_written_yaml_file_may_have_numbers_and_dashes(caught, tmp_path):
@@ -363,6 +382,131 @@ def test_reconstruct_writes_pictures_and_arrays(capsys, folder, tmp_path):
         assert np.load(out).shape == (20, 1, 8, 8)
         picture = Path(shown(capsys, "reconstruct", str(folder), *component).strip())
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+# What a run's codes hold
+
+
+def array_of(capsys, tmp_path, *argv):
+    """What a command writes as an array, after it said where."""
+    out = str(tmp_path / "a.npy")
+    assert shown(capsys, *argv, "--out", out) == f"{out}\n"
+    return torch.from_numpy(np.load(out))
+
+
+def test_encode_writes_codes_scales_weights_and_labels(capsys, folder, tmp_path, test_split):
+    out, model = tmp_path / "codes.npz", load(folder).recipe.model
+    assert shown(capsys, "encode", str(folder), "--out", str(out)) == f"{out}\n"
+    arrays = {name: torch.from_numpy(array) for name, array in np.load(out).items()}
+    assert arrays["codes"].shape == (len(test_split), 4, 3)
+    torch.testing.assert_close(arrays["codes"], operations.codes(model, test_split.x))
+    torch.testing.assert_close(arrays["scales"], operations.scales(model, test_split.x))
+    torch.testing.assert_close(arrays["weights"].sum(1), torch.ones(len(test_split)))
+    assert torch.equal(arrays["y"], test_split.y)
+    default = Path(shown(capsys, "encode", str(folder), "--split", "val").strip())
+    assert default == folder / "codes.npz"
+    assert len(np.load(default)["codes"]) == len(data.load("digits").val)
+
+
+def test_interpolate_goes_from_each_image_to_the_next(capsys, folder, tmp_path, test_split):
+    argv = ["interpolate", str(folder), "--n", "3", "--steps", "4"]
+    model, x = load(folder).recipe.model, test_split.x[:6]
+    plain = operations.interpolate(model, x[0::2], x[1::2], 4)
+    crossed = operations.interpolate(model, x[0::2], x[1::2], 4, shift=1)
+    torch.testing.assert_close(array_of(capsys, tmp_path, *argv), plain)
+    both = array_of(capsys, tmp_path, *argv, "--crossed")
+    torch.testing.assert_close(both, torch.stack([plain, crossed]))
+
+
+def test_traverse_varies_a_latent_of_every_component_or_of_one(
+    capsys, folder, tmp_path, test_split
+):
+    span = ["--latent", "2", "--from", "-2", "--to", "2", "--steps", "3", "--index", "5"]
+    argv = ["traverse", str(folder), *span]
+    model, x = load(folder).recipe.model, test_split.x[5:6]
+    made = array_of(capsys, tmp_path, *argv)
+    assert made.shape == (4, 3, 1, 8, 8)
+    one = operations.traverse(model, x, 1, 2, [-2, 0, 2])[:, 0]
+    torch.testing.assert_close(made[1], one)
+    torch.testing.assert_close(array_of(capsys, tmp_path, *argv, "--component", "1"), one[None])
+    together = array_of(capsys, tmp_path, *argv, "--component", "1", "--together")[0]
+    expected = operations.traverse(model, x, 1, 2, [-2, 0, 2], alone=False)[:, 0]
+    torch.testing.assert_close(together, expected)
+
+
+def test_cross_decodes_every_code_by_every_component(capsys, folder, tmp_path, test_split):
+    made = array_of(capsys, tmp_path, "cross", str(folder), "--n", "3")
+    expected = operations.cross_decode(load(folder).recipe.model, test_split.x[:3])
+    torch.testing.assert_close(made, expected)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["interpolate", "--n", "2", "--steps", "3", "--crossed"],
+        ["traverse", "--steps", "3"],
+        ["traverse", "--steps", "3", "--component", "1", "--latent", "2"],
+        ["cross"],
+        ["sample"],
+        ["sample", "--label", "3"],
+        ["reconstruct"],
+    ],
+    ids=" ".join,
+)
+def test_pictures_of_every_command_are_in_the_run_folder(capsys, conditional, argv):
+    picture = Path(shown(capsys, argv[0], str(conditional), *argv[1:]).strip())
+    assert picture.parent == conditional
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_conditional_run_samples_all_classes_in_turn_or_one(capsys, conditional, tmp_path):
+    argv = ["sample", str(conditional), "--component", "1", "--n", "24"]
+    turn = array_of(capsys, tmp_path, *argv)
+    for label in (0, 3):
+        one = array_of(capsys, tmp_path, *argv, "--label", str(label))
+        same = [torch.allclose(a, b) for a, b in zip(turn, one, strict=True)]
+        assert same == [k % 10 == label for k in range(24)]
+
+
+def test_a_conditional_run_reads_the_datas_labels(capsys, conditional, tmp_path, test_split):
+    model, x, y = load(conditional).recipe.model, test_split.x[:9], test_split.y[:9]
+    made = array_of(capsys, tmp_path, "reconstruct", str(conditional), "--n", "9")
+    torch.testing.assert_close(made, model.reconstruct(x, y).detach())
+    made = array_of(capsys, tmp_path, "cross", str(conditional), "--n", "9")
+    torch.testing.assert_close(made, operations.cross_decode(model, x, y))
+
+
+def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
+    capsys, folder, conditional, tmp_path
+):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 8, 8)))
+    for command in ("reconstruct", "interpolate", "traverse", "cross", "encode"):
+        argv = [command, str(conditional), "--data", str(tmp_path / "x.npy")]
+        assert "give y, the class of each x" in refused(capsys, *argv)
+    assert "has never seen" in refused(capsys, "sample", str(conditional), "--label", "10")
+    assert "not conditional" in refused(capsys, "sample", str(folder), "--label", "1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["interpolate", "--n", "0"], "n must be at least 1"),
+        (["interpolate", "--steps", "1"], "steps must be at least 2"),
+        (["interpolate", "--out", "a.npz"], "a .png or a .npy file"),
+        (["traverse", "--component", "4"], "component must be in 0 ... 3"),
+        (["traverse", "--latent", "3"], "latent must be in 0 ... 2"),
+        (["traverse", "--steps", "0"], "steps must be at least 1"),
+        (["traverse", "--index", "-1"], "index must be in 0 ..."),
+        (["traverse", "--from", "low"], "--from takes float"),
+        (["cross", "--n", "0"], "n must be at least 1"),
+        (["cross", "--out", "no/such/folder/a.png"], "there is no folder"),
+        (["encode", "--out", "a.npy"], "must be a .npz file"),
+        (["encode", "--split", "all"], "--split takes train|val|test"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_a_runs_codes_cannot_do_is_refused(capsys, folder, argv, message):
+    assert message in refused(capsys, argv[0], str(folder), *argv[1:])
 
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct"])

@@ -61,6 +61,8 @@ class LinearPosterior(nn.Module):
 class FirstPixel(Weights):
     """w = (x, 1 - x)."""
 
+    n_components = 2
+
     def forward(self, h: Tensor) -> Distribution:
         return Delta(torch.stack([h[:, 0, 0], 1 - h[:, 0, 0]], -1))
 
@@ -332,7 +334,7 @@ def test_chunks_of_the_same_weights_give_the_same_figures(
     log_w = level + torch.randn(41, generator=torch.Generator().manual_seed(4)).double()
     stream, largest = iter(log_w), 0
 
-    def forward(x: Tensor, n_samples: int = 1) -> SimpleNamespace:
+    def forward(x: Tensor, n_samples: int = 1, y: None = None) -> SimpleNamespace:
         nonlocal largest
         largest = max(largest, n_samples * len(x))
         weights = torch.stack([next(stream) for _ in range(n_samples)])

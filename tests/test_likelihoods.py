@@ -145,6 +145,6 @@ def test_only_a_density_has_a_bound_and_is_called_a_log_likelihood(case: Case):
     recipe, x = case.build(), case.data()
     is_score = case.options.get("likelihood") == "cross-entropy"
     assert (recipe.bound is None) == is_score
-    names = recipe.objective(recipe.model, x).keys()
+    names = recipe.objective(recipe.model, x, y=case.labels(x)).keys()
     assert ("log_lik" in names) == (not is_score and case.recipe != "iwae")
     assert ("cross_entropy" in names) == is_score

@@ -32,11 +32,11 @@ def test_shapes_in_signatures_are_checked_while_tests_run():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_encoding_gives_the_mixture_of_the_components_posteriors(case):
-    model, x = case.build().model, case.data()
-    q_z, q_w = model.infer(x)
+    model, x, y = case.build().model, case.data(), case.labels(case.data())
+    q_z, q_w = model.infer(x, y)
     z = torch.randn(len(x), 2)
     density = (q_w.mean * q_z.log_prob(z[:, None]).exp()).sum(-1)
-    encoded = model.encode(x)
+    encoded = model.encode(x, y)
     assert (encoded.batch_shape, encoded.event_shape) == ((len(x),), (2,))
     torch.testing.assert_close(encoded.log_prob(z), density.log())
     torch.testing.assert_close(encoded.mean, (q_w.mean[..., None] * q_z.mean).sum(1))
@@ -44,9 +44,9 @@ def test_encoding_gives_the_mixture_of_the_components_posteriors(case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_mean_trace_has_codes_and_weights_at_their_means(case):
-    model, x = case.build().model, case.data()
-    q_z, q_w = model.infer(x)
-    t = model.mean_trace(x)
+    model, x, y = case.build().model, case.data(), case.labels(case.data())
+    q_z, q_w = model.infer(x, y)
+    t = model.mean_trace(x, y)
     torch.testing.assert_close(t.z, q_z.mean[None])
     torch.testing.assert_close(t.w, q_w.mean[None])
 

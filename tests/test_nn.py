@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from cases import Case
 from mixvae.errors import MixvaeError
-from mixvae.nn import MLP, POINTWISE, Means, Stacked, full_precision
+from mixvae.nn import MLP, POINTWISE, Means, Shared, Stacked, full_precision
 
 pytestmark = pytest.mark.usefixtures("maths")
 
@@ -20,16 +20,40 @@ NETWORKS = {
     "activation first": lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2), nn.GELU()),
     "every activation": lambda: nn.Sequential(nn.Linear(3, 2), *(layer() for layer in POINTWISE)),
 }
+IMAGE = (2, 7, 6)
+CONVOLUTIONS = {
+    "conv": lambda: nn.Conv2d(2, 3, 3, padding=1),
+    "conv of stride 2": lambda: nn.Conv2d(2, 3, (3, 2), stride=2, padding=(1, 0)),
+    "dilated conv without bias": lambda: nn.Conv2d(2, 3, 3, dilation=2, bias=False),
+    "conv of the same size": lambda: nn.Conv2d(2, 3, (5, 3), padding="same"),
+    "transposed": lambda: nn.ConvTranspose2d(2, 3, 3, padding=1),
+    "transposed of stride 2": lambda: nn.ConvTranspose2d(2, 3, 3, 2, 1, (1, 0)),
+    "dilated transposed without bias": lambda: nn.ConvTranspose2d(2, 3, 3, dilation=2, bias=False),
+    "group norm": lambda: nn.Sequential(nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6), nn.ReLU()),
+    "batch norm": lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, momentum=0.3)),
+    "to a row and back": lambda: nn.Sequential(
+        *(nn.ReLU(), nn.Conv2d(2, 4, 3, 2), nn.Flatten(), nn.Linear(24, 8)),
+        *(nn.Unflatten(1, (2, 2, 2)), nn.ConvTranspose2d(2, 1, 3), nn.Flatten(2)),
+    ),
+    "a row first": lambda: nn.Sequential(
+        *(nn.Flatten(), nn.Linear(84, 8), nn.Unflatten(-1, (2, 2, 2)), nn.GroupNorm(1, 2)),
+        *(nn.ConvTranspose2d(2, 2, 3), nn.BatchNorm2d(2), nn.Flatten(-2)),
+    ),
+}
+INPUTS = dict.fromkeys(NETWORKS, (3,)) | dict.fromkeys(CONVOLUTIONS, IMAGE)
 
 
 @pytest.mark.parametrize("share_input", [False, True], ids=["own input", "shared input"])
 @pytest.mark.parametrize("n_copies", [1, 4])
-@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
-def test_stacked_equals_a_loop_forward_and_backward(make, n_copies, share_input):
+@pytest.mark.parametrize("name", INPUTS)
+def test_stacked_equals_a_loop_forward_and_backward(name, n_copies, share_input):
+    make, shape = (NETWORKS | CONVOLUTIONS)[name], INPUTS[name]
     copies = [make() for _ in range(n_copies)]
+    for p in nn.ModuleList(copies).parameters():
+        p.data += 0.1 * torch.randn_like(p)  # norms start alike
     source = iter(copies)
     stacked = Stacked(lambda: next(source), n_copies, share_input=share_input)
-    x = torch.randn(7, 3) if share_input else torch.randn(7, n_copies, 3)
+    x = torch.randn(5, *shape) if share_input else torch.randn(5, n_copies, *shape)
     x_stacked, x_loop = x.clone().requires_grad_(), x.clone().requires_grad_()
 
     together = stacked(x_stacked)
@@ -46,6 +70,45 @@ def test_stacked_equals_a_loop_forward_and_backward(make, n_copies, share_input)
         torch.testing.assert_close(p.grad, torch.stack([q.grad for q in own]), msg=name)
 
 
+def test_stacked_batch_norm_equals_a_loop_in_evaluation_too():
+    """Its buffers are the copies' own, side by side."""
+    copies = [nn.BatchNorm2d(3, momentum=0.2) for _ in range(4)]
+    source = iter(copies)
+    stacked = Stacked(lambda: next(source), 4)
+    for _ in range(2):
+        x = 2 * torch.randn(5, 4, 3, 2, 6) + torch.arange(4.0)[:, None, None, None]
+        stacked(x)
+        for k, net in enumerate(copies):
+            net(x[:, k])
+    for name, buffer in stacked.body.named_buffers():
+        torch.testing.assert_close(buffer, torch.stack([getattr(c, name) for c in copies]))
+    assert stacked.body.num_batches_tracked.tolist() == [2, 2, 2, 2]
+
+    before = {name: buffer.clone() for name, buffer in stacked.named_buffers()}
+    stacked.eval()
+    loop = torch.stack([net.eval()(x[:, k]) for k, net in enumerate(copies)], 1)
+    torch.testing.assert_close(stacked(x), loop)
+    torch.testing.assert_close(stacked(x[:1]), loop[:1])
+    assert all(torch.equal(buffer, before[name]) for name, buffer in stacked.named_buffers())
+
+
+@pytest.mark.parametrize("make", CONVOLUTIONS.values(), ids=CONVOLUTIONS.keys())
+def test_every_parameter_and_buffer_of_a_stack_leads_with_its_copies(make):
+    one, stacked = make(), Stacked(make, 4)
+    state = stacked.body.state_dict()
+    assert {n: v.shape for n, v in state.items()} == {
+        name: (4, *value.shape) for name, value in one.state_dict().items()
+    }
+
+
+def test_a_stack_whose_input_is_shared_is_the_stack_that_gets_it_repeated():
+    make = CONVOLUTIONS["to a row and back"]
+    own, shared = Stacked(make, 3), Stacked(make, 3, share_input=True)
+    own.load_state_dict(shared.state_dict())
+    x = torch.randn(5, *IMAGE)
+    torch.testing.assert_close(shared(x), own(x.unsqueeze(1).expand(-1, 3, -1, -1, -1)))
+
+
 def test_stacked_copies_start_different():
     weight = Stacked(lambda: nn.Linear(3, 2), 3).body.weight
     assert len(weight.unique(dim=0)) == 3
@@ -54,25 +117,80 @@ def test_stacked_copies_start_different():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: nn.Conv2d(1, 2, 3),
+        lambda: nn.Conv1d(1, 2, 3),
         lambda: nn.BatchNorm1d(3),
         lambda: nn.Softmax(-1),
         lambda: nn.Dropout(),
-        lambda: nn.Linear(3, 2, bias=False),
         lambda: nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)),
+        lambda: type("MyConv2d", (nn.Conv2d,), {})(1, 2, 3),
     ],
-    ids=["Conv2d", "BatchNorm1d", "Softmax", "Dropout", "Linear", "LayerNorm"],
+    ids=["Conv1d", "BatchNorm1d", "Softmax", "Dropout", "LayerNorm", "MyConv2d"],
 )
 def test_stacked_names_a_layer_that_it_cannot_batch(make, request):
     layer = request.node.callspec.id
-    with pytest.raises(MixvaeError, match=f"no batched form of {layer}"):
+    with pytest.raises(MixvaeError, match=f"no batched form of {layer}; it knows Linear, Conv2d"):
         Stacked(make, 2)
 
 
-def test_a_shared_input_that_no_linear_layer_reads_is_an_error():
-    with pytest.raises(MixvaeError, match="share_input needs a network with a linear layer"):
-        Stacked(nn.Tanh, 2, share_input=True)
+@pytest.mark.parametrize(
+    ("make", "share_input", "said"),
+    [
+        (lambda: nn.Linear(3, 2, bias=False), False, "Linear with bias=False; use bias=True"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=2), False, "Conv2d with groups=2; use groups=1"),
+        (
+            lambda: nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"),
+            False,
+            "Conv2d with padding_mode='reflect'; use padding_mode='zeros'",
+        ),
+        (
+            lambda: nn.ConvTranspose2d(4, 4, 3, groups=2),
+            False,
+            "ConvTranspose2d with groups=2; use groups=1",
+        ),
+        (
+            lambda: nn.GroupNorm(1, 2, affine=False),
+            False,
+            "GroupNorm with affine=False; use affine=True",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2, track_running_stats=False),
+            False,
+            "BatchNorm2d with track_running_stats=False; use track_running_stats=True",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2, momentum=None),
+            False,
+            "BatchNorm2d with momentum=None; use momentum=0.1",
+        ),
+        (
+            lambda: nn.Sequential(nn.GroupNorm(1, 2), nn.Conv2d(2, 2, 3)),
+            True,
+            "GroupNorm with share_input=True; use share_input=False",
+        ),
+        (
+            lambda: nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3)),
+            True,
+            "BatchNorm2d with share_input=True; use share_input=False",
+        ),
+    ],
+    ids=lambda value: value.partition(";")[0] if isinstance(value, str) else "",
+)
+def test_stacked_names_a_setting_that_it_cannot_batch(make, share_input, said):
+    with pytest.raises(MixvaeError, match=f"no batched form of {said}"):
+        Stacked(make, 2, share_input=share_input)
+
+
+def test_a_shared_input_that_no_layer_reads_is_an_error():
+    with pytest.raises(MixvaeError, match="needs a network with a linear layer or a convolution"):
+        Stacked(lambda: nn.Sequential(nn.Flatten(), nn.Tanh()), 2, share_input=True)
     assert Stacked(nn.Tanh, 2)(torch.zeros(5, 2, 3)).shape == (5, 2, 3)
+
+
+def test_a_shared_network_does_the_same_to_every_component():
+    net = nn.Sequential(nn.Unflatten(-1, (2, 2, 3)), nn.Conv2d(2, 4, 2), nn.Flatten())
+    x = torch.randn(5, 3, 12)
+    loop = torch.stack([net(x[:, k]) for k in range(3)], 1)
+    torch.testing.assert_close(Shared(net)(x), loop)
 
 
 def test_no_copies_is_an_error():

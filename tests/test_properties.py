@@ -9,15 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cases import CASES, FLAT, IMAGE, PARTS, Case, Part
+from cases import CASES, COLOUR, FLAT, IMAGE, LARGER, PARTS, Case, Part
 from mixvae import recipes
+from mixvae.dropout import ComponentDropout
+from mixvae.layers import StackedLayer
 from mixvae.likelihoods import LikelihoodName
 from mixvae.model import MixtureVAE
-from mixvae.nn import StackedLinear
 from mixvae.objectives import Terms
 from mixvae.recipes import Recipe
 from mixvae.recipes.joint import Concentration
 from mixvae.recipes.m_vae import Combine
+from mixvae.recipes.networks import NetworkName, Norm
 from mixvae.weights import DirichletWeights, KnownWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -28,9 +30,9 @@ every_smooth_case = pytest.mark.parametrize("case", smooth, ids=str)
 every_part = pytest.mark.parametrize("part", PARTS, ids=str)
 
 
-def objective(recipe: Recipe, x: Tensor, seed: int = 1) -> Terms:
+def objective(case: Case, recipe: Recipe, x: Tensor, seed: int = 1) -> Terms:
     torch.manual_seed(seed)
-    return recipe.objective(recipe.model, x)
+    return recipe.objective(recipe.model, x, y=case.labels(x))
 
 
 def copy_state(source: nn.Module, target: nn.Module) -> None:
@@ -43,8 +45,9 @@ def copy_state(source: nn.Module, target: nn.Module) -> None:
 
 def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     """The parameters with a leading component axis."""
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, StackedLinear | KnownWeights)}
-    return {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
+    kinds = StackedLayer | KnownWeights | ComponentDropout
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
+    return {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters() if value.dim()}
 
 
 # -- the lists themselves
@@ -56,7 +59,9 @@ def test_the_cases_cover_every_recipe_and_every_choice():
         return {options[option] for options in built if option in options}
 
     assert {c.recipe for c in CASES} == set(recipes.RECIPES)
-    assert {c.x_shape for c in CASES} == {IMAGE, FLAT}
+    assert {c.x_shape for c in CASES} == {IMAGE, FLAT, LARGER, COLOUR}
+    assert seen("network") == set(get_args(NetworkName))
+    assert seen("norm") == set(get_args(Norm))
     assert seen("likelihood") == set(get_args(LikelihoodName))
     assert seen("combine") == set(get_args(Combine))
     assert seen("concentration") == set(get_args(Concentration))
@@ -69,7 +74,7 @@ def test_the_cases_cover_every_recipe_and_every_choice():
 @every_case
 def test_every_parameter_of_every_component_learns(case: Case):
     recipe = case.build()
-    sum(objective(recipe, case.data()).values()).backward()
+    sum(objective(case, recipe, case.data()).values()).backward()
     stacked = per_component(recipe.model)
     for name, p in recipe.model.named_parameters():
         assert p.grad is not None, name
@@ -83,9 +88,9 @@ def test_every_parameter_of_every_component_learns(case: Case):
 @every_case
 def test_the_logged_terms_add_up_to_the_objective(case: Case):
     recipe, x = case.build(), case.data()
-    terms = objective(recipe, x)
+    terms = objective(case, recipe, x)
     torch.manual_seed(1)
-    trace = recipe.model(x, recipe.objective.n_samples)
+    trace = recipe.model(x, recipe.objective.n_samples, case.labels(x))
     bound = sum(recipe.objective.bound(trace).values())
     assert bound.shape == (len(x),)
     penalties = sum(penalty(trace) for penalty in recipe.objective.penalties.values())
@@ -99,7 +104,7 @@ def test_the_bound_is_the_mean_of_the_log_weight(case: Case):
     recipe, x = case.build(), case.data(2)
     torch.manual_seed(1)
     with torch.no_grad():
-        trace = recipe.model(x, 4000)
+        trace = recipe.model(x, 4000, case.labels(x))
         bound, log_weight = sum(recipe.bound(trace).values()), trace.log_weight
     error = log_weight.std(0) / 4000**0.5
     assert ((bound - log_weight.mean(0)).abs() <= 4 * error).all()
@@ -108,19 +113,22 @@ def test_the_bound_is_the_mean_of_the_log_weight(case: Case):
 @every_case
 def test_weights_sum_to_one(case: Case):
     model, x = case.build().model, case.data()
-    trace = model(x, 4)
-    for w in (trace.w, model.weights.generate(5), trace.family.responsibilities(trace)):
+    trace = model(x, 4, case.labels(x))
+    for w in (trace.w, trace.b, model.weights.generate(5), trace.family.responsibilities(trace)):
         torch.testing.assert_close(w.sum(-1), torch.ones(w.shape[:-1]))
         assert (w >= 0).all()
 
 
 @every_case
 def test_rows_do_not_interact(case: Case):
-    """Only penalties may look across the batch."""
+    """Only penalties may look across the batch, and batch norm while it trains."""
     recipe, x = case.build(), case.data(3)
-    together = recipe.objective.bound(recipe.model.mean_trace(x))
+    recipe.model.train(case.options.get("norm") != "batch")
+    y = case.labels(x)
+    together = recipe.objective.bound(recipe.model.mean_trace(x, y))
     for i in range(3):
-        alone = recipe.objective.bound(recipe.model.mean_trace(x[i : i + 1]))
+        its_y = None if y is None else y[i : i + 1]
+        alone = recipe.objective.bound(recipe.model.mean_trace(x[i : i + 1], its_y))
         assert alone.keys() == together.keys()
         for name, term in alone.items():
             torch.testing.assert_close(term, together[name][i : i + 1])
@@ -130,27 +138,29 @@ def test_rows_do_not_interact(case: Case):
 def test_a_code_is_decoded_the_same_in_any_company(case: Case):
     """No leak: neither the batch, nor the order, nor the other samples reach log p(x | z, w)."""
     model, x = case.build().model, case.data(3)
-    trace = model(x, 2)
+    y = case.labels(x)
+    trace = model(x, 2, y)
     for s in range(2):
         for b in range(3):
-            alone = model.decoder(trace.z[s, b][None, None], trace.w[s, b][None, None])
+            its_y = None if y is None else y[b : b + 1]
+            alone = model.decode(trace.z[s, b][None, None], trace.b[s, b][None, None], its_y)
             torch.testing.assert_close(alone.log_prob(x[b])[0, 0], trace.log_lik[s, b])
     order = torch.tensor([2, 0, 1])
-    moved = model.decoder(trace.z[:, order], trace.w[:, order])
+    moved = model.decode(trace.z[:, order], trace.b[:, order], None if y is None else y[order])
     torch.testing.assert_close(moved.mean, trace.p_x.mean[:, order])
 
 
 @every_case
 def test_components_can_be_renumbered(case: Case):
     recipe, x = case.build(), case.data()
-    before = recipe.model.mean_trace(x)
+    before = recipe.model.mean_trace(x, case.labels(x))
     objective_of = recipe.objective
     terms = objective_of.bound(before)
     penalties = [penalty(before) for penalty in objective_of.penalties.values()]
     order = torch.arange(recipe.n_components).roll(1)
     for p in per_component(recipe.model).values():
         p.data = p.data[order] + 0.0
-    after = recipe.model.mean_trace(x)
+    after = recipe.model.mean_trace(x, case.labels(x))
     torch.testing.assert_close(after.z, before.z[:, :, order])
     for name, term in objective_of.bound(after).items():
         torch.testing.assert_close(term, terms[name])
@@ -161,9 +171,9 @@ def test_components_can_be_renumbered(case: Case):
 @every_case
 def test_state_survives_a_round_trip(case: Case):
     one, other, x = case.build(seed=0), case.build(seed=1), case.data()
-    assert sum(objective(one, x).values()) != sum(objective(other, x).values())
+    assert sum(objective(case, one, x).values()) != sum(objective(case, other, x).values())
     copy_state(one.model, other.model)
-    assert objective(one, x) == objective(other, x)
+    assert objective(case, one, x) == objective(case, other, x)
 
 
 @every_case
@@ -173,14 +183,14 @@ def test_a_recipe_is_rebuilt_from_its_json(case: Case):
     torch.manual_seed(0)
     other = recipes.build(said["recipe"], said["x_shape"], **said["options"])
     assert other.to_dict() == one.to_dict()
-    assert objective(one, case.data()) == objective(other, case.data())
+    assert objective(case, one, case.data()) == objective(case, other, case.data())
 
 
 @every_case
 def test_the_seed_decides_every_draw(case: Case):
     recipe, x = case.build(), case.data()
-    assert objective(recipe, x) == objective(recipe, x)
-    assert objective(recipe, x) != objective(recipe, x, seed=2)
+    assert objective(case, recipe, x) == objective(case, recipe, x)
+    assert objective(case, recipe, x) != objective(case, recipe, x, seed=2)
 
 
 @every_smooth_case
@@ -191,7 +201,7 @@ def test_the_objective_has_the_gradient_that_it_says(case: Case):
     implicit = isinstance(recipe.model.weights, DirichletWeights)
     fixed = ("weights.", "trunk.") if implicit else ()
     moved = [p for n, p in recipe.model.named_parameters() if not n.startswith(fixed)]
-    assert_gradient_is_the_slope(lambda: sum(objective(recipe, x).values()), moved)
+    assert_gradient_is_the_slope(lambda: sum(objective(case, recipe, x).values()), moved)
 
 
 @every_smooth_case
@@ -203,7 +213,7 @@ def test_the_objective_at_the_means_has_the_gradient_that_it_says(case: Case):
             p *= 3  # codes that differ: the root of dHSIC has no slope where they hardly do
 
     def value() -> Tensor:
-        trace = recipe.model.mean_trace(x)
+        trace = recipe.model.mean_trace(x, case.labels(x))
         penalties = sum(penalty(trace) for penalty in recipe.objective.penalties.values())
         return sum(recipe.objective.bound(trace).values()).mean() + penalties
 
@@ -228,19 +238,20 @@ def assert_gradient_is_the_slope(f: Callable[[], Tensor], moved: Sequence[nn.Par
     torch.testing.assert_close(analytic, numeric, rtol=1e-6, atol=1e-6)
 
 
-@every_case
+@pytest.mark.parametrize("case", [c for c in CASES if "network" not in c.options], ids=str)
 def test_an_image_and_its_pixels_in_a_row_give_the_same_numbers(case: Case):
     image, flat, x = case.build(IMAGE), case.build(FLAT, seed=1), case.data()
     copy_state(image.model, flat.model)
-    one = objective(image, x.reshape(-1, *IMAGE))
-    other = objective(flat, x.reshape(-1, *FLAT))
+    one = objective(case, image, x.reshape(-1, *IMAGE))
+    other = objective(case, flat, x.reshape(-1, *FLAT))
     torch.testing.assert_close(one, other)
 
 
 @every_case
 def test_reconstructions_are_images_in_range(case: Case):
     recipe, x = case.build(), case.data()
-    together, each = recipe.model.reconstruct(x), recipe.model.reconstruct_each(x)
+    y = case.labels(x)
+    together, each = recipe.model.reconstruct(x, y), recipe.model.reconstruct_each(x, y)
     assert together.shape == x.shape
     assert each.shape == (len(x), recipe.n_components, *case.x_shape)
     for means in (together, each):
@@ -252,16 +263,17 @@ def test_reconstructions_are_images_in_range(case: Case):
 @every_case
 def test_a_reconstruction_is_deterministic_and_follows_its_row(case: Case):
     model, x = case.build().model, case.data()
-    order = torch.arange(len(x)).flip(0)
-    torch.testing.assert_close(model.reconstruct(x)[order], model.reconstruct(x[order]))
-    torch.testing.assert_close(model.reconstruct_each(x)[order], model.reconstruct_each(x[order]))
+    y, order = case.labels(x), torch.arange(len(x)).flip(0)
+    moved_y = None if y is None else y[order]
+    for reconstruct in (model.reconstruct, model.reconstruct_each):
+        torch.testing.assert_close(reconstruct(x, y)[order], reconstruct(x[order], moved_y))
 
 
 @every_case
 def test_samples_are_images_in_range(case: Case):
     recipe = case.build()
     for component in (None, 0, recipe.n_components - 1):
-        x = recipe.model.sample(7, component)
+        x = recipe.model.sample(7, component, case.labels(torch.zeros(7)))
         assert x.shape == (7, *case.x_shape)
         assert ((x > 0) & (x < 1)).all()
         assert len(x.unique(dim=0)) == 7
@@ -274,7 +286,7 @@ def test_saturated_networks_keep_every_number_finite(case: Case):
     with torch.no_grad():
         for p in recipe.model.parameters():
             p *= 20
-    terms = objective(recipe, case.data())
+    terms = objective(case, recipe, case.data())
     assert all(term.isfinite() for term in terms.values()), terms
     sum(terms.values()).backward()
     for name, p in recipe.model.named_parameters():
@@ -286,8 +298,8 @@ def test_bfloat16_autocast_leaves_the_terms_in_float32(case: Case):
     torch.set_default_dtype(torch.float32)
     recipe, x = case.build(), case.data()
     with torch.autocast("cpu", torch.bfloat16):
-        half = recipe.objective.bound(recipe.model.mean_trace(x))
-    full = recipe.objective.bound(recipe.model.mean_trace(x))
+        half = recipe.objective.bound(recipe.model.mean_trace(x, case.labels(x)))
+    full = recipe.objective.bound(recipe.model.mean_trace(x, case.labels(x)))
     for name, term in half.items():
         assert term.dtype == torch.float32, name
         torch.testing.assert_close(term, full[name], rtol=0.02, atol=0.1)

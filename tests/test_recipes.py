@@ -24,7 +24,7 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
     [
         (partial(build, "mvea", IMAGE), "unknown recipe 'mvea'. Did you mean 'mvae'?"),
         (partial(build, "mixture", IMAGE), "Did you mean 'mixture-vae'?"),
-        (partial(build, "zzz", IMAGE), "Known: beta-vae, iwae, m-vae, mixture-vae, mvae, vae."),
+        (partial(build, "zzz", IMAGE), "Known: beta-vae, iwae, m-vae, mixture-vae, mvae, mvae-gau, mvae-gs, vae."),
         (partial(build, "m-vae", IMAGE, n_componets=3), "Did you mean 'n_components'?"),
         (partial(build, "vae", IMAGE, n_components=3), "unknown option of vae 'n_components'"),
         (partial(build, "vae", ()), "x_shape must have at least one axis"),
@@ -119,7 +119,8 @@ def test_a_built_recipe_remembers_every_option_given_or_not():
     assert recipe.to_dict() == {
         "recipe": "m-vae",
         "x_shape": [1, 3, 4],
-        "options": options_of("m-vae") | {"n_components": 2, "hidden": [8]},
+        "options": options_of("m-vae")
+        | {"n_components": 2, "hidden": [8], "channels": list(options_of("m-vae")["channels"])},
     }
     assert recipe.x_shape == (1, 3, 4)
     assert recipe.n_components == 2

@@ -17,7 +17,7 @@ from mixvae.errors import MixvaeError
 from mixvae.objectives import Objective
 from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
-from mixvae.training.batches import ShuffledBatches, even_batches
+from mixvae.training.batches import Rows, ShuffledBatches, even_batches, training_batches
 from mixvae.training.estimate import estimate
 from mixvae.training.module import NonFiniteError, TrainingModule
 
@@ -32,7 +32,8 @@ def digits() -> data.Dataset:
 
 def recipe(dataset: data.Dataset, name: str = "m-vae", seed: int = 0) -> Recipe:
     torch.manual_seed(seed)
-    return mixvae.build(name, dataset, **SMALL)
+    hidden = {"hidden": 8} if name.startswith("mvae") else {}
+    return mixvae.build(name, dataset, **SMALL | hidden)
 
 
 def last(folder: Path) -> dict[str, torch.Tensor]:
@@ -47,7 +48,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 # -- resuming
 
 
-@pytest.mark.parametrize("name", ["m-vae", "mixture-vae"])
+@pytest.mark.parametrize("name", ["m-vae", "mixture-vae", "mvae-gs"])
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(digits, tmp_path, name):
     options = QUICK | {"warmup_epochs": 3, "seed": 5, "clip": 1.0}
     mixvae.fit(recipe(digits, name), digits, out=tmp_path / "whole", max_epochs=5, **options)
@@ -364,9 +365,17 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 def test_even_batches_hold_every_row_and_leave_no_remnant():
     x = torch.arange(101.0).unsqueeze(1)
-    batches = list(even_batches(x, 50))
-    assert [len(batch) for batch in batches] == [34, 34, 33]
-    assert torch.equal(torch.cat(batches), x)
+    batches = list(even_batches(Rows(x, None), 50))
+    assert [len(batch.x) for batch in batches] == [34, 34, 33]
+    assert torch.equal(torch.cat([batch.x for batch in batches]), x)
+    assert all(batch.y is None for batch in batches)
+
+
+def test_labels_stay_with_their_rows():
+    rows = Rows(torch.arange(100.0).unsqueeze(1), torch.arange(100))
+    shuffled = training_batches(rows, ShuffledBatches(100, 30, seed=0))
+    for batch in [*shuffled, *even_batches(rows, 30)]:
+        assert torch.equal(batch.x.squeeze(1).long(), batch.y)
 
 
 def test_an_estimate_leaves_model_and_random_state_as_they_were(digits):

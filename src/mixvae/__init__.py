@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import MixvaeError as MixvaeError
     from .estimator import DeepMixture as DeepMixture
+    from .pruning import prune as prune
     from .recipes import build as build
     from .recipes import list_recipes as list_recipes
     from .run import Run as Run
     from .run import load as load
     from .training import fit as fit
     from .training import resume as resume
+    from .training import select as select
 
 try:
     __version__ = version("mixvae")
@@ -27,12 +29,17 @@ _HOMES = {
     "DeepMixture": "estimator",
     "build": "recipes",
     "list_recipes": "recipes",
+    "prune": "pruning",
     "Run": "run",
     "load": "run",
     "fit": "training",
     "resume": "training",
+    "select": "training",
 }
-_MODULES = ("data", "distributions", "evaluation", "kernels", "objectives", "plots", "recipes")
+_MODULES = (
+    *("data", "distributions", "evaluation", "kernels"),
+    *("objectives", "operations", "plots", "recipes"),
+)
 
 __all__ = ["__version__", *_HOMES]
 

@@ -131,7 +131,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         """
         model, each = self._model(), []
         with evaluating(model):
-            for x in batches(model, self._x(X), 500):
+            for x, _ in batches(model, self._x(X), None, 500):
                 t = model.mean_trace(x)
                 if isinstance(model.family, ExactMixture):
                     owner = model.family.responsibilities(t).argmax(-1)
@@ -163,7 +163,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         """What the mixture makes of each x, from the means of codes and weights; shaped as X."""
         model = self._model()
         with evaluating(model):
-            each = [model.reconstruct(x).cpu() for x in batches(model, self._x(X), 500)]
+            rows = batches(model, self._x(X), None, 500)
+            each = [model.reconstruct(x).cpu() for x, _ in rows]
         return torch.cat(each).numpy()
 
     @property

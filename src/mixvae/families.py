@@ -15,10 +15,10 @@ class Joint(Family):
     """
 
     def log_lik(self, t: Trace) -> Float[Tensor, "S B"]:
-        r"""log p(x | z, w); where outputs are kept apart, :math:`\log\sum_k w_k p(x|z_k)`."""
+        r"""log p(x | z, w); where outputs are kept apart, :math:`\log\sum_k b_k p(x|z_k)`."""
         if t.blended:
             return t.log_lik.squeeze(-1)
-        return (t.log_lik + _log(t.w)).logsumexp(-1)
+        return (t.log_lik + _log(t.b)).logsumexp(-1)
 
     def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
         log_ratio = (t.log_prior - t.log_q).sum(-1)
@@ -28,14 +28,14 @@ class Joint(Family):
         return self.log_lik(t) + kl_scale * log_ratio
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        return t.q_w.mean
+        return t.q_w.mean if t.b is t.w else t.b.mean(0)
 
     def charge(self, t: Trace) -> Float[Tensor, "B K"]:
         """All of it: every code is decoded."""
         return torch.ones_like(t.w[0])
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
-        return _weigh(t, t.w) if not t.blended else t.p_x.mean.squeeze(2)
+        return _weigh(t, t.b) if not t.blended else t.p_x.mean.squeeze(2)
 
 
 class ExactMixture(Family):

@@ -40,8 +40,7 @@ def dhsic(
         MixvaeError: for fewer than two rows, or another ``gamma``.
     """
     codes = z.unbind(1) if isinstance(z, Tensor) else z
-    if len(codes[0]) < 2:
-        raise MixvaeError(f"dhsic needs at least two rows; got {len(codes[0])}.")
+    _check_rows(len(codes[0]))
     with torch.autocast(codes[0].device.type, enabled=False):
         if isinstance(z, Tensor):  # one batched call
             gram = _gram(full_precision(z).transpose(0, 1), gamma)
@@ -60,11 +59,30 @@ def hsic(
     return dhsic([x, y], gamma)
 
 
+def pairwise_hsic(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[Tensor, "K K"]:
+    """HSIC of every pair of codes (V-statistic); the diagonal has each code with itself.
+
+    Raises:
+        MixvaeError: as :func:`dhsic`.
+    """
+    _check_rows(len(z))
+    with torch.autocast(z.device.type, enabled=False):
+        gram = _gram(full_precision(z).transpose(0, 1), gamma)  # (K, B, B)
+        centred = gram - gram.mean(-1, keepdim=True) - gram.mean(-2, keepdim=True)
+        centred = (centred + gram.mean((-1, -2), keepdim=True)).flatten(1)
+        return centred @ gram.flatten(1).mT / len(z) ** 2
+
+
 def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
     """Raise a MixvaeError for what :func:`dhsic` cannot take as ``gamma``."""
     known = gamma is None or gamma == "gaussian"
     if not known and not (isinstance(gamma, (int, float)) and gamma > 0):
         raise MixvaeError(f"{name} must be None, 'gaussian' or a positive number; got {gamma!r}.")
+
+
+def _check_rows(n: int) -> None:
+    if n < 2:
+        raise MixvaeError(f"dhsic needs at least two rows; got {n}.")
 
 
 def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N"]:

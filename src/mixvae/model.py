@@ -1,13 +1,15 @@
 """The model: one forward pass that every recipe shares."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from .decoders import Decoder
 from .distributions import mixture
+from .dropout import ComponentDropout, reweigh
 from .errors import MixvaeError
+from .labels import NO_LABELS, Classes, Labels
 from .trace import Family, Trace
 from .weights import Weights
 
@@ -22,6 +24,12 @@ class MixtureVAE(nn.Module):
         decoder: z (S, B, K, L) and w (S, B, K) to p(x | z, w).
         prior: ``encode`` to p(z | k), batch (K,) or (), event (L,).
         family: whether there is one code or K.
+        dropout: masks on the components; None keeps all.
+        labels: how class labels join x and z. A conditional model's methods need ``y`` (B,), the
+            class of each x.
+
+    Raises:
+        MixvaeError: where labels are missing, not wanted, or of a class never seen.
     """
 
     def __init__(
@@ -33,6 +41,8 @@ class MixtureVAE(nn.Module):
         decoder: Decoder,
         prior: nn.Module,
         family: Family,
+        dropout: ComponentDropout | None = None,
+        labels: Labels = NO_LABELS,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -41,71 +51,138 @@ class MixtureVAE(nn.Module):
         self.decoder = decoder
         self.prior = prior
         self.family = family
+        self.dropout = dropout
+        self.labels = labels
 
-    def forward(self, x: Float[Tensor, "B *X"], n_samples: int = 1) -> Trace:
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.weights.n_components
+
+    @property
+    def kept(self) -> Bool[Tensor, " K"]:
+        """The components that take part once training is over: all, but for component dropout."""
+        if self.dropout is None:
+            return torch.ones(self.n_components, dtype=torch.bool)
+        return self.dropout.kept().cpu()
+
+    def forward(
+        self, x: Float[Tensor, "B *X"], n_samples: int = 1, y: Classes | None = None
+    ) -> Trace:
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
-        q_z, q_w = self.infer(x)
-        return self._trace(x, q_z, q_w, q_z.rsample((n_samples,)), q_w.rsample((n_samples,)))
+        q_z, q_w = self.infer(x, y)
+        z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
+        b = w if self.dropout is None else reweigh(w, self.dropout(w))
+        return self._trace(x, y, q_z, q_w, z, w, b)
 
-    def infer(self, x: Float[Tensor, "B *X"]) -> tuple[Distribution, Distribution]:
+    def infer(
+        self, x: Float[Tensor, "B *X"], y: Classes | None = None
+    ) -> tuple[Distribution, Distribution]:
         """q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
-        h = self.trunk(x)
+        h = self.trunk(self.labels.join_data(x, y))
         return self.posterior(h), self.weights(h)
 
-    def encode(self, x: Float[Tensor, "B *X"]) -> Distribution:
+    def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
-        q_z, q_w = self.infer(x)
+        q_z, q_w = self.infer(x, y)
         return mixture(q_w.mean, q_z)
 
-    def mean_trace(self, x: Float[Tensor, "B *X"]) -> Trace:
-        """The pass with codes and weights at their means: S = 1, nothing random."""
-        q_z, q_w = self.infer(x)
-        return self._trace(x, q_z, q_w, q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0))
+    def decode(
+        self,
+        z: Float[Tensor, "S B K L"],
+        w: Float[Tensor, "S B K"],
+        y: Classes | None = None,
+    ) -> Distribution:
+        """p(x | z, w): batch (S, B, K), or (S, B, 1) where the decoder blends."""
+        return self.decoder(self.labels.join_codes(z, y), w)
 
-    def reconstruct(self, x: Float[Tensor, "B *X"]) -> Float[Tensor, "B *X"]:
+    def decode_each(self, z: Float[Tensor, "S B K L"], y: Classes | None = None) -> Distribution:
+        """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
+        return self.decoder.each(self.labels.join_codes(z, y))
+
+    def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
+        """The pass with codes and weights at their means: S = 1, nothing random."""
+        q_z, q_w = self.infer(x, y)
+        z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
+        b = w if self.dropout is None else reweigh(w, self.dropout.fixed(w))
+        return self._trace(x, y, q_z, q_w, z, w, b)
+
+    def reconstruct(
+        self, x: Float[Tensor, "B *X"], y: Classes | None = None
+    ) -> Float[Tensor, "B *X"]:
         """The mixture's deterministic reconstruction."""
-        t = self.mean_trace(x)
+        t = self.mean_trace(x, y)
         return self.family.mean(t).squeeze(0)
 
-    def reconstruct_each(self, x: Float[Tensor, "B *X"]) -> Float[Tensor, "B K *X"]:
+    def reconstruct_each(
+        self, x: Float[Tensor, "B *X"], y: Classes | None = None
+    ) -> Float[Tensor, "B K *X"]:
         """Every component's reconstruction by itself: all the weight on one."""
-        q_z, _ = self.infer(x)
-        return self.decoder.each(q_z.mean.unsqueeze(0)).mean.squeeze(0)
+        q_z, _ = self.infer(x, y)
+        return self.decode_each(q_z.mean.unsqueeze(0), y).mean.squeeze(0)
 
-    def sample(self, n: int, component: int | None = None) -> Float[Tensor, "n *X"]:
+    def sample(
+        self, n: int, component: int | None = None, y: Classes | None = None
+    ) -> Float[Tensor, "n *X"]:
         """Means of n new x: from the whole mixture, or from one component (counted from 0).
 
         Raises:
             MixvaeError: for a component that does not exist.
         """
-        w = self.weights.generate(n)
-        if component is not None and not 0 <= component < w.shape[1]:
-            raise MixvaeError(
-                f"component must be in 0 ... {w.shape[1] - 1}, as the model has {w.shape[1]}; "
-                f"got {component}."
-            )
-        prior = self.prior(self.encode)
-        z = prior.expand((1, *w.shape)).sample()
         if component is not None:
-            return self.decoder.each(z).mean[0, :, component]
-        means = self.decoder(z, w.unsqueeze(0)).mean[0]  # (n, K or 1, *X)
+            return self.sample_each(n, y)[:, self.check_component(component)]
+        w = self._kept_weights(n)
+        means = self.decode(self._prior_codes(n), w.unsqueeze(0), y).mean[0]  # (n, K or 1, *X)
         if means.shape[1] == 1:
             return means.squeeze(1)
         index = Categorical(w, validate_args=False).sample()
         return means[torch.arange(n, device=w.device), index]
 
+    def sample_each(self, n: int, y: Classes | None = None) -> Float[Tensor, "n K *X"]:
+        """Means of n new x by every component, from the same random input (MVAE, Fig. 17)."""
+        z = self._prior_codes(n)
+        if not self.prior(self.encode).batch_shape:  # one prior for all components
+            z = z[:, :, :1].expand_as(z)
+        return self.decode_each(z, y).mean[0]
+
+    def check_component(self, component: int, what: str = "component") -> int:
+        """The component's index; raises a MixvaeError for one that does not exist."""
+        if not 0 <= component < self.n_components:
+            raise MixvaeError(
+                f"{what} must be in 0 ... {self.n_components - 1}, as the model has "
+                f"{self.n_components}; got {component}."
+            )
+        return component
+
+    def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
+        return self.prior(self.encode).expand((1, n, self.n_components)).sample()
+
+    def _kept_weights(self, n: int) -> Float[Tensor, "n K"]:
+        """Weights to generate with, none of them on components that dropout took out."""
+        w = self.weights.generate(n)
+        return w if self.dropout is None else reweigh(w, self.dropout.fixed(w))
+
     def _trace(
-        self, x: Tensor, q_z: Distribution, q_w: Distribution, z: Tensor, w: Tensor
+        self,
+        x: Tensor,
+        y: Classes | None,
+        q_z: Distribution,
+        q_w: Distribution,
+        z: Tensor,
+        w: Tensor,
+        b: Tensor,
     ) -> Trace:
         return Trace(
             x=x,
             z=z,
             w=w,
+            b=b,
             q_z=q_z,
             p_z=self.prior(self.encode),
             q_w=q_w,
             p_w=self.weights.prior(),
-            p_x=self.decoder(z, w),
+            p_x=self.decode(z, b, y),
             family=self.family,
             lik_name=self.decoder.likelihood.term,
+            kl_mask=None if self.dropout is None else self.dropout.penalty(),
         )

@@ -4,17 +4,31 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from .errors import MixvaeError, at_least
+from .layers import (
+    StackedBatchNorm2d,
+    StackedConv2d,
+    StackedConvTranspose2d,
+    StackedGroupNorm,
+    StackedLayer,
+    StackedLinear,
+)
 
 Make = Callable[[], nn.Module]
 POINTWISE = (
     *(nn.Identity, nn.ReLU, nn.ELU, nn.LeakyReLU, nn.SiLU, nn.GELU),
     *(nn.Tanh, nn.Sigmoid, nn.Softplus),
 )
+BATCHED: dict[type[nn.Module], Callable[..., StackedLayer]] = {
+    nn.Linear: StackedLinear,
+    nn.Conv2d: StackedConv2d,
+    nn.ConvTranspose2d: StackedConvTranspose2d,
+    nn.GroupNorm: StackedGroupNorm,
+    nn.BatchNorm2d: StackedBatchNorm2d,
+}
 
 
 class MLP(nn.Sequential):
@@ -44,7 +58,7 @@ class Stacked(nn.Module):
 
     Write the network once, for one component; every parameter gains a leading axis of size K.
     Maps (N, K, *in) to (N, K, *out), or, with ``share_input``, (N, *in) to (N, K, *out): every
-    copy reads the same input, and the first layer is one wide matrix product.
+    copy reads the same input, and the first layer is one wide matrix product or convolution.
 
     Example:
         >>> net = Stacked(lambda: nn.Linear(3, 2), n_copies=4)
@@ -52,7 +66,8 @@ class Stacked(nn.Module):
         torch.Size([5, 4, 2])
 
     Raises:
-        MixvaeError: if the network has a layer of which no batched form is known.
+        MixvaeError: if the network has a layer, or a layer's setting, of which no batched form is
+            known.
     """
 
     def __init__(self, make: Make, n_copies: int, *, share_input: bool = False) -> None:
@@ -61,28 +76,23 @@ class Stacked(nn.Module):
         self.n_copies = n_copies
         self.body, unread = _stack([make() for _ in range(n_copies)], share_input)
         if unread:
-            raise MixvaeError("share_input needs a network with a linear layer; it has none.")
+            raise MixvaeError(
+                "share_input needs a network with a linear layer or a convolution; it has none."
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
 
 
-class StackedLinear(nn.Module):
-    """K linear layers at once. The fast path inside :class:`Stacked`."""
+class Shared(nn.Module):
+    """One network for all components: (N, K, *in) to (N, K, *out)."""
 
-    def __init__(self, copies: Sequence[nn.Linear], *, share_input: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.share_input = share_input
-        self.weight = nn.Parameter(torch.stack([c.weight.detach() for c in copies]))
-        bias = torch.stack([c.bias.detach() for c in copies])
-        self.bias = nn.Parameter(bias)
+        self.net = net
 
-    def forward(self, x: Float[Tensor, "N *K I"]) -> Float[Tensor, "N K O"]:
-        if self.share_input:
-            wide = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
-            return wide.unflatten(-1, self.bias.shape)
-        by_copy = torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight.mT)
-        return by_copy.transpose(0, 1)
+    def forward(self, x: Float[Tensor, "N K *I"]) -> Float[Tensor, "N K *O"]:
+        return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class Means(nn.Module):
@@ -100,8 +110,6 @@ def full_precision(x: Tensor) -> Tensor:
 def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, bool]:
     """Batch the copies; also says whether the shared input is still to be read."""
     first = copies[0]
-    if isinstance(first, nn.Linear) and first.bias is not None:
-        return StackedLinear(copies, share_input=share_input), False  # type: ignore[arg-type]
     if isinstance(first, nn.Sequential):
         layers = []
         for same_layer in zip(*copies, strict=True):
@@ -110,7 +118,20 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
         return nn.Sequential(*layers), share_input
     if isinstance(first, POINTWISE):
         return first, share_input
+    if isinstance(first, nn.Flatten | nn.Unflatten):
+        return first if share_input else _one_axis_further(first), share_input
+    if type(first) in BATCHED:
+        return BATCHED[type(first)](copies, share_input), False
     raise MixvaeError(
-        f"Stacked has no batched form of {type(first).__name__}; it knows Linear (with bias), "
-        "Sequential and pointwise activations. Add a stacked layer to mixvae/nn.py for it."
+        f"Stacked has no batched form of {type(first).__name__}; it knows "
+        f"{', '.join(layer.__name__ for layer in BATCHED)}, Flatten, Unflatten, Sequential and "
+        "pointwise activations. Add a stacked layer to mixvae/layers.py for it."
     )
+
+
+def _one_axis_further(layer: nn.Flatten | nn.Unflatten) -> nn.Module:
+    """The layer for (N, K, *in) in the place of (N, *in)."""
+    further = lambda axis: axis + (axis > 0)  # axes counted from the end stay where they are
+    if isinstance(layer, nn.Unflatten):
+        return nn.Unflatten(further(layer.dim), layer.unflattened_size)
+    return nn.Flatten(further(layer.start_dim), further(layer.end_dim))

@@ -50,7 +50,7 @@ def paper_objective(
     al. 2017, eq. 4). ``expected`` reads M-VAE (8)'s first term as :math:`\sum_k w_k \log p(x|z_k)`.
     """
     joint = Joint()
-    log_lik = (t.w * t.log_lik).sum(-1) if expected else joint.log_lik(t)
+    log_lik = (t.b * t.log_lik).sum(-1) if expected else joint.log_lik(t)
     kl_z = kl_divergence(t.q_z, t.p_z)  # (B, K)
     kl_z = kl_z.sum(-1) if kl_reduction == "sum" else kl_z.mean(-1)
     terms = {t.lik_name: log_lik.mean(0), "kl_z": -kl_scale * beta_kl * kl_z}
@@ -100,6 +100,12 @@ def dhsic(
     return -weight * sum(each[1:], each[0]) / len(each)
 
 
+def dropout(t: Trace, *, weight: float = 1.0) -> Float[Tensor, ""]:
+    """Minus ``weight`` times what component dropout's rates cost: MVAE (18)'s last term, or (23)."""
+    assert t.kl_mask is not None, "the model has no component dropout"
+    return -weight * t.kl_mask
+
+
 @dataclass(frozen=True)
 class Objective:
     """To be maximised: the mean of a bound over the batch, and penalties."""
@@ -111,9 +117,11 @@ class Objective:
     def __post_init__(self) -> None:
         at_least(1, n_samples=self.n_samples)
 
-    def __call__(self, model: nn.Module, x: Tensor, kl_scale: float = 1.0) -> Terms:
-        """The terms of a fresh pass over x."""
-        return self.terms(model(x, self.n_samples), kl_scale)
+    def __call__(
+        self, model: nn.Module, x: Tensor, kl_scale: float = 1.0, y: Tensor | None = None
+    ) -> Terms:
+        """The terms of a fresh pass over x, with its labels if the model is conditional."""
+        return self.terms(model(x, self.n_samples, y), kl_scale)
 
     def terms(self, trace: Trace, kl_scale: float = 1.0) -> Terms:
         """Scalars by name; the objective is their sum, and the loss minus that."""

@@ -13,6 +13,10 @@ RECONSTRUCTION = {
     "rmse": "RMSE, root of the first",
 }
 DEPENDENCE = {"dhsic": "dHSIC", "permuted": "the same, rows shuffled"}
+SELECTION = {
+    "n_kept": "components kept",
+    "n_selected": "selected a draw, on average",
+}
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
 
@@ -31,6 +35,7 @@ def table(metrics: Mapping[str, Any]) -> str:
             RECONSTRUCTION,
         ),
         _components(metrics.get("health", {})),
+        _values("component dropout", metrics.get("selection", {}), SELECTION),
         _values("dependence of the codes", metrics.get("dependence", {}), DEPENDENCE),
         _values(
             "clustering by the most responsible component",
@@ -90,7 +95,7 @@ def _components(health: Mapping[str, Any]) -> str:
         [
             *(str(k), _number(kl), f"{units}/{health['n_latent']}"),
             *(_number(share), _number(used), _number(sse)),
-            "dead" if k in health["dead"] else "alive",
+            _state(k, health),
         ]
         for k, (kl, units, share, used, sse) in enumerate(columns)
     ]
@@ -101,7 +106,13 @@ def _components(health: Mapping[str, Any]) -> str:
     return _section("components (counted from 0)", [head, *rows], right=True) + "\n" + effective
 
 
-def _values(title: str, values: Mapping[str, float], names: Mapping[str, str]) -> str:
+def _state(k: int, health: Mapping[str, Any]) -> str:
+    if k in health.get("dropped", ()):
+        return "dropped"
+    return "dead" if k in health["dead"] else "alive"
+
+
+def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
     rows = [[label, _number(values[key])] for key, label in names.items() if key in values]
     return _section(title, rows)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from .errors import MixvaeError
 from .files import write_text
-from .recipes import build
+from .recipes import build, options_of
 from .recipes.recipe import Recipe
 
 FORMAT = 1
@@ -122,7 +122,7 @@ def load_weights(recipe: Recipe, path: Path) -> None:
             f"{path} is not a whole safetensors file ({error}); nothing else is read, since a "
             "pickle can run code. Train again, or copy the file again if it was cut."
         ) from error
-    if written_for != json.dumps(recipe.to_dict(), sort_keys=True):
+    if not _is_of(recipe, written_for):
         raise MixvaeError(
             f"{path} holds the weights of another recipe than {path.parent / RECIPE} names: "
             f"expected {recipe.to_dict()}, found {written_for}."
@@ -131,6 +131,15 @@ def load_weights(recipe: Recipe, path: Path) -> None:
         recipe.model.load_state_dict(weights)
     except RuntimeError as error:
         raise MixvaeError(f"{path} does not fit the recipe {recipe.name}: {error}") from error
+
+
+def _is_of(recipe: Recipe, written_for: str | None) -> bool:
+    """Whether weights name this recipe. What an option that came later is not given is default."""
+    if written_for is None:
+        return False
+    said, ours = json.loads(written_for), recipe.to_dict()
+    known = json.loads(json.dumps(options_of(recipe.name)))
+    return said | {"options": known | said["options"]} == ours
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

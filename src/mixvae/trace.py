@@ -19,6 +19,7 @@ class Trace:
     x: Float[Tensor, "B *X"]
     z: Float[Tensor, "S B K L"]
     w: Float[Tensor, "S B K"]  # rows sum to one
+    b: Float[Tensor, "S B K"]  # what decodes: w, after component dropout where there is any
     q_z: Distribution  # q(z | x, k), batch (B, K)
     p_z: Distribution  # p(z | k),    batch (K,) or ()
     q_w: Distribution  # q(w | x),    batch (B,), event (K,)
@@ -26,6 +27,7 @@ class Trace:
     p_x: Distribution  # p(x | z, w), batch (S, B, K), or (S, B, 1) after blending
     family: "Family"
     lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
+    kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
 
     @property
     def blended(self) -> bool:

@@ -17,6 +17,8 @@ MIN_CONCENTRATION = 1e-6
 class Weights(nn.Module, ABC):
     """How much each component counts."""
 
+    n_components: int
+
     @abstractmethod
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         """q(w | x): batch (B,), event (K,)."""
@@ -40,6 +42,7 @@ class KnownWeights(Weights):
 
     def __init__(self, n_components: int, *, learned: bool = False) -> None:
         super().__init__()
+        self.n_components = n_components
         logits = torch.zeros(n_components)
         if learned:
             self.logits = nn.Parameter(logits)
@@ -74,6 +77,7 @@ class DirichletWeights(Weights):
         prior_concentration: float | None = None,
     ) -> None:
         super().__init__()
+        self.n_components = n_components
         self.net = Stacked(lambda: nn.Linear(n_features, 1), n_components)
         self.normalised = normalised
         default = 1 / n_components if normalised else 1.0

@@ -18,8 +18,13 @@ COMMANDS = {  # name -> the module here that has the function of that name, and 
     "data": ("lists", "list the data sets"),
     "train": ("train", "train a model; the result is a run folder"),
     "evaluate": ("use", "take a run's figures again, on these or other data"),
+    "select": ("select", "keep a run's chosen components in a smaller model"),
     "sample": ("use", "draw new images from a run"),
     "reconstruct": ("use", "show images beside what a run makes of them"),
+    "encode": ("codes", "write the codes of a run's data into an array file"),
+    "interpolate": ("codes", "go from image to image through the codes"),
+    "traverse": ("codes", "vary one latent of an image's code"),
+    "cross": ("codes", "decode the code of every component by every other"),
 }
 HELP = f"""usage: mixvae COMMAND ...
 

@@ -13,13 +13,17 @@ from ..errors import MixvaeError
 MIN_WIDTH = 600  # pixels; small images are enlarged to it
 
 
-def check_path(path: Path, x_shape: tuple[int, ...]) -> None:
-    """Raise a MixvaeError for a file that could not be written."""
-    if path.suffix not in (".png", ".npy"):
-        raise MixvaeError(f"the output must be a .png or a .npy file; got {path}.")
+def check_path(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise a MixvaeError for a file of another kind, or in a folder that is not there."""
+    if path.suffix not in suffixes:
+        raise MixvaeError(f"the output must be a {' or a '.join(suffixes)} file; got {path}.")
+    check_folder(path)
+
+
+def check_image(path: Path, x_shape: tuple[int, ...]) -> None:
+    """Raise a MixvaeError for a picture of what is no image."""
     if path.suffix == ".png" and not (len(x_shape) == 3 and x_shape[0] in (1, 3)):
         raise MixvaeError(f"x of shape {x_shape} is no image; write an array: --out FILE.npy")
-    check_folder(path)
 
 
 def check_folder(path: Path) -> None:
@@ -29,7 +33,10 @@ def check_folder(path: Path) -> None:
 
 
 def save(
-    path: Path, images: Float[Tensor, "N *X"], above: Float[Tensor, "N *X"] | None = None
+    path: Path,
+    images: Float[Tensor, "N *X"],
+    above: Float[Tensor, "N *X"] | None = None,
+    n_columns: int | None = None,
 ) -> Path:
     """Write images: tiled, with others above them, in a .png; themselves alone in a .npy."""
     if path.suffix == ".npy":
@@ -37,7 +44,8 @@ def save(
         return path
     from matplotlib.image import imsave
 
-    n_columns = min(len(images), ceil(sqrt(len(images))) if above is None else 16)
+    n_columns = n_columns or (ceil(sqrt(len(images))) if above is None else 16)
+    n_columns = min(len(images), n_columns)
     rows = _rows(images, n_columns)
     if above is not None:
         rows = torch.stack([_rows(above, n_columns), rows], 1).flatten(0, 1)

@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 import torch
 
-from .. import report
+from ..data import Dataset
 from ..errors import MixvaeError
+from ..pruning import FIXED
 from ..recipes import RECIPES, build, list_recipes, options_of
 from ..run import Run
 from ..training import fit, resume
 from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen, settings_of
 from .parser import Parser, split
+from .select import select_from, show
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
 ABOUT = """Train a model on data. The result is a run folder; none is ever overwritten.
@@ -31,9 +33,7 @@ def train(argv: list[str]) -> None:
     given = dict(flags)
     recipe = words[0] if words else None
     run = _resume(argv) if "resume" in given else _train(recipe, argv, given)
-    if run.metrics:  # the first process alone has them
-        print(report.table(run.metrics))
-        print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))
+    show(run)
 
 
 def training_parser(recipe: str | None) -> Parser:
@@ -56,6 +56,8 @@ def training_parser(recipe: str | None) -> Parser:
         parser.unset("likelihood", help=LIKELIHOOD)
     parser.add_options("data", open_data)
     _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
+    if recipe in FIXED:
+        parser.add_options("choice of components", _pruning_options)
     return parser
 
 
@@ -75,8 +77,22 @@ def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> 
     settings = located({"recipe": recipe} | values)
     data = open_data(**{name: values.pop(name) for name in DATA_OPTIONS})
     options = {name: values.pop(name) for name in options_of(recipe) if name in values}
+    prune = values.pop("prune", False)
+    if values.pop("finetune_epochs", 0) and not prune:
+        raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
     torch.manual_seed(values["seed"])
-    return fit(build(recipe, data, **options), data, out=out, settings=settings, **values)
+    run = fit(build(recipe, data, **options), data, out=out, settings=settings, **values)
+    return _then_prune(run, data, settings) if prune else run
+
+
+def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:
+    """What follows the training of a model with component dropout.
+
+    Args:
+        prune: end with a smaller model of the components that were kept, a run folder "pruned" in
+            the run's own; mixvae select does it later.
+        finetune_epochs: epochs to train the smaller model for.
+    """
 
 
 def _resume(argv: list[str]) -> Run:
@@ -90,7 +106,15 @@ def _resume(argv: list[str]) -> Run:
     folder = values.pop("resume")
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
     before = settings_of(Path(folder))
-    return resume(folder, data, **{k: before[k] for k in KEPT if k in before} | values)
+    run = resume(folder, data, **{k: before[k] for k in KEPT if k in before} | values)
+    return _then_prune(run, data, before | values) if before.get("prune") else run
+
+
+def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
+    """The smaller model's run, trained as the whole one was."""
+    show(run)
+    how = {key: settings[key] for key in (*KEPT, "finetune_epochs")}
+    return select_from(run.folder, data, **how)
 
 
 def _add_logger(group: Any) -> None:

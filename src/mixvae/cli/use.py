@@ -1,15 +1,16 @@
 """``mixvae evaluate``, ``sample`` and ``reconstruct``: what a trained run is for."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..errors import MixvaeError, at_least
-from ..run import Run, load
-from .inputs import DATA_OPTIONS, open_data, reopen
-from .parser import Parser
-from .pictures import check_folder, check_path, save
+import torch
+from torch import Tensor
 
-SplitName = Literal["train", "val", "test"]
+from ..errors import at_least
+from ..model import MixtureVAE
+from ..run import Run
+from .pictures import check_folder, check_image, save
+from .runs import SplitName, open_run, out_file, parser_of, rows_of
 
 
 def evaluate(argv: list[str]) -> None:
@@ -17,11 +18,11 @@ def evaluate(argv: list[str]) -> None:
     from .. import report
     from ..evaluation import evaluate as measure
 
-    parser = _parser("evaluate", "Take a run's figures on its test data, or on other data.")
+    parser = parser_of("evaluate", "Take a run's figures on its test data, or on other data.")
     parser.add_options("evaluation", measure, skip={"recipe", "split"})
     parser.add_options("output", _evaluation_options)
     parser.unset("batch_size", help="By default as in training.")
-    run, data, values = _open(parser, argv, with_data=True)
+    run, data, values = open_run(parser, argv, with_data=True)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out = values.pop("split"), values.pop("out")
     if out is not None:
@@ -37,32 +38,42 @@ def sample(argv: list[str]) -> None:
     """Draw new images from a run into a picture or an array."""
     from ..evaluation.passes import evaluating
 
-    parser = _parser("sample", "Draw new images: means of p(x | z), codes drawn from the prior.")
+    parser = parser_of("sample", "Draw new images: means of p(x | z), codes drawn from the prior.")
     parser.add_options("samples", _sample_options)
-    run, _, values = _open(parser, argv)
+    run, _, values = open_run(parser, argv)
     out = _out(run, "sample", values)
-    with evaluating(run.recipe.model, values["seed"]):
-        images = run.recipe.model.sample(values["n"], values["component"])
-    print(save(out, images))
+    model, n, label = run.recipe.model, values["n"], values["label"]
+    with evaluating(model, values["seed"]):
+        images = model.sample(n, values["component"], _classes(model, n, label))
+    print(save(out, images, n_columns=model.labels.n_classes if label is None else None))
 
 
 def reconstruct(argv: list[str]) -> None:
     """Put images and their reconstructions into a picture, or the latter into an array."""
     from ..evaluation.passes import evaluating
 
-    about = "Reconstruct images, from the means of codes and weights; in a picture, below them."
-    parser = _parser("reconstruct", about)
+    about = "Reconstruct images from the means of codes and weights; in a picture, below them."
+    parser = parser_of("reconstruct", about)
     parser.add_options("reconstructions", _reconstruct_options)
-    run, data, values = _open(parser, argv, with_data=True)
+    run, data, values = open_run(parser, argv, with_data=True)
     out, component = _out(run, "reconstruct", values), values["component"]
-    x = getattr(data, values["split"]).x[: values["n"]]
-    _check_component(run, component)
-    with evaluating(run.recipe.model):
+    model, n = run.recipe.model, values["n"]
+    x, y = rows_of(run, data, values["split"])
+    x, y = x[:n], None if y is None else y[:n]
+    with evaluating(model):
         if component is None:
-            made = run.recipe.model.reconstruct(x)
+            made = model.reconstruct(x, y)
         else:
-            made = run.recipe.model.reconstruct_each(x)[:, component]
+            made = model.reconstruct_each(x, y)[:, model.check_component(component)]
     print(save(out, made, above=x))
+
+
+def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:
+    """The class that was asked for, or all classes in turn; None for a model without."""
+    if label is not None:
+        return torch.full((n,), label)
+    n_classes = model.labels.n_classes
+    return None if n_classes is None else torch.arange(n) % n_classes
 
 
 def _evaluation_options(*, split: SplitName = "test", out: str | None = None) -> None:
@@ -75,13 +86,19 @@ def _evaluation_options(*, split: SplitName = "test", out: str | None = None) ->
 
 
 def _sample_options(
-    *, n: int = 64, component: int | None = None, seed: int = 0, out: str | None = None
+    *,
+    n: int = 64,
+    component: int | None = None,
+    label: int | None = None,
+    seed: int = 0,
+    out: str | None = None,
 ) -> None:
     """What to draw.
 
     Args:
         n: how many.
         component: from this component alone, counted from 0; by default from the whole mixture.
+        label: of this class alone, for a conditional model; by default of all classes in turn.
         seed: of the draws.
         out: a .png or .npy file; by default a picture in the run folder.
     """
@@ -104,46 +121,12 @@ def _reconstruct_options(
     """
 
 
-def _parser(command: str, about: str) -> Parser:
-    return Parser(f"mixvae {command} RUN [OPTIONS]", about)
-
-
-def _open(
-    parser: Parser, argv: list[str], *, with_data: bool = False
-) -> tuple[Run, Any, dict[str, Any]]:
-    """The run, its data if they are needed, and the other options."""
-    if with_data:
-        parser.add_options("data; by default the run's own", open_data, skip={"subset"})
-        parser.unset(*(name for name in DATA_OPTIONS if name != "subset"))
-    words, values = parser.read(argv, 1)
-    if not words:
-        raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
-    run = load(words[0])
-    given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
-    if "data" in given:
-        given["subset"] = None  # the subset was of the run's own data
-    data = reopen(run.folder, given) if with_data else None
-    if data is not None and data.x_shape != run.recipe.x_shape:
-        raise MixvaeError(
-            f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "
-            f"{data.x_shape}."
-        )
-    return run, data, values
-
-
 def _out(run: Run, command: str, values: dict[str, Any]) -> Path:
     """Where the result goes, after a look at what cannot work."""
     at_least(1, n=values["n"])
-    component, out = values["component"], values["out"]
+    component, label = values["component"], values.get("label")
     source = "mixture" if component is None else f"component-{component}"
-    path = run.folder / f"{command}-{source}.png" if out is None else Path(out)
-    check_path(path, run.recipe.x_shape)
+    of = "" if label is None else f"-label-{label}"
+    path = out_file(run, f"{command}-{source}{of}.png", values["out"])
+    check_image(path, run.recipe.x_shape)
     return path
-
-
-def _check_component(run: Run, component: int | None) -> None:
-    K = run.recipe.n_components
-    if component is not None and not 0 <= component < K:
-        raise MixvaeError(
-            f"component must be in 0 ... {K - 1}, as the model has {K}; got {component}."
-        )

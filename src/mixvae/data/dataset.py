@@ -97,6 +97,13 @@ class Dataset:
         """Whether every split has labels."""
         return all(split.y is not None for split in (self.train, self.val, self.test))
 
+    @cached_property
+    def n_classes(self) -> int | None:
+        """One more than the largest label in any split, or None without labels."""
+        if not self.labels:
+            return None
+        return 1 + max(int(s.y.max()) for s in (self.train, self.val, self.test) if s.y is not None)
+
     def subset(self, n: int) -> "Dataset":
         """The same data with the first ``n`` training images only, for quick trials.
 

@@ -13,6 +13,7 @@ from .health import ComponentHealth, component_health
 from .likelihood import LogLikelihood, check_density, log_likelihood
 from .passes import responsibilities
 from .reconstruction import reconstruction
+from .selection import selection
 
 __all__ = [
     "ComponentHealth",
@@ -25,6 +26,7 @@ __all__ = [
     "log_likelihood",
     "reconstruction",
     "responsibilities",
+    "selection",
 ]
 
 
@@ -49,6 +51,7 @@ def evaluate(
 
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
+        ``selection`` where there is component dropout;
         ``log_likelihood`` if asked for; ``clustering`` if there are labels and more than one
         component; and what was evaluated. A figure that is not finite stays so:
         ``report.write_metrics`` writes it as null.
@@ -57,7 +60,7 @@ def evaluate(
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
             for and there is none.
     """
-    x, model = split.x, recipe.model
+    x, y, model = split.x, split.y, recipe.model
     at_least(0, n_samples_iw=n_samples_iw)
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
@@ -73,16 +76,20 @@ def evaluate(
         "n": len(x),
         "batch_size": batch_size,
         "seed": seed,
-        "bounds": bounds(recipe, x, batch_size=batch_size, seed=seed),
-        "reconstruction": reconstruction(model, x, batch_size=batch_size, seed=seed),
-        "health": component_health(model, x, batch_size=batch_size).to_dict(),
+        "bounds": bounds(recipe, x, y, batch_size=batch_size, seed=seed),
+        "reconstruction": reconstruction(model, x, y, batch_size=batch_size, seed=seed),
+        "health": component_health(model, x, y, batch_size=batch_size).to_dict(),
     }
     if recipe.n_components > 1 and isinstance(model.family, Joint) and len(x) > 1:
-        metrics["dependence"] = dependence(model, x, batch_size=batch_size, seed=seed)
+        metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
+    if model.dropout is not None:
+        metrics["selection"] = selection(model)
     if n_samples_iw:
-        estimate = log_likelihood(model, x, n_samples_iw, seed=seed, progress=progress)
+        estimate = log_likelihood(
+            model, x, n_samples_iw, y=y, seed=seed, progress=progress
+        )
         metrics["log_likelihood"] = estimate.to_dict()
-    if split.y is not None and recipe.n_components > 1:
-        component = responsibilities(model, x, batch_size=batch_size).argmax(-1)
-        metrics["clustering"] = clustering(component, split.y)
+    if y is not None and recipe.n_components > 1:
+        component = responsibilities(model, x, y, batch_size=batch_size).argmax(-1)
+        metrics["clustering"] = clustering(component, y)
     return metrics

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import at_least
+from ..labels import Classes
 from ..recipes.recipe import Recipe
 from .passes import batches, evaluating
 
@@ -14,6 +15,7 @@ NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be 
 def bounds(
     recipe: Recipe,
     x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
     *,
     n_samples: int | None = None,
     batch_size: int = 500,
@@ -24,6 +26,7 @@ def bounds(
     Args:
         recipe: its model is left in the mode that it came in.
         x: (N, *X).
+        y: (N,), the classes of x, which a conditional model needs; others do not read them.
         n_samples: samples S; None is the objective's own number, without which an
             importance-weighted objective would be another one.
         batch_size: rows at a time. Penalties (dHSIC) are statistics of a batch of this size: with
@@ -43,16 +46,18 @@ def bounds(
     recipe.model.decoder.likelihood.check(x)
     sums: dict[str, float] = {}
     with evaluating(recipe.model, seed):
-        for batch in batches(recipe.model, x, batch_size):
-            for name, value in _means(recipe, batch, n_samples).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+        for part, labels in batches(recipe.model, x, y, batch_size):
+            for name, value in _means(recipe, part, labels, n_samples).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(part)
     means: dict[str, float | str | None] = {name: total / len(x) for name, total in sums.items()}
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
 
 
-def _means(recipe: Recipe, batch: Tensor, n_samples: int) -> dict[str, Tensor]:
+def _means(
+    recipe: Recipe, x: Tensor, y: Classes | None, n_samples: int
+) -> dict[str, Tensor]:
     """The means over one batch."""
-    trace = recipe.model(batch, n_samples)
+    trace = recipe.model(x, n_samples, y)
     terms = recipe.objective.terms(trace)
     means = {f"objective/{name}": value for name, value in terms.items()}
     means["objective"] = torch.stack([value.double() for value in terms.values()]).sum()

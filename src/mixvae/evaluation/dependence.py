@@ -1,36 +1,52 @@
 """Whether the codes of a joint mixture depend on each other."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..kernels import dhsic
+from ..kernels import dhsic, pairwise_hsic
+from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
 
 
 def dependence(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], *, batch_size: int = 500, seed: int = 0
-) -> dict[str, float]:
-    """dHSIC of the K codes, one sample of each, beside what independence would give.
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
+    *,
+    batch_size: int = 500,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """dHSIC of the K codes and HSIC of every pair, one sample of each code (MVAE, Fig. 12).
 
-    The V-statistic over a batch is biased upward, so a value means little alone: ``permuted`` is
-    the statistic after each code's rows were shuffled, which makes the codes independent.
+    The V-statistics over a batch are biased upward, so a value means little alone: beside each is
+    the statistic after every code's rows were shuffled, which makes the codes independent.
 
     Args:
         model: a joint mixture of two components or more; it is left in the mode that it came in.
         x: (N, *X), at least two rows.
-        batch_size: rows at a time; both values depend on it.
+        y: (N,), the classes of x, for a conditional model.
+        batch_size: rows at a time; all values depend on it.
         seed: of the samples and shuffles.
 
     Returns:
-        ``dhsic`` and ``permuted``, means over x, kernel bandwidth in closed form.
+        ``dhsic`` and ``permuted``, means over x, kernel bandwidth in closed form; ``pairs`` and
+        ``pairs_permuted``, the same of HSIC, K lists of K numbers.
     """
-    sums = {"dhsic": 0.0, "permuted": 0.0}
+    sums: dict[str, Tensor] = {}
     with evaluating(model, seed):
-        for batch in batches(model, x, batch_size):
-            z = model.infer(batch)[0].sample()  # (B, K, L)
+        for part, labels in batches(model, x, y, batch_size):
+            z = model.infer(part, labels)[0].sample()  # (B, K, L)
             shuffled = torch.stack([code[torch.randperm(len(code))] for code in z.unbind(1)], 1)
-            for name, codes in {"dhsic": z, "permuted": shuffled}.items():
-                sums[name] += float(dhsic(codes, "gaussian")) * len(batch)
-    return {name: total / len(x) for name, total in sums.items()}
+            values = {
+                "dhsic": dhsic(z, "gaussian"),
+                "permuted": dhsic(shuffled, "gaussian"),
+                "pairs": pairwise_hsic(z, "gaussian"),
+                "pairs_permuted": pairwise_hsic(shuffled, "gaussian"),
+            }
+            for name, value in values.items():
+                sums[name] = sums.get(name, torch.zeros(())) + value.cpu().double() * len(part)
+    return {name: (total / len(x)).tolist() for name, total in sums.items()}

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.distributions import kl_divergence
 
 from ..families import ExactMixture
+from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
 
@@ -36,13 +37,20 @@ class ComponentHealth:
     effective_components: float  # 1 / sum of squared shares, between 1 and K
     effective_per_example: float  # the same of one x's responsibilities, then the mean
     n_latent: int
+    kept: Bool[Tensor, " K"]  # whether component dropout leaves it in
     advice: str  # what to try if a component is dead
 
     @property
     def dead(self) -> list[int]:
-        """Components with a KL under 1 nat, or a share under 0.3/K."""
-        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE / len(self.share))  # no NaN is alive
-        return (~alive).nonzero().flatten().tolist()
+        """Kept components with a KL under 1 nat, or a share under 0.3/K, K those that are kept."""
+        even = 1 / int(self.kept.sum())
+        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE * even)  # no NaN is alive
+        return (self.kept & ~alive).nonzero().flatten().tolist()
+
+    @property
+    def dropped(self) -> list[int]:
+        """The components that component dropout took out."""
+        return (~self.kept).nonzero().flatten().tolist()
 
     def warning(self) -> str | None:
         """The dead components and what to try, or None if there are none."""
@@ -52,7 +60,7 @@ class ComponentHealth:
             f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in dead
         )
         return (
-            f"{len(dead)} of {len(self.kl)} components {'is' if len(dead) == 1 else 'are'} dead, "
+            f"{len(dead)} of {int(self.kept.sum())} components {'is' if len(dead) == 1 else 'are'} dead, "
             f"counted from 0: {each}. A component is dead if its code carries less than "
             f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
         )
@@ -62,13 +70,17 @@ class ComponentHealth:
         values = {
             name: value.tolist() if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
-            if name != "advice"
+            if name not in ("advice", "kept")
         }
-        return values | {"dead": self.dead, "warning": self.warning()}
+        return values | {"dead": self.dead, "dropped": self.dropped, "warning": self.warning()}
 
 
 def component_health(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], *, batch_size: int = 500
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
+    *,
+    batch_size: int = 500,
 ) -> ComponentHealth:
     """Measure every component on x, with codes and weights at their means: nothing is random.
 
@@ -78,6 +90,7 @@ def component_health(
     Args:
         model: it is left in the mode that it came in.
         x: (N, *X), pixels in [0, 1].
+        y: (N,), the classes of x, for a conditional model.
         batch_size: rows at a time.
 
     Raises:
@@ -85,8 +98,8 @@ def component_health(
     """
     meter = HealthMeter()
     with evaluating(model):
-        for batch in batches(model, x, batch_size):
-            meter.add(model, batch)
+        for batch in batches(model, x, y, batch_size):
+            meter.add(model, *batch)
     return meter.pop(model)
 
 
@@ -97,10 +110,12 @@ class HealthMeter:
         self.sums: dict[str, Tensor] = {}
         self.n = 0
 
-    def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"]) -> None:
+    def add(
+        self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None
+    ) -> None:
         """Take a batch in."""
         self.n += len(x)
-        for name, value in _sums(model, x).items():
+        for name, value in _sums(model, x, y).items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
@@ -121,16 +136,19 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         effective_components=float(1 / mean["share"].square().sum()),
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
+        kept=model.kept,
         advice=_advice(model, n_components=len(variance)),
     )
 
 
-def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> dict[str, Tensor]:
+def _sums(
+    model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None
+) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
-    t = model.mean_trace(x)
+    t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)
     mu = t.q_z.mean.cpu().double()
-    error = x.unsqueeze(1) - model.reconstruct_each(x)
+    error = x.unsqueeze(1) - model.reconstruct_each(x, y)
     charge = t.family.charge(t)
     values = {
         "kl": charge * kl_divergence(t.q_z, t.p_z),

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..errors import MixvaeError, at_least
+from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
 
@@ -48,6 +49,7 @@ def log_likelihood(
     x: Float[Tensor, "N *X"],
     n_samples: int = 5000,
     *,
+    y: Classes | None = None,
     chunk: int = 500,
     seed: int = 0,
     progress: bool = False,
@@ -64,6 +66,7 @@ def log_likelihood(
         model: it is left in the mode that it came in; run in its own precision, summed in float64.
         x: (N, *X), data that the likelihood has a density for.
         n_samples: samples S an example.
+        y: (N,), the classes of x, for a conditional model: log p(x | y).
         chunk: samples decoded at a time; another one draws other noise.
         seed: of the noise.
         progress: show a bar over the examples.
@@ -79,10 +82,10 @@ def log_likelihood(
     seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
     estimates = []
     with evaluating(model):
-        rows = zip(seeds.tolist(), batches(model, x, 1), strict=True)
+        rows = zip(seeds.tolist(), batches(model, x, y, 1), strict=True)
         for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
             torch.manual_seed(row_seed)
-            estimates.append(_estimate(model, row, n_samples, chunk))
+            estimates.append(_estimate(model, *row, n_samples, chunk))
     log_prob, error, ess = torch.tensor(estimates, dtype=torch.float64).unbind(1)
     return LogLikelihood(log_prob, error, ess, n_samples)
 
@@ -99,12 +102,16 @@ def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
 
 
 def _estimate(
-    model: MixtureVAE, row: Float[Tensor, "1 *X"], n_samples: int, chunk: int
+    model: MixtureVAE,
+    x: Float[Tensor, "1 *X"],
+    y: Classes | None,
+    n_samples: int,
+    chunk: int,
 ) -> tuple[float, float, float]:
     """log p(x), its standard error and the effective sample size, of one example."""
     log_sum = log_squares = torch.tensor(-torch.inf, dtype=torch.float64)
     for start in range(0, n_samples, chunk):
-        log_w = model(row, min(chunk, n_samples - start)).log_weight.squeeze(1).cpu().double()
+        log_w = model(x, min(chunk, n_samples - start), y).log_weight.squeeze(1).cpu().double()
         log_sum = log_sum.logaddexp(log_w.logsumexp(0))
         log_squares = log_squares.logaddexp((2 * log_w).logsumexp(0))
     ess = float((2 * log_sum - log_squares).exp())

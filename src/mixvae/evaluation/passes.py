@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import at_least
+from ..labels import Classes
 from ..model import MixtureVAE
 
 
@@ -26,24 +27,36 @@ def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
             module.training = training
 
 
-def batches(model: nn.Module, x: Float[Tensor, "N *X"], batch_size: int) -> Iterator[Tensor]:
-    """All of x in order on the model's device, in batches whose sizes differ by one at most.
+def batches(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None, batch_size: int
+) -> Iterator[tuple[Tensor, Classes | None]]:
+    """All of x in order on the model's device, with y if the model is conditional.
 
-    No remnant is left, as some statistics of a batch (dHSIC) depend on its size.
+    The batches' sizes differ by one at most: no remnant is left, as some statistics of a batch
+    (dHSIC) depend on its size.
     """
     at_least(1, batch_size=batch_size)
-    for batch in x.tensor_split(-(-len(x) // batch_size)):
-        yield batch.to(device_of(model))
+    n, device = -(-len(x) // batch_size), device_of(model)
+    if model.labels.n_classes is None or y is None:
+        labels: list[Classes | None] = [None] * n
+    else:
+        labels = [part.to(device) for part in y.tensor_split(n)]
+    for part, its_labels in zip(x.tensor_split(n), labels, strict=True):
+        yield part.to(device), its_labels
 
 
 def responsibilities(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], *, batch_size: int = 500
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
+    *,
+    batch_size: int = 500,
 ) -> Float[Tensor, "N K"]:
     """How far each component answers for each x, nothing random; rows sum to one. On the CPU."""
     with evaluating(model):
         each = [
-            model.family.responsibilities(model.mean_trace(batch)).cpu()
-            for batch in batches(model, x, batch_size)
+            model.family.responsibilities(model.mean_trace(*batch)).cpu()
+            for batch in batches(model, x, y, batch_size)
         ]
     return torch.cat(each)
 

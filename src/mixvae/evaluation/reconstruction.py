@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import at_least
+from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
 
@@ -13,6 +14,7 @@ from .passes import batches, evaluating
 def reconstruction(
     model: MixtureVAE,
     x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
     *,
     n_samples: int = 1,
     batch_size: int = 500,
@@ -23,6 +25,7 @@ def reconstruction(
     Args:
         model: it is left in the mode that it came in.
         x: (N, *X), pixels in [0, 1].
+        y: (N,), the classes of x, for a conditional model.
         n_samples: draws S of codes and weights, each reconstructed by itself.
         batch_size: rows at a time; another one draws other noise.
         seed: of the noise.
@@ -38,11 +41,11 @@ def reconstruction(
     at_least(1, n_samples=n_samples)
     stochastic = deterministic = 0.0
     with evaluating(model, seed):
-        for batch in batches(model, x, batch_size):
-            deterministic += _sse(batch, model.reconstruct(batch))
+        for part, labels in batches(model, x, y, batch_size):
+            deterministic += _sse(part, model.reconstruct(part, labels))
             for _ in range(n_samples):  # one at a time: memory does not grow with S
-                t = model(batch)
-                stochastic += _sse(batch, t.family.mean(t).squeeze(0))
+                t = model(part, y=labels)
+                stochastic += _sse(part, t.family.mean(t).squeeze(0))
     sse = stochastic / n_samples / len(x)
     return {"sse": sse, "sse_deterministic": deterministic / len(x), "rmse": sqrt(sse)}
 

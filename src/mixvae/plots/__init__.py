@@ -4,9 +4,21 @@ They use matplotlib's objects alone: no display is needed and no global state is
 Components are counted from 0.
 """
 
+from .dependence import dependence
 from .history import curves
 from .images import reconstructions, samples
+from .latents import crossed, interpolations, traversals
 from .responsibilities import weights
 from .scatter import codes
 
-__all__ = ["codes", "curves", "reconstructions", "samples", "weights"]
+__all__ = [
+    "codes",
+    "crossed",
+    "curves",
+    "dependence",
+    "interpolations",
+    "reconstructions",
+    "samples",
+    "traversals",
+    "weights",
+]

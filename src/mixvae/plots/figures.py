@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jaxtyping import Int64
 from torch import Tensor
 
+from ..model import MixtureVAE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -37,6 +39,14 @@ def save(fig: "Figure", path: str | Path, title: str) -> Path:
     fig.suptitle(title)
     fig.savefig(path, format="png", dpi=DPI, bbox_inches="tight")
     return Path(path)
+
+
+def component_names(model: MixtureVAE) -> list[str]:
+    """What the components are called; those that dropout took out are named as such."""
+    return [
+        f"component {k}" + ("" if kept else " (dropped)")
+        for k, kept in enumerate(model.kept.tolist())
+    ]
 
 
 def colours_of(n: int) -> list[str]:

@@ -13,31 +13,38 @@ if TYPE_CHECKING:
 
 UNITS = {"dhsic": "", "effective_components": "components"}
 History = Sequence[Mapping[str, float]]
+CHOSEN = {"kept": "kept in evaluation", "selected": "selected in a draw, mean"}
 GROUPS = {
     "kl_z": ("KL by component", "nats"),
     "share": ("share by component", ""),
     "active_units": ("active units by component", "latents"),
     "sse_alone": ("SSE of each component alone", "squared error"),
+    "rate": ("dropout rate by component", ""),
 }
 
 
 def curves(history: History, path: str | Path) -> Path:
-    """By epoch: objective, ELBO, every term, and each component's health.
+    """By epoch: objective, ELBO, every term, each component's health, and how many are chosen.
 
     Keys are ``epoch`` (from 0), ``train/NAME`` and ``val/NAME``; what a row lacks is left out.
     """
     found = dict.fromkeys(key.split("/", 1)[1] for row in history for key in row if "/" in key)
     groups = {stem: [n for n in found if re.fullmatch(rf"{stem}_\d+", n)] for stem in GROUPS}
     groups = {stem: names for stem, names in groups.items() if names}
-    plain = [name for name in found if not any(name in names for names in groups.values())]
+    chosen = {label: f"val/{name}" for name, label in CHOSEN.items() if name in found}
+    shared = {*CHOSEN, *(name for names in groups.values() for name in names)}
+    plain = [name for name in found if name not in shared]
     plain.sort(key=lambda n: ("objective", "elbo", n).index(n))  # stable: the terms as they came
-    fig, axes = panels(max(len(plain) + len(groups), 1), 3.2, 2.5)
+    fig, axes = panels(max(len(plain) + len(groups) + bool(chosen), 1), 3.2, 2.5)
     for ax, name in zip(axes, plain, strict=False):
         lines = {part: f"{part}/{name}" for part in ("train", "val")}
         _curves(ax, history, lines, ["C0", "C1"], name, UNITS.get(name, "nats"))
     for ax, (stem, names) in zip(axes[len(plain) :], groups.items(), strict=False):
         lines = {name.rpartition("_")[2]: f"val/{name}" for name in names}
         _curves(ax, history, lines, colours_of(len(names)), *GROUPS[stem], from_zero=True)
+    if chosen:
+        colours = colours_of(len(chosen))
+        _curves(axes[-1], history, chosen, colours, "selected K", "components", from_zero=True)
     return save(fig, path, "Training")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..evaluation.passes import responsibilities
@@ -24,11 +24,11 @@ def weights(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
 ) -> Path:
     """Responsibilities: each component's share, how sure they are, and who answers for what."""
-    r = responsibilities(model, x)
+    r = responsibilities(model, x, y)
     fig, axes = panels(2 if y is None else 3, 3.8, 3.2)
-    _bars(axes[0], r)
+    _bars(axes[0], r, model.kept)
     surest = r.amax(-1)
-    low = min(1 / r.shape[1], 0.9)
+    low = min(1 / int(model.kept.sum()), 0.9)
     axes[1].hist(surest.tolist(), torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist(), color="C0")
     axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="certainty")
     if y is not None:
@@ -36,15 +36,18 @@ def weights(
     return save(fig, path, "Responsibilities")
 
 
-def _bars(ax: "Axes", r: Float[Tensor, "N K"]) -> None:
-    """Each component's mean responsibility, and how often it has the largest."""
+def _bars(ax: "Axes", r: Float[Tensor, "N K"], kept: Bool[Tensor, " K"]) -> None:
+    """Each kept component's mean responsibility, and how often it has the largest."""
     k = np.arange(r.shape[1])
     share, used = r.mean(0).numpy(), np.bincount(r.argmax(-1).numpy(), minlength=len(k)) / len(r)
     ax.bar(k - 0.2, share, 0.4, color="C0", label="mean responsibility")
     ax.bar(k + 0.2, used, 0.4, color="0.75", label="has the largest one")
-    ax.axhline(1 / len(k), color="0.3", ls="--", lw=1, label="even share")
+    ax.axhline(1 / int(kept.sum()), color="0.3", ls="--", lw=1, label="even share")
     top = 1.45 * float(np.maximum(share, used).max())  # room for the legend
     ax.set(xlabel="component", ylabel="share of x", ylim=(0, top), title="use of components")
+    for dropped in (~kept).nonzero().flatten().tolist():
+        text = {"rotation": 90, "color": "0.5", "va": "bottom", "ha": "center", "fontsize": 7}
+        ax.text(dropped, 0.02 * top, "dropped", text)
     ax.set_xticks(k[:: ceil(len(k) / 10)])
     ax.legend(fontsize=7, loc="upper right")
 

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..evaluation.health import component_health
-from ..evaluation.passes import batches, evaluating, responsibilities
+from ..evaluation.passes import responsibilities
 from ..families import ExactMixture
 from ..model import MixtureVAE
-from .figures import dots, paint, palette, panels, save
+from ..operations import codes as mean_codes
+from .figures import component_names, dots, paint, palette, panels, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,37 +30,33 @@ def codes(
 
     More than two latents are shown on their first two principal axes. In an exact mixture an x
     belongs to its most responsible component: it is faint elsewhere, and in the last panel once.
-    All panels have the same scale, so that a collapsed component is a point.
+    A component that dropout took out is faint, and in its own panel alone. All panels have the
+    same scale, so that a collapsed component is a point.
     """
     step = ceil(len(x) / MAX_POINTS)
     x, y = x[::step], None if y is None else y[::step]
-    mu, kl = _mean_codes(model, x), component_health(model, x).kl
+    mu, kl = mean_codes(model, x, y), component_health(model, x, y).kl
     component = torch.arange(mu.shape[1]).expand(len(x), -1)
-    own = torch.ones_like(component, dtype=torch.bool)
+    own = model.kept.expand_as(component)
     if isinstance(model.family, ExactMixture):
-        own = component == responsibilities(model, x).argmax(-1, keepdim=True)
+        own = component == responsibilities(model, x, y).argmax(-1, keepdim=True)
     by_component, by_label = palette(component), {} if y is None else palette(y)
 
+    names, kept = component_names(model), model.kept.tolist()
     fig, axes = panels(mu.shape[1] + (mu.shape[1] > 1), 2.8, 2.9, margin=1.2)
     for k, ax in enumerate(axes[: mu.shape[1]]):
         colours = paint(component[:, k], by_component) if y is None else paint(y, by_label)
         _scatter(ax, _plane(mu[:, k]), colours, own[:, k])
-        ax.set_title(f"component {k}, KL {kl[k]:.1f} nats")
+        ax.set_title(f"{names[k]}, KL {kl[k]:.1f} nats" if kept[k] else names[k])
     if mu.shape[1] > 1:
         _scatter(axes[-1], _plane(mu[own]), paint(component[own], by_component))
         axes[-1].set_title("all, by component")
-        axes[-1].legend(handles=dots(by_component), fontsize=6, ncols=2, loc="upper right")
+        shown = {k: colour for k, colour in by_component.items() if kept[k]}
+        axes[-1].legend(handles=dots(shown), fontsize=6, ncols=2, loc="upper right")
     if y is not None:
         fig.legend(handles=dots(by_label), title="label", loc="outside right center", fontsize=8)
     _same_scale(fig, axes, n_latent=mu.shape[-1])
     return save(fig, path, "Codes (posterior means)")
-
-
-def _mean_codes(model: MixtureVAE, x: Tensor) -> Float[Tensor, "N K L"]:
-    """Posterior means."""
-    with evaluating(model):
-        means = [model.infer(batch)[0].mean.cpu() for batch in batches(model, x, 500)]
-    return torch.cat(means)
 
 
 def _plane(mu: Float[Tensor, "N L"]) -> Float[Tensor, "N 2"]:

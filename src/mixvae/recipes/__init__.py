@@ -1,15 +1,17 @@
 """The models, by name: each is a row of choices.
 
-===========  ==  =======  =========  =======================  =========  ===============  =======
-recipe       K   trunk    weights    decoder (branch → …)     one code   bound            penalty
-===========  ==  =======  =========  =======================  =========  ===============  =======
+===========  ==  =======  =========  =======================  =========  ===============  ==============
+recipe       K   trunk    weights    decoder (branch → …)     one code   bound            penalties
+===========  ==  =======  =========  =======================  =========  ===============  ==============
 vae          1   stacked  --         1 net → keep             yes        elbo             --
 beta-vae     1   stacked  --         1 net → keep             yes        elbo, KL × beta  --
 iwae         1   stacked  --         1 net → keep             yes        iwae             --
 m-vae        K   stacked  Dirichlet  K nets → blend means     K of them  paper_objective  dhsic
 mvae         K   stacked  Dirichlet  K nets → blend → head    K of them  paper_objective  dhsic
+mvae-gs      K   stacked  Dirichlet  the same, concrete mask  K of them  paper_objective  dhsic, dropout
+mvae-gau     K   stacked  Dirichlet  the same, Gaussian mask  K of them  paper_objective  dhsic, dropout
 mixture-vae  K   stacked  learned    K nets → keep            yes        mixture_bound    --
-===========  ==  =======  =========  =======================  =========  ===============  =======
+===========  ==  =======  =========  =======================  =========  ===============  ==============
 
 A recipe's arguments are plain values, written to ``recipe.json`` and offered as command-line
 options; everything below takes objects. To add one: a function in a file here, a row above, a
@@ -26,7 +28,7 @@ from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, unknown
 from .m_vae import m_vae
 from .mixture_vae import mixture_vae
-from .mvae import mvae
+from .mvae import mvae, mvae_gau, mvae_gs
 from .recipe import Parts, Recipe
 from .vae import beta_vae, iwae, vae
 
@@ -36,6 +38,8 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "iwae": iwae,
     "m-vae": m_vae,
     "mvae": mvae,
+    "mvae-gs": mvae_gs,
+    "mvae-gau": mvae_gau,
     "mixture-vae": mixture_vae,
 }
 
@@ -68,7 +72,10 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
         if option not in defaults:
             raise unknown(f"option of {name}", option, defaults)
     if isinstance(x, Dataset):
-        options = {"likelihood": x.likelihood} | options
+        known = {"likelihood": x.likelihood}
+        if options.get("conditional"):
+            known["n_classes"] = x.n_classes
+        options = known | options
         x = x.x_shape
     x_shape = _shape(x)
     options = defaults | options

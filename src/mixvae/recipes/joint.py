@@ -3,8 +3,9 @@
 from functools import partial
 from typing import Literal, get_args
 
-from ..errors import one_of
+from ..errors import MixvaeError, at_least, one_of
 from ..kernels import Bandwidth, check_bandwidth
+from ..labels import NO_LABELS, Labels, OneHot
 from ..objectives import Objective, Reduction, check_weights, dhsic, paper_objective
 from ..weights import DirichletWeights
 
@@ -15,6 +16,19 @@ def dirichlet(n_features: int, n_components: int, concentration: Concentration) 
     """q(w | x) and p(w), by the name of their parameterisation."""
     one_of("concentration", concentration, get_args(Concentration))
     return DirichletWeights(n_features, n_components, normalised=concentration == "normalised")
+
+
+def labels_of(conditional: bool, n_classes: int | None, *, planes: bool) -> Labels:
+    """How a model that may be conditional takes class labels."""
+    if not conditional:
+        return NO_LABELS
+    if n_classes is None:
+        raise MixvaeError(
+            "conditional=True needs n_classes, the number of classes; data with labels give it: "
+            "build the recipe for a Dataset that has some."
+        )
+    at_least(1, n_classes=n_classes)
+    return OneHot(n_classes, planes=planes)
 
 
 def joint_objective(

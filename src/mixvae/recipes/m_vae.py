@@ -18,7 +18,7 @@ from ..objectives import Reduction, elbo
 from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from .joint import Concentration, dirichlet, joint_objective
-from .networks import decoders, encoders
+from .networks import NetworkName, Norm, decoders, encoders, network_of
 from .recipe import Parts
 
 Combine = Literal["blend", "mixture", "expected"]
@@ -29,7 +29,10 @@ def m_vae(
     *,
     n_components: int = 4,
     n_latent: int = 20,
+    network: NetworkName = "mlp",
     hidden: Sequence[int] = (500, 500),
+    channels: Sequence[int] = (32, 64, 128, 256, 256),
+    norm: Norm = "group",
     likelihood: LikelihoodName = "bernoulli",
     combine: Combine = "blend",
     concentration: Concentration = "free",
@@ -46,7 +49,10 @@ def m_vae(
         x_shape: shape of one x.
         n_components: number K of VAEs.
         n_latent: size L of each code.
-        hidden: widths of each encoder's hidden layers; the decoders mirror them.
+        network: mlp, or conv for images.
+        hidden: widths of an mlp encoder's hidden layers; the decoders mirror them.
+        channels: of a conv encoder's layers; the decoders mirror them.
+        norm: a conv network's normalisation: group, batch (in the encoders alone) or none.
         likelihood: p(x | z, w).
         combine: how (8)'s first term is read. blend: log p(x | weighted mean of the means);
             mixture: log sum_k w_k p(x | z_k); expected: sum_k w_k log p(x | z_k).
@@ -61,15 +67,16 @@ def m_vae(
     """
     one_of("combine", combine, get_args(Combine))
     p_x = make_likelihood(likelihood, x_shape, from_mean=combine == "blend")
-    branch = decoders(n_components, n_latent, hidden, p_x.n_params)
+    net = network_of(network, x_shape, hidden, channels, norm)
+    branch = decoders(net, n_components, n_latent, p_x.n_params)
     if combine == "blend":
         decoder = Decoder(nn.Sequential(branch, Means()), p_x, blend)
     else:
         decoder = Decoder(branch, p_x, keep)
     model = MixtureVAE(
-        trunk=encoders(x_shape, n_components, hidden),
-        posterior=NormalPosterior(hidden[-1], n_latent, n_components),
-        weights=dirichlet(hidden[-1], n_components, concentration),
+        trunk=encoders(net, n_components),
+        posterior=NormalPosterior(net.n_features, n_latent, n_components),
+        weights=dirichlet(net.n_features, n_components, concentration),
         decoder=decoder,
         prior=NormalPrior(torch.zeros(n_latent)),
         family=Joint(),

@@ -1,23 +1,30 @@
 """MVAE: K encoders and sub-decoders under one mix-decoder (Ye & Bors, TNNLS 2021)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from ..decoders import Decoder, blend
+from ..dropout import ComponentDropout, ConcreteDropout, GaussianDropout
+from ..errors import at_least, one_of
 from ..families import Joint
 from ..kernels import Bandwidth
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
-from ..nn import MLP, Stacked
-from ..objectives import Reduction, elbo
+from ..objectives import Reduction, dropout, elbo
 from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
-from .joint import Concentration, dirichlet, joint_objective
-from .networks import encoders
-from .recipe import Parts
+from .joint import Concentration, dirichlet, joint_objective, labels_of
+from .networks import NetworkName, Norm, encoders, network_of, sub_decoders
+from .recipe import Parts, extends
+
+Rate = Literal["per_component", "shared"]
+RateKL = Literal["sigmoid", "polynomial"]
 
 
 def mvae(
@@ -25,8 +32,13 @@ def mvae(
     *,
     n_components: int = 4,
     n_latent: int = 50,
+    network: NetworkName = "mlp",
     hidden: int = 500,
+    channels: Sequence[int] = (32, 64, 128, 256, 256),
+    norm: Norm = "group",
     likelihood: LikelihoodName = "bernoulli",
+    conditional: bool = False,
+    n_classes: int | None = None,
     concentration: Concentration = "free",
     kl_reduction: Reduction = "mean",
     beta_kl: float = 1.0,
@@ -43,8 +55,13 @@ def mvae(
         x_shape: shape of one x.
         n_components: number K of encoders and sub-decoders.
         n_latent: size L of each code.
-        hidden: width of every hidden layer.
+        network: mlp, or conv for images.
+        hidden: width of an mlp's hidden layers.
+        channels: of a conv encoder's layers; the mix-decoder mirrors them.
+        norm: a conv network's normalisation; batch is the encoders' alone.
         likelihood: p(x | z, w).
+        conditional: give every encoder and sub-decoder the class label.
+        n_classes: number of classes; by default the data's.
         concentration: Dirichlet parameters. free: softplus, prior 1; normalised: divided by their
             sum, prior 1/K, as in the authors' code.
         kl_reduction: mean of the codes' KLs over components, as printed, or the bound's sum.
@@ -55,22 +72,22 @@ def mvae(
         dhsic_root: take the square root of dHSIC, as the authors' code does.
     """
     p_x = make_likelihood(likelihood, x_shape)
-
-    def sub_decoder() -> nn.Module:
-        return nn.Sequential(MLP(n_latent, hidden), nn.Tanh())
-
+    labels = labels_of(conditional, n_classes, planes=network == "conv")
+    n_labels = labels.n_classes or 0
+    net = network_of(network, x_shape, (hidden, hidden), channels, norm, (nn.ELU, nn.Tanh))
     model = MixtureVAE(
-        trunk=encoders(x_shape, n_components, (hidden, hidden), (nn.ELU, nn.Tanh)),
-        posterior=NormalPosterior(hidden, n_latent, n_components),
-        weights=dirichlet(hidden, n_components, concentration),
+        trunk=encoders(net, n_components, n_labels),
+        posterior=NormalPosterior(net.n_features, n_latent, n_components),
+        weights=dirichlet(net.n_features, n_components, concentration),
         decoder=Decoder(
-            branch=Stacked(sub_decoder, n_components),
+            branch=sub_decoders(net, n_components, n_latent + n_labels),
             combine=blend,
-            head=MLP(hidden, p_x.n_params, (hidden,), nn.ELU),
+            head=net.mix_decoder(p_x.n_params),
             likelihood=p_x,
         ),
         prior=NormalPrior(torch.zeros(n_latent)),
         family=Joint(),
+        labels=labels,
     )
     objective = joint_objective(
         n_components,
@@ -82,3 +99,78 @@ def mvae(
         dhsic_root=dhsic_root,
     )
     return Parts(model, objective, elbo)
+
+
+@extends(mvae)
+def mvae_gs(
+    x_shape: Sequence[int],
+    *,
+    rate: Rate = "per_component",
+    start_rate: float = 0.1,
+    temperature: float = 0.1,
+    keep_prior: float = 0.1,
+    beta_dropout: float = 1.0,
+    **options: Any,
+) -> Parts:
+    """MVAE whose components concrete masks drop while training: it chooses K (MVAE-GS).
+
+    Args:
+        x_shape: shape of one x.
+        rate: a dropout rate for each component, which chooses among them, or one that is shared,
+            as printed.
+        start_rate: the rates to start from.
+        temperature: of the concrete masks.
+        keep_prior: prior probability of each component to take part; smaller ones drop more. A
+            shared rate has the paper's entropy instead.
+        beta_dropout: weight of what the rates cost.
+    """
+    one_of("rate", rate, get_args(Rate))
+    parts = mvae(x_shape, **options)
+    masks = ConcreteDropout(
+        parts.model.n_components,
+        rate=start_rate,
+        shared=rate == "shared",
+        temperature=temperature,
+        keep_prior=keep_prior,
+    )
+    return _with_dropout(parts, masks, beta_dropout)
+
+
+@extends(mvae)
+def mvae_gau(
+    x_shape: Sequence[int],
+    *,
+    rate: Rate = "per_component",
+    start_rate: float = 0.1,
+    rate_kl: RateKL = "sigmoid",
+    beta_dropout: float = 1.0,
+    **options: Any,
+) -> Parts:
+    """MVAE whose components Gaussian noise masks while training: it chooses K (MVAE-Gau).
+
+    Args:
+        x_shape: shape of one x.
+        rate: a dropout rate for each component, which chooses among them, or one that is shared,
+            as printed.
+        start_rate: the rates to start from; the noise's variance is p / (1 - p).
+        rate_kl: approximation of the rates' KL. sigmoid: good at every rate; polynomial: as
+            printed, which keeps rates below 1/2, so that no component is ever dropped.
+        beta_dropout: weight of the rates' KL.
+    """
+    one_of("rate", rate, get_args(Rate))
+    one_of("rate_kl", rate_kl, get_args(RateKL))
+    parts = mvae(x_shape, **options)
+    masks = GaussianDropout(
+        parts.model.n_components,
+        rate=start_rate,
+        shared=rate == "shared",
+        polynomial=rate_kl == "polynomial",
+    )
+    return _with_dropout(parts, masks, beta_dropout)
+
+
+def _with_dropout(parts: Parts, masks: ComponentDropout, weight: float) -> Parts:
+    at_least(0, beta_dropout=weight)
+    parts.model.dropout = masks
+    penalties = parts.objective.penalties | {"dropout": partial(dropout, weight=weight)}
+    return parts._replace(objective=replace(parts.objective, penalties=penalties))

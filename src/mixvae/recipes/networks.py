@@ -1,31 +1,119 @@
-"""The networks that recipes share."""
+"""The networks that recipes share: one component's, by name, and K of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from torch import nn
 
-from ..errors import MixvaeError
+from ..errors import MixvaeError, one_of
 from ..nn import MLP, Make, Stacked
+from .convolutions import ConvNetwork, Norm
+
+NetworkName = Literal["mlp", "conv"]
 
 
-def encoders(
+@runtime_checkable
+class Network(Protocol):
+    """One component's networks, for x of one shape."""
+
+    @property
+    def n_features(self) -> int:
+        """What an encoder leaves for the heads."""
+
+    @property
+    def n_shared(self) -> int:
+        """F, what a sub-decoder leaves for the mix-decoder."""
+
+    def layout(self) -> nn.Module:
+        """x (B, *X) as the encoders read it."""
+
+    def encoder(self, n_labels: int = 0) -> nn.Module:
+        """x as laid out, with ``n_labels`` values or channels more, to (N, n_features)."""
+
+    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
+        """A code (N, L) to a likelihood's parameters (N, n_params)."""
+
+    def sub_decoder(self, n_latent: int) -> nn.Module:
+        """A code (N, L) to features (N, F), which are blended."""
+
+    def mix_decoder(self, n_params: int) -> nn.Module:
+        """Features (N, K or 1, F) to parameters (N, K or 1, n_params)."""
+
+
+@dataclass(frozen=True)
+class MLPNetwork:
+    """Linear layers that read x as a row; the decoders mirror the encoder's widths."""
+
+    x_shape: Sequence[int]
+    hidden: Sequence[int]
+    activations: Sequence[Make] | None = None  # the encoder's; None is ReLU
+
+    def __post_init__(self) -> None:
+        if not self.hidden:
+            raise MixvaeError("hidden must name at least one width, such as [500, 500]; got none.")
+
+    @property
+    def n_features(self) -> int:
+        return self.hidden[-1]
+
+    @property
+    def n_shared(self) -> int:
+        return self.hidden[-1]
+
+    def layout(self) -> nn.Module:
+        return nn.Flatten()
+
+    def encoder(self, n_labels: int = 0) -> nn.Module:
+        *inner, last = self.activations or [nn.ReLU] * len(self.hidden)
+        n_inputs = prod(self.x_shape) + n_labels
+        return nn.Sequential(MLP(n_inputs, self.n_features, self.hidden[:-1], inner), last())
+
+    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
+        return MLP(n_latent, n_params, self.hidden[::-1])
+
+    def sub_decoder(self, n_latent: int) -> nn.Module:
+        return nn.Sequential(MLP(n_latent, self.n_shared), nn.Tanh())
+
+    def mix_decoder(self, n_params: int) -> nn.Module:
+        return MLP(self.n_shared, n_params, self.hidden[:-1][::-1], nn.ELU)
+
+
+def network_of(
+    name: NetworkName,
     x_shape: Sequence[int],
-    n_components: int,
     hidden: Sequence[int],
+    channels: Sequence[int],
+    norm: Norm,
     activations: Sequence[Make] | None = None,
-) -> nn.Module:
-    """K encoder bodies that read the same x: (B, *X) to (B, K, hidden[-1]). ReLU by default."""
-    if not hidden:
-        raise MixvaeError("hidden must name at least one width, such as [500, 500]; got none.")
-    *inner, last = activations or [nn.ReLU] * len(hidden)
+) -> Network:
+    """The networks that a recipe names by plain values; ``activations`` are an MLP encoder's.
 
-    def one() -> nn.Module:
-        return nn.Sequential(MLP(prod(x_shape), hidden[-1], hidden[:-1], inner), last())
+    Raises:
+        MixvaeError: for an unknown name, no layers, or x that convolutions cannot read.
+    """
+    one_of("network", name, get_args(NetworkName))
+    one_of("norm", norm, get_args(Norm))
+    if name == "conv":
+        return ConvNetwork(x_shape, channels, norm)
+    return MLPNetwork(x_shape, hidden, activations)
 
-    return nn.Sequential(nn.Flatten(), Stacked(one, n_components, share_input=True))
+
+def encoders(net: Network, n_components: int, n_labels: int = 0) -> nn.Module:
+    """K encoders that read the same x: (B, *X) to (B, K, n_features).
+
+    With ``n_labels``, x has that many values more (mlp: a row) or channels more (conv).
+    """
+    one = lambda: net.encoder(n_labels)
+    return nn.Sequential(net.layout(), Stacked(one, n_components, share_input=True))
 
 
-def decoders(n_components: int, n_latent: int, hidden: Sequence[int], n_params: int) -> nn.Module:
-    """K decoders, the encoders' widths mirrored: (N, K, L) to (N, K, n_params)."""
-    return Stacked(lambda: MLP(n_latent, n_params, hidden[::-1]), n_components)
+def decoders(net: Network, n_components: int, n_latent: int, n_params: int) -> nn.Module:
+    """K decoders: (N, K, L) to (N, K, n_params)."""
+    return Stacked(lambda: net.decoder(n_latent, n_params), n_components)
+
+
+def sub_decoders(net: Network, n_components: int, n_latent: int) -> nn.Module:
+    """K sub-decoders, of which one mix-decoder reads the blend: (N, K, L) to (N, K, F)."""
+    return Stacked(lambda: net.sub_decoder(n_latent), n_components)

@@ -1,10 +1,14 @@
 """A recipe: a model and its objective, with the plain values that made them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature, getdoc, signature
 from typing import Any, NamedTuple
 
 from ..model import MixtureVAE
 from ..objectives import Bound, Objective
+
+Make = Callable[..., "Parts"]
 
 
 class Parts(NamedTuple):
@@ -39,3 +43,21 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON-able values."""
         return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
+
+
+def extends(base: Make) -> Callable[[Make], Make]:
+    """For a recipe that adds options to another's, which it passes on as ``**options``.
+
+    The function's signature and docstring, and so the command line, have those of both.
+    """
+
+    def with_options(make: Make) -> Make:
+        own = [p for p in signature(make).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+        names = {p.name for p in own}
+        inherited = [p for name, p in signature(base).parameters.items() if name not in names]
+        make.__signature__ = Signature([*own, *inherited])  # type: ignore[attr-defined]
+        described = (getdoc(base) or "").partition("\nArgs:\n    x_shape: shape of one x.\n")[2]
+        make.__doc__ = f"{getdoc(make)}\n{described}"
+        return make
+
+    return with_options

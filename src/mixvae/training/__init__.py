@@ -1,5 +1,6 @@
-"""Training on Lightning's Trainer: :func:`fit` a recipe to data, :func:`resume` a run."""
+"""Training on Lightning's Trainer: :func:`fit`, :func:`resume`, :func:`select`."""
 
 from .fitting import fit, resume
+from .selecting import select
 
-__all__ = ["fit", "resume"]
+__all__ = ["fit", "resume", "select"]

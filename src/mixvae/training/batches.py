@@ -1,6 +1,7 @@
 """Batches out of one tensor in memory, whole batches at a time, in an order that can be resumed."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +19,24 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-class Rows(Dataset[Tensor]):
-    """A tensor whose item is a whole batch: ``rows[index]`` with a tensor of indices."""
+class Batch(NamedTuple):
+    """Rows x, and their classes y if the model is conditional."""
 
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
+    x: Tensor
+    y: Tensor | None
+
+
+class Rows(Dataset[Batch]):
+    """Data whose item is a whole batch: ``rows[index]`` with a tensor of indices."""
+
+    def __init__(self, x: Tensor, y: Tensor | None) -> None:
+        self.x, self.y = x, y
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.x[index]
+    def __getitem__(self, index: Tensor) -> Batch:
+        return Batch(self.x[index], None if self.y is None else self.y[index])
 
 
 class ShuffledBatches(Sampler[Tensor]):
@@ -63,12 +71,13 @@ class ShuffledBatches(Sampler[Tensor]):
         return iter(mine.split(self.batch_size)[: len(self)])
 
 
-def training_batches(x: Tensor, sampler: ShuffledBatches) -> DataLoader[Tensor]:
+def training_batches(rows: Rows, sampler: ShuffledBatches) -> DataLoader[Batch]:
     """The loader of one epoch after another."""
-    return DataLoader(Rows(x), sampler=sampler, batch_size=None)
+    return DataLoader(rows, sampler=sampler, batch_size=None)
 
 
-def even_batches(x: Tensor, batch_size: int) -> DataLoader[Tensor]:
-    """All of x in order, in batches whose sizes differ by one at most, none of them a remnant."""
-    n_batches = -(-len(x) // batch_size)
-    return DataLoader(x.tensor_split(n_batches), batch_size=None)  # type: ignore[arg-type]
+def even_batches(rows: Rows, batch_size: int) -> DataLoader[Batch]:
+    """All rows in order, in batches whose sizes differ by one at most, none of them a remnant."""
+    n_batches = -(-len(rows) // batch_size)
+    order = torch.arange(len(rows)).tensor_split(n_batches)
+    return DataLoader(rows, sampler=order, batch_size=None)  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ class Estimate:
 def estimate(
     recipe: Recipe,
     x: Tensor,
+    y: Tensor | None = None,
     *,
     batch_size: int,
     epochs: int,
@@ -49,6 +50,7 @@ def estimate(
     Args:
         recipe: what is to be trained; it is left as it is.
         x: (N, *X), the training data.
+        y: (N,), their classes, for a conditional model.
         batch_size: rows a step.
         epochs: passes over the data.
         bf16: under bfloat16 autocast.
@@ -57,6 +59,7 @@ def estimate(
     """
     model = deepcopy(recipe.model).to(device)
     batch = x[:batch_size].clone().to(device)
+    labels = None if y is None else y[:batch_size].to(device)
     weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     kept: dict[int, int] = {}
@@ -70,7 +73,7 @@ def estimate(
     def step() -> None:
         cast = torch.autocast(batch.device.type, torch.bfloat16) if bf16 else nullcontext()
         with cast:
-            loss = -torch.stack(list(recipe.objective(model, batch).values())).sum()
+            loss = -torch.stack(list(recipe.objective(model, batch, y=labels).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,13 +1,18 @@
 """What a run begins and ends with: an estimate; figures on test data, and pictures."""
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from .. import plots
 from ..data.dataset import Dataset
 from ..evaluation import evaluate
+from ..labels import Classes
+from ..operations import pairs
 from ..recipes.recipe import Recipe
 from ..report import write_metrics
 from ..run import METRICS, Run
@@ -20,6 +25,7 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
     expected = estimate(
         recipe,
         data.train.x,
+        None if recipe.model.labels.n_classes is None else data.train.y,
         batch_size=how.batch_size,
         epochs=how.max_epochs,
         bf16=how.precision == "bf16",
@@ -33,31 +39,53 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
 
 def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files; return the metrics."""
-    final = [row for row in run.history if row["kl_scale"] == 1]
-    best = max(final, key=lambda row: row["val/objective"])
     metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=how.batch_size) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),
         "epochs": len(run.history),
-        "best_epoch": int(best["epoch"]) + 1,
+        "best_epoch": _best_epoch(run),
         "seconds": round(sum(row["seconds"] for row in run.history), 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
     }
     write_metrics(metrics, run.folder / METRICS)
     if pictures:
-        draw(run, data)
+        draw(run, data, metrics)
     return metrics
 
 
-def draw(run: Run, data: Dataset) -> list[Path]:
+def _best_epoch(run: Run) -> int | None:
+    """Counted from 1; None for a run that was not trained, as a pruned one."""
+    final = [row for row in run.history if row["kl_scale"] == 1]
+    best = max(final, key=lambda row: row["val/objective"], default=None)
+    return None if best is None else int(best["epoch"]) + 1
+
+
+def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
     """The run folder's pictures, from test data."""
     model, folder = run.recipe.model, run.folder
     x, y = data.test.x[:2000], None if data.test.y is None else data.test.y[:2000]
-    return [
-        plots.reconstructions(model, x, folder / "reconstructions.png"),
+    drawn = [
+        plots.reconstructions(model, x, folder / "reconstructions.png", y=y),
         plots.samples(model, folder / "samples.png"),
         plots.codes(model, x, y, folder / "codes.png"),
         plots.weights(model, x, y, folder / "weights.png"),
         plots.curves(run.history, folder / "curves.png"),
     ]
+    if "dependence" in metrics:  # a joint mixture of two components or more
+        drawn += _draw_joint(run, x, y, metrics)
+    return drawn
+
+
+def _draw_joint(run: Run, x: Tensor, y: Classes | None, metrics: Mapping[str, Any]) -> list[Path]:
+    """What K codes at once make worth seeing."""
+    model, folder, dropped = run.recipe.model, run.folder, metrics["health"]["dropped"]
+    drawn = [
+        plots.crossed(model, x, folder / "crossed.png", y=y),
+        plots.dependence(metrics["dependence"], folder / "dependence.png", dropped=dropped),
+    ]
+    start, end, classes = pairs(model, x, y)
+    if len(start):  # few data may have no two x of one class
+        path = folder / "interpolations.png"
+        drawn.append(plots.interpolations(model, start, end, path, y=classes, crossed=True))
+    return drawn

@@ -102,11 +102,7 @@ def fit(
     _check_options(logger, trainer_options)
     folder = _claim(out, f"{recipe.name}-{data.name}")
     if process() == 0:
-        folders.save_recipe(recipe, folder)
-        folders.write_json(folder / folders.DATA, data.describe())
-        how.save(folder)
-        if settings is not None:
-            _write_yaml(folder / folders.CONFIG, settings)
+        begin(recipe, data, folder, how, settings)
     return _train(recipe, data, folder, how, logger, progress, pictures, trainer_options)
 
 
@@ -168,7 +164,7 @@ def _train(
     done: int | None = None,
 ) -> Run:
     """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
-    from .batches import even_batches, training_batches
+    from .batches import Rows, even_batches, training_batches
     from .finish import announce, finish
     from .trainer import make_module, make_trainer, quiet
 
@@ -177,11 +173,13 @@ def _train(
         module, sampler = make_module(recipe, data, folder, how, trainer, progress, done or 0)
         if progress and process() == 0:
             announce(recipe, data, folder, how)
+        conditional = recipe.model.labels.n_classes is not None
+        train, val = (Rows(s.x, s.y if conditional else None) for s in (data.train, data.val))
         try:
             trainer.fit(
                 module,
-                training_batches(data.train.x, sampler),
-                even_batches(data.val.x, how.batch_size),
+                training_batches(train, sampler),
+                even_batches(val, how.batch_size),
                 ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
                 weights_only=True,
             )
@@ -194,6 +192,17 @@ def _train(
         folders.save_weights(recipe, folder)
         run.metrics.update(finish(run, data, how, pictures=pictures))
     return run
+
+
+def begin(
+    recipe: Recipe, data: Dataset, folder: Path, how: Settings, settings: dict[str, Any] | None
+) -> None:
+    """Write what a run folder holds before there are weights."""
+    folders.save_recipe(recipe, folder)
+    folders.write_json(folder / folders.DATA, data.describe())
+    how.save(folder)
+    if settings is not None:
+        _write_yaml(folder / folders.CONFIG, settings)
 
 
 def _check_options(logger: Any, trainer_options: dict[str, Any]) -> None:
@@ -218,7 +227,7 @@ def _claim(out: str | Path | None, name: str) -> Path:
         folder = folders.claim(out, name)
         os.environ[RUN_FOLDER] = str(folder)
         return folder
-    told = os.environ.get(RUN_FOLDER, out)
+    told = out if out is not None else os.environ.get(RUN_FOLDER)
     if told is None:
         raise MixvaeError("with several processes started from outside, name the run folder (out).")
     return Path(told)

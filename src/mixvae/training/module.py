@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import MixvaeError
 from ..evaluation.health import HealthMeter
 from ..recipes.recipe import Recipe
-from .batches import seed_of
+from .batches import Batch, seed_of
 
 TRAIN, VAL = 1, 2  # streams of noise
 History = list[dict[str, float]]  # a row an epoch
@@ -62,10 +62,11 @@ class TrainingModule(L.LightningModule):
         """The warm-up's weight of the KL terms at a step, counted from 1."""
         return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
-    def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, y = batch
         self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
         x = torch.bernoulli(x) if self.binarize else x
-        terms = self.recipe.objective(self.model, x, self.kl_scale(self.global_step + 1))
+        terms = self.recipe.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
         objective = values.sum()
         self._watch(tuple(terms), values.detach())
@@ -75,15 +76,16 @@ class TrainingModule(L.LightningModule):
         self.train_means.add(self.latest, len(x))
         return -objective
 
-    def validation_step(self, x: Tensor, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y = batch
         self._seed(VAL, 0, batch_idx)  # the same noise in every process: so are its decisions
-        trace = self.model(x, self.recipe.objective.n_samples)
+        trace = self.model(x, self.recipe.objective.n_samples, y)
         terms = self.recipe.objective.terms(trace)  # at its final weights, whatever the warm-up
         values = {"objective": torch.stack(list(terms.values())).sum()} | terms
         if self.recipe.bound is not None:
             values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
         self.val_means.add(values, len(x))
-        self.val_health.add(self.model, x)
+        self.val_health.add(self.model, x, y)
 
     def on_validation_epoch_end(self) -> None:
         means = self.val_means.pop()
@@ -93,9 +95,12 @@ class TrainingModule(L.LightningModule):
         health = self.val_health.pop(self.model)
         by_component = {"kl_z": health.kl, "share": health.share}
         by_component |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
-        for name, each in by_component.items():
-            means |= {f"{name}_{k}": v.float() for k, v in enumerate(each)}
         means["effective_components"] = torch.tensor(health.effective_components)
+        if (dropout := self.model.dropout) is not None:
+            by_component["rate"] = dropout.rate
+            means["kept"], means["selected"] = dropout.kept().sum().float(), dropout.n_selected()
+        for name, each in by_component.items():
+            means |= {f"{name}_{k}": v.detach().float() for k, v in enumerate(each)}
         self.log_dict({f"val/{name}": value for name, value in means.items()})
 
     def on_train_epoch_start(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, one_of
+from ..labels import OneHot
 from ..recipes.recipe import Recipe
 from ..run import TRAINING, read_json, write_json
 
@@ -60,7 +61,20 @@ def check(recipe: Recipe, data: Dataset) -> None:
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}; "
             f"the data {data.name} have {data.x_shape}. Build it for these data."
         )
+    _check_labels(recipe, data)
     likelihood = recipe.model.decoder.likelihood
     likelihood.check(data.val.x)
     if data.binarize != "dynamic":  # whose training data are grey until they are drawn
         likelihood.check(data.train.x)
+
+
+def _check_labels(recipe: Recipe, data: Dataset) -> None:
+    labels = recipe.model.labels
+    if isinstance(labels, OneHot):
+        for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():
+            if split.y is None:
+                raise MixvaeError(
+                    f"the recipe {recipe.name} is conditional on class labels, and {data.name} "
+                    f"({name}) has none; give some, or leave conditional out."
+                )
+            labels.check(split.y)

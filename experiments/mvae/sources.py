@@ -1,0 +1,125 @@
+"""How often rates per component find the number of sources that made the data.
+
+    python -m experiments.mvae.sources
+
+Every image has a canvas of nine 8 x 8 fields; a source draws a 3 x 3 square somewhere in a field of its own.
+"together": every source draws in every image, so that a code of two dimensions can hold one source and K
+sources need K components. "alternately": one source draws in each image, which one code can hold, whoever
+draws. The models start from ten components; each run is a line of the CSV, and a run that stands there is not
+made again.
+"""
+
+import argparse
+import csv
+import tempfile
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mixvae
+from experiments.run import ROOT, commit
+from mixvae import data
+
+OUT = ROOT / "results/mvae/sources"
+N_IMAGES, FIELD, SQUARE = 4000, 8, 3
+PLACES = (4, 0, 8, 2, 6, 1, 7, 3, 5)  # the sources' fields, of nine
+
+OPTIONS = {"n_components": 10, "n_latent": 2, "hidden": 100, "kl_reduction": "sum"}
+TRAINING = {"max_epochs": 100, "warmup_epochs": 30, "batch_size": 100, "lr": 5e-3}
+QUIET = {"pictures": False, "progress": False}
+KINDS = [
+    *product(["mvae-gs"], [3, 5], ["together", "alternately"]),
+    *product(["mvae-gau"], [3, 5], ["together"]),
+]
+SEEDS = 10
+
+
+def main() -> None:
+    """Make the runs that are missing, then write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--shard", default="1/1", help="i/n: every n-th run, from the i-th")
+    first, step = (int(n) for n in parser.parse_args().shard.split("/"))
+    wanted = list(product(range(SEEDS), KINDS))
+    for seed, (recipe, n_sources, drawn) in wanted[first - 1 :: step]:
+        key = {"recipe": recipe, "sources": n_sources, "drawn": drawn, "seed": seed}
+        if not any(all(str(v) == line[k] for k, v in key.items()) for line in lines()):
+            add(key | train(recipe, sources(n_sources, drawn, seed), seed))
+            write()
+    write()
+
+
+def sources(n_sources: int, drawn: str, seed: int) -> data.Dataset:
+    """Binary images (N, 1, 24, 24), labelled by the source that draws where one draws alone."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.zeros(N_IMAGES, 1, 3 * FIELD, 3 * FIELD)
+    alone = torch.randint(n_sources, (N_IMAGES,), generator=generator)
+    side = torch.arange(SQUARE)
+    for source in range(n_sources):
+        corner = torch.randint(FIELD - SQUARE + 1, (N_IMAGES, 2), generator=generator)
+        field = torch.tensor(divmod(PLACES[source], 3)) * FIELD
+        draws = torch.arange(N_IMAGES) if drawn == "together" else (alone == source).nonzero()[:, 0]
+        rows, columns = ((corner + field)[draws, i, None] + side for i in (0, 1))
+        x[draws[:, None, None], 0, rows[:, :, None], columns[:, None, :]] = 1
+    return data.from_arrays(x, alone, name="sources", seed=seed)
+
+
+def train(recipe: str, dataset: data.Dataset, seed: int) -> dict[str, Any]:
+    """What one run chooses."""
+    torch.manual_seed(seed)
+    built = mixvae.build(recipe, dataset, **OPTIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        run = mixvae.fit(built, dataset, out=Path(folder, "run"), seed=seed, **TRAINING, **QUIET)
+    chosen, health = run.metrics["selection"], run.metrics["health"]
+    return {
+        "kept": chosen["n_kept"],
+        "selected": f"{chosen['n_selected']:.2f}",
+        "alive": sum(kl >= 1 for kl in health["kl"]),
+        "sse": f"{run.metrics['reconstruction']['sse_deterministic']:.2f}",
+        "elbo": f"{run.metrics['bounds']['elbo']:.2f}",
+        "rate": " ".join(f"{rate:.2f}" for rate in chosen["rate"]),
+        "commit": commit(),
+    }
+
+
+def lines() -> list[dict[str, str]]:
+    """The runs there are."""
+    if not OUT.with_suffix(".csv").exists():
+        return []
+    with OUT.with_suffix(".csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add(line: dict[str, Any]) -> None:
+    """Put a run at the end of the CSV."""
+    is_new = not OUT.with_suffix(".csv").exists()
+    with OUT.with_suffix(".csv").open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(line), lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(line)
+
+
+def write() -> None:
+    """One row of the table for each kind of run: how many seeds keep how many components."""
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
+    for line in sorted(lines(), key=lambda line: (line["recipe"], line["drawn"], line["sources"])):
+        groups[line["recipe"], line["drawn"], line["sources"]].append(line)
+    head = ["recipe", "drawn", "sources", "found", "kept, by seed", "SSE, mean"]
+    rows = [head, ["---"] * len(head)]
+    for (recipe, drawn, n_sources), runs in groups.items():
+        runs = sorted(runs, key=lambda line: int(line["seed"]))
+        kept = [line["kept"] for line in runs]
+        sse = sum(float(line["sse"]) for line in runs) / len(runs)
+        found = f"{kept.count(n_sources)} of {len(kept)}"
+        rows.append([recipe, drawn, n_sources, found, " ".join(kept), f"{sse:.2f}"])
+    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    title, command, about = (__doc__ or "").strip().split("\n\n")
+    text = f"{title}\n\n{about}\n\n{body}\n\nMade by `{command.strip()}`.\n"
+    OUT.with_suffix(".md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

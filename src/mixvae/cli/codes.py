@@ -1,0 +1,186 @@
+"""``mixvae encode``, ``interpolate``, ``traverse`` and ``cross``: what a run's codes hold."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import operations, plots
+from ..errors import MixvaeError, at_least
+from .runs import SplitName, open_run, out_file, parser_of, rows_of
+
+ENCODE = """Write the codes of a run's data into a .npz file: codes (N, K, L), the posterior
+means of every component; scales, their standard deviations; weights (N, K), how far
+each component answers for each image; and y (N,), the labels, where there are any.
+
+  mixvae encode runs/mvae-digits-001 --split train --out train.npz"""
+INTERPOLATE = """Go from image to image in straight lines between their codes, in every component at
+once. A picture has a row for each pair, between the two images themselves; an array
+has the shape (steps, pairs, ...), and with --crossed two of these, (2, steps,
+pairs, ...). A conditional model goes between images of one class.
+
+  mixvae interpolate runs/mvae-digits-001 --n 3 --steps 7 --crossed"""
+TRAVERSE = """Set one latent of an image's code to values from one end to the other, and decode,
+to see what the latent stands for. A picture has a row for each component; an array
+has the shape (components, steps, ...).
+
+  mixvae traverse runs/mvae-digits-001 --latent 3 --from -2 --to 2 --steps 5
+  mixvae traverse runs/mvae-digits-001 --component 0 --index 7 --together"""
+CROSS = """Decode the code of every component by every component alone. Where a code is strange
+to the other components' decoders, each has a latent space of its own. In a picture
+rows are codes and columns decoders; an array has the shape (n, codes, decoders,
+...).
+
+  mixvae cross runs/mvae-digits-001 --n 3"""
+
+
+def encode(argv: list[str]) -> None:
+    """Write the codes of a run's data."""
+    from ..evaluation import responsibilities
+
+    parser = parser_of("encode", ENCODE)
+    parser.add_options("codes", _encode_options)
+    run, data, values = open_run(parser, argv, with_data=True)
+    out = out_file(run, "codes.npz", values["out"], (".npz",))
+    model, split = run.recipe.model, getattr(data, values["split"])
+    arrays: dict[str, Any] = {
+        "codes": operations.codes(model, split.x, split.y),
+        "scales": operations.scales(model, split.x, split.y),
+        "weights": responsibilities(model, split.x, split.y),
+    }
+    if split.y is not None:
+        arrays["y"] = split.y
+    np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
+    print(out)
+
+
+def interpolate(argv: list[str]) -> None:
+    """Go from image to image through the codes."""
+    parser = parser_of("interpolate", INTERPOLATE)
+    parser.add_options("interpolations", _interpolate_options)
+    run, data, values = open_run(parser, argv, with_data=True)
+    out = out_file(run, "interpolate.png", values["out"])
+    model, steps, crossed = run.recipe.model, values["steps"], values["crossed"]
+    at_least(2, steps=steps)
+    x, y = rows_of(run, data, values["split"])
+    start, end, y = operations.pairs(model, x, y, n=values["n"])
+    if not len(start):
+        raise MixvaeError("the data have no two images to go between, or none of one class.")
+    if out.suffix == ".png":
+        plots.interpolations(model, start, end, out, y=y, n_steps=steps, crossed=crossed)
+    else:
+        each = [
+            operations.interpolate(model, start, end, steps, shift=shift, y=y)
+            for shift in range(1 + crossed)
+        ]
+        np.save(out, (torch.stack(each) if crossed else each[0]).numpy())
+    print(out)
+
+
+def traverse(argv: list[str]) -> None:
+    """Vary one latent of an image's code."""
+    parser = parser_of("traverse", TRAVERSE)
+    group = parser.add_options("traversal", _traverse_options)
+    for name, default, end in (("--from", -3.0, "first"), ("--to", 3.0, "last")):
+        text = f"the {end} value; the codes' prior has standard deviation 1."
+        group.add_argument(name, type=float, default=default, metavar="float", help=text)
+    run, data, values = open_run(parser, argv, with_data=True)
+    model, component, latent = run.recipe.model, values["component"], values["latent"]
+    at_least(1, steps=values["steps"])
+    source = "" if component is None else f"-component-{component}"
+    out = out_file(run, f"traverse{source}-latent-{latent}.png", values["out"])
+    x, y = _one(*rows_of(run, data, values["split"]), values["index"])
+    which = range(model.n_components) if component is None else [component]
+    at = torch.linspace(values["from"], values["to"], values["steps"]).tolist()
+    alone = not values["together"]
+    if out.suffix == ".png":
+        how = {"latent": latent, "values": at, "components": which, "alone": alone}
+        plots.traversals(model, x, out, y=y, **how)
+    else:
+        each = [operations.traverse(model, x, k, latent, at, y, alone=alone) for k in which]
+        np.save(out, torch.stack(each).squeeze(2).numpy())
+    print(out)
+
+
+def cross(argv: list[str]) -> None:
+    """Decode the code of every component by every component alone."""
+    parser = parser_of("cross", CROSS)
+    parser.add_options("images", _cross_options)
+    run, data, values = open_run(parser, argv, with_data=True)
+    out, n = out_file(run, "cross.png", values["out"]), values["n"]
+    at_least(1, n=n)
+    x, y = rows_of(run, data, values["split"])
+    if out.suffix == ".png":
+        plots.crossed(run.recipe.model, x, out, y=y, n=n)
+    else:
+        y = None if y is None else y[:n]
+        np.save(out, operations.cross_decode(run.recipe.model, x[:n], y).numpy())
+    print(out)
+
+
+def _one(x: Tensor, y: Tensor | None, index: int) -> tuple[Tensor, Tensor | None]:
+    if not 0 <= index < len(x):
+        raise MixvaeError(f"index must be in 0 ... {len(x) - 1}, the split's images; got {index}.")
+    return x[index : index + 1], None if y is None else y[index : index + 1]
+
+
+def _encode_options(*, split: SplitName = "test", out: str | None = None) -> None:
+    """What to encode.
+
+    Args:
+        split: which split of the data.
+        out: a .npz file; by default codes.npz in the run folder.
+    """
+
+
+def _interpolate_options(
+    *,
+    n: int = 5,
+    steps: int = 9,
+    crossed: bool = False,
+    split: SplitName = "test",
+    out: str | None = None,
+) -> None:
+    """Between what to interpolate, and how.
+
+    Args:
+        n: how many pairs: the first image and the second, the third and the fourth, and so on.
+        steps: how many images to make for each pair, the two reconstructions included.
+        crossed: the same again with every component's decoder fed with the next component's code.
+        split: which split of the data.
+        out: a .png or .npy file; by default a picture in the run folder.
+    """
+
+
+def _traverse_options(
+    *,
+    component: int | None = None,
+    latent: int = 0,
+    steps: int = 9,
+    index: int = 0,
+    together: bool = False,
+    split: SplitName = "test",
+    out: str | None = None,
+) -> None:
+    """What to vary.
+
+    Args:
+        component: vary the code of this component, counted from 0; by default of each in turn.
+        latent: which latent of the code, counted from 0.
+        steps: how many values.
+        index: whose code: which image of the split, counted from 0.
+        together: decode by the whole mixture, not by the component alone.
+        split: which split of the data.
+        out: a .png or .npy file; by default a picture in the run folder.
+    """
+
+
+def _cross_options(*, n: int = 2, split: SplitName = "test", out: str | None = None) -> None:
+    """Whose codes to exchange.
+
+    Args:
+        n: the first so many images.
+        split: which split of the data.
+        out: a .png or .npy file; by default a picture in the run folder.
+    """

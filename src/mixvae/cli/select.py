@@ -1,0 +1,52 @@
+"""``mixvae select``: keep a run's chosen components in a smaller model."""
+
+from pathlib import Path
+from typing import Any
+
+from .. import report
+from ..data import Dataset
+from ..errors import MixvaeError
+from ..pruning import FIXED
+from ..recipes import options_of
+from ..run import Run, load_recipe
+from ..training import select as prune
+from .inputs import DATA_OPTIONS, open_data, reopen, settings_of
+from .parser import Parser
+
+ABOUT = """Prune a run to the components that it chose, or to those that you name. The smaller model is
+a run folder of its own, whose reconstructions are those of the run.
+
+  mixvae select runs/mvae-gs-mnist-001
+  mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5"""
+
+
+def select(argv: list[str]) -> None:
+    """Prune a run; end with the smaller model's figures."""
+    parser = Parser("mixvae select RUN [OPTIONS]", ABOUT)
+    ours = {"folder", "data", "settings", "trainer_options"}
+    parser.add_options("choice of components", prune, skip=ours)
+    parser.add_options("data; by default the run's own", open_data)
+    parser.unset(*DATA_OPTIONS)
+    words, values = parser.read(argv, 1)
+    if not words:
+        raise MixvaeError(f"name a run folder, such as runs/mvae-gs-digits-001: {parser.usage}.")
+    given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
+    show(select_from(Path(words[0]), reopen(words[0], given), **values))
+
+
+def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
+    """Prune a run, and write what the command line would have to train the smaller model."""
+    before, name = settings_of(folder), load_recipe(folder).name
+    if not before:
+        return prune(folder, data, **options)
+    fixed = FIXED.get(name, name)
+    lost = options_of(name).keys() - options_of(fixed).keys() | {"prune", "finetune_epochs"}
+    settings = {key: value for key, value in before.items() if key not in lost}
+    return prune(folder, data, settings=settings, **options)
+
+
+def show(run: Run) -> None:
+    """A run's figures, and where its files are."""
+    if run.metrics:  # the first process alone has them
+        print(report.table(run.metrics))
+        print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))

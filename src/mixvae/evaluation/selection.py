@@ -1,0 +1,29 @@
+"""How many components the dropout rates choose."""
+
+from typing import Any
+
+from ..errors import MixvaeError
+from ..model import MixtureVAE
+
+
+def selection(model: MixtureVAE) -> dict[str, Any]:
+    """What component dropout has learned; the model must have some.
+
+    Returns:
+        ``rate``, the dropout rate p of each component; ``kept``, the components that evaluation and
+        pruning keep, counted from 0; ``n_kept``, how many; ``n_selected``, the papers' "selected
+        K": the expected number of masks above their threshold in one draw (0.1 for concrete masks,
+        0.8 for Gaussian ones), which under a shared rate is K times one probability.
+
+    Raises:
+        MixvaeError: for a model without component dropout.
+    """
+    if model.dropout is None:
+        raise MixvaeError("the model has no component dropout; there is nothing to select by.")
+    kept = model.kept.nonzero().flatten().tolist()
+    return {
+        "rate": model.dropout.rate.detach().tolist(),
+        "kept": kept,
+        "n_kept": len(kept),
+        "n_selected": float(model.dropout.n_selected().detach()),
+    }

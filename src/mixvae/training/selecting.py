@@ -1,0 +1,72 @@
+"""``select``: a run's chosen components as a run of their own, trained on if that is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import run as folders
+from ..data.dataset import Dataset
+from ..errors import at_least
+from ..pruning import kept_by, prune
+from ..report import write_metrics
+from ..run import Run
+from .fitting import begin, fit, process
+from .settings import Settings, check
+
+PRUNED = "pruned"
+
+
+def select(
+    folder: str | Path,
+    data: Dataset,
+    *,
+    keep: Sequence[int] | None = None,
+    finetune_epochs: int = 0,
+    out: str | Path | None = None,
+    progress: bool = True,
+    pictures: bool = True,
+    settings: dict[str, Any] | None = None,
+    **trainer_options: Any,
+) -> Run:
+    """Prune a run to the components that it chose; the smaller model is a run folder of its own.
+
+    Args:
+        folder: the run folder; it is left as it is.
+        data: the data that the run was trained on.
+        keep: components to keep, counted from 0; by default those that component dropout kept.
+        finetune_epochs: epochs to train the smaller model for, as the run was but without warm-up.
+        out: the new run folder, which must be new or empty; by default ``pruned`` in the run's.
+        progress: as in :func:`fit`.
+        pictures: as in :func:`fit`.
+        settings: as in :func:`fit`; the recipe and number of components become the new ones.
+        trainer_options: as in :func:`fit`.
+
+    Raises:
+        MixvaeError: as :func:`mixvae.prune` and :func:`fit`.
+    """
+    from .finish import finish
+
+    at_least(0, finetune_epochs=finetune_epochs)
+    whole = folders.load(folder)
+    kept = kept_by(whole.recipe, keep)
+    small = prune(whole.recipe, kept)
+    if settings is not None:
+        settings = settings | {"recipe": small.name, "n_components": len(kept)}
+    out = whole.folder / PRUNED if out is None else Path(out)
+    how = Settings.load(whole.folder, warmup_epochs=0)
+    if finetune_epochs:
+        options = asdict(how) | {"max_epochs": finetune_epochs} | trainer_options
+        options |= {"out": out, "progress": progress, "pictures": pictures, "settings": settings}
+        run = fit(small, data, **options)
+    else:
+        check(small, data)
+        run = Run(folders.claim(out, small.name), small)
+        if process() == 0:
+            begin(small, data, run.folder, how, settings)
+            folders.save_weights(small, run.folder)
+            run.metrics.update(finish(run, data, how, pictures=pictures))
+    if process() == 0:
+        run.metrics["pruned_from"] = {"recipe": whole.recipe.name, "n_components": whole.recipe.n_components, "kept": kept}
+        write_metrics(run.metrics, run.folder / folders.METRICS)
+    return run

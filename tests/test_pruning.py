@@ -1,0 +1,109 @@
+"""Pruning: a smaller model that does what the masked one did."""
+
+import pytest
+import torch
+
+import mixvae
+from cases import CASES, Case
+from mixvae.errors import MixvaeError
+from mixvae.objectives import elbo
+from mixvae.recipes import Recipe
+
+pytestmark = pytest.mark.usefixtures("maths")
+MASKED = [c for c in CASES if c.recipe in ("mvae-gs", "mvae-gau")]
+MASKED = [c for c in MASKED if c.options.get("n_components") != 1 and "rate" not in c.options] + [
+    Case("mvae-gs", {"concentration": "normalised", "likelihood": "gaussian"}),
+    Case("mvae-gau", {"network": "conv", "channels": (4, 6)}, (1, 5, 4)),
+    Case("mvae-gs", {"network": "conv", "channels": (4, 6), "norm": "batch"}, (1, 5, 4)),
+]
+MIXTURES = [Case(name) for name in ("m-vae", "mvae", "mixture-vae")]
+
+
+def masked(case: Case) -> Recipe:
+    """A model of three components, the second of which is dropped."""
+    recipe = case.build()
+    recipe.model.eval()
+    recipe.model.dropout.logits.data = torch.tensor([-2.0, 9.0, -1.0])
+    return recipe
+
+
+@pytest.mark.parametrize("case", MASKED, ids=str)
+def test_a_pruned_model_reconstructs_as_the_masked_one(case):
+    recipe, x = masked(case), case.data()
+    y, small = case.labels(x), mixvae.prune(recipe)
+    assert small.name == "mvae"
+    assert small.n_components == small.model.n_components == 2
+    torch.testing.assert_close(small.model.reconstruct(x, y), recipe.model.reconstruct(x, y))
+    each = recipe.model.reconstruct_each(x, y)
+    torch.testing.assert_close(small.model.reconstruct_each(x, y), each[:, [0, 2]])
+
+
+@pytest.mark.parametrize("case", MASKED, ids=str)
+def test_a_pruned_model_no_longer_pays_for_the_others(case):
+    recipe, x = masked(case), case.data()
+    y, small = case.labels(x), mixvae.prune(recipe)
+    before, after = (elbo(r.model.mean_trace(x, y)) for r in (recipe, small))
+    assert (after["kl_z"] > before["kl_z"]).all()
+    if case.options.get("concentration") != "normalised":  # else its total changes
+        assert (after["kl_w"] >= before["kl_w"]).all()
+
+
+def test_a_pruned_model_is_smaller_and_the_whole_one_is_left_as_it_was():
+    recipe = masked(Case("mvae-gs"))
+    before = {name: w.clone() for name, w in recipe.model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    small = mixvae.prune(recipe)
+    assert torch.equal(state, torch.random.get_rng_state())
+    after = recipe.model.state_dict()
+    assert all(torch.equal(w, after[name]) for name, w in before.items())
+    shared = sum(p.numel() for p in recipe.model.decoder.head.parameters())
+    by_component = recipe.n_parameters - 3 - shared
+    assert small.n_parameters == shared + by_component * 2 // 3
+    small.model.decoder.head[0].weight.data.zero_()
+    assert recipe.model.decoder.head[0].weight.any()
+
+
+@pytest.mark.parametrize("case", MIXTURES, ids=str)
+def test_any_mixture_can_be_pruned_to_components_that_are_named(case):
+    recipe, x = case.build(), case.data()
+    recipe.model.eval()
+    small = mixvae.prune(recipe, [2, 0])
+    assert small.name == case.recipe
+    each = recipe.model.reconstruct_each(x)
+    torch.testing.assert_close(small.model.reconstruct_each(x), each[:, [0, 2]])
+    torch.testing.assert_close(
+        small.model.infer(x)[0].mean, recipe.model.infer(x)[0].mean[:, [0, 2]]
+    )
+
+
+def test_an_exact_mixtures_proportions_are_shared_out_anew():
+    recipe = Case("mixture-vae").build()
+    recipe.model.weights.logits.data = torch.tensor([0.5, 0.2, 0.3]).log()
+    pi = mixvae.prune(recipe, [0, 2]).model.weights.generate(1)[0]
+    torch.testing.assert_close(pi, torch.tensor([0.625, 0.375]))
+
+
+def test_keeping_all_changes_nothing_but_the_masks():
+    case = Case("mvae-gs")
+    recipe, x = case.build(), case.data()
+    recipe.model.eval()
+    small = mixvae.prune(recipe)
+    assert small.n_components == 3
+    torch.testing.assert_close(small.model.reconstruct(x), recipe.model.reconstruct(x))
+
+
+@pytest.mark.parametrize(
+    ("case", "keep", "said"),
+    [
+        (Case("mvae"), None, "no component dropout that says which"),
+        (Case("mvae"), [], "at least one component, each once"),
+        (Case("mvae"), [0, 0], "at least one component, each once"),
+        (Case("mvae-gs"), [0, 3], r"must be in 0 ... 2, as the model has 3; got 3"),
+        (Case("mvae-gs"), [-1], r"must be in 0 ... 2, as the model has 3; got -1"),
+        (Case("vae"), [0], "has one component"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_kept_is_named(case, keep, said):
+    with pytest.raises(MixvaeError, match=said):
+        mixvae.prune(case.build(), keep)
