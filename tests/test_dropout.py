@@ -1,5 +1,6 @@
 """Component dropout: the masks, what they do to the weights, and what the rates cost."""
 
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -72,7 +73,7 @@ def true_kl(tau: float) -> float:
         return stats.norm.pdf(e) * np.log(abs(1 + np.sqrt(tau) * e))
 
     ends = [-12.0, *([zero] if zero > -12 else []), 0.0, 12.0]
-    pieces = zip(ends[:-1], ends[1:], strict=True)
+    pieces = pairwise(ends)
     expected_log = sum(integrate.quad(integrand, *ends, limit=400)[0] for ends in pieces)
     entropy = 0.5 * log(tau)  # the constants of both cancel, but for E log|N(0, 1)|
     return expected_log - entropy + (np.euler_gamma + log(2)) / 2

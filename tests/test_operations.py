@@ -164,7 +164,7 @@ def test_a_dropped_components_latents_do_not_reach_the_mixture():
     assert not torch.equal(*traverse(model, x, 0, 1, [-3.0, 3.0]))
 
 
-@pytest.mark.parametrize("case", [CONDITIONAL, Case("mvae"), Case("mixture-vae")], ids=str)
+@pytest.mark.parametrize("case", [CONDITIONAL, Case("mvae-gs"), Case("mixture-vae")], ids=str)
 def test_the_model_is_left_as_it_came_and_nothing_is_random(case):
     model, x, y = given(case)
     state = torch.get_rng_state()
@@ -173,6 +173,25 @@ def test_the_model_is_left_as_it_came_and_nothing_is_random(case):
     assert model.training
     assert not first.requires_grad
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: codes(m, x, batch_size=2),
+        cross_decode,
+        lambda m, x: interpolate(m, x, x.flip(0)).flatten(0, 1),
+        lambda m, x: traverse(m, x, 1, 0, [1.0])[0],
+    ],
+    ids=["codes", "cross_decode", "interpolate", "traverse"],
+)
+def test_batch_normalisation_neither_reads_nor_learns_from_the_data(call):
+    options = {"network": "conv", "norm": "batch", "channels": [4, 4], "hidden": [8]}
+    model = Case("m-vae", options).build((1, 8, 8)).model.train()
+    x = torch.rand(6, 1, 8, 8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.testing.assert_close(call(model, x), call(model.eval(), x))
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
 
 
 def test_classes_matter_to_a_conditional_model_and_reach_no_other():

@@ -47,7 +47,8 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     """The parameters with a leading component axis."""
     kinds = StackedLayer | KnownWeights | ComponentDropout
     layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
-    return {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters() if value.dim()}
+    named = {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
+    return {name: value for name, value in named.items() if value.dim()}  # not a shared rate
 
 
 # -- the lists themselves

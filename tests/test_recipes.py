@@ -24,7 +24,10 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
     [
         (partial(build, "mvea", IMAGE), "unknown recipe 'mvea'. Did you mean 'mvae'?"),
         (partial(build, "mixture", IMAGE), "Did you mean 'mixture-vae'?"),
-        (partial(build, "zzz", IMAGE), "Known: beta-vae, iwae, m-vae, mixture-vae, mvae, mvae-gau, mvae-gs, vae."),
+        (
+            partial(build, "zzz", IMAGE),
+            "Known: beta-vae, iwae, m-vae, mixture-vae, mvae, mvae-gau, mvae-gs, vae.",
+        ),
         (partial(build, "m-vae", IMAGE, n_componets=3), "Did you mean 'n_components'?"),
         (partial(build, "vae", IMAGE, n_components=3), "unknown option of vae 'n_components'"),
         (partial(build, "vae", ()), "x_shape must have at least one axis"),

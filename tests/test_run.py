@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mixvae import build
 from mixvae.errors import MixvaeError
@@ -80,6 +81,22 @@ def test_a_pickle_called_safetensors_is_refused_and_not_run(folder, monkeypatch)
     with pytest.raises(MixvaeError, match="not a whole safetensors file"):
         load(folder)
     assert not (folder.parent / "exploited").exists()
+
+
+def test_a_run_from_before_an_option_was_there_has_its_default(folder):
+    x = torch.rand(3, 1, 4, 4)
+    before = load(folder).recipe.model.reconstruct(x)
+    content = json.loads((folder / "recipe.json").read_text())
+    del content["options"]["network"], content["options"]["channels"]
+    (folder / "recipe.json").write_text(json.dumps(content))
+    weights = load_file(folder / "model.safetensors")
+    del content["format"]
+    save_file(weights, folder / "model.safetensors", {"recipe": json.dumps(content)})
+    assert torch.equal(load(folder).recipe.model.reconstruct(x), before)
+    content["options"]["n_latent"] = 7
+    save_file(weights, folder / "model.safetensors", {"recipe": json.dumps(content)})
+    with pytest.raises(MixvaeError, match="the weights of another recipe"):
+        load(folder)
 
 
 def test_another_recipes_weights_are_refused(folder):

@@ -2,11 +2,11 @@
 
     python -m experiments.mvae.sources
 
-Every image has a canvas of nine 8 x 8 fields; a source draws a 3 x 3 square somewhere in a field of its own.
-"together": every source draws in every image, so that a code of two dimensions can hold one source and K
-sources need K components. "alternately": one source draws in each image, which one code can hold, whoever
-draws. The models start from ten components; each run is a line of the CSV, and a run that stands there is not
-made again.
+Every image has a canvas of nine 8 x 8 fields; a source draws a 3 x 3 square somewhere in a field of
+its own. "together": every source draws in every image; a code of two dimensions holds one source,
+so that K sources need K components. "alternately": one source draws in each image, and one code can
+hold whichever does. The models start from ten components; each run is a line of the CSV, and a run
+that stands there is not made again.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from experiments.run import ROOT, commit
 
 import mixvae
-from experiments.run import ROOT, commit
 from mixvae import data
 
 OUT = ROOT / "results/mvae/sources"

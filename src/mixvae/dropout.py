@@ -1,7 +1,7 @@
 """Component dropout: masks that switch components off while training, and rates that learn K.
 
-MVAE, Sections III-C and III-D. A mask joins the weights by (16), see :func:`reweigh`; masks are kept
-as logarithms, since a concrete mask at temperature 0.1 underflows.
+MVAE, Sections III-C and III-D. A mask joins the weights by (16), see :func:`reweigh`; masks are
+kept as logarithms, since a concrete mask at temperature 0.1 underflows.
 """
 
 from abc import ABC, abstractmethod

@@ -101,7 +101,7 @@ def dhsic(
 
 
 def dropout(t: Trace, *, weight: float = 1.0) -> Float[Tensor, ""]:
-    """Minus ``weight`` times what component dropout's rates cost: MVAE (18)'s last term, or (23)."""
+    """Minus ``weight`` times what component dropout's rates cost: MVAE (18)'s last term, (23)."""
     assert t.kl_mask is not None, "the model has no component dropout"
     return -weight * t.kl_mask
 

@@ -13,8 +13,8 @@ from ..training import select as prune
 from .inputs import DATA_OPTIONS, open_data, reopen, settings_of
 from .parser import Parser
 
-ABOUT = """Prune a run to the components that it chose, or to those that you name. The smaller model is
-a run folder of its own, whose reconstructions are those of the run.
+ABOUT = """Prune a run to the components that it chose, or to those that you name. The smaller model
+is a run folder of its own, whose reconstructions are those of the run.
 
   mixvae select runs/mvae-gs-mnist-001
   mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5"""

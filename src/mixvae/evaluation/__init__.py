@@ -85,9 +85,7 @@ def evaluate(
     if model.dropout is not None:
         metrics["selection"] = selection(model)
     if n_samples_iw:
-        estimate = log_likelihood(
-            model, x, n_samples_iw, y=y, seed=seed, progress=progress
-        )
+        estimate = log_likelihood(model, x, n_samples_iw, y=y, seed=seed, progress=progress)
         metrics["log_likelihood"] = estimate.to_dict()
     if y is not None and recipe.n_components > 1:
         component = responsibilities(model, x, y, batch_size=batch_size).argmax(-1)

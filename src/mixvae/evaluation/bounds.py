@@ -53,9 +53,7 @@ def bounds(
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
 
 
-def _means(
-    recipe: Recipe, x: Tensor, y: Classes | None, n_samples: int
-) -> dict[str, Tensor]:
+def _means(recipe: Recipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
     """The means over one batch."""
     trace = recipe.model(x, n_samples, y)
     terms = recipe.objective.terms(trace)

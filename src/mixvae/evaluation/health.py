@@ -42,7 +42,7 @@ class ComponentHealth:
 
     @property
     def dead(self) -> list[int]:
-        """Kept components with a KL under 1 nat, or a share under 0.3/K, K those that are kept."""
+        """Kept components, K of them, with a KL under 1 nat or a share under 0.3/K."""
         even = 1 / int(self.kept.sum())
         alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE * even)  # no NaN is alive
         return (self.kept & ~alive).nonzero().flatten().tolist()
@@ -59,10 +59,11 @@ class ComponentHealth:
         each = ", ".join(
             f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in dead
         )
+        n_kept, verb = int(self.kept.sum()), "is" if len(dead) == 1 else "are"
         return (
-            f"{len(dead)} of {int(self.kept.sum())} components {'is' if len(dead) == 1 else 'are'} dead, "
-            f"counted from 0: {each}. A component is dead if its code carries less than "
-            f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
+            f"{len(dead)} of {n_kept} components {verb} dead, counted from 0: {each}. "
+            f"A component is dead if its code carries less than {MIN_KL:g} nat or its share is "
+            f"under {MIN_SHARE}/K. Try {self.advice}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,9 +111,7 @@ class HealthMeter:
         self.sums: dict[str, Tensor] = {}
         self.n = 0
 
-    def add(
-        self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None
-    ) -> None:
+    def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None) -> None:
         """Take a batch in."""
         self.n += len(x)
         for name, value in _sums(model, x, y).items():
@@ -141,9 +140,7 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     )
 
 
-def _sums(
-    model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None
-) -> dict[str, Tensor]:
+def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
     t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)

@@ -1,17 +1,17 @@
 """The models, by name: each is a row of choices.
 
-===========  ==  =======  =========  =======================  =========  ===============  ==============
+===========  ==  =======  =========  =======================  =========  ===============  =========
 recipe       K   trunk    weights    decoder (branch → …)     one code   bound            penalties
-===========  ==  =======  =========  =======================  =========  ===============  ==============
+===========  ==  =======  =========  =======================  =========  ===============  =========
 vae          1   stacked  --         1 net → keep             yes        elbo             --
 beta-vae     1   stacked  --         1 net → keep             yes        elbo, KL × beta  --
 iwae         1   stacked  --         1 net → keep             yes        iwae             --
 m-vae        K   stacked  Dirichlet  K nets → blend means     K of them  paper_objective  dhsic
 mvae         K   stacked  Dirichlet  K nets → blend → head    K of them  paper_objective  dhsic
-mvae-gs      K   stacked  Dirichlet  the same, concrete mask  K of them  paper_objective  dhsic, dropout
-mvae-gau     K   stacked  Dirichlet  the same, Gaussian mask  K of them  paper_objective  dhsic, dropout
+mvae-gs      K   stacked  Dirichlet  the same, mask on each   K of them  paper_objective  + dropout
+mvae-gau     K   stacked  Dirichlet  the same, mask on each   K of them  paper_objective  + dropout
 mixture-vae  K   stacked  learned    K nets → keep            yes        mixture_bound    --
-===========  ==  =======  =========  =======================  =========  ===============  ==============
+===========  ==  =======  =========  =======================  =========  ===============  =========
 
 A recipe's arguments are plain values, written to ``recipe.json`` and offered as command-line
 options; everything below takes objects. To add one: a function in a file here, a row above, a
@@ -72,7 +72,7 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
         if option not in defaults:
             raise unknown(f"option of {name}", option, defaults)
     if isinstance(x, Dataset):
-        known = {"likelihood": x.likelihood}
+        known: dict[str, Any] = {"likelihood": x.likelihood}
         if options.get("conditional"):
             known["n_classes"] = x.n_classes
         options = known | options

@@ -52,7 +52,9 @@ def extends(base: Make) -> Callable[[Make], Make]:
     """
 
     def with_options(make: Make) -> Make:
-        own = [p for p in signature(make).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+        own = [
+            p for p in signature(make).parameters.values() if p.kind is not Parameter.VAR_KEYWORD
+        ]
         names = {p.name for p in own}
         inherited = [p for name, p in signature(base).parameters.items() if name not in names]
         make.__signature__ = Signature([*own, *inherited])  # type: ignore[attr-defined]

@@ -80,4 +80,4 @@ def even_batches(rows: Rows, batch_size: int) -> DataLoader[Batch]:
     """All rows in order, in batches whose sizes differ by one at most, none of them a remnant."""
     n_batches = -(-len(rows) // batch_size)
     order = torch.arange(len(rows)).tensor_split(n_batches)
-    return DataLoader(rows, sampler=order, batch_size=None)  # type: ignore[arg-type]
+    return DataLoader(rows, sampler=order, batch_size=None)

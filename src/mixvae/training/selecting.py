@@ -67,6 +67,10 @@ def select(
             folders.save_weights(small, run.folder)
             run.metrics.update(finish(run, data, how, pictures=pictures))
     if process() == 0:
-        run.metrics["pruned_from"] = {"recipe": whole.recipe.name, "n_components": whole.recipe.n_components, "kept": kept}
+        run.metrics["pruned_from"] = {
+            "recipe": whole.recipe.name,
+            "n_components": whole.recipe.n_components,
+            "kept": kept,
+        }
         write_metrics(run.metrics, run.folder / folders.METRICS)
     return run
