@@ -78,7 +78,7 @@ def test_a_model_that_takes_no_labels_says_so():
 
 def test_data_give_the_number_of_classes():
     torch.set_default_dtype(torch.float32)
-    recipe = mixvae.build("mvae", made_up([0, 4]), conditional=True, hidden=8)
+    recipe = mixvae.build("mvae", made_up([0, 4]), conditional=True, n_classes=None, hidden=8)
     assert recipe.options["n_classes"] == 5
     assert recipe.model.labels.n_classes == 5
 

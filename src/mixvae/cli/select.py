@@ -5,13 +5,12 @@ from typing import Any
 
 from .. import report
 from ..data import Dataset
-from ..errors import MixvaeError
 from ..pruning import FIXED
 from ..recipes import options_of
 from ..run import Run, load_recipe
 from ..training import select as prune
-from .inputs import DATA_OPTIONS, open_data, reopen, settings_of
-from .parser import Parser
+from .inputs import settings_of
+from .runs import open_run, parser_of
 
 ABOUT = """Prune a run to the components that it chose, or to those that you name. The smaller model
 is a run folder of its own, whose reconstructions are those of the run.
@@ -22,16 +21,11 @@ is a run folder of its own, whose reconstructions are those of the run.
 
 def select(argv: list[str]) -> None:
     """Prune a run; end with the smaller model's figures."""
-    parser = Parser("mixvae select RUN [OPTIONS]", ABOUT)
+    parser = parser_of("select", ABOUT)
     ours = {"folder", "data", "settings", "trainer_options"}
     parser.add_options("choice of components", prune, skip=ours)
-    parser.add_options("data; by default the run's own", open_data)
-    parser.unset(*DATA_OPTIONS)
-    words, values = parser.read(argv, 1)
-    if not words:
-        raise MixvaeError(f"name a run folder, such as runs/mvae-gs-digits-001: {parser.usage}.")
-    given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
-    show(select_from(Path(words[0]), reopen(words[0], given), **values))
+    run, data, values = open_run(parser, argv, with_data=True)
+    show(select_from(run.folder, data, **values))
 
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:

@@ -75,7 +75,8 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
         known: dict[str, Any] = {"likelihood": x.likelihood}
         if options.get("conditional"):
             known["n_classes"] = x.n_classes
-        options = known | options
+        given = {key: v for key, v in options.items() if v is not None or key not in known}
+        options = known | given
         x = x.x_shape
     x_shape = _shape(x)
     options = defaults | options
