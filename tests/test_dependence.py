@@ -51,6 +51,22 @@ def test_it_is_the_mean_over_even_batches_of_the_statistic_of_one_draw():
     assert found["dhsic"] == pytest.approx(sum(each) / 2, rel=1e-5)
 
 
+def test_pairs_name_the_two_components_that_share_their_code():
+    recipe = spread(model(), -8.0)
+    head, trunk = recipe.posterior.net.body, recipe.trunk[1].body
+    with torch.no_grad():  # component 2 becomes a copy of component 0; 1 codes noise
+        for layer in (head, *(m for m in trunk.modules() if hasattr(m, "share_input"))):
+            layer.weight[2], layer.bias[2] = layer.weight[0], layer.bias[0]
+        head.weight[1] = 0
+        head.bias[1, 2:] = 0
+    found = dependence(recipe, X, batch_size=100)
+    pairs, permuted = torch.tensor(found["pairs"]), torch.tensor(found["pairs_permuted"])
+    torch.testing.assert_close(pairs, pairs.T)
+    assert pairs[0, 2] > 3 * permuted[0, 2]
+    for k in (0, 2):
+        assert pairs[1, k] == pytest.approx(permuted[1, k].item(), rel=0.3)
+
+
 def test_it_is_measured_of_joint_mixtures_alone():
     assert "dependence" in evaluate(model(), Split(X))
     exact = build("mixture-vae", (6,), n_components=3, n_latent=2, hidden=[8])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixvae.errors import MixvaeError
-from mixvae.kernels import dhsic, hsic, rbf
+from mixvae.kernels import dhsic, hsic, pairwise_hsic, rbf
 
 pytestmark = pytest.mark.usefixtures("maths")
 
@@ -25,6 +25,16 @@ def by_definition(codes: list[Tensor], rates: list[float]) -> float:
     product = prod(sum(kernel(k, i, j) for i in rows for j in rows) / n**2 for k in every)
     cross = sum(prod(sum(kernel(k, i, j) for j in rows) / n for k in every) for i in rows) / n
     return joint + product - 2 * cross
+
+
+@pytest.mark.parametrize("bandwidth", [None, "gaussian", 0.7])
+def test_pairwise_hsic_is_the_hsic_of_each_pair(bandwidth):
+    z = torch.randn(20, 4, 3)
+    z[:, 1] += z[:, 0]
+    expected = [[hsic(z[:, i], z[:, j], bandwidth) for j in range(4)] for i in range(4)]
+    torch.testing.assert_close(pairwise_hsic(z, bandwidth), torch.tensor(expected))
+    with pytest.raises(MixvaeError, match="at least two rows"):
+        pairwise_hsic(z[:1], bandwidth)
 
 
 @pytest.mark.parametrize("n_components", [2, 3, 5])
