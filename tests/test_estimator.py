@@ -58,6 +58,18 @@ def test_codes_are_the_owners_in_an_exact_mixture_and_side_by_side_in_a_joint_on
         np.testing.assert_allclose(model.transform(X[:5]), expected, atol=1e-6)
 
 
+def test_a_model_that_chooses_its_components_is_pruned_to_them(X):
+    """A prior that lets no component in leaves the best one: each step takes a rate past one half."""
+    options = {"hidden": 8, "n_latent": 3, "keep_prior": 1e-9, "beta_dropout": 1e3}
+    model = DeepMixture(
+        "mvae-gs", n_components=3, lr=0.5, max_epochs=4, recipe_options=options, random_state=0
+    ).fit(X)
+    assert model.n_components_ == 1
+    assert model.recipe_.name == "mvae"
+    assert model.predict_proba(X).shape == (300, 1)
+    assert model.transform(X).shape == (300, 3)
+
+
 def test_score_is_the_mean_log_likelihood(exact, X):
     each = exact.score_samples(X[:4])
     assert each.shape == (4,)

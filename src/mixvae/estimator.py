@@ -22,6 +22,7 @@ from .errors import MixvaeError, at_least, unknown
 from .evaluation.likelihood import log_likelihood
 from .evaluation.passes import batches, evaluating, responsibilities
 from .families import ExactMixture
+from .pruning import prune
 from .recipes import RECIPES, build, options_of
 from .training import fit
 
@@ -52,7 +53,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         recipe_: the recipe that it belongs to.
         history_: figures of each epoch.
         labels_: the training data's components.
-        n_components_: K.
+        n_components_: K; with mvae-gs or mvae-gau the number that was chosen, the model being
+            pruned to these.
         n_features_in_: the number of values in one x.
     """
 
@@ -101,10 +103,11 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         with TemporaryDirectory(prefix="mixvae-") as folder:
             options |= {"out": Path(folder, "run")} | (self.fit_options or {})
             run = fit(recipe, data, **_plain(options))
-        self.recipe_ = run.recipe
-        self.model_ = run.recipe.model
+        chosen = run.recipe if run.recipe.model.dropout is None else prune(run.recipe)
+        self.recipe_ = chosen
+        self.model_ = chosen.model
         self.history_ = run.history
-        self.n_components_ = run.recipe.n_components
+        self.n_components_ = chosen.n_components
         self.n_features_in_ = int(np.prod(data.x_shape))
         self._seed = seed
         self.labels_ = self.predict(X)
