@@ -30,11 +30,10 @@ PLACES = (4, 0, 8, 2, 6, 1, 7, 3, 5)  # the sources' fields, of nine
 OPTIONS = {"n_components": 10, "n_latent": 2, "hidden": 100, "kl_reduction": "sum"}
 TRAINING = {"max_epochs": 100, "warmup_epochs": 30, "batch_size": 100, "lr": 5e-3}
 QUIET = {"pictures": False, "progress": False}
-KINDS = [
-    *product(["mvae-gs"], [3, 5], ["together", "alternately"]),
-    *product(["mvae-gau"], [3, 5], ["together"]),
+RUNS = [  # seed, recipe, number of sources, how they draw
+    *product(range(10), ["mvae-gs"], [3, 5], ["together", "alternately"]),
+    *product(range(3), ["mvae-gau"], [3, 5], ["together"]),
 ]
-SEEDS = 10
 
 
 def main() -> None:
@@ -42,8 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th run, from the i-th")
     first, step = (int(n) for n in parser.parse_args().shard.split("/"))
-    wanted = list(product(range(SEEDS), KINDS))
-    for seed, (recipe, n_sources, drawn) in wanted[first - 1 :: step]:
+    for seed, recipe, n_sources, drawn in RUNS[first - 1 :: step]:
         key = {"recipe": recipe, "sources": n_sources, "drawn": drawn, "seed": seed}
         if not any(all(str(v) == line[k] for k, v in key.items()) for line in lines()):
             add(key | train(recipe, sources(n_sources, drawn, seed), seed))
