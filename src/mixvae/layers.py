@@ -1,8 +1,8 @@
 """Layers of K copies in one call, of which :class:`mixvae.nn.Stacked` is made.
 
 The images of all copies, (N, K, C, H, W), are taken as (N, K * C, H, W), which moves nothing in
-memory; there K convolutions are one convolution in K groups. On a CPU that is as fast as a loop
-over the copies where layers are wide, and twice as fast where they are narrow; other memory
+memory; there K convolutions are one convolution in K groups. On a CPU that is about as fast as a
+loop over the copies where layers are wide, and twice as fast where they are narrow; other memory
 layouts (channels last) gain nothing.
 """
 
