@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from mixvae import data
-from mixvae.data import download, idx
+from mixvae.data import download, idx, image_folder
 from mixvae.data.binarized_mnist import read_amat
 from mixvae.data.download import Remote
 from mixvae.errors import MixvaeError
@@ -315,6 +315,103 @@ def test_subfolders_are_classes_and_one_colour_picture_makes_all_three_channels(
         assert torch.equal(split.x[:, :, 0, 0], colours[split.y])
 
 
+RED, GREEN, BLUE, HIDDEN, GREY = (
+    (255, 0, 0, 255),
+    (0, 255, 0, 255),
+    (0, 0, 255, 255),
+    (9, 0, 0, 0),
+    (51, 51, 51, 255),
+)
+
+
+def pixels(path: Path, colours: list[list[tuple[int, ...]]], mode: str, **options: Any) -> None:
+    """Save a picture of these lines of (red, green, blue, opaque), as ``mode`` has them."""
+    image = pytest.importorskip("PIL.Image")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.fromarray(np.array(colours, np.uint8)).convert(mode).save(path, **options)
+
+
+def first(folder: Path, image_size: tuple[int, int] | None = None) -> torch.Tensor:
+    """The one image of a folder, (C, H, W)."""
+    return image_folder.read(folder, image_size).train.x[0]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif"])
+def test_colours_are_kept_whatever_way_a_picture_holds_them(
+    tmp_path: Path, mode: str, suffix: str
+) -> None:
+    pixels(tmp_path / f"0.{suffix}", [[RED, GREEN, BLUE], [GREY, BLUE, RED]], mode)
+    lines = [[RED, GREEN, BLUE], [GREY, BLUE, RED]]
+    assert torch.equal(first(tmp_path), torch.tensor(lines)[..., :3].permute(2, 0, 1) / 255)
+
+
+def test_colour_images_lie_in_memory_channels_first(tmp_path: Path) -> None:
+    for i in range(3):
+        pixels(tmp_path / f"{i}.png", [[RED, GREEN], [BLUE, GREY]], "RGB")
+    x = image_folder.read(tmp_path).train.x
+    assert x.shape == (3, 3, 2, 2)
+    assert x.is_contiguous()
+
+
+def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+    pixels(tmp_path / "0.png", [[GREY, GREY], [GREY, GREY]], "P")
+    assert torch.equal(first(tmp_path), torch.full((1, 2, 2), 0.2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "n_channels", "options"),
+    [
+        ("RGBA", 3, {}),
+        ("LA", 1, {}),
+        ("RGB", 3, {"transparency": (9, 0, 0)}),
+        ("L", 1, {"transparency": 3}),  # the grey that HIDDEN's red becomes
+        ("P", 3, {"transparency": bytes([0] + [255] * 255)}),
+    ],
+)
+def test_what_is_transparent_is_white(
+    tmp_path: Path, mode: str, n_channels: int, options: dict[str, Any]
+) -> None:
+    opaque = GREY if n_channels == 1 else RED
+    pixels(tmp_path / "0.png", [[HIDDEN, opaque]], mode, **options)
+    image = first(tmp_path)
+    assert image.shape == (n_channels, 1, 2)
+    assert image[:, 0, 0].tolist() == [1] * n_channels
+    assert torch.equal(image[:, 0, 1], torch.tensor(opaque[:n_channels]) / 255)
+
+
+def test_half_transparent_is_half_way_to_white(tmp_path: Path) -> None:
+    pixels(tmp_path / "0.png", [[(255, 0, 0, 51)]], "RGBA")
+    assert torch.allclose(first(tmp_path).flatten(), torch.tensor([1, 0.8, 0.8]))
+
+
+def test_resizing_averages_each_colour_and_takes_height_then_width(tmp_path: Path) -> None:
+    pixels(tmp_path / "0.png", [[RED, BLUE, GREEN, GREEN], [RED, BLUE, GREEN, RED]], "RGB")
+    half = torch.tensor([[0.5, 0.25], [0, 0.75], [0.5, 0]])
+    assert torch.allclose(first(tmp_path, (1, 2))[:, 0], half, atol=1 / 255)
+    for size in ((0, 2), (2, -1)):
+        with pytest.raises(MixvaeError, match="each at least 1 pixel"):
+            data.load(tmp_path, image_size=size)
+
+
+def test_grey_and_colour_and_transparent_pictures_are_made_alike_in_all_splits(
+    tmp_path: Path,
+) -> None:
+    pixels(tmp_path / "train" / "a" / "0.png", [[GREY, GREY]], "L")
+    pixels(tmp_path / "train" / "b" / "1.gif", [[RED, GREY]], "P")
+    pixels(tmp_path / "val" / "a" / "2.png", [[HIDDEN, GREY]], "LA")
+    pixels(tmp_path / "test" / "b" / "3.png", [[HIDDEN, BLUE]], "RGBA")
+    parts = image_folder.read(tmp_path)
+    assert parts.val is not None
+    assert parts.test is not None
+    grey, white = [0.2] * 3, [1.0] * 3
+    expected = [[grey, grey], [[1, 0, 0], grey]], [[white, grey]], [[white, [0, 0, 1]]]
+    for split, colours in zip((parts.train, parts.val, parts.test), expected, strict=True):
+        assert torch.allclose(split.x[:, :, 0].transpose(1, 2), torch.tensor(colours))
+    assert parts.test.y is not None
+    assert parts.test.y.tolist() == [1]
+
+
 def test_train_val_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     for part, n in (("train", 5), ("val", 2), ("test", 3)):
         for i in range(n):
@@ -358,8 +455,9 @@ def test_a_damaged_picture_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_pictures_of_16_bits_are_refused_and_not_clipped(tmp_path: Path) -> None:
     picture(tmp_path / "0.png", level=1000, mode="I;16")
-    with pytest.raises(MixvaeError, match="8 bits a channel"):
-        data.load(tmp_path)
+    for size in (None, (2, 2)):
+        with pytest.raises(MixvaeError, match="8 bits a channel"):
+            data.load(tmp_path, image_size=size)
 
 
 def test_without_pillow_the_error_says_how_to_get_it(

@@ -7,7 +7,16 @@ to add one, write that file and name it in ``DATASETS``.
 from pathlib import Path
 from types import ModuleType
 
-from mixvae.data import arrays, binarized_mnist, digits, fashion_mnist, image_folder, mnist
+from mixvae.data import (
+    arrays,
+    binarized_mnist,
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    image_folder,
+    mnist,
+)
 from mixvae.data.arrays import from_arrays
 from mixvae.data.dataset import Binarize, Dataset, Split, check_binarize
 from mixvae.data.download import data_home
@@ -16,6 +25,8 @@ from mixvae.errors import MixvaeError, unknown
 
 DATASETS: dict[str, ModuleType] = {
     "binarized-mnist": binarized_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "mnist": mnist,

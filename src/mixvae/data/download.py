@@ -17,17 +17,27 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its name as saved, where it is, and its published checksum."""
+    """A public file: its name as saved, where it is, and its published checksum.
+
+    ``members`` are the files wanted from it, where it is an archive; they may lie there instead.
+    """
 
     name: str
     url: str
     algorithm: Literal["md5", "sha256"]
     digest: str
+    members: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
         """The name without compression."""
         return self.name.removesuffix(".gz")
+
+    @property
+    def contents(self) -> str:
+        """The members by their own names, for people who look for the files."""
+        names = ", ".join(member.rpartition("/")[2] for member in self.members)
+        return f", or what it holds: {names}" if names else ""
 
 
 def data_home(data_dir: str | Path | None = None) -> Path:
@@ -55,7 +65,7 @@ def locate(
         try:
             fetch(remote, target)
         except (OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
-            wanted = "".join(f"\n  {r.name}  from {r.url}" for r in missing[i:])
+            wanted = "".join(f"\n  {r.name}  from {r.url}{r.contents}" for r in missing[i:])
             raise MixvaeError(
                 f"{name}: looked in {home} and its {', '.join(folders)}, where these files were "
                 f"missing, and could not fetch them ({error or type(error).__name__}). Put them "

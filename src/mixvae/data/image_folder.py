@@ -14,6 +14,7 @@ from mixvae.errors import MixvaeError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _GREY = ("1", "L", "LA")  # Pillow's modes
+_TRANSPARENT = ("LA", "PA", "RGBA")
 _DEEP = ("I", "F")  # those of more than 8 bits begin so
 
 
@@ -22,9 +23,11 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
 
     Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits. In
     each, images lie side by side, or in a subfolder a class; the classes are numbered by name.
-    ``image_size`` (H, W) in pixels resizes all. Raises `MixvaeError` for images that differ in
-    size or cannot be read, and for a folder without any.
+    What is transparent is white, as in most viewers. ``image_size`` (H, W) in pixels resizes all.
+    Raises `MixvaeError` for images that differ in size or cannot be read, and for none at all.
     """
+    if image_size is not None and min(image_size) < 1:
+        raise MixvaeError(f"image_size must be (H, W), each at least 1 pixel; got {image_size}.")
     folders = _split_folders(root)
     files = {part: _images_below(folder) for part, folder in folders.items()}
     classes = {part: _classes(folders[part], paths) for part, paths in files.items()}
@@ -33,7 +36,8 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
     arrays = iter(_one_shape(paths, [_pixels(path, image_size) for path in paths]))
     splits: dict[str, Split] = {}
     for part, names in classes.items():
-        x = np.stack([next(arrays) for _ in files[part]])
+        # np.stack would leave the colours last in memory, where no .view is possible
+        x = np.array([next(arrays) for _ in files[part]])
         y = None if names is None else [numbers[name] for name in names]
         splits[part] = make_split(x, y, where=str(folders[part]))
     return Parts(**splits)
@@ -81,8 +85,9 @@ def _pixels(path: Path, image_size: tuple[int, int] | None) -> np.ndarray:
     try:
         with pillow.open(path) as image:
             deep = image.mode.startswith(_DEEP)  # converting would clip the values
-            picture = image if deep else image.convert("L" if image.mode in _GREY else "RGB")
-            if image_size is not None:
+            mode = "L" if image.mode in _GREY else "RGB"
+            picture = image if deep else _on_white(image).convert(mode)
+            if image_size is not None and not deep:
                 picture = picture.resize(image_size[::-1], pillow.Resampling.BOX)
             array = np.asarray(picture)
             if image.mode == "P" and (array == array[..., :1]).all():
@@ -96,6 +101,14 @@ def _pixels(path: Path, image_size: tuple[int, int] | None) -> np.ndarray:
             f"{path}: expected 8 bits a channel, got {array.dtype}; convert the image first."
         )
     return array
+
+
+def _on_white(image: Any) -> Any:
+    """The picture as it is seen; what is transparent may have any colour, often black, beneath."""
+    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
+        return image
+    white = _pillow().new("RGBA", image.size, "white")
+    return _pillow().alpha_composite(white, image.convert("RGBA"))
 
 
 def _pillow() -> Any:

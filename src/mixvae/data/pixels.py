@@ -46,7 +46,7 @@ def _in_unit_range(array: np.ndarray, where: str) -> Float[Tensor, " N *X"]:
     if array.size == 0 or array.ndim == 0:
         raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
     with np.errstate(over="ignore"):  # what overflows is infinite, and is refused below
-        x = torch.from_numpy(array.astype(np.float32))
+        x = torch.from_numpy(array.astype(np.float32, order="C"))  # so that .view is possible
     # 8-bit images whose brightest pixel is 1 of 255 do not occur; 0/1 data kept as uint8 do.
     if array.dtype == np.uint8 and array.max() > 1:
         return x.div_(255)

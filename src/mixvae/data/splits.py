@@ -40,15 +40,18 @@ def assemble(
     train, val, test = parts.train, parts.val, parts.test
     _refuse_both(name, "test", test, n_test)
     _refuse_both(name, "validation", val, n_val)
+    rest = torch.arange(len(train))  # images are copied once, when all splits are drawn
     if test is None:
-        n = max(1, len(train) // 5) if n_test is None else n_test
-        train, test = hold_out(train, n, generator, what=f"{name}: the test split (n_test)")
+        n = max(1, len(rest) // 5) if n_test is None else n_test
+        rest, held = _draw(train.y, rest, n, generator, f"{name}: the test split (n_test)")
+        test = _take(train, held)
     if val is None:
-        n = max(1, min(len(train) // 10, 5000)) if n_val is None else n_val
-        train, val = hold_out(train, n, generator, what=f"{name}: the validation split (n_val)")
+        n = max(1, min(len(rest) // 10, 5000)) if n_val is None else n_val
+        rest, held = _draw(train.y, rest, n, generator, f"{name}: the validation split (n_val)")
+        val = _take(train, held)
     else:
-        train = _take(train, torch.randperm(len(train), generator=generator))
-    return _binarized(Dataset(name, train, val, test, binarize, seed))
+        rest = rest[torch.randperm(len(rest), generator=generator)]
+    return _binarized(Dataset(name, _take(train, rest), val, test, binarize, seed))
 
 
 def hold_out(split: Split, n: int, generator: Generator, *, what: str) -> tuple[Split, Split]:
@@ -57,16 +60,24 @@ def hold_out(split: Split, n: int, generator: Generator, *, what: str) -> tuple[
     Raises `MixvaeError` unless 1 <= n < len(split): the best epoch is chosen on one of the parts,
     the final figures come from another, and neither can come from nothing.
     """
-    if not 1 <= n < len(split):
+    rest, held = _draw(split.y, torch.arange(len(split)), n, generator, what)
+    return _take(split, rest), _take(split, held)
+
+
+def _draw(
+    y: Tensor | None, index: Int64[Tensor, " N"], n: int, generator: Generator, what: str
+) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " n"]]:
+    """`hold_out` among the images at ``index``, as indices."""
+    if not 1 <= n < len(index):
         raise MixvaeError(
-            f"{what} comes out of {len(split)} images and must have at least 1 and leave at least "
+            f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
             f"1 to train on, got {n}. It cannot be empty: the best epoch is chosen on validation "
             "images, and figures are taken on test images."
         )
-    order = torch.randperm(len(split), generator=generator)
-    held = torch.zeros(len(split), dtype=torch.bool)
-    held[_evenly(split.y, order, n, generator)] = True
-    return _take(split, order[~held[order]]), _take(split, order[held[order]])
+    order = torch.randperm(len(index), generator=generator)
+    held = torch.zeros(len(index), dtype=torch.bool)
+    held[_evenly(None if y is None else y[index], order, n, generator)] = True
+    return index[order[~held[order]]], index[order[held[order]]]
 
 
 def _evenly(
