@@ -115,6 +115,16 @@ def test_a_gaussian_mask_costs_the_sum_over_components(shared):
     torch.testing.assert_close(masks.penalty(), 4 * sigmoid_kl(torch.tensor(log(0.2 / 0.8))))
 
 
+@pytest.mark.parametrize("name", ["mvae-gs", "mvae-gau"])
+def test_the_objective_pays_for_the_rates_and_the_warm_up_scales_it(name):
+    case = Case(name, {"beta_dropout": 3.0})
+    recipe, x = case.build(), case.data()
+    cost = recipe.model.dropout.penalty()
+    for scale in (0.0, 0.5, 1.0):
+        terms = recipe.objective(recipe.model, x, scale)
+        torch.testing.assert_close(terms["dropout"], -3 * scale * cost)
+
+
 # -- draws
 
 

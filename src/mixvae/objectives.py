@@ -78,6 +78,17 @@ def mixture_bound(t: Trace, kl_scale: float = 1.0) -> Terms:
     }
 
 
+def masked(t: Trace, kl_scale: float = 1.0, *, bound: Bound, weight: float = 1.0) -> Terms:
+    """Another bound's terms, less ``weight`` times what component dropout's rates cost.
+
+    That is the last term of MVAE (18), or in (24) the entropy that is paid out. Masks are drawn
+    for each x, so that it is a KL among the others, and the warm-up scales it too.
+    """
+    assert t.kl_mask is not None, "the model has no component dropout"
+    cost = (-kl_scale * weight * t.kl_mask).expand(len(t.x))
+    return bound(t, kl_scale) | {"dropout": cost}
+
+
 def iwae(t: Trace, kl_scale: float = 1.0) -> Terms:
     """The importance-weighted bound over the S samples (Burda et al. 2016, eq. 8), any family."""
     return {"iwae": log_mean_exp(t.family.log_weight(t, kl_scale), 0)}
@@ -98,12 +109,6 @@ def dhsic(
     if root:
         each = [(statistic.clamp_min(0) + 1e-12).sqrt() for statistic in each]
     return -weight * sum(each[1:], each[0]) / len(each)
-
-
-def dropout(t: Trace, *, weight: float = 1.0) -> Float[Tensor, ""]:
-    """Minus ``weight`` times what component dropout's rates cost: MVAE (18)'s last term, (23)."""
-    assert t.kl_mask is not None, "the model has no component dropout"
-    return -weight * t.kl_mask
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ beta-vae     1   stacked  --         1 net → keep             yes        elbo,
 iwae         1   stacked  --         1 net → keep             yes        iwae             --
 m-vae        K   stacked  Dirichlet  K nets → blend means     K of them  paper_objective  dhsic
 mvae         K   stacked  Dirichlet  K nets → blend → head    K of them  paper_objective  dhsic
-mvae-gs      K   stacked  Dirichlet  the same, mask on each   K of them  paper_objective  + dropout
-mvae-gau     K   stacked  Dirichlet  the same, mask on each   K of them  paper_objective  + dropout
+mvae-gs      K   stacked  Dirichlet  the same, mask on each   K of them  masked(paper)    dhsic
+mvae-gau     K   stacked  Dirichlet  the same, mask on each   K of them  masked(paper)    dhsic
 mixture-vae  K   stacked  learned    K nets → keep            yes        mixture_bound    --
 ===========  ==  =======  =========  =======================  =========  ===============  =========
 

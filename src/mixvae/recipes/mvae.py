@@ -16,7 +16,7 @@ from ..kernels import Bandwidth
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
-from ..objectives import Penalty, Reduction, dropout, elbo
+from ..objectives import Reduction, elbo, masked
 from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from .joint import Concentration, dirichlet, joint_objective, labels_of
@@ -172,6 +172,5 @@ def mvae_gau(
 def _with_dropout(parts: Parts, masks: ComponentDropout, weight: float) -> Parts:
     at_least(0, beta_dropout=weight)
     parts.model.dropout = masks
-    penalties: dict[str, Penalty] = dict(parts.objective.penalties)
-    penalties["dropout"] = partial(dropout, weight=weight)
-    return parts._replace(objective=replace(parts.objective, penalties=penalties))
+    bound = partial(masked, bound=parts.objective.bound, weight=weight)
+    return parts._replace(objective=replace(parts.objective, bound=bound))
