@@ -59,7 +59,7 @@ def test_codes_are_the_owners_in_an_exact_mixture_and_side_by_side_in_a_joint_on
 
 
 def test_a_model_that_chooses_its_components_is_pruned_to_them(X):
-    """A prior that lets no component in leaves the best one: each step takes a rate past one half."""
+    """A prior that lets no component in leaves the best one alone."""
     options = {"hidden": 8, "n_latent": 3, "keep_prior": 1e-9, "beta_dropout": 1e3}
     model = DeepMixture(
         "mvae-gs", n_components=3, lr=0.5, max_epochs=4, recipe_options=options, random_state=0

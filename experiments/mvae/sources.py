@@ -5,8 +5,9 @@
 Every image has a canvas of nine 8 x 8 fields; a source draws a 3 x 3 square somewhere in a field of
 its own. "together": every source draws in every image; a code of two dimensions holds one source,
 so that K sources need K components. "alternately": one source draws in each image, and one code can
-hold whichever does. The models start from ten components; each run is a line of the CSV, and a run
-that stands there is not made again.
+hold whichever does. The codes' KL is averaged over components, as in the paper, or summed, as in the
+bound. The models start from ten components; each run is a line of the CSV, and a run that stands
+there is not made again.
 """
 
 import argparse
@@ -27,12 +28,14 @@ OUT = ROOT / "results/mvae/sources"
 N_IMAGES, FIELD, SQUARE = 4000, 8, 3
 PLACES = (4, 0, 8, 2, 6, 1, 7, 3, 5)  # the sources' fields, of nine
 
-OPTIONS = {"n_components": 10, "n_latent": 2, "hidden": 100, "kl_reduction": "sum"}
-TRAINING = {"max_epochs": 100, "warmup_epochs": 30, "batch_size": 100, "lr": 5e-3}
+OPTIONS = {"n_components": 10, "n_latent": 2, "hidden": 100}
+WARMUP = {"mean": 0, "sum": 30}  # epochs; a summed KL empties codes before they are learned
+TRAINING = {"max_epochs": 100, "batch_size": 100, "lr": 5e-3}
 QUIET = {"pictures": False, "progress": False}
-RUNS = [  # seed, recipe, number of sources, how they draw
-    *product(range(10), ["mvae-gs"], [3, 5], ["together", "alternately"]),
-    *product(range(3), ["mvae-gau"], [3, 5], ["together"]),
+RUNS = [  # seed, recipe, the codes' KL, number of sources, how they draw
+    *product(range(6), ["mvae-gs"], ["mean", "sum"], [3, 5], ["together"]),
+    *product(range(3), ["mvae-gs"], ["sum"], [3, 5], ["alternately"]),
+    *product(range(3), ["mvae-gau"], ["mean"], [3, 5], ["together"]),
 ]
 
 
@@ -41,10 +44,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th run, from the i-th")
     first, step = (int(n) for n in parser.parse_args().shard.split("/"))
-    for seed, recipe, n_sources, drawn in RUNS[first - 1 :: step]:
-        key = {"recipe": recipe, "sources": n_sources, "drawn": drawn, "seed": seed}
+    for seed, recipe, kl, n_sources, drawn in RUNS[first - 1 :: step]:
+        key = {"recipe": recipe, "kl": kl, "sources": n_sources, "drawn": drawn, "seed": seed}
         if not any(all(str(v) == line[k] for k, v in key.items()) for line in lines()):
-            add(key | train(recipe, sources(n_sources, drawn, seed), seed))
+            add(key | train(recipe, kl, sources(n_sources, drawn, seed), seed))
             write()
     write()
 
@@ -64,12 +67,13 @@ def sources(n_sources: int, drawn: str, seed: int) -> data.Dataset:
     return data.from_arrays(x, alone, name="sources", seed=seed)
 
 
-def train(recipe: str, dataset: data.Dataset, seed: int) -> dict[str, Any]:
+def train(recipe: str, kl: str, dataset: data.Dataset, seed: int) -> dict[str, Any]:
     """What one run chooses."""
     torch.manual_seed(seed)
-    built = mixvae.build(recipe, dataset, **OPTIONS)
+    built = mixvae.build(recipe, dataset, kl_reduction=kl, **OPTIONS)
+    how = TRAINING | QUIET | {"warmup_epochs": WARMUP[kl], "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
-        run = mixvae.fit(built, dataset, out=Path(folder, "run"), seed=seed, **TRAINING, **QUIET)
+        run = mixvae.fit(built, dataset, out=Path(folder, "run"), **how)
     chosen, health = run.metrics["selection"], run.metrics["health"]
     return {
         "kept": chosen["n_kept"],
@@ -103,16 +107,17 @@ def add(line: dict[str, Any]) -> None:
 def write() -> None:
     """One row of the table for each kind of run: how many seeds keep how many components."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
-    for line in sorted(lines(), key=lambda line: (line["recipe"], line["drawn"], line["sources"])):
-        groups[line["recipe"], line["drawn"], line["sources"]].append(line)
-    head = ["recipe", "drawn", "sources", "found", "kept, by seed", "SSE, mean"]
+    kind = lambda line: tuple(line[name] for name in ("recipe", "kl", "drawn", "sources"))
+    for line in sorted(lines(), key=kind):
+        groups[kind(line)].append(line)
+    head = ["recipe", "KL", "drawn", "sources", "found", "kept, by seed", "SSE, mean"]
     rows = [head, ["---"] * len(head)]
-    for (recipe, drawn, n_sources), runs in groups.items():
+    for (*what, n_sources), runs in groups.items():
         runs = sorted(runs, key=lambda line: int(line["seed"]))
         kept = [line["kept"] for line in runs]
         sse = sum(float(line["sse"]) for line in runs) / len(runs)
         found = f"{kept.count(n_sources)} of {len(kept)}"
-        rows.append([recipe, drawn, n_sources, found, " ".join(kept), f"{sse:.2f}"])
+        rows.append([*what, n_sources, found, " ".join(kept), f"{sse:.2f}"])
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     title, command, about = (__doc__ or "").strip().split("\n\n")
     text = f"{title}\n\n{about}\n\n{body}\n\nMade by `{command.strip()}`.\n"
