@@ -5,9 +5,9 @@
 Every image has a canvas of nine 8 x 8 fields; a source draws a 3 x 3 square somewhere in a field of
 its own. "together": every source draws in every image; a code of two dimensions holds one source,
 so that K sources need K components. "alternately": one source draws in each image, and one code can
-hold whichever does. The codes' KL is averaged over components, as in the paper, or summed, as in the
-bound. The models start from ten components; each run is a line of the CSV, and a run that stands
-there is not made again.
+hold whichever does. The codes' KL is averaged over components, as in the paper, or summed, as in
+the bound. The models start from ten components; each run is a line of the CSV, and a run that
+stands there is not made again.
 """
 
 import argparse
