@@ -33,9 +33,9 @@ WARMUP = {"mean": 0, "sum": 30}  # epochs; a summed KL empties codes before they
 TRAINING = {"max_epochs": 100, "batch_size": 100, "lr": 5e-3}
 QUIET = {"pictures": False, "progress": False}
 RUNS = [  # seed, recipe, the codes' KL, number of sources, how they draw
-    *product(range(6), ["mvae-gs"], ["mean", "sum"], [3, 5], ["together"]),
-    *product(range(3), ["mvae-gs"], ["sum"], [3, 5], ["alternately"]),
-    *product(range(3), ["mvae-gau"], ["mean"], [3, 5], ["together"]),
+    *product(range(2), ["mvae-gs"], ["sum"], [3, 5], ["alternately"]),
+    *product(range(2), ["mvae-gau"], ["mean"], [3, 5], ["together"]),
+    *product(range(5), ["mvae-gs"], ["mean", "sum"], [3, 5], ["together"]),
 ]
 
 
