@@ -42,7 +42,7 @@ class Case:
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
     def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
-        small = {"n_components": K, "n_latent": L, "hidden": (8, 6)}
+        small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
         known = recipes.options_of(self.recipe)
@@ -103,6 +103,17 @@ CASES = [
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
+    Case("vamp-prior"),
+    Case("vamp-prior", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
+    Case("gmmp-vae"),
+    Case("gmmp-vae", {"learned_weights": True}, FLAT),
+    Case("gmmp-vae", {"bound": "iwae", "n_samples": 2}),
+    Case("gmmp-vae", {"bound": "miselbo", "n_samples": 2, "likelihood": "squared-error"}),
+    Case("gmmp-vae", {"bound": "matched"}),
+    Case("gmmp-vae", {"bound": "matched", "matching": "optimal", "learned_weights": True}),
+    Case("gmmp-vae", {"bound": "matched", "matching": "variational"}),
+    Case("gmmp-vae", {"bound": "matched", "decode": "average"}),
+    Case("gmmp-vae", {"decode": "average", "likelihood": "cross-entropy"}),
     _conv("vae"),
     _conv("vae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("iwae", channels=(16,), n_samples=3),
@@ -112,6 +123,7 @@ CASES = [
     _conv("mvae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("mvae-gs", norm="none", conditional=True, n_classes=3),
     _conv("mixture-vae", norm="none"),
+    _conv("gmmp-vae"),
     _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cases import CASES, COLOUR, FLAT, IMAGE, LARGER, PARTS, Case, Part
 from mixvae import recipes
 from mixvae.dropout import ComponentDropout
+from mixvae.families import MixturePosterior
 from mixvae.layers import StackedLayer
 from mixvae.likelihoods import LikelihoodName
 from mixvae.model import MixtureVAE
@@ -48,7 +49,8 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     kinds = StackedLayer | KnownWeights | ComponentDropout
     layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
     named = {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
-    return {name: value for name, value in named.items() if value.dim()}  # not a shared rate
+    # Not a shared rate, nor a network that all components share: a stack of one.
+    return {n: p for n, p in named.items() if p.dim() and len(p) == model.n_components}
 
 
 # -- the lists themselves
@@ -101,14 +103,20 @@ def test_the_logged_terms_add_up_to_the_objective(case: Case):
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.build().bound], ids=str)
 def test_the_bound_is_the_mean_of_the_log_weight(case: Case):
-    """A closed-form KL or a sampled one: the same on average."""
+    """A closed-form KL or a sampled one: the same on average.
+
+    The log weight of a mixture posterior has its components inside the logarithm: it is tighter.
+    """
     recipe, x = case.build(), case.data(2)
     torch.manual_seed(1)
     with torch.no_grad():
         trace = recipe.model(x, 4000, case.labels(x))
         bound, log_weight = sum(recipe.bound(trace).values()), trace.log_weight
     error = log_weight.std(0) / 4000**0.5
-    assert ((bound - log_weight.mean(0)).abs() <= 4 * error).all()
+    difference = bound - log_weight.mean(0)
+    if not isinstance(trace.family, MixturePosterior):
+        difference = difference.abs()
+    assert (difference <= 4 * error).all()
 
 
 @every_case
@@ -242,7 +250,9 @@ def assert_gradient_is_the_slope(f: Callable[[], Tensor], moved: Sequence[nn.Par
 @pytest.mark.parametrize("case", [c for c in CASES if "network" not in c.options], ids=str)
 def test_an_image_and_its_pixels_in_a_row_give_the_same_numbers(case: Case):
     image, flat, x = case.build(IMAGE), case.build(FLAT, seed=1), case.data()
-    copy_state(image.model, flat.model)
+    shapes = {name: p.shape for name, p in flat.model.state_dict().items()}  # pseudo-inputs are x
+    state = {name: p.reshape(shapes[name]) for name, p in image.model.state_dict().items()}
+    flat.model.load_state_dict(state)
     one = objective(case, image, x.reshape(-1, *IMAGE))
     other = objective(case, flat, x.reshape(-1, *FLAT))
     torch.testing.assert_close(one, other)

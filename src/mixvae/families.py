@@ -1,10 +1,10 @@
-"""The families: K codes at once in the joint mixtures, one code in the exact mixture."""
+"""The families: K codes at once; one code of one component; one code that a mixture infers."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import kl_divergence
 
+from .distributions import log_prob_each
 from .trace import Family, Trace
 
 
@@ -23,8 +23,7 @@ class Joint(Family):
     def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
         log_ratio = (t.log_prior - t.log_q).sum(-1)
         if t.p_w is not None:
-            w = t.w.clamp_min(torch.finfo(t.w.dtype).tiny)  # a draw can underflow to 0
-            log_ratio = log_ratio + t.p_w.log_prob(w) - t.q_w.log_prob(w)
+            log_ratio = log_ratio + _log_weights_ratio(t)
         return self.log_lik(t) + kl_scale * log_ratio
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
@@ -47,15 +46,15 @@ class ExactMixture(Family):
 
     def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
         """Each component's log pi_k + log w_k, before the sum over components."""
-        return t.log_lik + kl_scale * (t.log_prior - t.log_q) + _log(t.w)
+        return t.log_lik + kl_scale * (t.log_prior - t.log_q) + t.log_w
 
     def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
         return self.log_weights(t, kl_scale).logsumexp(-1)
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
-        elbo = t.log_lik.mean(0) - kl_divergence(t.q_z, t.p_z)
-        return (elbo + _log(t.w[0])).softmax(-1)
+        elbo = t.log_lik.mean(0) - t.kl
+        return (elbo + t.log_w[0]).softmax(-1)
 
     def charge(self, t: Trace) -> Float[Tensor, "B K"]:
         """What the component answers for: elsewhere its code may be anything, at no cost."""
@@ -63,6 +62,58 @@ class ExactMixture(Family):
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         return _weigh(t, self.responsibilities(t).expand_as(t.w))
+
+
+class MixturePosterior(Family):
+    r"""One code, whose posterior is a mixture: :math:`q(z|x) = \sum_k w_k q(z|x, k)`.
+
+    A draw is a code z_k of every component (strata), each decoded by itself; all of them are
+    weighed against the whole mixture, as in the balance heuristic of multiple importance sampling.
+    The prior is p(z), or where components have priors of their own
+    :math:`p(z|w) = \sum_k w_k p(z|k)`. Random weights w are a latent beside z.
+
+    .. math:: \log\frac{p(w)}{q(w|x)} + \log\sum_k w_k \frac{p(x|z_k)\, p(z_k|w)}{q(z_k|x, w)}
+    """
+
+    def log_prior(self, t: Trace) -> Float[Tensor, "S B K"]:
+        """log p(z_k | w) of each code."""
+        if not t.p_z.batch_shape:
+            return t.log_prior
+        return (log_prob_each(t.p_z, t.z) + t.log_w.unsqueeze(2)).logsumexp(-1)
+
+    def log_q(self, t: Trace) -> Float[Tensor, "S B K"]:
+        """log q(z_k | x, w) of each code, under the whole mixture."""
+        pairs = log_prob_each(t.q_z, t.z.transpose(1, 2)).transpose(1, 2)
+        return (pairs + t.log_w.unsqueeze(2)).logsumexp(-1)
+
+    def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
+        """log p(x, z_k | w) - log q(z_k | x, w), each stratum's."""
+        return t.log_lik + kl_scale * (self.log_prior(t) - self.log_q(t))
+
+    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+        log_weight = (self.log_weights(t, kl_scale) + t.log_w).logsumexp(-1)
+        if t.p_w is not None:
+            log_weight = log_weight + kl_scale * _log_weights_ratio(t)
+        return log_weight
+
+    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
+        """E_q[w], the share of the posterior's mass."""
+        return t.q_w.mean
+
+    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+        return self.responsibilities(t)
+
+    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
+        if t.blended:
+            return t.p_x.mean.squeeze(2)
+        return _weigh(t, self.responsibilities(t).expand_as(t.w))
+
+
+def _log_weights_ratio(t: Trace) -> Float[Tensor, "S B"]:
+    """log p(w) - log q(w | x)."""
+    assert t.p_w is not None
+    w = t.w.clamp_min(torch.finfo(t.w.dtype).tiny)  # a draw can underflow to 0
+    return t.p_w.log_prob(w) - t.q_w.log_prob(w)
 
 
 def _weigh(t: Trace, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B *X"]:

@@ -1,5 +1,7 @@
 """The model: one forward pass that every recipe shares."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -70,10 +72,7 @@ class MixtureVAE(nn.Module):
         self, x: Float[Tensor, "B *X"], n_samples: int = 1, y: Classes | None = None
     ) -> Trace:
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
-        q_z, q_w = self.infer(x, y)
-        z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
-        b = w if self.dropout is None else reweigh(w, self.dropout(w))
-        return self._trace(x, y, q_z, q_w, z, w, b)
+        return self.draw(x, *self.infer(x, y), n_samples, y)
 
     def infer(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
@@ -81,6 +80,24 @@ class MixtureVAE(nn.Module):
         """q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
         h = self.trunk(self.labels.join_data(x, y))
         return self.posterior(h), self.weights(h)
+
+    def draw(
+        self,
+        x: Float[Tensor, "B *X"],
+        q_z: Distribution,
+        q_w: Distribution,
+        n_samples: int = 1,
+        y: Classes | None = None,
+        p_z: Distribution | None = None,
+    ) -> Trace:
+        """Sample from what :meth:`infer` gave, and decode.
+
+        ``p_z`` is ``prior(encode)``; a prior of pseudo-inputs is worth handing in where one model
+        draws many times.
+        """
+        z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
+        b = w if self.dropout is None else reweigh(w, self.dropout(w))
+        return self._trace(x, y, q_z, q_w, z, w, b, p_z)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
@@ -171,6 +188,7 @@ class MixtureVAE(nn.Module):
         z: Tensor,
         w: Tensor,
         b: Tensor,
+        p_z: Distribution | None = None,
     ) -> Trace:
         return Trace(
             x=x,
@@ -178,10 +196,11 @@ class MixtureVAE(nn.Module):
             w=w,
             b=b,
             q_z=q_z,
-            p_z=self.prior(self.encode),
+            p_z=self.prior(self.encode) if p_z is None else p_z,
             q_w=q_w,
             p_w=self.weights.prior(),
             p_x=self.decode(z, b, y),
+            decode=partial(self.decode, y=y),
             family=self.family,
             lik_name=self.decoder.likelihood.term,
             kl_mask=None if self.dropout is None else self.dropout.penalty(),

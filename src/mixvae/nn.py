@@ -95,6 +95,17 @@ class Shared(nn.Module):
         return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
+class Spread(nn.Module):
+    """What one network made, to all components: (N, 1, *I) to (N, K, *I)."""
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+
+    def forward(self, x: Float[Tensor, "N 1 *I"]) -> Float[Tensor, "N K *I"]:
+        return x.expand(-1, self.n_components, *x.shape[2:])
+
+
 class Means(nn.Module):
     """Logits to means in (0, 1), in full precision: bfloat16 rounds 0.998 to 1."""
 

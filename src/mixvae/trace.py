@@ -1,11 +1,15 @@
 """What one forward pass leaves behind, and the question that divides the models."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, kl_divergence
+
+from .distributions import NormalMixture, kl_to_mixture
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Trace:
     family: "Family"
     lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
     kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
+    decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
 
     @property
     def blended(self) -> bool:
@@ -48,6 +53,24 @@ class Trace:
     def log_q(self) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, k): each code under the component that drew it."""
         return self.q_z.log_prob(self.z)
+
+    @property
+    def log_w(self) -> Float[Tensor, "S B K"]:
+        """log w, of a draw that underflowed to 0 too."""
+        return self.w.clamp_min(torch.finfo(self.w.dtype).tiny).log()
+
+    @property
+    def kl(self) -> Float[Tensor, "B K"]:
+        """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
+
+        Under a mixture of normals it is a closed-form upper bound; else the mean over samples.
+        """
+        if isinstance(self.p_z, NormalMixture):
+            return kl_to_mixture(self.q_z, self.p_z)
+        try:
+            return kl_divergence(self.q_z, self.p_z)
+        except NotImplementedError:
+            return (self.log_q - self.log_prior).mean(0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:

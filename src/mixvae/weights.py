@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Dirichlet, Distribution
+from torch.distributions import Beta, Dirichlet, Distribution
 
-from .distributions import Delta
+from .distributions import Delta, Kumaraswamy, StickBreaking
+from .errors import MixvaeError, at_least
 from .nn import Stacked, full_precision
 
 MIN_CONCENTRATION = 1e-6
@@ -92,6 +93,53 @@ class DirichletWeights(Weights):
 
     def prior(self) -> Distribution:
         return Dirichlet(self.b0, validate_args=False)
+
+    def generate(self, n: int) -> Float[Tensor, "n K"]:
+        return self.prior().sample((n,))
+
+
+class StickWeights(Weights):
+    r"""q(w | x) of K - 1 sticks :math:`v_k \sim Kumaraswamy(a_k(x), b_k(x))`, Betas in p(w).
+
+    a and b are exponentials (Nalisnick et al. 2016); stick k reads the features of component k,
+    and the last component takes what is left.
+
+    Args:
+        n_features: H.
+        n_components: K; alone, a component has weight 1.
+        prior: the sticks, batch (K - 1,): ``dirichlet_sticks`` or ``process_sticks``.
+        series: take the KL from the published series.
+
+    Raises:
+        MixvaeError: for fewer than one component, or a prior with another number of sticks.
+    """
+
+    alpha: Tensor
+    beta: Tensor
+
+    def __init__(
+        self, n_features: int, n_components: int, prior: Beta, *, series: bool = False
+    ) -> None:
+        super().__init__()
+        at_least(1, n_components=n_components)
+        if prior.batch_shape != (n_components - 1,):
+            raise MixvaeError(
+                f"the prior of {n_components} weights needs a batch of {n_components - 1} sticks; "
+                f"got {tuple(prior.batch_shape)}. Give both the same number of components."
+            )
+        self.n_components, self.series = n_components, series
+        if n_components > 1:
+            self.net = Stacked(lambda: nn.Linear(n_features, 2), n_components - 1)
+        self.register_buffer("alpha", prior.concentration1.clone())
+        self.register_buffer("beta", prior.concentration0.clone())
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        logs = self.net(h[:, :-1]) if self.n_components > 1 else h.new_zeros(len(h), 0, 2)
+        log_a, log_b = full_precision(logs).unbind(-1)
+        return StickBreaking(Kumaraswamy.from_logs(log_a, log_b, series=self.series))
+
+    def prior(self) -> Distribution:
+        return StickBreaking(Beta(self.alpha, self.beta, validate_args=False))
 
     def generate(self, n: int) -> Float[Tensor, "n K"]:
         return self.prior().sample((n,))

@@ -1,31 +1,20 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
-from collections.abc import Sequence
+from .delta import Delta
+from .kumaraswamy import Kumaraswamy, kl_series
+from .normal_mixture import NormalMixture, kl_pairs, kl_to_mixture, log_prob_each, mixture
+from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
-import torch
-from torch import Tensor
-from torch.distributions import Categorical, Distribution, MixtureSameFamily
-
-
-class Delta(Distribution):
-    """All mass on one point, event (n,). Has samples and a mean, but no density."""
-
-    arg_constraints = {}  # noqa: RUF012 - torch's own protocol
-    has_rsample = True
-
-    def __init__(self, loc: Tensor) -> None:
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
-        self.loc = loc
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        return self.loc.expand(torch.Size(sample_shape) + self.loc.shape)
-
-
-def mixture(weights: Tensor, components: Distribution) -> MixtureSameFamily:
-    """The mixture whose components are the last batch axis of ``components``."""
-    index = Categorical(weights, validate_args=False)
-    return MixtureSameFamily(index, components, validate_args=False)
+__all__ = [
+    "Delta",
+    "Kumaraswamy",
+    "NormalMixture",
+    "StickBreaking",
+    "dirichlet_sticks",
+    "kl_pairs",
+    "kl_series",
+    "kl_to_mixture",
+    "log_prob_each",
+    "mixture",
+    "process_sticks",
+]

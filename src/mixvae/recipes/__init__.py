@@ -26,9 +26,11 @@ from typing import Any
 
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, unknown
+from ..priors import VampPrior
 from .m_vae import m_vae
 from .mixture_vae import mixture_vae
 from .mvae import mvae, mvae_gau, mvae_gs
+from .pseudo_inputs import gmmp_vae, vamp_prior
 from .recipe import Parts, Recipe
 from .vae import beta_vae, iwae, vae
 
@@ -41,6 +43,8 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "mvae-gs": mvae_gs,
     "mvae-gau": mvae_gau,
     "mixture-vae": mixture_vae,
+    "vamp-prior": vamp_prior,
+    "gmmp-vae": gmmp_vae,
 }
 
 # By the type of its default, what an option must be.
@@ -71,6 +75,7 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
     for option in options:
         if option not in defaults:
             raise unknown(f"option of {name}", option, defaults)
+    data = x if isinstance(x, Dataset) else None
     if isinstance(x, Dataset):
         known: dict[str, Any] = {"likelihood": x.likelihood}
         if options.get("conditional"):
@@ -82,6 +87,9 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
     options = defaults | options
     options = {key: _plain(key, options[key], default) for key, default in defaults.items()}
     parts = RECIPES[name](x_shape, **options)
+    for part in parts.model.modules():
+        if data is not None and isinstance(part, VampPrior) and part.from_data:
+            part.start_from(data.train.x)
     is_density = parts.model.decoder.likelihood.is_density
     bound = parts.bound if is_density else None
     return Recipe(name, x_shape, options, parts.model, parts.objective, bound)

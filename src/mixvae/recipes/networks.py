@@ -8,7 +8,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 from torch import nn
 
 from ..errors import MixvaeError, one_of
-from ..nn import MLP, Make, Stacked
+from ..nn import MLP, Make, Shared, Spread, Stacked
 from .convolutions import ConvNetwork, Norm
 
 NetworkName = Literal["mlp", "conv"]
@@ -109,9 +109,19 @@ def encoders(net: Network, n_components: int, n_labels: int = 0) -> nn.Module:
     return nn.Sequential(net.layout(), Stacked(one, n_components, share_input=True))
 
 
+def shared_encoder(net: Network, n_components: int) -> nn.Module:
+    """One encoder whose features all heads read: (B, *X) to (B, K, n_features)."""
+    return nn.Sequential(encoders(net, 1), Spread(n_components))
+
+
 def decoders(net: Network, n_components: int, n_latent: int, n_params: int) -> nn.Module:
     """K decoders: (N, K, L) to (N, K, n_params)."""
     return Stacked(lambda: net.decoder(n_latent, n_params), n_components)
+
+
+def shared_decoder(net: Network, n_latent: int, n_params: int) -> nn.Module:
+    """One decoder for the codes of all components: (N, K, L) to (N, K, n_params)."""
+    return Shared(net.decoder(n_latent, n_params))
 
 
 def sub_decoders(net: Network, n_components: int, n_latent: int) -> nn.Module:

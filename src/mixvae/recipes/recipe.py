@@ -1,8 +1,9 @@
 """A recipe: a model and its objective, with the plain values that made them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature, getdoc, signature
+from re import split
 from typing import Any, NamedTuple
 
 from ..model import MixtureVAE
@@ -45,21 +46,24 @@ class Recipe:
         return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
 
 
-def extends(base: Make) -> Callable[[Make], Make]:
+def extends(base: Make, *, without: Sequence[str] = ()) -> Callable[[Make], Make]:
     """For a recipe that adds options to another's, which it passes on as ``**options``.
 
-    The function's signature and docstring, and so the command line, have those of both.
+    The function's signature and docstring, and so the command line, have those of both, but for
+    the options of the other that are named in ``without``.
     """
 
     def with_options(make: Make) -> Make:
         own = [
             p for p in signature(make).parameters.values() if p.kind is not Parameter.VAR_KEYWORD
         ]
-        names = {p.name for p in own}
-        inherited = [p for name, p in signature(base).parameters.items() if name not in names]
+        hidden = {p.name for p in own} | set(without)
+        inherited = [p for name, p in signature(base).parameters.items() if name not in hidden]
         make.__signature__ = Signature([*own, *inherited])  # type: ignore[attr-defined]
-        described = (getdoc(base) or "").partition("\nArgs:\n    x_shape: shape of one x.\n")[2]
-        make.__doc__ = f"{getdoc(make)}\n{described}"
+        described = (getdoc(base) or "").partition("\nArgs:\n")[2]
+        entries = split(r"\n(?=    \w)", described)  # an option's first line has four spaces
+        kept = [entry for entry in entries if entry.split(":")[0].strip() not in hidden]
+        make.__doc__ = f"{getdoc(make)}\n" + "\n".join(kept)
         return make
 
     return with_options

@@ -1,0 +1,161 @@
+r"""The Kumaraswamy distribution in log space: a stick that can be drawn by inverting its cdf.
+
+.. math:: p(v) = a b v^{a-1} (1 - v^a)^{b-1}, \qquad v = (1 - w)^{1/a}, \quad w = u^{1/b}
+
+A stick is carried as the pair (log v, log(1 - v)), since one of the two rounds to 0 long before
+the other means nothing: half of all v are 1 in float32 at b = 0.05.
+"""
+
+from collections.abc import Sequence
+from math import log
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Beta, Distribution, constraints, register_kl
+from torch.distributions.utils import broadcast_all
+
+from .log_space import inside, log1mexp, log_beta, log_chord, log_gamma_ratio
+
+Logs = tuple[Tensor, Tensor]  # log v, log(1 - v)
+SMALLEST, LARGEST = 0.02, 1000.0  # of a and b: what the tests cover in float32
+N_NODES, FIRST, LAST = 40, -2.7, 3.1  # of the quadrature
+
+
+class Kumaraswamy(Distribution):
+    """On (0, 1), with the parameters a and b of any shapes that broadcast; event ().
+
+    ``series`` has ``kl_divergence`` to a Beta take the published series in place of quadrature.
+    """
+
+    arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # noqa: RUF012
+    support = constraints.unit_interval
+    has_rsample = True
+
+    def __init__(
+        self, a: Tensor, b: Tensor, *, series: bool = False, validate_args: bool | None = None
+    ) -> None:
+        self.a, self.b = broadcast_all(a, b)
+        self.series = series
+        super().__init__(self.a.shape, validate_args=validate_args)
+
+    @classmethod
+    def from_logs(
+        cls, log_a: Float[Tensor, "*B"], log_b: Float[Tensor, "*B"], *, series: bool = False
+    ) -> "Kumaraswamy":
+        """The distribution of the logarithms that a network made, kept to 0.02 ... 1000."""
+        a, b = (t.clamp(log(SMALLEST), log(LARGEST)).exp() for t in (log_a, log_b))
+        return cls(a, b, series=series, validate_args=False)
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "Kumaraswamy":
+        a, b = (t.expand(torch.Size(batch_shape)) for t in (self.a, self.b))
+        return Kumaraswamy(a, b, series=self.series, validate_args=False)
+
+    def rsample_logs(self, sample_shape: Sequence[int] = ()) -> Logs:
+        """(log v, log(1 - v)) of a draw, each (*sample, *batch), finite and with gradients."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        exponential = torch.empty(shape, dtype=self.a.dtype, device=self.a.device).exponential_()
+        return self._logs(exponential.clamp_min(torch.finfo(self.a.dtype).eps ** 2))
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return inside(self.rsample_logs(sample_shape)[0].exp())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        value = inside(value)
+        return self.log_prob_of_logs(value.log(), (-value).log1p())
+
+    def log_prob_of_logs(self, log_v: Tensor, log1m_v: Tensor) -> Tensor:
+        """The density of v, nats, from both logarithms of it."""
+        log_rest = self._log_rest(log_v, log1m_v)
+        return (self.a * self.b).log() + (self.a - 1) * log_v + (self.b - 1) * log_rest
+
+    def cdf(self, value: Tensor) -> Tensor:
+        return -torch.expm1(self.b * self._log_rest(value.log(), (-value).log1p()))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        return self._logs(-(-value).log1p())[0].exp()
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_moment(1).exp()
+
+    @property
+    def variance(self) -> Tensor:
+        first, second = self.log_moment(1), self.log_moment(2)
+        return (2 * first).exp() * torch.expm1(second - 2 * first)
+
+    def log_means(self) -> Logs:
+        """log E[v] and log E[1 - v]."""
+        log_mean = self.log_moment(1)
+        return log_mean, log1mexp(log_mean)
+
+    def log_moment(self, n: float) -> Tensor:
+        r"""log E[v^n], which is :math:`\log b B(1 + n/a, b)`."""
+        c = n / self.a
+        return log_gamma_ratio(torch.ones_like(c), c) - log_gamma_ratio(1 + self.b, c)
+
+    def entropy(self) -> Tensor:
+        return (1 - 1 / self.b) + (1 - 1 / self.a) * self.harmonic() - (self.a * self.b).log()
+
+    def harmonic(self) -> Tensor:
+        r"""The harmonic number :math:`H_b = \psi(b + 1) + \gamma`, which is -a E[log v]."""
+        return torch.digamma(self.b + 1) + np.euler_gamma
+
+    def _logs(self, exponential: Tensor) -> Logs:
+        """The draw that -log u, of a uniform u, becomes."""
+        log_w = -exponential / self.b
+        log1m_w = log1mexp(log_w)
+        return log1m_w / self.a, log_w + log_chord(log1m_w, log_w, 1 / self.a)
+
+    def _log_rest(self, log_v: Tensor, log1m_v: Tensor) -> Tensor:
+        """log(1 - v^a)."""
+        return log1m_v + log_chord(log_v, log1m_v, self.a)
+
+
+@register_kl(Kumaraswamy, Beta)
+def kl_kumaraswamy_beta(q: Kumaraswamy, p: Beta) -> Tensor:
+    r"""KL(q || p) in nats, with :math:`E \log\frac{1-v}{1-v^a}` by quadrature.
+
+    The rest is closed (Nalisnick & Smyth 2017, appendix). The expectation's argument, a function
+    of -log u = e lies between 0 and -log a. Its integral over :math:`s`, with
+    :math:`\log e = s - \exp(-s)`, is a sum over equal steps: as both ends fall off double
+    exponentially, 40 nodes do more than 128 of Gauss and Legendre's in u.
+    """
+    if q.series:
+        return kl_series(q, p)
+    nodes, weights = (torch.as_tensor(t, dtype=q.a.dtype, device=q.a.device) for t in _rule())
+    log_w = -nodes / q.b.unsqueeze(-1)
+    chords = log_chord(log1mexp(log_w), log_w, 1 / q.a.unsqueeze(-1))
+    return _kl(q, p, (weights * chords).sum(-1))
+
+
+def kl_series(q: Kumaraswamy, p: Beta, n_terms: int = 11) -> Tensor:
+    r"""KL(q || p) with the Taylor series of log(1 - v) cut off, as published; no KL at all.
+
+    .. math:: E \log(1 - v) \approx -\sum_{m \le M} E[v^m] / m
+
+    Nalisnick & Smyth 2017 take M = 11. It is nats too small where p's second parameter is more
+    than 1 and b is small, and can be negative: only to reproduce what was made with it.
+    """
+    terms = [q.log_moment(m).exp() / m for m in range(1, n_terms + 1)]
+    return _kl(q, p, 1 / q.b - sum(terms[1:], terms[0]))
+
+
+def _kl(q: Kumaraswamy, p: Beta, chord: Tensor) -> Tensor:
+    """KL(q || p), given E[log(1 - v)] + 1 / b. Written so that no large terms cancel."""
+    alpha, beta = p.concentration1, p.concentration0
+    constant = (q.a * q.b).log() + log_beta(alpha, beta)
+    return constant + (beta / q.b - 1) + (alpha / q.a - 1) * q.harmonic() - (beta - 1) * chord
+
+
+def _rule() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights for expectations over Exponential(1)."""
+    s = np.linspace(FIRST, LAST, N_NODES)
+    log_e = s - np.exp(-s)
+    weights = np.exp(log_e - np.exp(log_e)) * (1 + np.exp(-s))
+    return np.exp(log_e), weights / weights.sum()

@@ -1,0 +1,76 @@
+"""Bounds of models with one code: made by one of K components, or inferred by a mixture of K."""
+
+from typing import Literal
+
+from torch.distributions import kl_divergence
+
+from ..families import ExactMixture, MixturePosterior
+from ..trace import Trace
+from .importance import log_mean_exp
+from .objective import Terms
+
+Form = Literal["mixture", "index", "paper"]
+
+
+def mixture_bound(t: Trace, kl_scale: float = 1.0) -> Terms:
+    r"""The exact mixture's evidence lower bound, :math:`E \log\sum_k \pi_k w_k`.
+
+    One sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component (with the closed-form
+    KL inside the logarithm it would be no bound). Split into terms by the responsibilities r_k
+    proportional to pi_k w_k: likelihood, codes' KL and the index's KL(r || pi), which add up to it.
+    """
+    log_weights = ExactMixture().log_weights(t, kl_scale)
+    # The sum is stationary in r, so a detached r leaves the value and the gradient right.
+    r = log_weights.detach().softmax(-1)
+    log_lik = (r * t.log_lik).sum(-1).mean(0)
+    kl_z = kl_scale * (r * (t.log_prior - t.log_q)).sum(-1).mean(0)
+    return {
+        t.lik_name: log_lik,
+        "kl_z": kl_z,
+        "kl_index": log_weights.logsumexp(-1).mean(0) - log_lik - kl_z,
+    }
+
+
+def mixture_elbo(t: Trace, kl_scale: float = 1.0, *, form: Form = "mixture") -> Terms:
+    r"""The evidence lower bound of a mixture posterior, one code z_k a component.
+
+    .. math:: \sum_k E[w_k] \log p(x|z_k)
+              + E \sum_k w_k \log\frac{p(z_k|w)}{\sum_j w_j q(z_k|x, j)} - KL(q(w|x) \| p(w))
+
+    Where w is known, E[w] is w and the last KL nothing. All three forms are bounds:
+
+    - ``mixture``, above: every code against the whole posterior, and the whole prior;
+    - ``index``: every code against its own component, :math:`\log p(z_k|k) - \log q(z_k|x, k)`, as
+      if the component's index were a latent; looser;
+    - ``paper``: DLGMM (1), own priors and one logarithm of the sum,
+      :math:`-\log\sum_k w_k q(z_k|x, k)`; looser, by Jensen's inequality.
+    """
+    share = t.q_w.mean
+    if form == "mixture":
+        family = MixturePosterior()
+        log_ratio = (t.w * (family.log_prior(t) - family.log_q(t))).sum(-1)
+    elif form == "index":
+        log_ratio = (share * (t.log_prior - t.log_q)).sum(-1)
+    else:
+        entropy = -(t.log_q + t.log_w).logsumexp(-1)
+        log_ratio = (share * t.log_prior).sum(-1) + entropy
+    terms = {
+        t.lik_name: (share.unsqueeze(1) * t.log_lik.transpose(0, 1)).sum(-1).mean(1),
+        "kl_z": kl_scale * log_ratio.mean(0),
+    }
+    if t.p_w is not None:
+        terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
+    return terms
+
+
+def miselbo(t: Trace, kl_scale: float = 1.0) -> Terms:
+    r"""The multiple-importance-sampling ELBO, known weights w (Kviman et al. 2022).
+
+    .. math:: \sum_k w_k E \log\frac1S\sum_s \frac{p(x, z_{sk})}{\sum_j w_j q(z_{sk}|x, j)}
+
+    With S = 1 it is :func:`mixture_elbo`; with one component, or equal ones, it is :func:`iwae`.
+    With the sum over components inside the logarithm too (SIWAE, Morningstar et al. 2021), it is
+    :func:`iwae` of the family, and tighter.
+    """
+    each = log_mean_exp(MixturePosterior().log_weights(t, kl_scale), 0)
+    return {"miselbo": (t.w[0] * each).sum(-1)}
