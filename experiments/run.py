@@ -152,6 +152,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "row": row["name"],
         "paper": row.get("paper") or "",
+        "claimed": row.get("claimed") or "",
         "sse": f"{metrics['reconstruction']['sse']:.2f}",
         "sse_deterministic": f"{metrics['reconstruction']['sse_deterministic']:.2f}",
         "rmse": f"{metrics['reconstruction']['rmse']:.3f}",
@@ -163,6 +164,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "elbo": "" if bounds["elbo"] is None else f"{bounds['elbo']:.2f}",
         "log_px": f"{likelihood['mean']:.2f}" if likelihood else "",
         "log_px_error": f"{likelihood['mean_error']:.2f}" if likelihood else "",
+        "bad_k_hat": f"{likelihood['k_hat_above']:.3f}" if "k_hat_above" in likelihood else "",
         "parameters": metrics["n_parameters"],
         "parameters_pruned": pruned.get("n_parameters", ""),
         "kl": numbers(health["kl"], 1),

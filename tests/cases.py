@@ -15,13 +15,13 @@ from torch.distributions import Distribution
 
 from mixvae import recipes
 from mixvae.decoders import Decoder, blend
-from mixvae.distributions import Delta
+from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
 from mixvae.likelihoods import BernoulliLikelihood, CrossEntropy, GaussianLikelihood
 from mixvae.nn import MLP, Means, Stacked
-from mixvae.posteriors import NormalPosterior
-from mixvae.priors import NormalPrior
+from mixvae.posteriors import NormalPosterior, StickPosterior
+from mixvae.priors import NormalPrior, StickPrior
 from mixvae.recipes import Recipe
-from mixvae.weights import DirichletWeights, KnownWeights
+from mixvae.weights import DirichletWeights, KnownWeights, StickWeights
 
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
@@ -84,22 +84,26 @@ CASES = [
     Case("m-vae", {"likelihood": "squared-error"}),
     Case("m-vae", {"likelihood": "cross-entropy", "dhsic_root": True}),
     Case("m-vae", {"n_components": 1}),
+    Case("m-vae", {"bound": "iwae", "n_samples": 2}),
     Case("m-vae", {"bandwidth": None}),
     Case("mvae"),
     Case("mvae", {"concentration": "normalised", "kl_reduction": "sum"}),
     Case("mvae", {"likelihood": "gaussian", "beta_dhsic": 0.0}, FLAT),
     Case("mvae", {"likelihood": "squared-error", "beta_kl": 0.5, "beta_w": 20.0}),
     Case("mvae", {"likelihood": "cross-entropy"}),
+    Case("mvae", {"bound": "iwae", "n_samples": 2}),
     Case("mvae", {"conditional": True, "n_classes": 3}),
     Case("mvae-gs"),
     Case("mvae-gs", {"rate": "shared", "concentration": "normalised"}),
     Case("mvae-gs", {"conditional": True, "n_classes": 2, "temperature": 0.5}, FLAT),
-    Case("mvae-gs", {"n_components": 1}),
+    Case("mvae-gs", {"n_components": 1, "n_samples": 2}),
+    Case("mvae-gs", {"bound": "iwae", "n_samples": 2}),
     Case("mvae-gau"),
     Case("mvae-gau", {"rate": "shared", "rate_kl": "polynomial"}),
     Case("mvae-gau", {"start_rate": 0.6, "likelihood": "gaussian"}, FLAT),
     Case("mixture-vae"),
     Case("mixture-vae", {"n_components": 1}),
+    Case("mixture-vae", {"bound": "iwae", "n_samples": 3}),
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
@@ -209,5 +213,15 @@ PARTS = [
         "decoder-blend-features",
         lambda: Decoder(_branch(H), BernoulliLikelihood(IMAGE), blend, nn.Linear(H, 12)),
         1,
+    ),
+    _posterior("stick-posterior", lambda: StickPosterior(H, L, K)),
+    _prior("stick-prior", lambda: StickPrior(L), ()),
+    _weights("stick-weights", lambda: StickWeights(H, K, dirichlet_sticks(K))),
+    _weights("process-weights", lambda: StickWeights(H, K, process_sticks(K, 2.0), series=True)),
+    Part(
+        "one-stick-weight",
+        lambda: StickWeights(H, 1, dirichlet_sticks(1)),
+        lambda part, h: part(h),
+        *((1, H), (None,), (1,)),
     ),
 ]

@@ -34,7 +34,12 @@ class Kumaraswamy(Distribution):
     has_rsample = True
 
     def __init__(
-        self, a: Tensor, b: Tensor, *, series: bool = False, validate_args: bool | None = None
+        self,
+        a: Tensor | float,
+        b: Tensor | float,
+        *,
+        series: bool = False,
+        validate_args: bool | None = None,
     ) -> None:
         self.a, self.b = broadcast_all(a, b)
         self.series = series

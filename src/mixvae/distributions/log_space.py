@@ -39,7 +39,7 @@ def log_chord(log_p: Tensor, log1m_p: Tensor, c: Tensor) -> Tensor:
 
 
 def log_gamma_ratio(x: Tensor, c: Tensor) -> Tensor:
-    r"""log(Gamma(x + c) / Gamma(x)) for x >= 1, c > 0, without the digits that lgamma's lose.
+    r"""log(Gamma(x + c) / Gamma(x)) for x, c > 0, without the digits that lgamma's lose.
 
     Stirling's series eight steps up: in float32, lgamma(1000) is known to 0.0005 only.
     """
@@ -56,4 +56,5 @@ def _stirling_rest(y: Tensor) -> Tensor:
 
 def log_beta(alpha: Tensor, beta: Tensor) -> Tensor:
     """The logarithm of the beta function."""
-    return torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+    less, more = torch.minimum(alpha, beta), torch.maximum(alpha, beta)
+    return torch.lgamma(less) - log_gamma_ratio(more, less)

@@ -1,21 +1,24 @@
 """The models, by name: each is a row of choices.
 
-===========  ==  =======  =========  =======================  =========  ===============  =========
-recipe       K   trunk    weights    decoder (branch → …)     one code   bound            penalties
-===========  ==  =======  =========  =======================  =========  ===============  =========
-vae          1   stacked  --         1 net → keep             yes        elbo             --
-beta-vae     1   stacked  --         1 net → keep             yes        elbo, KL × beta  --
-iwae         1   stacked  --         1 net → keep             yes        iwae             --
-m-vae        K   stacked  Dirichlet  K nets → blend means     K of them  paper_objective  dhsic
-mvae         K   stacked  Dirichlet  K nets → blend → head    K of them  paper_objective  dhsic
-mvae-gs      K   stacked  Dirichlet  the same, mask on each   K of them  masked(paper)    dhsic
-mvae-gau     K   stacked  Dirichlet  the same, mask on each   K of them  masked(paper)    dhsic
-mixture-vae  K   stacked  learned    K nets → keep            yes        mixture_bound    --
-===========  ==  =======  =========  =======================  =========  ===============  =========
+===========  =  =======  =========  ======================  =============  =========  ==============
+recipe       K  trunk    weights    decoder                 prior          family     bound; penalty
+===========  =  =======  =========  ======================  =============  =========  ==============
+vae          1  stacked  --         1 net → keep            N(0, I)        joint      elbo
+beta-vae     1  stacked  --         1 net → keep            N(0, I)        joint      elbo, beta KL
+iwae         1  stacked  --         1 net → keep            N(0, I)        joint      iwae
+m-vae        K  stacked  Dirichlet  K nets → blend means    N(0, I)        joint      paper's; dhsic
+mvae         K  stacked  Dirichlet  K nets → blend → head   N(0, I)        joint      paper's; dhsic
+mvae-gs      K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
+mvae-gau     K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
+mixture-vae  K  stacked  learned    K nets → keep           N(0, I)        exact      mixture_bound
+vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
+gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
+===========  =  =======  =========  ======================  =============  =========  ==============
 
-A recipe's arguments are plain values, written to ``recipe.json`` and offered as command-line
-options; everything below takes objects. To add one: a function in a file here, a row above, a
-line in ``RECIPES``.
+Family: joint has K codes at once, exact one code of one of K components, posterior one code that a
+mixture of K infers. A recipe's arguments are plain values, written to ``recipe.json`` and offered
+as command-line options; everything below takes objects. To add one: a function in a file here, a
+row above, a line in ``RECIPES``.
 """
 
 import inspect

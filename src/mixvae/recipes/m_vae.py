@@ -19,11 +19,12 @@ from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from .joint import Concentration, dirichlet, joint_objective
 from .networks import NetworkName, Norm, decoders, encoders, network_of
-from .recipe import Parts
+from .recipe import Parts, importance_weighted
 
 Combine = Literal["blend", "mixture", "expected"]
 
 
+@importance_weighted
 def m_vae(
     x_shape: Sequence[int],
     *,

@@ -14,9 +14,10 @@ from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from ..weights import KnownWeights
 from .networks import NetworkName, Norm, decoders, encoders, network_of
-from .recipe import Parts
+from .recipe import Parts, importance_weighted
 
 
+@importance_weighted
 def mixture_vae(
     x_shape: Sequence[int],
     *,

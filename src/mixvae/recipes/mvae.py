@@ -21,12 +21,13 @@ from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from .joint import Concentration, dirichlet, joint_objective, labels_of
 from .networks import NetworkName, Norm, encoders, network_of, sub_decoders
-from .recipe import Parts, extends
+from .recipe import Parts, extends, importance_weighted
 
 Rate = Literal["per_component", "shared"]
 RateKL = Literal["sigmoid", "polynomial"]
 
 
+@importance_weighted
 def mvae(
     x_shape: Sequence[int],
     *,

@@ -1,15 +1,24 @@
 """A recipe: a model and its objective, with the plain values that made them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature, getdoc, signature
 from re import split
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from ..errors import one_of
 from ..model import MixtureVAE
-from ..objectives import Bound, Objective
+from ..objectives import Bound, Objective, iwae
 
 Make = Callable[..., "Parts"]
+IMPORTANCE_WEIGHTED = """
+
+Args:
+    x_shape: shape of one x.
+    bound: what is maximised: own, the recipe's objective; iwae, the importance-weighted bound in
+        its place, with the same penalties.
+    n_samples: samples S.
+"""
 
 
 class Parts(NamedTuple):
@@ -67,3 +76,25 @@ def extends(base: Make, *, without: Sequence[str] = ()) -> Callable[[Make], Make
         return make
 
     return with_options
+
+
+def importance_weighted(make: Make) -> Make:
+    """Give a recipe the options ``bound`` and ``n_samples``, by which it is trained as an IWAE."""
+
+    def made(
+        x_shape: Sequence[int],
+        *,
+        bound: Literal["own", "iwae"] = "own",
+        n_samples: int = 1,
+        **options: Any,
+    ) -> Parts:
+        one_of("bound", bound, ("own", "iwae"))
+        parts = make(x_shape, **options)
+        objective = replace(parts.objective, n_samples=n_samples)
+        if bound == "iwae":
+            objective = replace(objective, bound=iwae)
+        return parts._replace(objective=objective)
+
+    summary = (getdoc(make) or "").partition("\n")[0]
+    made.__name__, made.__doc__ = make.__name__, summary + IMPORTANCE_WEIGHTED
+    return extends(make)(made)
