@@ -11,6 +11,9 @@ mvae         K  stacked  Dirichlet  K nets → blend → head   N(0, I)        j
 mvae-gs      K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
 mvae-gau     K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
 mixture-vae  K  stacked  learned    K nets → keep           N(0, I)        exact      mixture_bound
+dlgmm        K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
+dldpmm       K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
+sb-vae       1  shared   --         1 net → keep            sticks         joint      elbo
 vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
 gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
 ===========  =  =======  =========  ======================  =============  =========  ==============
@@ -30,6 +33,7 @@ from typing import Any
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, unknown
 from ..priors import VampPrior
+from .latent_mixtures import dldpmm, dlgmm, sb_vae
 from .m_vae import m_vae
 from .mixture_vae import mixture_vae
 from .mvae import mvae, mvae_gau, mvae_gs
@@ -46,6 +50,9 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "mvae-gs": mvae_gs,
     "mvae-gau": mvae_gau,
     "mixture-vae": mixture_vae,
+    "dlgmm": dlgmm,
+    "dldpmm": dldpmm,
+    "sb-vae": sb_vae,
     "vamp-prior": vamp_prior,
     "gmmp-vae": gmmp_vae,
 }
