@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..families import ExactMixture
+from ..families import ExactMixture, MixturePosterior
 from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
@@ -21,6 +21,7 @@ JOINT = (
     "a lower beta_kl"
 )
 EXACT = "a KL warm-up, fewer components, or another seed"
+POSTERIOR = "a KL warm-up, fewer components, or priors with means of their own (prior_means)"
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
 
@@ -162,4 +163,4 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dic
 def _advice(model: MixtureVAE, n_components: int) -> str:
     if n_components == 1:
         return SINGLE
-    return EXACT if isinstance(model.family, ExactMixture) else JOINT
+    return {ExactMixture: EXACT, MixturePosterior: POSTERIOR}.get(type(model.family), JOINT)
