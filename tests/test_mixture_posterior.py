@@ -28,6 +28,7 @@ from mixvae.distributions import (
     log_prob_each,
     mixture,
 )
+from mixvae.distributions.log_mixture import LogMixture
 from mixvae.errors import MixvaeError
 from mixvae.families import MixturePosterior
 from mixvae.objectives import iwae, log_mean_exp, miselbo, mixture_elbo
@@ -240,6 +241,29 @@ def test_densities_in_float32_lose_only_what_their_inputs_had_lost(scale: float)
     near = exact > -1e4  # elsewhere the density is nothing, and float32 holds 7 digits of it
     assert (ours.double() - exact)[near].abs().max() < 1e-3
     torch.testing.assert_close(ours.double(), exact, rtol=1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_the_density_of_a_mixture_has_the_gradient_that_it_says(batch: tuple):
+    leaves = [torch.randn(*batch, 5, L), torch.randn(*batch, K, L), 0.2 + torch.rand(*batch, K, L)]
+    leaves += [torch.randn(*batch, K)]
+    assert torch.autograd.gradcheck(LogMixture.apply, [leaf.requires_grad_() for leaf in leaves])
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.03])
+def test_the_gradient_in_float32_is_that_in_float64(scale: float):
+    """To a thousandth of its length, at scales that posteriors have."""
+    mu = torch.randn(50, 40)
+    z = mu[torch.arange(200) % 50] + scale * torch.randn(200, 40)
+    leaves = [z, mu, scale * (0.5 + torch.rand(50, 40)), torch.zeros(50)]
+
+    def gradients(dtype: torch.dtype) -> list[Tensor]:
+        moved = [leaf.to(dtype).requires_grad_() for leaf in leaves]
+        return torch.autograd.grad(LogMixture.apply(*moved).sum(), moved)
+
+    for half, whole in zip(gradients(torch.float32), gradients(torch.float64), strict=True):
+        assert half.dtype == torch.float32
+        assert (half - whole).norm() < 1e-3 * whole.norm()
 
 
 def test_kls_of_all_pairs_are_torchs():

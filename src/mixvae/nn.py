@@ -127,7 +127,7 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
             layer, share_input = _stack(same_layer, share_input)
             layers.append(layer)
         return nn.Sequential(*layers), share_input
-    if isinstance(first, POINTWISE):
+    if isinstance(first, POINTWISE) or (isinstance(first, nn.GLU) and first.dim < 0):
         return first, share_input
     if isinstance(first, nn.Flatten | nn.Unflatten):
         return first if share_input else _one_axis_further(first), share_input

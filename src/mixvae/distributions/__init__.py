@@ -2,7 +2,8 @@
 
 from .delta import Delta
 from .kumaraswamy import Kumaraswamy, kl_series
-from .normal_mixture import NormalMixture, kl_pairs, kl_to_mixture, log_prob_each, mixture
+from .normal_mixture import NormalMixture, kl_to_mixture, mixture
+from .pairs import kl_pairs, log_prob_each
 from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
 __all__ = [

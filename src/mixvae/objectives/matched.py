@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..distributions import NormalMixture, kl_pairs
-from ..distributions.normal_mixture import in_a_row
+from ..distributions.pairs import in_a_row
 from ..trace import Trace
 from .objective import Bound, Terms
 

@@ -30,7 +30,7 @@ def gmmp_vae(
     pseudo_inputs: Start = "data",
     learned_weights: bool = False,
     n_latent: int = 40,
-    network: NetworkName = "mlp",
+    network: NetworkName = "gated-mlp",
     hidden: Sequence[int] = (300, 300),
     channels: Sequence[int] = (32, 64, 128, 256, 256),
     norm: Norm = "group",
@@ -49,7 +49,7 @@ def gmmp_vae(
         pseudo_inputs: whether they start from training data or as noise.
         learned_weights: learn the posterior's weights in place of 1/K.
         n_latent: size L of the code.
-        network: gated-mlp, gated-conv, mlp or conv.
+        network: gated-mlp, mlp or conv.
         hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
