@@ -31,6 +31,8 @@ ROWS = [
     row("VAE", "vae", "-96.80"),
     row("DLGMM K=3", "dlgmm", "-96.50", n_components=3),
     row("DLGMM K=5", "dlgmm", "-96.22 (3 times the width)", n_components=5),
+    row("DLDPMM T=10", "dldpmm", n_components=10),
+    row("SB-VAE", "sb-vae", n_latent=50),
     row(
         "DLGMM K=5, prior means -1.5 to 1.5",
         "dlgmm",
@@ -38,6 +40,4 @@ ROWS = [
         prior_means=[-1.5, -0.75, 0.0, 0.75, 1.5],
     ),
     row("DLGMM K=3, the paper's bound", "dlgmm", n_components=3, form="paper"),
-    row("DLDPMM T=10", "dldpmm", n_components=10),
-    row("SB-VAE", "sb-vae", n_latent=50),
 ]
