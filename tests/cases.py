@@ -16,10 +16,24 @@ from torch.distributions import Distribution
 from mixvae import recipes
 from mixvae.decoders import Decoder, blend
 from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
-from mixvae.likelihoods import BernoulliLikelihood, CrossEntropy, GaussianLikelihood
-from mixvae.nn import MLP, Means, Stacked
-from mixvae.posteriors import NormalPosterior, StickPosterior
-from mixvae.priors import NormalPrior, StickPrior
+from mixvae.likelihoods import (
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    CrossEntropy,
+    GaussianLikelihood,
+    LogisticLikelihood,
+    LogisticMixtureLikelihood,
+)
+from mixvae.nn import MLP, Means, Shared, Stacked
+from mixvae.pixelcnn import PixelCNNLikelihood
+from mixvae.posteriors import (
+    ChainPosterior,
+    ConditionalNormal,
+    NormalPosterior,
+    OneHotPosterior,
+    StickPosterior,
+)
+from mixvae.priors import ChainPrior, NormalPrior, StickPrior
 from mixvae.recipes import Recipe
 from mixvae.weights import DirichletWeights, KnownWeights, StickWeights
 
@@ -43,6 +57,7 @@ class Case:
 
     def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
+        small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
         known = recipes.options_of(self.recipe)
@@ -52,7 +67,10 @@ class Case:
 
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
-        return x.round() if self.options.get("likelihood", "bernoulli") == "bernoulli" else x
+        likelihood = self.options.get("likelihood", "bernoulli")
+        if likelihood.startswith("logistic"):
+            return (255 * x).round() / 255
+        return x.round() if likelihood == "bernoulli" else x
 
     def labels(self, x: Tensor) -> Tensor | None:
         """The classes of x, for a conditional model."""
@@ -118,6 +136,8 @@ CASES = [
     Case("sb-vae"),
     Case("sb-vae", {"n_latent": 4, "bound": "iwae", "n_samples": 2}, FLAT),
     Case("sb-vae", {"n_latent": 5, "stick_kl": "series"}),
+    Case("mvae-gs", {"network": "gated-mlp"}),
+    Case("mixture-vae", {"network": "gated-mlp"}),
     Case("vamp-prior"),
     Case("vamp-prior", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
     Case("gmmp-vae"),
@@ -129,6 +149,33 @@ CASES = [
     Case("gmmp-vae", {"bound": "matched", "matching": "variational"}),
     Case("gmmp-vae", {"bound": "matched", "decode": "average"}),
     Case("gmmp-vae", {"decode": "average", "likelihood": "cross-entropy"}),
+    Case("hvae"),
+    Case("hvae", {"network": "mlp", "hidden": (8,), "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("hvae", {"prior": "normal", "likelihood": "gaussian"}, FLAT),
+    Case("semvae", {"n_components": 4}),
+    Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
+    Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),
+    Case("misvae"),
+    Case("misvae", {"estimator": "some-to-some", "likelihood": "gaussian"}, FLAT),
+    Case("misvae", {"estimator": "all", "bound": "iwae", "n_samples": 2}),
+    Case("misvae", {"n_components": 1, "likelihood": "cross-entropy"}),
+    Case("vae", {"likelihood": "continuous-bernoulli"}),
+    Case("vae", {"likelihood": "logistic"}, FLAT),
+    Case("vae", {"network": "gated-mlp", "likelihood": "logistic-mixture"}),
+    Case("iwae", {"n_samples": 3, "likelihood": "logistic-mixture"}, FLAT),
+    Case("m-vae", {"likelihood": "continuous-bernoulli", "network": "gated-mlp"}),
+    Case("m-vae", {"likelihood": "logistic"}),
+    Case("m-vae", {"combine": "expected", "likelihood": "logistic-mixture"}),
+    Case("mvae", {"network": "gated-mlp", "conditional": True, "n_classes": 3}),
+    Case("mvae", {"likelihood": "logistic"}, FLAT),
+    Case("mixture-vae", {"likelihood": "logistic-mixture"}),
+    Case("gmmp-vae", {"likelihood": "logistic"}),
+    _conv("vae", network="gated-conv", norm="none"),
+    _conv("vae", COLOUR, likelihood="logistic-mixture"),
+    _conv("m-vae", COLOUR, network="gated-conv", likelihood="logistic"),
+    _conv("mvae", COLOUR, network="gated-conv", norm="batch", likelihood="logistic-mixture"),
+    _conv("mvae-gau", network="gated-conv", conditional=True, n_classes=3),
+    _conv("gmmp-vae", network="gated-conv", likelihood="continuous-bernoulli"),
     _conv("vae"),
     _conv("vae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("iwae", channels=(16,), n_samples=3),
@@ -139,6 +186,9 @@ CASES = [
     _conv("mvae-gs", norm="none", conditional=True, n_classes=3),
     _conv("mixture-vae", norm="none"),
     _conv("gmmp-vae"),
+    _conv("semvae", COLOUR, norm="batch", likelihood="gaussian"),
+    _conv("misvae"),
+    _conv("hvae", network="gated-conv"),
     _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 
@@ -181,7 +231,8 @@ def _likelihood(name: str, make: Callable[..., nn.Module], **options: Any) -> Pa
     """Reads the decoder's output: logits, or means with ``from_mean``."""
     read = torch.sigmoid if options.get("from_mean") else torch.clone
     make_it = partial(make, IMAGE, **options)
-    return Part(name, make_it, lambda part, out: part(read(out)), (12,), (None,), IMAGE)
+    shape = (make_it().n_params,)
+    return Part(name, make_it, lambda part, out: part(read(out)), shape, (None,), IMAGE)
 
 
 def _decoder(name: str, make: Callable[[], nn.Module], n_outputs: int) -> Part:
@@ -197,14 +248,34 @@ def _branch(n_out: int) -> nn.Module:
     return Stacked(lambda: MLP(L, n_out, (H,)), K)
 
 
+def _level(n_in: int) -> ConditionalNormal:
+    return ConditionalNormal(MLP(n_in, 2, (H,)), 1)
+
+
+def _pixelcnn() -> Decoder:
+    sizes = {"n_context": 2, "n_features": 4, "n_layers": 2}
+    p_x = PixelCNNLikelihood(BernoulliLikelihood(IMAGE), **sizes)
+    return Decoder(Shared(MLP(L, p_x.n_params, (H,))), p_x)
+
+
 PARTS = [
     _posterior("normal-posterior", lambda: NormalPosterior(H, L, K)),
+    Part(
+        "one-hot-posterior",
+        lambda: OneHotPosterior(H, L, K, 7),
+        lambda part, h: part(h),
+        (1, H),
+        (None, K),
+        (L,),
+    ),
+    _posterior("chain-posterior", lambda: ChainPosterior(NormalPosterior(H, 1, K), _level(H + 1))),
     _weights("uniform-weights", lambda: KnownWeights(K)),
     _weights("learned-weights", lambda: KnownWeights(K, learned=True)),
     _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),
     _prior("normal-prior-per-component", lambda: NormalPrior(torch.ones(K, L)), (K,)),
+    _prior("chain-prior", lambda: ChainPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
     _likelihood("bernoulli", BernoulliLikelihood),
     _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),
     _likelihood("cross-entropy", CrossEntropy),
@@ -212,7 +283,13 @@ PARTS = [
     _likelihood("gaussian", GaussianLikelihood),
     _likelihood("gaussian-of-means", GaussianLikelihood, from_mean=True),
     _likelihood("fixed-gaussian", GaussianLikelihood, scale=0.5),
+    _likelihood("continuous-bernoulli", ContinuousBernoulliLikelihood),
+    _likelihood("continuous-bernoulli-of-means", ContinuousBernoulliLikelihood, from_mean=True),
+    _likelihood("logistic", LogisticLikelihood),
+    _likelihood("logistic-of-means", LogisticLikelihood, from_mean=True),
+    _likelihood("logistic-mixture", LogisticMixtureLikelihood),
     _decoder("decoder-keep", lambda: Decoder(_branch(12), BernoulliLikelihood(IMAGE)), K),
+    _decoder("decoder-pixelcnn", _pixelcnn, K),
     _decoder(
         "decoder-blend-means",
         lambda: Decoder(

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from mixvae import data, operations
 from mixvae.cli import main, parser, train
 from mixvae.errors import MixvaeError
+from mixvae.evaluation import log_likelihood
 from mixvae.recipes import RECIPES, list_recipes, options_of
 from mixvae.run import Run, load
 
@@ -349,11 +351,40 @@ def test_evaluate_takes_importance_samples_and_other_data(capsys, folder, tmp_pa
     x = np.random.default_rng(0).random((60, 8, 8))
     np.savez(tmp_path / "other.npz", x=x, x_test=x[:3])
     argv = ["evaluate", str(folder), "--data", str(tmp_path / "other.npz")]
-    text = shown(capsys, *argv, "--n-samples-iw", "4")
+    text = shown(capsys, *argv, "--log-likelihood", "4")
     assert "3 examples of other.npz" in text
-    assert "4 importance samples" in text
+    assert re.search(r"samples an example +4\n", text)
     np.save(tmp_path / "small.npy", x[:, :4, :4])
     assert "(1, 8, 8)" in refused(capsys, *argv[:3], str(tmp_path / "small.npy"))
+
+
+def test_log_likelihood_by_itself_takes_5000_samples_and_writes_each_examples_figures(
+    capsys, folder, tmp_path, test_split
+):
+    argv = ["evaluate", str(folder), "--n-test", "3", "--out", str(tmp_path / "figures.json")]
+    text = shown(capsys, *argv, "--log-likelihood")
+    assert re.search(r"samples an example +5,000\n", text)
+    assert "3 examples of digits" in text
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    arrays = np.load(folder / "log_likelihood.npz")
+    expected = log_likelihood(load(folder).recipe.model, test_split.x[:3], 5000)
+    for name in ("log_prob", "standard_error", "ess", "k_hat"):
+        np.testing.assert_array_equal(arrays[name], getattr(expected, name).numpy())
+    assert figures["log_likelihood"] == expected.to_dict()
+    picture = folder / "log_likelihood.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert text.endswith(f"{folder / 'log_likelihood.npz'}\n{picture}\n")
+
+
+@pytest.mark.parametrize("words", [["-1"], ["many"], ["2.5"], ["5", "6"]])
+def test_a_number_of_samples_that_means_nothing_is_refused(capsys, folder, words):
+    assert words[-1] in refused(capsys, "evaluate", str(folder), "--log-likelihood", *words)
+
+
+def test_log_likelihood_is_left_out_unless_asked_for(capsys, folder):
+    text = shown(capsys, "evaluate", str(folder), "--n-test", "3")
+    assert "samples an example" not in text
+    assert "log_likelihood.png" not in text
 
 
 def test_evaluate_refuses_a_file_that_it_could_not_write(capsys, folder):

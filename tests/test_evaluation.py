@@ -1,17 +1,17 @@
 """Judging a model: component health, reconstruction, log p(x), bounds, clustering."""
 
 import json
-from math import exp, log, sqrt
-from types import SimpleNamespace
+from math import exp, sqrt
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch import Tensor
+from torch.distributions import Distribution
 
+from linear_models import DATA, LinearPosterior, Maps, Repeat, stacked
 from mixvae.data.dataset import Split
-from mixvae.decoders import Decoder, blend
+from mixvae.decoders import Decoder
 from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import (
@@ -19,43 +19,17 @@ from mixvae.evaluation import (
     clustering,
     component_health,
     evaluate,
-    log_likelihood,
     reconstruction,
     responsibilities,
 )
 from mixvae.families import ExactMixture, Joint
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
-from mixvae.nn import Stacked
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.priors import NormalPrior
 from mixvae.recipes import build
 from mixvae.recipes.recipe import Recipe
 from mixvae.weights import KnownWeights, Weights
-
-
-class Repeat(nn.Module):
-    """x (B, D) to h (B, K, D)."""
-
-    def __init__(self, n_components: int) -> None:
-        super().__init__()
-        self.n_components = n_components
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(1).expand(-1, self.n_components, -1)
-
-
-class LinearPosterior(nn.Module):
-    """N(slope_k h + offset_k, diag scale_k^2)."""
-
-    def __init__(self, slope: Tensor, offset: Tensor, scale: Tensor) -> None:
-        super().__init__()
-        self.slope, self.offset, self.scale = map(nn.Parameter, (slope, offset, scale))
-
-    def forward(self, h: Tensor) -> Distribution:
-        loc = torch.einsum("kld,bkd->bkl", self.slope, h) + self.offset
-        normal = Normal(loc, self.scale.expand_as(loc), validate_args=False)
-        return Independent(normal, 1, validate_args=False)
 
 
 class FirstPixel(Weights):
@@ -73,15 +47,6 @@ class FirstPixel(Weights):
         return torch.full((n, 2), 0.5)
 
 
-def stacked(slope: Tensor, offset: Tensor) -> Stacked:
-    """K linear layers of given weights (K, O, I) and biases (K, O)."""
-    net = Stacked(lambda: nn.Linear(slope.shape[2], slope.shape[1]), len(slope))
-    with torch.no_grad():
-        net.body.weight.copy_(slope)
-        net.body.bias.copy_(offset)
-    return net
-
-
 def one_pixel(family: Any, weights: Weights) -> MixtureVAE:
     """Two components on one pixel: codes N(3x, 1) and N(x/10, 1), means z_0/3 and z_1."""
     slope = torch.tensor([3.0, 0.1]).view(2, 1, 1)
@@ -96,44 +61,7 @@ def one_pixel(family: Any, weights: Weights) -> MixtureVAE:
     )
 
 
-def linear_gaussian(
-    n_components: int = 3, *, wrong: float = 0.0, blended: bool = False
-) -> tuple[MixtureVAE, Distribution]:
-    """A model in float64 whose posterior is exact unless ``wrong``, and its p(x) in closed form.
-
-    The exact mixture of factor analysers with orthogonal factors; ``blended``, a joint model.
-    """
-    K, D, L, s = n_components, 4, 2, 0.5
-    generator = torch.Generator().manual_seed(1)
-    random = torch.randn(K, D, L, generator=generator, dtype=torch.float64)
-    W = torch.linalg.qr(random).Q * torch.tensor([1.5, 0.7])
-    b = torch.randn(K, D, generator=generator, dtype=torch.float64)
-    variance = 1 / (1 + W.square().sum(1) / s**2)  # (K, L)
-    slope = variance.unsqueeze(-1) * W.mT / s**2
-    offset = -(slope @ b.unsqueeze(-1)).squeeze(-1)
-    likelihood = GaussianLikelihood((D,), from_mean=True, scale=s)
-    likelihood.log_scale = torch.tensor(log(s), dtype=torch.float64)
-    model = MixtureVAE(
-        trunk=Repeat(K),
-        posterior=LinearPosterior(slope, offset + wrong, variance.sqrt() * (1 + wrong)),
-        weights=KnownWeights(K),
-        decoder=Decoder(stacked(W, b).double(), likelihood, *([blend] if blended else [])),
-        prior=NormalPrior(torch.zeros(L)),
-        family=Joint() if blended else ExactMixture(),
-    ).double()
-    with torch.no_grad():
-        model.decoder.branch.body.weight.copy_(W)  # in float64 from here on
-        model.decoder.branch.body.bias.copy_(b)
-    noise = s**2 * torch.eye(D, dtype=torch.float64)
-    if blended:
-        return model, MultivariateNormal(b.mean(0), (W @ W.mT).sum(0) / K**2 + noise)
-    each = MultivariateNormal(b, W @ W.mT + noise)
-    index = torch.distributions.Categorical(torch.ones(K, dtype=torch.float64))
-    return model, torch.distributions.MixtureSameFamily(index, each)
-
-
 X = torch.tensor([[0.2], [0.8], [1.0]])
-DATA = 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
 def small(name: str = "m-vae", **options: Any) -> Recipe:
@@ -236,7 +164,7 @@ def test_evaluating_leaves_modes_and_the_random_state_as_they_were() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    evaluate(recipe, Split(images()), n_samples_iw=3)
+    evaluate(recipe, Split(images()), log_likelihood=3)
     assert torch.equal(torch.rand(3), expected)
     assert recipe.model.training
     assert not recipe.model.decoder.training
@@ -272,105 +200,12 @@ def test_a_seed_gives_the_same_stochastic_error_again() -> None:
     assert reconstruction(model, x, seed=1)["sse"] != reconstruction(model, x, seed=2)["sse"]
 
 
-# log p(x)
-
-
-@pytest.mark.parametrize("n_components", [1, 3])
-@pytest.mark.parametrize("chunk", [1, 7, 500])
-def test_the_estimate_is_exact_where_the_posterior_is(n_components: int, chunk: int) -> None:
-    model, p_x = linear_gaussian(n_components)
-    found = log_likelihood(model, DATA, 20, chunk=chunk)
-    assert torch.allclose(found.log_prob, p_x.log_prob(DATA), atol=1e-9)
-    assert torch.allclose(found.ess, torch.full((7,), 20.0).double())
-    assert found.standard_error.max() < 1e-6
-
-
-@pytest.mark.parametrize("blended", [False, True])
-def test_the_estimate_is_within_its_errors_of_the_closed_form(blended: bool) -> None:
-    model, p_x = linear_gaussian(2, wrong=0.2, blended=blended)
-    if blended:  # codes depend on each other given x: no factorised posterior is exact
-        with torch.no_grad():  # the prior is a fair proposal
-            for parameter, value in zip(model.posterior.parameters(), (0, 0, 1), strict=True):
-                parameter.fill_(value)
-    x = p_x.mean + 0.3 * DATA
-    found = log_likelihood(model, x, 20_000)
-    score = (found.log_prob - p_x.log_prob(x)) / found.standard_error
-    assert score.abs().max() < 4
-    assert found.standard_error.max() < 0.05
-    assert ((found.ess > 1) & (found.ess < 20_000)).all()
-    assert abs(found.mean - p_x.log_prob(x).mean()) < 4 * found.mean_error
-
-
-def test_the_standard_error_is_the_spread_over_seeds() -> None:
-    model, _ = linear_gaussian(2, wrong=0.1)
-    runs = [log_likelihood(model, DATA[:2], 200, seed=seed) for seed in range(100)]
-    spread = torch.stack([run.log_prob for run in runs]).std(0)
-    claimed = torch.stack([run.standard_error for run in runs]).mean(0)
-    assert torch.allclose(claimed / spread, torch.ones(2).double(), atol=0.25)
-
-
-@pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
-def test_an_examples_estimate_does_not_depend_on_the_other_examples(name: str) -> None:
-    model, x = small(name).model, images(6)
-    whole = log_likelihood(model, x, 30)
-    few = log_likelihood(model, x[:2], 30)
-    assert torch.equal(whole.log_prob[:2], few.log_prob)
-    assert torch.equal(whole.ess[:2], few.ess)
-    others = torch.cat([x[:2], 1 - x[2:]])
-    assert torch.equal(log_likelihood(model, others, 30).log_prob[:2], few.log_prob)
-
-
-def test_two_equal_examples_have_noise_of_their_own() -> None:
-    found = log_likelihood(small().model, images(1).expand(2, -1, -1, -1), 10)
-    assert found.log_prob[0] != found.log_prob[1]
-
-
-@pytest.mark.parametrize("chunk", [1, 3, 40, 500])
-@pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])
-def test_chunks_of_the_same_weights_give_the_same_figures(
-    chunk: int, level: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, _ = linear_gaussian(1)
-    log_w = level + torch.randn(41, generator=torch.Generator().manual_seed(4)).double()
-    stream, largest = iter(log_w), 0
-
-    def forward(x: Tensor, n_samples: int = 1, y: None = None) -> SimpleNamespace:
-        nonlocal largest
-        largest = max(largest, n_samples * len(x))
-        weights = torch.stack([next(stream) for _ in range(n_samples)])
-        return SimpleNamespace(log_weight=weights.unsqueeze(1))
-
-    monkeypatch.setattr(model, "forward", forward)
-    found = log_likelihood(model, DATA[:1], 41, chunk=chunk)
-    w = (log_w - log_w.max()).exp()
-    assert float(found.log_prob) == pytest.approx(float(w.mean().log() + log_w.max()))
-    assert float(found.ess) == pytest.approx(float(w.sum() ** 2 / w.square().sum()))
-    error = float(w.std() / sqrt(41) / w.mean())
-    assert float(found.standard_error) == pytest.approx(error)
-    assert largest <= chunk  # however large N and S
-
-
-def test_one_sample_has_no_standard_error() -> None:
-    found = log_likelihood(small().model, images(2), 1)
-    assert found.standard_error.isnan().all()
-    assert found.ess.tolist() == [1, 1]
-
-
-def test_log_likelihood_refuses_what_has_none() -> None:
-    with pytest.raises(MixvaeError, match="CrossEntropy is no density"):
-        log_likelihood(small(likelihood="cross-entropy").model, images())
-    with pytest.raises(MixvaeError, match="grey levels"):
-        log_likelihood(small(likelihood="bernoulli").model, images())
-    with pytest.raises(MixvaeError, match="n_samples must be at least 1; got 0"):
-        log_likelihood(small().model, images(), 0)
-
-
 # Bounds
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_the_exact_mixtures_bound_is_log_p_where_the_posterior_is_exact(batch_size: int) -> None:
-    model, p_x = linear_gaussian(3)
+    model, p_x = Maps(3).exact()
     recipe = Recipe("by-hand", (4,), {}, model, Objective(mixture_bound), mixture_bound)
     found = bounds(recipe, DATA, batch_size=batch_size)
     assert found["elbo"] == pytest.approx(float(p_x.log_prob(DATA).mean()), abs=1e-9)
@@ -425,7 +260,7 @@ def test_one_cluster_for_everything_is_no_better_than_chance() -> None:
 @pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
 def test_evaluation_is_json_and_has_clusters_only_where_they_mean_something(name: str) -> None:
     y = torch.arange(23) % 3
-    metrics = evaluate(small(name), Split(images(), y), n_samples_iw=4, batch_size=10)
+    metrics = evaluate(small(name), Split(images(), y), log_likelihood=4, batch_size=10)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert metrics["n"] == 23
     assert metrics["log_likelihood"]["n_samples"] == 4
@@ -443,4 +278,4 @@ def test_evaluation_refuses_data_of_another_shape() -> None:
 
 def test_importance_sampling_of_no_density_is_refused_before_the_work() -> None:
     with pytest.raises(MixvaeError, match="no density"):
-        evaluate(small(likelihood="cross-entropy"), Split(images()), n_samples_iw=5)
+        evaluate(small(likelihood="cross-entropy"), Split(images()), log_likelihood=5)

@@ -2,15 +2,24 @@
 
 from functools import partial
 from itertools import product
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mixvae.errors import MixvaeError
-from mixvae.nn import MLP
+from mixvae.nn import MLP, Stacked
 from mixvae.recipes.convolutions import ConvNetwork
-from mixvae.recipes.networks import MLPNetwork, decoders, encoders, network_of, sub_decoders
+from mixvae.recipes.gated import GatedMLPNetwork, gated, he
+from mixvae.recipes.networks import (
+    MLPNetwork,
+    NetworkName,
+    decoders,
+    encoders,
+    network_of,
+    sub_decoders,
+)
 
 pytestmark = pytest.mark.usefixtures("maths", "unchecked")
 CHANNELS = (32, 64, 128, 256, 256)
@@ -71,9 +80,10 @@ def test_a_sub_decoder_leaves_an_image_of_at_most_eight_pixels_a_side(side, smal
 
 
 @pytest.mark.parametrize("channels", [CHANNELS[:1], (4, 6), CHANNELS], ids=len)
+@pytest.mark.parametrize("is_gated", [False, True], ids=["plain", "gated"])
 @every_shape
-def test_convolutions_restore_every_size(shape, channels):
-    net, x = ConvNetwork(shape, channels), torch.rand(2, *shape)
+def test_convolutions_restore_every_size(shape, channels, is_gated):
+    net, x = ConvNetwork(shape, channels, gated=is_gated), torch.rand(2, *shape)
     n_params, h = x[0].numel(), net.encoder()(x)
     assert h.shape == (2, net.n_features)
     assert net.decoder(3, n_params)(torch.rand(2, 3)).shape == (2, n_params)
@@ -135,13 +145,13 @@ def test_a_network_can_do_without_norms():
         assert all(c.bias is not None for c in of_kind(made, nn.Conv2d, nn.ConvTranspose2d))
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", get_args(NetworkName))
 @pytest.mark.parametrize("n_labels", [0, 3])
 def test_components_are_separate_networks_that_read_the_same_x(name, n_labels):
     net = network_of(name, (2, 6, 5), (8, 7), (4, 6), "group")
     made, x = encoders(net, 4, n_labels), torch.rand(5, 2, 6, 5)
     if n_labels:
-        wider = (5, 60 + n_labels) if name == "mlp" else (5, 2 + n_labels, 6, 5)
+        wider = (5, 60 + n_labels) if name.endswith("mlp") else (5, 2 + n_labels, 6, 5)
         x = torch.rand(wider)
     h = made(x)
     assert h.shape == (5, 4, net.n_features)
@@ -165,6 +175,130 @@ def test_an_mlps_decoders_mirror_its_encoder():
     assert isinstance(last, nn.Sigmoid)
 
 
+def by_hand(layer: nn.Module, x: Tensor) -> Tensor:
+    """(W x + b) * sigmoid(V x + c), with W, b and V, c layers of their own."""
+    halves = []
+    for half in (0, 1):
+        one = type(layer)(*sizes_of(layer))
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        one.weight.data = layer.weight.data.chunk(2, 1 if transposed else 0)[half]
+        one.bias.data = layer.bias.data.chunk(2)[half]
+        halves.append(one(x))
+    return halves[0] * halves[1].sigmoid()
+
+
+def sizes_of(layer: nn.Module) -> tuple:
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features // 2
+    more = (layer.output_padding,) if isinstance(layer, nn.ConvTranspose2d) else ()
+    where = (layer.kernel_size, layer.stride, layer.padding, *more)
+    return layer.in_channels, layer.out_channels // 2, *where
+
+
+def test_a_gated_mlp_multiplies_each_layer_by_its_gates():
+    net, x, z = GatedMLPNetwork((3, 4), (8, 7)), torch.randn(5, 3, 4), torch.randn(5, 2)
+    encoder = net.encoder()
+    first, second = of_kind(encoder, nn.Linear)
+    h = by_hand(second, by_hand(first, x.flatten(1)))
+    torch.testing.assert_close(encoder(x.flatten(1)), h)
+    decoder = net.decoder(2, 12)
+    first, second, last = of_kind(decoder, nn.Linear)
+    torch.testing.assert_close(decoder(z), last(by_hand(second, by_hand(first, z))))
+    sub = net.sub_decoder(2)
+    torch.testing.assert_close(sub(z), by_hand(*of_kind(sub, nn.Linear), z))
+    mix = net.mix_decoder(12)
+    first, last = of_kind(mix, nn.Linear)
+    torch.testing.assert_close(mix(h), last(by_hand(first, h)))
+
+
+def test_gated_convolutions_multiply_each_layer_by_its_gates():
+    net, x = ConvNetwork((1, 6, 7), (4, 6), "none", gated=True), torch.randn(5, 1, 6, 7)
+    encoder, decoder, z = net.encoder(), net.decoder(2, 42), torch.randn(5, 2)
+    first, second = of_kind(encoder, nn.Conv2d)
+    h = by_hand(second, by_hand(first, x)).flatten(1)
+    torch.testing.assert_close(encoder(x), h)
+    row, first, last = of_kind(decoder, nn.Linear, nn.ConvTranspose2d)
+    h = last(by_hand(first, by_hand(row, z).unflatten(-1, (6, 3, 4))))
+    torch.testing.assert_close(decoder(z), h.flatten(1))
+    sub, mix = net.sub_decoder(2), net.mix_decoder(42)
+    features = by_hand(*of_kind(sub, nn.Linear), z)
+    torch.testing.assert_close(sub(z), features)
+    first, last = of_kind(mix, nn.ConvTranspose2d)
+    h = last(by_hand(first, features.unflatten(-1, (6, 6, 7)))).flatten(1)
+    torch.testing.assert_close(mix(features.unsqueeze(1))[:, 0], h)
+
+
+@pytest.mark.parametrize("name", ["gated-mlp", "gated-conv"])
+@pytest.mark.parametrize("part", ["encoder", "decoder", "sub_decoder"])
+def test_gated_networks_side_by_side_equal_a_loop_forward_and_backward(name, part):
+    net = network_of(name, (2, 6, 5), (8, 7), (4, 6), "group")
+    sizes = {"encoder": (), "decoder": (3, 60), "sub_decoder": (3,)}[part]
+    copies = [getattr(net, part)(*sizes) for _ in range(4)]
+    source = iter(copies)
+    shared = part == "encoder"
+    stacked = Stacked(lambda: next(source), 4, share_input=shared)
+    x = net.layout()(torch.randn(5, 2, 6, 5)) if shared else torch.randn(5, 4, 3)
+    loop = torch.stack([one(x if shared else x[:, k]) for k, one in enumerate(copies)], 1)
+    together, towards = stacked(x), torch.randn_like(loop)
+    torch.testing.assert_close(together, loop)
+    (together * towards).sum().backward()
+    (loop * towards).sum().backward()
+    for p, *own in zip(stacked.parameters(), *(one.parameters() for one in copies), strict=True):
+        torch.testing.assert_close(p.grad, torch.stack([q.grad for q in own]))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (partial(nn.Linear, 256, 400), (2000, 256)),
+        (partial(nn.Conv2d, 64, 128, 3, padding=1), (20, 64, 16, 16)),
+        (partial(nn.ConvTranspose2d, 64, 96, 3, 1, 1), (20, 64, 16, 16)),
+        (partial(nn.ConvTranspose2d, 64, 96, 3, 2, 1, 1), (20, 64, 16, 16)),
+    ],
+    ids=["linear", "conv", "transposed", "transposed of stride 2"],
+)
+def test_hes_weights_double_the_variance_whatever_the_layer(make, shape):
+    """Of inputs of variance 1: half of it is what a rectifier or a gate takes away."""
+    layer = make()
+    before = layer.bias.clone()
+    assert he(layer) is layer
+    assert torch.equal(layer.bias, before)
+    layer.bias.data.zero_()
+    y = layer(torch.randn(shape))
+    inside = y if y.dim() == 2 else y[..., 2:-2, 2:-2]  # at the edge there are fewer inputs
+    assert inside.var().item() == pytest.approx(2, rel=0.03)
+
+
+def test_hes_weights_of_a_matrix_are_torchs():
+    torch.manual_seed(1)
+    one = he(nn.Linear(30, 20)).weight
+    torch.manual_seed(1)
+    torch.testing.assert_close(one, nn.init.kaiming_normal_(nn.Linear(30, 20).weight))
+
+
+def test_gated_layers_keep_the_signal_that_torchs_weights_lose():
+    x = torch.randn(500, 200)
+    net = gated(200, [200] * 3)
+    lost = gated(200, [200] * 3)
+    for layer in of_kind(lost, nn.Linear):
+        layer.reset_parameters()
+    assert net(x).std() > 0.4 * x.std()
+    assert lost(x).std() < 0.05 * x.std()
+
+
+@pytest.mark.parametrize("name", ["gated-mlp", "gated-conv"])
+def test_hes_start_is_for_the_layers_before_a_gate(name):
+    """Those that make parameters start as torch has it: uniform, and smaller."""
+    net = network_of(name, (1, 8, 8), (90, 80), (48, 64), "none")
+    for made, n_outputs in [
+        *((net.encoder(), 0), (net.sub_decoder(50), 0)),
+        *((net.decoder(50, 64), 1), (net.mix_decoder(64), 1)),
+    ]:
+        weights = [m.weight for m in of_kind(made, nn.Linear, nn.Conv2d, nn.ConvTranspose2d)]
+        is_normal = [bool(w.abs().max() > 2 * w.std()) for w in weights]  # uniform: sqrt(3)
+        assert is_normal == [True] * len(of_kind(made, nn.GLU)) + [False] * n_outputs
+
+
 conv = partial(network_of, "conv", hidden=(), norm="group")
 SMALL = "needs images of at least 4 x 4 pixels, since it halves them; got {} x {}. Use network="
 
@@ -183,6 +317,18 @@ SMALL = "needs images of at least 4 x 4 pixels, since it halves them; got {} x {
             r"needs images, of shape \(channels, height, width\); got x of shape \(64,\)",
         ),
         (partial(conv, (8, 8), channels=(4,)), r"got x of shape \(8, 8\). Use network='mlp'"),
+        (
+            partial(network_of, "gated-mlp", (8,), (), (4,), "group"),
+            "hidden must name at least one",
+        ),
+        (
+            partial(network_of, "gated-conv", (8,), (), (4,), "group"),
+            r"network='gated-conv' needs images.*Use network='gated-mlp'",
+        ),
+        (
+            partial(network_of, "gated-conv", (1, 3, 8), (), (4,), "group"),
+            r"network='gated-conv' needs images of at least 4 x 4.*Use network='gated-mlp'",
+        ),
         *(
             (partial(conv, (1, *size), channels=(4,)), SMALL.format(*size))
             for size in product((3, 4), repeat=2)

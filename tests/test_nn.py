@@ -18,6 +18,7 @@ NETWORKS = {
     "mlp": lambda: MLP(3, 2, (5, 4), nn.Tanh),
     "nested": lambda: nn.Sequential(nn.Sequential(MLP(3, 4), nn.ELU()), MLP(4, 2, (5,)), nn.Tanh()),
     "activation first": lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 2), nn.GELU()),
+    "gated": lambda: nn.Sequential(nn.Linear(3, 8), nn.GLU(-1), nn.Linear(4, 2), nn.GLU(-1)),
     "every activation": lambda: nn.Sequential(nn.Linear(3, 2), *(layer() for layer in POINTWISE)),
 }
 IMAGE = (2, 7, 6)
@@ -35,6 +36,8 @@ CONVOLUTIONS = {
         *(nn.ReLU(), nn.Conv2d(2, 4, 3, 2), nn.Flatten(), nn.Linear(24, 8)),
         *(nn.Unflatten(1, (2, 2, 2)), nn.ConvTranspose2d(2, 1, 3), nn.Flatten(2)),
     ),
+    "gated conv": lambda: nn.Sequential(nn.Conv2d(2, 6, 3), nn.GroupNorm(1, 6), nn.GLU(-3)),
+    "gated transposed": lambda: nn.Sequential(nn.ConvTranspose2d(2, 6, 3, 2), nn.GLU(-3)),
     "a row first": lambda: nn.Sequential(
         *(nn.Flatten(), nn.Linear(84, 8), nn.Unflatten(-1, (2, 2, 2)), nn.GroupNorm(1, 2)),
         *(nn.ConvTranspose2d(2, 2, 3), nn.BatchNorm2d(2), nn.Flatten(-2)),
@@ -120,11 +123,12 @@ def test_stacked_copies_start_different():
         lambda: nn.Conv1d(1, 2, 3),
         lambda: nn.BatchNorm1d(3),
         lambda: nn.Softmax(-1),
+        lambda: nn.GLU(1),
         lambda: nn.Dropout(),
         lambda: nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)),
         lambda: type("MyConv2d", (nn.Conv2d,), {})(1, 2, 3),
     ],
-    ids=["Conv1d", "BatchNorm1d", "Softmax", "Dropout", "LayerNorm", "MyConv2d"],
+    ids=["Conv1d", "BatchNorm1d", "Softmax", "GLU", "Dropout", "LayerNorm", "MyConv2d"],
 )
 def test_stacked_names_a_layer_that_it_cannot_batch(make, request):
     layer = request.node.callspec.id

@@ -23,6 +23,7 @@ METRICS: dict[str, Any] = {
         "objective/kl_z": -12.25,
         "objective/dhsic": -0.0042,
         "objective": -92.3792,
+        "objective_is_bound": False,
         "elbo": -104.5,
     },
     "reconstruction": {"sse": 7.5, "sse_deterministic": 6.25, "rmse": 2.7386},
@@ -42,9 +43,14 @@ METRICS: dict[str, Any] = {
     "log_likelihood": {
         "mean": -99.875,
         "mean_error": 0.03,
+        "bits_per_dim": 0.1838,
         "n_samples": 5000,
+        "n_draws": 1667,
         "ess_mean": 812.3,
         "ess_min": 1.5,
+        "k_hat_max": 0.81,
+        "k_hat_above": 0.0126,
+        "warning": "k-hat is above 0.7 for some",
     },
 }
 
@@ -62,12 +68,28 @@ def test_the_table_has_the_figures_where_they_belong() -> None:
     assert line(text, "dhsic") == ["dhsic", "-0.004"]
     assert line(text, "ELBO")[1] == "-104.50"
     assert line(text, "log p(x)")[2:5] == ["-99.88", "±", "0.030,"]
+    assert line(text, "bits per dimension")[-1] == "0.184"
+    assert line(text, "samples an example")[-1] == "5,000"
+    assert line(text, "effective draws")[2:] == ["812.30", "of", "1,667;", "least", "1.500"]
+    assert line(text, "Pareto k-hat")[3:] == "0.810 above 0.7 for 1.3% of examples".split()
     assert line(text, "SSE, deterministic")[-1] == "6.250"
     assert line(text, "0 ") == ["0", "25.21", "12/20", "0.900", "1.000", "7.900", "alive"]
     assert line(text, "1 ") == ["1", "0.031", "0/20", "0.100", "0.000", "52.70", "dead"]
     assert "1.220 overall, 1.250 for one x" in text
     assert line(text, "accuracy")[-1] == "0.420"
-    assert text.endswith("\nwarning: 1 of 2 components is dead\n")
+    assert "\n\nwarning: 1 of 2 components is dead\n" in text
+    assert text.endswith("\n\nwarning: k-hat is above 0.7 for some\n")
+
+
+def test_the_table_says_of_objective_elbo_and_log_p_whether_each_is_a_bound() -> None:
+    text = report.table(METRICS)
+    objective = line(text, "objective (as the paper has it)")
+    assert " ".join(objective[6:]) == "-92.38 not guaranteed to be a bound on log p(x)"
+    assert " ".join(line(text, "ELBO")[2:]) == "a lower bound on log p(x)"
+    assert " ".join(line(text, "log p(x)")[-6:]) == "sampling: a lower bound in expectation"
+    bounds = {"objective": -3.0, "objective_is_bound": True}
+    text = report.table({"bounds": bounds})
+    assert " ".join(line(text, "objective (as")[7:]) == "a lower bound on log p(x)"
 
 
 def test_columns_are_aligned() -> None:
@@ -98,7 +120,7 @@ def test_what_evaluate_finds_is_tabulated_and_written(name: str, tmp_path: Path)
     torch.manual_seed(0)
     recipe = build(name, (6,), hidden=[8], n_latent=2, likelihood="gaussian")
     split = Split(torch.rand(20, 6), torch.arange(20) % 2)
-    metrics = evaluate(recipe, split, n_samples_iw=1)  # whose standard error is NaN
+    metrics = evaluate(recipe, split, log_likelihood=1)  # whose standard error is NaN
     assert "± --" in report.table(metrics)
     report.write_metrics(metrics, tmp_path / "metrics.json")
     again = json.loads((tmp_path / "metrics.json").read_text())

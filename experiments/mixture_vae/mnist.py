@@ -14,7 +14,7 @@ TRAINING = {
     "warmup_epochs": 5,
     "seed": 0,
 }
-EVALUATION = {"n_samples_iw": 100}
+EVALUATION = {"log_likelihood": 100}
 COLUMNS = ["elbo", "log_px", "log_px_error", "parameters", "share", "effective_k", "dead", "acc"]
 
 SIZE = {"hidden": [300, 300], "n_latent": 40}

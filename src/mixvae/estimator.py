@@ -173,7 +173,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     @property
     def _n_features_out(self) -> int:
         """For scikit-learn's names of the columns that :meth:`transform` returns."""
-        n_latent = self.recipe_.options["n_latent"]
+        options = self.recipe_.options
+        n_latent = options["n_latent"] + options.get("n_top", 0)
         return n_latent * (
             1 if isinstance(self.model_.family, ExactMixture) else self.n_components_
         )

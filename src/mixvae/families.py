@@ -83,7 +83,10 @@ class MixturePosterior(Family):
 
     def log_q(self, t: Trace) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, w) of each code, under the whole mixture."""
-        pairs = log_prob_each(t.q_z, t.z.transpose(1, 2)).transpose(1, 2)
+        codes = t.z.transpose(1, 2)  # (S, K, B, L)
+        if t.q_all is not None:
+            return t.q_all.log_prob(codes).transpose(1, 2)
+        pairs = log_prob_each(t.q_z, codes).transpose(1, 2)
         return (pairs + t.log_w.unsqueeze(2)).logsumexp(-1)
 
     def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
@@ -102,6 +105,10 @@ class MixturePosterior(Family):
 
     def charge(self, t: Trace) -> Float[Tensor, "B K"]:
         return self.responsibilities(t)
+
+    def n_draws(self, n_samples: int, n_components: int) -> int:
+        """Each has one of every component."""
+        return -(-n_samples // n_components)
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         if t.blended:

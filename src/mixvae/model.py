@@ -1,5 +1,6 @@
 """The model: one forward pass that every recipe shares."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -8,10 +9,11 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from .decoders import Decoder
-from .distributions import mixture
+from .distributions import Delta, mixture
 from .dropout import ComponentDropout, reweigh
 from .errors import MixvaeError
 from .labels import NO_LABELS, Classes, Labels
+from .subset import Subset
 from .trace import Family, Trace
 from .weights import Weights
 
@@ -29,6 +31,7 @@ class MixtureVAE(nn.Module):
         dropout: masks on the components; None keeps all.
         labels: how class labels join x and z. A conditional model's methods need ``y`` (B,), the
             class of each x.
+        subset: the components that a pass in training mode is made of; None is all of them.
 
     Raises:
         MixvaeError: where labels are missing, not wanted, or of a class never seen.
@@ -45,6 +48,7 @@ class MixtureVAE(nn.Module):
         family: Family,
         dropout: ComponentDropout | None = None,
         labels: Labels = NO_LABELS,
+        subset: Subset | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -55,6 +59,7 @@ class MixtureVAE(nn.Module):
         self.family = family
         self.dropout = dropout
         self.labels = labels
+        self.subset = subset
 
     @property
     def n_components(self) -> int:
@@ -72,6 +77,8 @@ class MixtureVAE(nn.Module):
         self, x: Float[Tensor, "B *X"], n_samples: int = 1, y: Classes | None = None
     ) -> Trace:
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
+        if self.training and self.subset is not None:
+            return self._draw_some(self.subset, x, n_samples, y)
         return self.draw(x, *self.infer(x, y), n_samples, y)
 
     def infer(
@@ -170,6 +177,18 @@ class MixtureVAE(nn.Module):
                 f"{self.n_components}; got {component}."
             )
         return component
+
+    def _draw_some(
+        self, subset: Subset, x: Float[Tensor, "B *X"], n_samples: int, y: Classes | None
+    ) -> Trace:
+        """A pass whose components are a subset of the model's, drawn for the whole batch."""
+        assert self.dropout is None
+        assert self.weights.prior() is None
+        h = self.trunk(self.labels.join_data(x, y))
+        w, some = self.weights(h).mean, subset.draw(self.n_components).to(x.device)
+        even = Delta(w[:, some] / w[:, some].sum(-1, keepdim=True))
+        t = self.draw(x, self.posterior(h, some), even, n_samples, y)
+        return replace(t, q_all=mixture(w, self.posterior(h))) if subset.whole else t
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()

@@ -135,8 +135,9 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
         return BATCHED[type(first)](copies, share_input), False
     raise MixvaeError(
         f"Stacked has no batched form of {type(first).__name__}; it knows "
-        f"{', '.join(layer.__name__ for layer in BATCHED)}, Flatten, Unflatten, Sequential and "
-        "pointwise activations. Add a stacked layer to mixvae/layers.py for it."
+        f"{', '.join(layer.__name__ for layer in BATCHED)}, Flatten, Unflatten, Sequential, "
+        "pointwise activations, and GLU of an axis counted from the end. Add a stacked layer to "
+        "mixvae/layers.py for it."
     )
 
 

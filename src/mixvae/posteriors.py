@@ -1,15 +1,17 @@
 """Posterior heads: features h (B, K, H) in, q(z | x, k) out. Batch (B, K), event (L,)."""
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from .distributions import Kumaraswamy, StickBreaking
+from .distributions import Chain, Kumaraswamy, StickBreaking
 from .errors import at_least
 from .nn import Stacked, full_precision
 
 MIN_SCALE = 1e-6
+MIN_LEVEL_SCALE = 1e-3  # of a code whose prior is learned too, and with it the unit it is in
 
 
 class NormalPosterior(nn.Module):
@@ -50,3 +52,66 @@ class StickPosterior(nn.Module):
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         log_a, log_b = full_precision(self.net(h)).chunk(2, -1)
         return StickBreaking(Kumaraswamy.from_logs(log_a, log_b, series=self.series))
+
+
+class OneHotPosterior(nn.Module):
+    r"""A diagonal normal of each of hundreds of components, by one network that is told which.
+
+    .. math:: (\mu_k, \text{raw}_k) = V \operatorname{relu}(W h + b_k) + c
+
+    MISVAE (Hotti et al. 2024), Section 5: a layer reads x's features h with the component's one-hot
+    beside them. The one-hot's part of that product is a bias a component, and its only cost. Here W
+    and b_k start as those of K layers ``nn.Linear`` that share W.
+    """
+
+    def __init__(self, n_features: int, n_latent: int, n_components: int, width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(n_features, width, bias=False)
+        near = n_features**-0.5
+        self.bias = nn.Parameter(torch.empty(n_components, width).uniform_(-near, near))
+        self.head = nn.Linear(width, 2 * n_latent)
+
+    def forward(
+        self, h: Float[Tensor, "B 1 H"], some: Int64[Tensor, " S"] | None = None
+    ) -> Distribution:
+        """q(z | x, k), batch (B, K); of the components ``some`` alone, batch (B, S)."""
+        bias = self.bias if some is None else self.bias[some]
+        loc, raw = full_precision(self.head((self.read(h) + bias).relu())).chunk(2, -1)
+        normal = Normal(loc, F.softplus(raw) + MIN_SCALE, validate_args=False)
+        return Independent(normal, 1, validate_args=False)
+
+
+class ConditionalNormal(nn.Module):
+    r"""A diagonal normal given whatever is read, :math:`\mathcal{N}(\mu(h), \sigma^2(h))`.
+
+    ``net`` maps (*n, I) to 2 ``n_latent`` numbers, loc and raw scale. A level of a :class:`Chain`,
+    of a posterior's or a prior's.
+    """
+
+    def __init__(self, net: nn.Module, n_latent: int) -> None:
+        super().__init__()
+        self.net, self.n_latent = net, n_latent
+
+    def forward(self, h: Float[Tensor, "*n I"]) -> Distribution:
+        loc, raw = full_precision(self.net(h)).chunk(2, -1)
+        normal = Normal(loc, F.softplus(raw) + MIN_LEVEL_SCALE, validate_args=False)
+        return Independent(normal, 1, validate_args=False)
+
+
+class ChainPosterior(nn.Module):
+    r"""Two levels, :math:`q(z_2 | x, k)\, q(z_1 | x, z_2)`: event (L2 + L1,).
+
+    ``first`` reads h (B, K, H). ``second`` reads h with z2 beside it, (*sample, B, K, H + L2), and
+    is one network for all components. (Tomczak & Welling 2018, Section 5.)
+    """
+
+    def __init__(self, first: nn.Module, second: ConditionalNormal) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        def second(above: Tensor) -> Distribution:
+            beside = h.expand(*above.shape[:-1], -1)
+            return self.second(torch.cat([beside, above], -1))
+
+        return Chain(self.first(h), second, self.second.n_latent)

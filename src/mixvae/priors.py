@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta, Distribution, Independent, Normal
+from torch.distributions import Beta, Distribution, Independent, MixtureSameFamily, Normal
 
-from .distributions import NormalMixture, StickBreaking, process_sticks
+from .distributions import Chain, NormalMixture, StickBreaking, mixture, process_sticks
 from .errors import MixvaeError, at_least
+from .posteriors import ConditionalNormal
 
 Encode = Callable[[Tensor], Distribution]
 
@@ -96,3 +97,28 @@ class StickPrior(nn.Module):
 
     def forward(self, encode: Encode) -> Distribution:
         return StickBreaking(Beta(self.alpha, self.beta, validate_args=False))
+
+
+class ChainPrior(nn.Module):
+    r"""Two levels, :math:`p(z_2)\, p(z_1 | z_2)`: batch (), event (L2 + L1,).
+
+    ``first`` is a prior of z2 alone, and ``encode`` as it is handed on gives the first level of
+    the posterior alone: under a :class:`VampPrior`, :math:`p(z_2) = \frac1C\sum_c q(z_2 | a_c)`.
+    (Tomczak & Welling 2018, Section 5.)
+    """
+
+    def __init__(self, first: nn.Module, second: ConditionalNormal) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, encode: Encode) -> Distribution:
+        first = self.first(lambda x: _first_level(encode(x)))
+        return Chain(first, self.second, self.second.n_latent)
+
+
+def _first_level(posterior: Distribution) -> Distribution:
+    """The aggregated posterior of z2, of that of both levels."""
+    assert isinstance(posterior, MixtureSameFamily)
+    chains = posterior.component_distribution
+    assert isinstance(chains, Chain)
+    return mixture(posterior.mixture_distribution.probs, chains.first)

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from .evaluation.pareto import MAX_K
 from .run import write_json
 
 RECONSTRUCTION = {
@@ -17,6 +18,9 @@ SELECTION = {
     "n_kept": "components kept",
     "n_selected": "selected a draw, on average",
 }
+BOUND = "a lower bound on log p(x)"
+NO_BOUND = "not guaranteed to be a bound on log p(x)"
+IN_MEAN = "by importance sampling: a lower bound in expectation"
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
 
@@ -43,8 +47,9 @@ def table(metrics: Mapping[str, Any]) -> str:
             CLUSTERING,
         ),
     ]
-    if warning := metrics.get("health", {}).get("warning"):
-        sections.append(f"warning: {warning}")
+    for source in ("health", "log_likelihood"):
+        if warning := metrics.get(source, {}).get("warning"):
+            sections.append(f"warning: {warning}")
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -62,7 +67,7 @@ def _header(metrics: Mapping[str, Any]) -> str:
 
 
 def _bounds(metrics: Mapping[str, Any]) -> str:
-    """The objective's terms, their sum, the bound and log p(x)."""
+    """The objective's terms, their sum, the bound and log p(x), and which are bounds."""
     values = metrics.get("bounds", {})
     rows = [
         [f"  {name.removeprefix('objective/')}", _number(value)]
@@ -70,17 +75,32 @@ def _bounds(metrics: Mapping[str, Any]) -> str:
         if name.startswith("objective/")
     ]
     if "objective" in values:
-        rows.append(["objective, their sum", _number(values["objective"])])
+        note = BOUND if values.get("objective_is_bound") else NO_BOUND
+        rows.append(["objective (as the paper has it)", _number(values["objective"]), note])
     if "elbo" in values:
-        note = values.get("elbo_note") or "valid lower bound on log p(x)"
-        rows.append(["ELBO", _number(values["elbo"]), note])
-    if estimate := metrics.get("log_likelihood"):
-        note = (
-            f"± {_number(estimate['mean_error'])}, {estimate['n_samples']:,} importance samples, "
-            f"effective {estimate['ess_mean']:.1f} (least {estimate['ess_min']:.1f})"
-        )
-        rows.append(["log p(x)", _number(estimate["mean"]), note])
-    return _section("objective (maximised) and bound, nats, means over x", rows)
+        rows.append(["ELBO", _number(values["elbo"]), values.get("elbo_note") or BOUND])
+    rows += _log_likelihood(metrics.get("log_likelihood", {}))
+    return _section("objective (maximised) and bounds, nats, means over x", rows)
+
+
+def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
+    """The estimate of log p(x), and how far it can be relied on."""
+    if not estimate:
+        return []
+    rows = [
+        ["log p(x)", _number(estimate["mean"]), f"± {_number(estimate['mean_error'])}, {IN_MEAN}"],
+        ["  bits per dimension", _number(estimate["bits_per_dim"])],
+        ["  samples an example", f"{estimate['n_samples']:,}"],
+        [
+            "  effective draws",
+            _number(estimate["ess_mean"]),
+            f"of {estimate['n_draws']:,}; least {_number(estimate['ess_min'])}",
+        ],
+    ]
+    if "k_hat_max" in estimate:
+        above = f"above {MAX_K} for {estimate['k_hat_above']:.1%} of examples"
+        rows.append(["  Pareto k-hat, largest", _number(estimate["k_hat_max"]), above])
+    return rows
 
 
 def _components(health: Mapping[str, Any]) -> str:

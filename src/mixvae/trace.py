@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import NormalMixture, kl_to_mixture
+from .distributions import Chain, NormalMixture, kl_to_mixture
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Trace:
     lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
     kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
     decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
+    q_all: Distribution | None = None  # q(z | x) of all components, where K are some of them
 
     @property
     def blended(self) -> bool:
@@ -63,14 +64,11 @@ class Trace:
     def kl(self) -> Float[Tensor, "B K"]:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
-        Under a mixture of normals it is a closed-form upper bound; else the mean over samples.
+        Under a mixture of normals it is a closed-form upper bound. A chain's second level is in
+        closed form given the first one's codes. Else, and over these, it is a mean over samples.
         """
-        if isinstance(self.p_z, NormalMixture):
-            return kl_to_mixture(self.q_z, self.p_z)
-        try:
-            return kl_divergence(self.q_z, self.p_z)
-        except NotImplementedError:
-            return (self.log_q - self.log_prior).mean(0)
+        each = _kl(self.q_z, self.p_z, self.z)  # (B, K), or (S, B, K)
+        return each.reshape(-1, *self.w.shape[1:]).mean(0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:
@@ -96,3 +94,21 @@ class Family(ABC):
     @abstractmethod
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         """The mean of x given the codes, the components brought together."""
+
+    def n_draws(self, n_samples: int, n_components: int) -> int:
+        """How many draws have so many samples of the latent."""
+        return n_samples
+
+
+def _kl(q: Distribution, p: Distribution, z: Float[Tensor, "S B K L"]) -> Float[Tensor, "*S B K"]:
+    """KL(q || p), or what is one in the mean over codes z drawn from q."""
+    if isinstance(q, Chain) and isinstance(p, Chain):
+        above, below = q.split(z)
+        first = _kl(q.first, p.first, above)
+        return first + _kl(q.second(above), p.second(above), below)
+    if isinstance(p, NormalMixture):
+        return kl_to_mixture(q, p)
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return q.log_prob(z) - p.log_prob(z)

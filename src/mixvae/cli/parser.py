@@ -75,6 +75,11 @@ class Parser(ArgumentParser):
             action.default = SUPPRESS
             action.help = f"{action.help or ''} {help}".strip() if help else action.help
 
+    def bare(self, name: str, value: Any) -> None:
+        """Let an option stand without a value, which is then this one."""
+        action = self._options()[name]
+        action.const, action.metavar = value, f"[{_takes(action)}]"
+
     def read(self, argv: Sequence[str], n_positional: int = 0) -> tuple[list[str], dict[str, Any]]:
         """The words that belong to no option, and the options' values.
 
@@ -118,6 +123,8 @@ class Parser(ArgumentParser):
             return f"[{','.join(values)}]", []
         if hint is bool and not values:
             return "true", []
+        if not values and action.const is not None:
+            return str(action.const), []
         if not values:
             raise MixvaeError(f"{dashed(name)} takes {_takes(action)}; no value was given.")
         return values[0], values[1:]

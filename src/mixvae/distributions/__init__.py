@@ -1,14 +1,21 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
+from .chain import Chain
+from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
+from .discretized import DiscretizedLogistic, LogisticMixture
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .pairs import kl_pairs, log_prob_each
 from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
 __all__ = [
+    "Chain",
+    "ContinuousBernoulli",
     "Delta",
+    "DiscretizedLogistic",
     "Kumaraswamy",
+    "LogisticMixture",
     "NormalMixture",
     "StickBreaking",
     "dirichlet_sticks",

@@ -20,12 +20,8 @@ def floor(v: Tensor) -> float:
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(x)) of x < 0, exact at both ends."""
     near = x > -log(2)
-    # Each form is given only what it can differentiate: an unused infinity times 0 is a NaN.
-    return torch.where(
-        near,
-        (-torch.expm1(torch.where(near, x, -1.0))).log(),
-        (-torch.where(near, -1.0, x).exp()).log1p(),
-    )
+    far = torch.where(near, -1.0, x)  # where it is not taken its slope must still be finite
+    return torch.where(near, (-torch.expm1(x)).log(), (-far.exp()).log1p())
 
 
 def log_chord(log_p: Tensor, log1m_p: Tensor, c: Tensor) -> Tensor:

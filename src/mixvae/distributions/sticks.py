@@ -126,7 +126,7 @@ def _draw(sticks: Sticks, shape: torch.Size) -> Logs:
         return sticks.rsample_logs(shape)
     # A Beta is a Dirichlet of two, whose draw has 1 - v to full precision too.
     both = Dirichlet(_parameters(sticks), validate_args=False).rsample(shape)
-    log_v, log1m_v = both.clamp_min(floor(both)).log().unbind(-1)
+    log_v, log1m_v = both.log().unbind(-1)
     return log_v, log1m_v
 
 

@@ -1,16 +1,19 @@
 """Judging a trained model; :func:`evaluate` does all that a run records."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ..data.dataset import Split
 from ..errors import MixvaeError, at_least
 from ..families import Joint
 from ..recipes.recipe import Recipe
+from . import likelihood
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
 from .health import ComponentHealth, component_health
 from .likelihood import LogLikelihood, check_density, log_likelihood
+from .pareto import pareto_k
 from .passes import responsibilities
 from .reconstruction import reconstruction
 from .selection import selection
@@ -24,6 +27,7 @@ __all__ = [
     "dependence",
     "evaluate",
     "log_likelihood",
+    "pareto_k",
     "reconstruction",
     "responsibilities",
     "selection",
@@ -34,20 +38,25 @@ def evaluate(
     recipe: Recipe,
     split: Split,
     *,
-    n_samples_iw: int = 0,
+    log_likelihood: int = 0,
+    n_test: int | None = None,
     batch_size: int = 500,
     seed: int = 0,
     progress: bool = False,
+    keep: Callable[[LogLikelihood], object] | None = None,
 ) -> dict[str, Any]:
     """Everything that a run's ``metrics.json`` says of one split, in values that JSON can hold.
 
     Args:
         recipe: the trained recipe; its model may be on any device and is left as it was.
         split: images, and labels if there are any.
-        n_samples_iw: importance samples for log p(x); 0 leaves it out, as it is slow.
+        log_likelihood: importance samples S an example for log p(x); 0 leaves it out, as it is
+            slow.
+        n_test: take all figures of the first so many examples only; by default of all.
         batch_size: rows at a time; see :func:`bounds` for what depends on it.
         seed: of all noise.
         progress: show a bar while log p(x) is estimated.
+        keep: is handed the estimates of log p(x), one an example; the figures are their means.
 
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
@@ -60,14 +69,15 @@ def evaluate(
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
             for and there is none.
     """
-    x, y, model = split.x, split.y, recipe.model
-    at_least(0, n_samples_iw=n_samples_iw)
+    at_least(0, log_likelihood=log_likelihood)
+    at_least(1, n_test=len(split) if n_test is None else n_test)
+    x, y, model = split.x[:n_test], None if split.y is None else split.y[:n_test], recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}, and the data "
             f"have {tuple(x.shape[1:])}; evaluate on the data set that it was trained on."
         )
-    if n_samples_iw:
+    if log_likelihood:
         check_density(model, x)  # before the work
     metrics: dict[str, Any] = {
         "recipe": recipe.name,
@@ -84,9 +94,13 @@ def evaluate(
         metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
     if model.dropout is not None:
         metrics["selection"] = selection(model)
-    if n_samples_iw:
-        estimate = log_likelihood(model, x, n_samples_iw, y=y, seed=seed, progress=progress)
+    if log_likelihood:
+        estimate = likelihood.log_likelihood(
+            model, x, log_likelihood, y=y, seed=seed, progress=progress
+        )
         metrics["log_likelihood"] = estimate.to_dict()
+        if keep is not None:
+            keep(estimate)
     if y is not None and recipe.n_components > 1:
         component = responsibilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(component, y)

@@ -1,5 +1,7 @@
 """The objective and the valid bound on held-out data."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,7 +22,7 @@ def bounds(
     n_samples: int | None = None,
     batch_size: int = 500,
     seed: int = 0,
-) -> dict[str, float | str | None]:
+) -> dict[str, float | bool | str | None]:
     """Means over x of the objective, its terms, and the recipe's bound on log p(x), in nats.
 
     Args:
@@ -34,8 +36,9 @@ def bounds(
         seed: of the noise.
 
     Returns:
-        ``objective``, the sum of its terms ``objective/NAME``; and ``elbo``, which is None, with
-        the reason under ``elbo_note``, where the likelihood is no density.
+        ``objective``, the sum of its terms ``objective/NAME``; ``objective_is_bound``, whether that
+        is known to be a lower bound on log p(x); and ``elbo``, which is one, or None, with the
+        reason under ``elbo_note``, where the likelihood is no density.
 
     Raises:
         MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
@@ -49,7 +52,8 @@ def bounds(
         for part, labels in batches(recipe.model, x, y, batch_size):
             for name, value in _means(recipe, part, labels, n_samples).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(part)
-    means: dict[str, float | str | None] = {name: total / len(x) for name, total in sums.items()}
+    means: dict[str, Any] = {name: total / len(x) for name, total in sums.items()}
+    means["objective_is_bound"] = recipe.objective_is_bound
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
 
 

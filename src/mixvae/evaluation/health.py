@@ -21,7 +21,7 @@ JOINT = (
     "a lower beta_kl"
 )
 EXACT = "a KL warm-up, fewer components, or another seed"
-POSTERIOR = "a KL warm-up, fewer components, or priors with means of their own (prior_means)"
+POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
 

@@ -1,17 +1,23 @@
 """Held-out log p(x) by importance sampling."""
 
 from dataclasses import dataclass
-from math import log, nan
+from math import log, nan, sqrt
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ..errors import MixvaeError, at_least
 from ..labels import Classes
+from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
+from .pareto import MAX_K, pareto_k
 from .passes import batches, evaluating
+
+CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +25,12 @@ class LogLikelihood:
     """Estimates of log p(x), one an example."""
 
     log_prob: Float64[Tensor, " N"]  # nats
-    standard_error: Float64[Tensor, " N"]  # of the estimate, by the delta method; NaN at S = 1
-    ess: Float64[Tensor, " N"]  # effective sample size, between 1 and S
-    n_samples: int
+    standard_error: Float64[Tensor, " N"]  # of the estimate, by the delta method; NaN for one draw
+    ess: Float64[Tensor, " N"]  # effective number of draws, between 1 and n_draws
+    k_hat: Float64[Tensor, " N"]  # how heavy the weights' tail is; NaN for fewer than 125 draws
+    bits_per_dim: float  # the mean over examples
+    n_samples: int  # S, as asked for
+    n_draws: int  # S, or where a draw is a sample of each of K components, S/K
 
     @property
     def mean(self) -> float:
@@ -33,15 +42,36 @@ class LogLikelihood:
         """Standard error of the mean: of the sampling of codes alone, not of the choice of x."""
         return float(self.standard_error.square().sum().sqrt() / len(self.standard_error))
 
-    def to_dict(self) -> dict[str, float]:
-        """The means as plain numbers, and the sample size behind the worst of them."""
-        return {
+    def warning(self) -> str | None:
+        """The examples whose weights have too heavy a tail, and what to do, or None."""
+        n = int((self.k_hat > MAX_K).sum())
+        if not n:
+            return None
+        worst = int(self.k_hat.nan_to_num(-torch.inf).argmax())
+        return (
+            f"k-hat is above {MAX_K} for {n:,} of {len(self.k_hat):,} examples (at most "
+            f"{self.k_hat[worst]:.2f}, of example {worst}, counted from 0): a few draws have most "
+            "of the weight, whose variance may be infinite; log p(x) is then likely to be too low, "
+            "and its error larger than stated. Draw more samples."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The means as plain numbers, and how far they can be relied on."""
+        values: dict[str, Any] = {
             "mean": self.mean,
             "mean_error": self.mean_error,
+            "bits_per_dim": self.bits_per_dim,
             "n_samples": self.n_samples,
+            "n_draws": self.n_draws,
             "ess_mean": float(self.ess.mean()),
             "ess_min": float(self.ess.min()),
+            "warning": self.warning(),
         }
+        known = self.k_hat[~self.k_hat.isnan()]
+        if len(known):
+            above = float((self.k_hat > MAX_K).double().mean())
+            values |= {"k_hat_max": float(known.max()), "k_hat_above": above}
+        return values
 
 
 def log_likelihood(
@@ -50,7 +80,6 @@ def log_likelihood(
     n_samples: int = 5000,
     *,
     y: Classes | None = None,
-    chunk: int = 500,
     seed: int = 0,
     progress: bool = False,
 ) -> LogLikelihood:
@@ -59,15 +88,15 @@ def log_likelihood(
     Low in expectation (Burda et al. 2016, Theorem 1), by about half the squared standard error.
 
     Examples go through one at a time, with many samples each, and each has noise of its own: the
-    figure of example i depends on the model, x[i], i, ``n_samples``, ``chunk`` and ``seed``, and
-    on no other example. There is no batch size; memory grows neither with N nor with S.
+    figure of example i depends on the model, x[i], i, ``n_samples`` and ``seed``, and on no other
+    example. There is no batch size; a fixed number of codes is decoded at a time, whatever N and S.
 
     Args:
         model: it is left in the mode that it came in; run in its own precision, summed in float64.
         x: (N, *X), data that the likelihood has a density for.
-        n_samples: samples S an example.
+        n_samples: samples S of the latent an example. Where a draw has a code of each of K
+            components, any of which may be z (MixturePosterior), S/K draws, rounded up.
         y: (N,), the classes of x, for a conditional model: log p(x | y).
-        chunk: samples decoded at a time; another one draws other noise.
         seed: of the noise.
         progress: show a bar over the examples.
 
@@ -77,17 +106,20 @@ def log_likelihood(
     """
     from tqdm import tqdm
 
-    at_least(1, n_samples=n_samples, chunk=chunk)
+    at_least(1, n_samples=n_samples)
     check_density(model, x)
+    n_draws = model.family.n_draws(n_samples, model.n_components)
     seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
     estimates = []
     with evaluating(model):
+        p_z = model.prior(model.encode)
         rows = zip(seeds.tolist(), batches(model, x, y, 1), strict=True)
         for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
             torch.manual_seed(row_seed)
-            estimates.append(_estimate(model, *row, n_samples, chunk))
-    log_prob, error, ess = torch.tensor(estimates, dtype=torch.float64).unbind(1)
-    return LogLikelihood(log_prob, error, ess, n_samples)
+            estimates.append(_estimate(_log_weights(model, *row, p_z, n_draws)))
+    log_prob, error, ess, k_hat = torch.tensor(estimates, dtype=torch.float64).unbind(1)
+    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws)
 
 
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
@@ -101,25 +133,26 @@ def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     likelihood.check(x)
 
 
-def _estimate(
+def _log_weights(
     model: MixtureVAE,
     x: Float[Tensor, "1 *X"],
     y: Classes | None,
-    n_samples: int,
-    chunk: int,
-) -> tuple[float, float, float]:
-    """log p(x), its standard error and the effective sample size, of one example."""
-    log_sum = log_squares = torch.tensor(-torch.inf, dtype=torch.float64)
-    for start in range(0, n_samples, chunk):
-        log_w = model(x, min(chunk, n_samples - start), y).log_weight.squeeze(1).cpu().double()
-        log_sum = log_sum.logaddexp(log_w.logsumexp(0))
-        log_squares = log_squares.logaddexp((2 * log_w).logsumexp(0))
-    ess = float((2 * log_sum - log_squares).exp())
-    return float(log_sum) - log(n_samples), _standard_error(n_samples, ess), ess
+    p_z: Distribution,
+    n_draws: int,
+) -> Float64[Tensor, " T"]:
+    """The log importance weights of T draws for one example."""
+    posteriors = model.infer(x, y)
+    log_w = torch.empty(n_draws, dtype=torch.float64)
+    for block in log_w.split(max(1, CODES // model.n_components)):
+        block[:] = model.draw(x, *posteriors, len(block), y, p_z).log_weight.squeeze(1).cpu()
+    return log_w
 
 
-def _standard_error(n_samples: int, ess: float) -> float:
-    """Of log(mean w): the standard error of the mean over the mean."""
-    if n_samples == 1:
-        return nan
-    return (max(n_samples / ess - 1, 0.0) / (n_samples - 1)) ** 0.5  # rounding: ess may exceed S
+def _estimate(log_w: Float64[Tensor, " T"]) -> tuple[float, float, float, float]:
+    """log p(x), its standard error, the effective number of draws, and k-hat."""
+    n = len(log_w)
+    log_prob = log_w.logsumexp(0) - log(n)
+    w = (log_w - log_prob).exp()  # of mean 1
+    error = float(w.std()) / sqrt(n) if n > 1 else nan
+    ess = min(float(n / w.square().mean()), n)  # rounding
+    return float(log_prob), error, ess, pareto_k(log_w)

@@ -1,13 +1,15 @@
 """p(x | z) with pixels that depend on those before them, as a distribution and in a decoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from math import prod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 from ..errors import MixvaeError
 from ..likelihoods import Likelihood
@@ -26,7 +28,7 @@ class Autoregressive(Distribution):
         context: what z says, batch first: (*B, n_context, H, W).
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, Constraint]] = {}
     has_rsample = False
 
     def __init__(
@@ -43,7 +45,7 @@ class Autoregressive(Distribution):
         return self.conditional(params.flatten(1)).log_prob(x).reshape(batch)
 
     def sample(
-        self, sample_shape: torch.Size | tuple[int, ...] = (), *, progress: bool = False
+        self, sample_shape: Sequence[int] = (), *, progress: bool = False
     ) -> Float[Tensor, "*S C H W"]:
         """Images drawn pixel by pixel; ``progress`` shows a bar over the rows."""
         return self._generate(lambda p: p.sample(), torch.Size(sample_shape), progress)
@@ -52,7 +54,7 @@ class Autoregressive(Distribution):
     def mean(self) -> Float[Tensor, "*B C H W"]:
         """Every pixel's mean given the means before it: one pass as long as a draw, no gradient.
 
-        It is not E[x | z], of which there is no closed form, but an image that z alone decides. 
+        It is not E[x | z], of which there is no closed form, but an image that z alone decides.
         """
         return self._generate(lambda p: p.mean, torch.Size(), progress=False)
 
@@ -88,7 +90,12 @@ class PixelCNNLikelihood(Likelihood):
     autoregressive = True  # samples and means take a step for each pixel
 
     def __init__(
-        self, conditional: Likelihood, *, n_context: int = 4, n_features: int = 32, n_layers: int = 5
+        self,
+        conditional: Likelihood,
+        *,
+        n_context: int = 4,
+        n_features: int = 32,
+        n_layers: int = 5,
     ) -> None:
         super().__init__(conditional.x_shape)
         if len(self.x_shape) != 3:
@@ -97,8 +104,11 @@ class PixelCNNLikelihood(Likelihood):
                 f"{self.x_shape}. Use a likelihood of pixels that are independent given z."
             )
         if conditional.from_mean:
-            raise MixvaeError("a PixelCNN makes logits; its likelihood cannot be of from_mean=True.")
+            raise MixvaeError(
+                "a PixelCNN makes logits; its likelihood cannot be of from_mean=True."
+            )
         self.term, self.is_density = conditional.term, conditional.is_density
+        self.is_discrete = conditional.is_discrete
         self.conditional = conditional
         area = prod(self.x_shape[1:])
         self.n_params = n_context * area

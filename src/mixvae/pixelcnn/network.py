@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..errors import MixvaeError, at_least
+from ..errors import at_least
 
 Pixels = Float[Tensor, "N O 1 1"]
 NextPixel = Callable[[Pixels], Pixels]  # the network's output -> the pixel's value
@@ -98,8 +98,10 @@ class PixelCNN(nn.Module):
         ]
         self.layers = nn.ModuleList([first, *rest])
         self.head = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(n_features, n_features, 1),
-            nn.ReLU(), nn.Conv2d(n_features, n_outputs, 1),
+            nn.ReLU(),
+            nn.Conv2d(n_features, n_features, 1),
+            nn.ReLU(),
+            nn.Conv2d(n_features, n_outputs, 1),
         )
 
     def forward(

@@ -8,6 +8,7 @@ from .dependence import dependence
 from .history import curves
 from .images import reconstructions, samples
 from .latents import crossed, interpolations, traversals
+from .likelihood import log_likelihood
 from .responsibilities import weights
 from .scatter import codes
 
@@ -17,6 +18,7 @@ __all__ = [
     "curves",
     "dependence",
     "interpolations",
+    "log_likelihood",
     "reconstructions",
     "samples",
     "traversals",

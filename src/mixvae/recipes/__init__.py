@@ -16,6 +16,9 @@ dldpmm       K  shared   sticks     1 net → keep            N(m_k, I)      pos
 sb-vae       1  shared   --         1 net → keep            sticks         joint      elbo
 vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
 gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
+hvae         1  shared   --         1 net → keep            two levels     posterior  mixture_elbo
+semvae       K  stacked  uniform    1 net → keep            N(0, I)        posterior  miselbo
+misvae       K  one-hot  uniform    1 net → keep            N(0, I)        posterior  miselbo
 ===========  =  =======  =========  ======================  =============  =========  ==============
 
 Family: joint has K codes at once, exact one code of one of K components, posterior one code that a
@@ -33,12 +36,14 @@ from typing import Any
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, unknown
 from ..priors import VampPrior
+from .hvae import hvae
 from .latent_mixtures import dldpmm, dlgmm, sb_vae
 from .m_vae import m_vae
 from .mixture_vae import mixture_vae
+from .multiple_importance import misvae, semvae
 from .mvae import mvae, mvae_gau, mvae_gs
 from .pseudo_inputs import gmmp_vae, vamp_prior
-from .recipe import Parts, Recipe
+from .recipe import Parts, Recipe, is_bound
 from .vae import beta_vae, iwae, vae
 
 RECIPES: Mapping[str, Callable[..., Parts]] = {
@@ -55,6 +60,9 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "sb-vae": sb_vae,
     "vamp-prior": vamp_prior,
     "gmmp-vae": gmmp_vae,
+    "hvae": hvae,
+    "semvae": semvae,
+    "misvae": misvae,
 }
 
 # By the type of its default, what an option must be.
@@ -101,8 +109,9 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
         if data is not None and isinstance(part, VampPrior) and part.from_data:
             part.start_from(data.train.x)
     is_density = parts.model.decoder.likelihood.is_density
-    bound = parts.bound if is_density else None
-    return Recipe(name, x_shape, options, parts.model, parts.objective, bound)
+    bound, claim = parts.bound if is_density else None, parts.objective_is_bound
+    claim = is_density and (is_bound(parts.objective) if claim is None else claim)
+    return Recipe(name, x_shape, options, parts.model, parts.objective, bound, claim)
 
 
 def list_recipes() -> dict[str, str]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import MixvaeError, at_least
 from ..nn import Shared
+from .gated import Layer, gated, he
 
 Norm = Literal["group", "batch", "none"]
 Size = tuple[int, int]  # height, width
@@ -25,26 +26,30 @@ class ConvNetwork:
     The encoder's first layers halve the image until its longest side is at most 4, so a decoder
     enlarges it in its last ones, where channels are few. Batch norm is the encoder's alone; the
     decoders then have group norm: over the batch, a decoder would tell a code by its company.
+    ``gated`` layers have twice the channels, of which half gate the others, in place of ReLUs.
     """
 
     x_shape: Sequence[int]
     channels: Sequence[int]
     norm: Norm = "group"
+    gated: bool = False
 
     def __post_init__(self) -> None:
         if not self.channels:
             raise MixvaeError("channels must name at least one number, such as [32, 64]; got none.")
         for n in self.channels:
             at_least(1, channels=n)
+        kind = "gated-" if self.gated else ""
         if len(self.x_shape) != 3:
             raise MixvaeError(
-                "network='conv' needs images, of shape (channels, height, width); got x of shape "
-                f"{tuple(self.x_shape)}. Use network='mlp'."
+                f"network='{kind}conv' needs images, of shape (channels, height, width); got x of "
+                f"shape {tuple(self.x_shape)}. Use network='{kind}mlp'."
             )
         if min(self.x_shape[1:]) < SMALLEST:
             raise MixvaeError(
-                f"network='conv' needs images of at least {SMALLEST} x {SMALLEST} pixels, since it "
-                f"halves them; got {' x '.join(map(str, self.x_shape[1:]))}. Use network='mlp'."
+                f"network='{kind}conv' needs images of at least {SMALLEST} x {SMALLEST} pixels, "
+                f"since it halves them; got {' x '.join(map(str, self.x_shape[1:]))}. "
+                f"Use network='{kind}mlp'."
             )
 
     @property
@@ -61,38 +66,47 @@ class ConvNetwork:
     def encoder(self, n_labels: int = 0) -> nn.Module:
         layers: list[nn.Module] = []
         widths = [self.x_shape[0] + n_labels, *self.channels]
-        for width, size in zip(pairwise(widths), pairwise(self._sizes(ENCODED)), strict=True):
+        for (n_in, n), size in zip(pairwise(widths), pairwise(self._sizes(ENCODED)), strict=True):
             bias = self.norm != "batch"  # which would take it away again
-            layers.append(nn.Conv2d(*width, 3, _stride(*size), padding=1, bias=bias))
-            layers += _norm_relu(self.norm, width[1])
+            conv = nn.Conv2d(n_in, self._wide * n, 3, _stride(*size), padding=1, bias=bias)
+            layers += [self._started(conv), *self._after(n, self.norm)]
         return nn.Sequential(*layers, nn.Flatten())
 
     def decoder(self, n_latent: int, n_params: int) -> nn.Module:
-        image, *enlarge = self._enlarge(ENCODED, n_params)
-        start = [nn.Linear(n_latent, self.n_features), image, *self._between(self.channels[-1])]
-        return nn.Sequential(*start, *enlarge)
+        enlarge = self._enlarge(ENCODED, n_params)
+        row = self._started(nn.Linear(n_latent, self._wide * self.n_features))
+        image = nn.Unflatten(-1, (-1, *self._sizes(ENCODED)[-1]))
+        return nn.Sequential(row, image, *self._after(self.channels[-1]), *enlarge)
 
     def sub_decoder(self, n_latent: int) -> nn.Module:
+        if self.gated:
+            return gated(n_latent, [self.n_shared])
         return nn.Sequential(nn.Linear(n_latent, self.n_shared), nn.Tanh())
 
     def mix_decoder(self, n_params: int) -> nn.Module:
-        return Shared(nn.Sequential(*self._enlarge(BLENDED, n_params)))
+        image = nn.Unflatten(-1, (-1, *self._sizes(BLENDED)[-1]))
+        return Shared(nn.Sequential(image, *self._enlarge(BLENDED, n_params)))
 
     def _enlarge(self, longest: int, n_params: int) -> list[nn.Module]:
-        """A row (N, C * h * w) to an image, back to x's size, and to a row (N, n_params)."""
-        sizes = self._sizes(longest)[::-1]
-        widths = [*self.channels[::-1], n_params // prod(self.x_shape[1:])]
-        layers: list[nn.Module] = [nn.Unflatten(-1, (widths[0], *sizes[0]))]
-        for width, (small, large) in zip(pairwise(widths), pairwise(sizes), strict=True):
-            stride = _stride(large, small)
-            more_h, more_w = (b - stride * (a - 1) - 1 for a, b in zip(small, large, strict=True))
-            if len(layers) > 1:
-                layers += self._between(width[0])
-            layers.append(nn.ConvTranspose2d(*width, 3, stride, 1, (more_h, more_w)))
-        return [*layers, nn.Flatten()]
+        """The smallest image (N, C, h, w) back to x's size, as a row (N, n_params)."""
+        sizes, n_channels = self._sizes(longest)[::-1], self.channels[::-1]
+        layers: list[nn.Module] = []
+        for (n_in, n), size in zip(pairwise(n_channels), pairwise(sizes[:-1]), strict=True):
+            layers += [self._started(_larger(n_in, self._wide * n, *size)), *self._after(n)]
+        n_maps = n_params // prod(self.x_shape[1:])
+        return [*layers, _larger(n_channels[-1], n_maps, *sizes[-2:]), nn.Flatten()]
 
-    def _between(self, n: int) -> list[nn.Module]:
-        return _norm_relu("none" if self.norm == "none" else "group", n)
+    def _after(self, n: int, norm: Norm | None = None) -> list[nn.Module]:
+        """What follows a layer that leaves n channels; in a decoder, a norm is a group norm."""
+        norm = norm or ("none" if self.norm == "none" else "group")
+        return [*_norm(norm, self._wide * n), nn.GLU(-3) if self.gated else nn.ReLU()]
+
+    def _started(self, layer: Layer) -> Layer:
+        return he(layer) if self.gated else layer
+
+    @property
+    def _wide(self) -> int:
+        return 2 if self.gated else 1
 
     def _sizes(self, longest: int) -> list[Size]:
         """Of x, and after each layer: halved, rounding up, until no side is longer."""
@@ -108,10 +122,16 @@ def _stride(large: Size, small: Size) -> int:
     return 1 if large == small else 2
 
 
-def _norm_relu(norm: Norm, n: int) -> list[nn.Module]:
+def _larger(n_in: int, n_out: int, small: Size, large: Size) -> nn.ConvTranspose2d:
+    stride = _stride(large, small)
+    more_h, more_w = (b - stride * (a - 1) - 1 for a, b in zip(small, large, strict=True))
+    return nn.ConvTranspose2d(n_in, n_out, 3, stride, 1, (more_h, more_w))
+
+
+def _norm(norm: Norm, n: int) -> list[nn.Module]:
     """For n channels. Few of them are one group: of one channel, a norm would leave no level."""
     if norm == "none":
-        return [nn.ReLU()]
+        return []
     if norm == "batch":
-        return [nn.BatchNorm2d(n), nn.ReLU()]
-    return [nn.GroupNorm(gcd(n, 8) if n >= 16 else 1, n), nn.ReLU()]
+        return [nn.BatchNorm2d(n)]
+    return [nn.GroupNorm(gcd(n, 8) if n >= 16 else 1, n)]

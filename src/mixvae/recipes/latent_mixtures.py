@@ -61,7 +61,7 @@ def dlgmm(
         form: of the bound. mixture: codes against the whole posterior and prior; index: each
             against its own component; paper: as printed. All are bounds, the first the tightest.
         stick_kl: the sticks' KL: by quadrature, or by the series that the papers cut off.
-        network: mlp, or conv for images.
+        network: mlp or gated-mlp, or for images conv or gated-conv.
         hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
@@ -85,8 +85,8 @@ def dlgmm(
         prior=NormalPrior(_means(prior_means, n_components, n_latent)),
         family=MixturePosterior(),
     )
-    bound = partial(by_quadrature, bound=mixture_elbo)
-    return Parts(model, Objective(partial(mixture_elbo, form=form)), bound)
+    bound, objective = partial(by_quadrature, bound=mixture_elbo), partial(mixture_elbo, form=form)
+    return Parts(model, Objective(objective), bound, stick_kl == "quadrature")
 
 
 @extends(dlgmm, without=("sticks",))
@@ -120,7 +120,7 @@ def sb_vae(
         n_latent: number L of weights, the last of which takes the rest.
         concentration: of the prior, GEM; larger ones break off smaller pieces.
         stick_kl: the sticks' KL: by quadrature, or by the series that the papers cut off.
-        network: mlp, or conv for images.
+        network: mlp or gated-mlp, or for images conv or gated-conv.
         hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
@@ -138,7 +138,8 @@ def sb_vae(
         prior=StickPrior(n_latent, concentration),
         family=Joint(),
     )
-    return Parts(model, Objective(elbo), partial(by_quadrature, bound=elbo))
+    bound = partial(by_quadrature, bound=elbo)
+    return Parts(model, Objective(elbo), bound, stick_kl == "quadrature")
 
 
 def by_quadrature(t: Trace, kl_scale: float = 1.0, *, bound: Bound) -> Terms:

@@ -50,7 +50,7 @@ def m_vae(
         x_shape: shape of one x.
         n_components: number K of VAEs.
         n_latent: size L of each code.
-        network: mlp, or conv for images.
+        network: mlp or gated-mlp, or for images conv or gated-conv.
         hidden: widths of an mlp encoder's hidden layers; the decoders mirror them.
         channels: of a conv encoder's layers; the decoders mirror them.
         norm: a conv network's normalisation: group, batch (in the encoders alone) or none.

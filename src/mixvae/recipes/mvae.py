@@ -56,7 +56,7 @@ def mvae(
         x_shape: shape of one x.
         n_components: number K of encoders and sub-decoders.
         n_latent: size L of each code.
-        network: mlp, or conv for images.
+        network: mlp or gated-mlp, or for images conv or gated-conv.
         hidden: width of an mlp's hidden layers.
         channels: of a conv encoder's layers; the mix-decoder mirrors them.
         norm: a conv network's normalisation; batch is the encoders' alone.
@@ -73,7 +73,7 @@ def mvae(
         dhsic_root: take the square root of dHSIC, as the authors' code does.
     """
     p_x = make_likelihood(likelihood, x_shape)
-    labels = labels_of(conditional, n_classes, planes=network == "conv")
+    labels = labels_of(conditional, n_classes, planes=network.endswith("conv"))
     n_labels = labels.n_classes or 0
     net = network_of(network, x_shape, (hidden, hidden), channels, norm, (nn.ELU, nn.Tanh))
     model = MixtureVAE(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Literal, Protocol, get_args, runtime_checkable
 
@@ -11,8 +10,9 @@ from torch import nn
 from ..errors import MixvaeError, one_of
 from ..nn import MLP, Make, Shared, Spread, Stacked
 from .convolutions import ConvNetwork, Norm
+from .gated import GatedMLPNetwork
 
-NetworkName = Literal["mlp", "gated-mlp", "conv"]
+NetworkName = Literal["mlp", "gated-mlp", "conv", "gated-conv"]
 
 
 @runtime_checkable
@@ -81,53 +81,6 @@ class MLPNetwork:
         return MLP(self.n_shared, n_params, self.hidden[:-1][::-1], nn.ELU)
 
 
-@dataclass(frozen=True)
-class GatedMLPNetwork:
-    """An MLP of gated layers, (W x + b) * sigmoid(V x + c) (VampPrior; GMMpVAE, Section V-A)."""
-
-    x_shape: Sequence[int]
-    hidden: Sequence[int]
-
-    def __post_init__(self) -> None:
-        if not self.hidden:
-            raise MixvaeError("hidden must name at least one width, such as [300, 300]; got none.")
-
-    @property
-    def n_features(self) -> int:
-        return self.hidden[-1]
-
-    @property
-    def n_shared(self) -> int:
-        return self.hidden[-1]
-
-    def layout(self) -> nn.Module:
-        return nn.Flatten()
-
-    def encoder(self, n_labels: int = 0) -> nn.Module:
-        return gated(prod(self.x_shape) + n_labels, self.hidden)
-
-    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
-        body = gated(n_latent, self.hidden[::-1])
-        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
-
-    def sub_decoder(self, n_latent: int) -> nn.Module:
-        return gated(n_latent, self.hidden[-1:])
-
-    def mix_decoder(self, n_params: int) -> nn.Module:
-        body = gated(self.n_shared, self.hidden[:-1][::-1])
-        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
-
-
-def gated(n_in: int, widths: Sequence[int]) -> nn.Module:
-    """Gated layers, one for each width: (*, n_in) to (*, widths[-1]). He et al.'s (2015) start."""
-    layers: list[nn.Module] = []
-    for ends in pairwise([n_in, *widths]):
-        linear = nn.Linear(ends[0], 2 * ends[1])
-        nn.init.kaiming_normal_(linear.weight)
-        layers += [linear, nn.GLU(-1)]
-    return nn.Sequential(*layers)
-
-
 def network_of(
     name: NetworkName,
     x_shape: Sequence[int],
@@ -143,8 +96,8 @@ def network_of(
     """
     one_of("network", name, get_args(NetworkName))
     one_of("norm", norm, get_args(Norm))
-    if name == "conv":
-        return ConvNetwork(x_shape, channels, norm)
+    if name in ("conv", "gated-conv"):
+        return ConvNetwork(x_shape, channels, norm, gated=name == "gated-conv")
     if name == "gated-mlp":
         return GatedMLPNetwork(x_shape, hidden)
     return MLPNetwork(x_shape, hidden, activations)

@@ -49,7 +49,7 @@ def gmmp_vae(
         pseudo_inputs: whether they start from training data or as noise.
         learned_weights: learn the posterior's weights in place of 1/K.
         n_latent: size L of the code.
-        network: gated-mlp, mlp or conv.
+        network: gated-mlp or mlp, or for images gated-conv or conv.
         hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.

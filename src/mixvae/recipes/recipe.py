@@ -2,15 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import Parameter, Signature, getdoc, signature
 from re import split
 from typing import Any, Literal, NamedTuple
 
 from ..errors import one_of
 from ..model import MixtureVAE
-from ..objectives import Bound, Objective, iwae
+from ..objectives import (
+    Bound,
+    Objective,
+    elbo,
+    iwae,
+    matched,
+    miselbo,
+    mixture_bound,
+    mixture_elbo,
+    paper_objective,
+)
 
 Make = Callable[..., "Parts"]
+BOUNDS = (elbo, iwae, miselbo, mixture_bound, mixture_elbo)  # on log p(x), whatever their options
 IMPORTANCE_WEIGHTED = """
 
 Args:
@@ -27,6 +39,7 @@ class Parts(NamedTuple):
     model: MixtureVAE
     objective: Objective
     bound: Bound  # a true lower bound on log p(x), if the likelihood is a density
+    objective_is_bound: bool | None = None  # None is what is_bound says of it
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Recipe:
     model: MixtureVAE = field(repr=False)
     objective: Objective = field(repr=False)
     bound: Bound | None = field(repr=False)  # None where the likelihood is no density
+    objective_is_bound: bool = False  # whether it, too, is known to be one
 
     @property
     def n_components(self) -> int:
@@ -53,6 +67,24 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON-able values."""
         return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
+
+
+def is_bound(objective: Objective) -> bool:
+    """Whether an objective is known to be a lower bound on log p(x), the likelihood a density.
+
+    It is if it has no penalties, and maximises one of ``BOUNDS``, the matched bound (unless it is
+    approximate), or the joint mixtures' with KLs that are summed and weighed by 1 or more.
+    """
+    made = objective.bound
+    function, options = (made.func, made.keywords) if isinstance(made, partial) else (made, {})
+    if function is paper_objective:
+        weights = (options.get("beta_kl", 1.0), options.get("beta_w", 1.0))
+        known = options.get("kl_reduction") == "sum" and min(weights) >= 1
+    elif function is matched:
+        known = options.get("matching") != "variational"
+    else:
+        known = function in BOUNDS
+    return known and not objective.penalties
 
 
 def extends(base: Make, *, without: Sequence[str] = ()) -> Callable[[Make], Make]:
@@ -93,6 +125,7 @@ def importance_weighted(make: Make) -> Make:
         objective = replace(parts.objective, n_samples=n_samples)
         if bound == "iwae":
             objective = replace(objective, bound=iwae)
+            parts = parts._replace(objective_is_bound=None)
         return parts._replace(objective=objective)
 
     summary = (getdoc(make) or "").partition("\n")[0]

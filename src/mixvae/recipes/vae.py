@@ -36,7 +36,7 @@ def vae(
     Args:
         x_shape: shape of one x.
         n_latent: size L of the code.
-        network: mlp, or conv for images.
+        network: mlp or gated-mlp, or for images conv or gated-conv.
         hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.

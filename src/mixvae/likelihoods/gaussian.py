@@ -1,0 +1,41 @@
+"""Normal pixels."""
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+
+from ..nn import Means
+from .likelihood import Likelihood, refuse
+
+MIN_SCALE = 1e-3
+
+
+class GaussianLikelihood(Likelihood):
+    r"""Pixels normal about the mean, with one scale for all: learned, or fixed by ``scale``.
+
+    The scale :math:`1/\sqrt 2` makes -log p the squared error plus (D/2) log pi.
+    """
+
+    log_scale: Tensor
+
+    def __init__(
+        self, x_shape: Sequence[int], *, from_mean: bool = False, scale: float | None = None
+    ) -> None:
+        super().__init__(x_shape, from_mean=from_mean)
+        self.means = nn.Identity() if from_mean else Means()
+        start = torch.tensor(log(0.2 if scale is None else scale))
+        if scale is None:
+            self.log_scale = nn.Parameter(start)
+        else:
+            self.register_buffer("log_scale", start)
+
+    def pixels(self, params: Tensor) -> Distribution:
+        scale = self.log_scale.exp().clamp_min(MIN_SCALE)
+        return Normal(self.means(params), scale, validate_args=False)
+
+    def check(self, x: Tensor) -> None:
+        needs = "the gaussian and squared-error likelihoods need pixels that are finite"
+        refuse(x, ~x.isfinite(), needs, "Remove or repair those examples.")

@@ -1,0 +1,32 @@
+"""How log p(x) spreads over the data."""
+
+from pathlib import Path
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from .figures import panels, save
+
+
+def log_likelihood(
+    log_prob: Float64[Tensor, " N"], path: str | Path, *, of: str = "the examples"
+) -> Path:
+    """A histogram of estimates of log p(x), in nats (GMMpVAE, Fig. 10), and their mean.
+
+    Args:
+        log_prob: what is not finite is left out, and counted in the title.
+        path: the PNG file.
+        of: what they are estimates of.
+    """
+    finite = log_prob[log_prob.isfinite()]
+    fig, (ax,) = panels(1, 5.0, 3.4)
+    share = [1 / len(log_prob)] * len(finite)
+    n_bins = min(40, 8 + len(finite) // 10)
+    ax.hist(finite.tolist(), n_bins, weights=share, color="C0")
+    if len(finite):
+        mean = float(finite.mean())
+        ax.axvline(mean, color="0.3", ls="--", lw=1, label=f"mean {mean:,.2f}")
+        ax.legend(fontsize=7)
+    ax.set(xlabel="log p(x), nats", ylabel="share of examples")
+    left_out = len(log_prob) - len(finite)
+    return save(fig, path, f"log p(x) of {of}" + (f"; {left_out} not finite" if left_out else ""))

@@ -1,0 +1,75 @@
+"""Gated layers, (W x + b) * sigmoid(V x + c), and an MLP of them (VampPrior; GMMpVAE, Section V-A).
+
+W and V are one layer of twice the width, which ``nn.GLU`` follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod, sqrt
+from typing import TypeVar
+
+from torch import nn
+
+from ..errors import MixvaeError
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+@dataclass(frozen=True)
+class GatedMLPNetwork:
+    """Gated layers that read x as a row; the decoders mirror the encoder's widths."""
+
+    x_shape: Sequence[int]
+    hidden: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if not self.hidden:
+            raise MixvaeError("hidden must name at least one width, such as [300, 300]; got none.")
+
+    @property
+    def n_features(self) -> int:
+        return self.hidden[-1]
+
+    @property
+    def n_shared(self) -> int:
+        return self.hidden[-1]
+
+    def layout(self) -> nn.Module:
+        return nn.Flatten()
+
+    def encoder(self, n_labels: int = 0) -> nn.Module:
+        return gated(prod(self.x_shape) + n_labels, self.hidden)
+
+    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
+        body = gated(n_latent, self.hidden[::-1])
+        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
+
+    def sub_decoder(self, n_latent: int) -> nn.Module:
+        return gated(n_latent, [self.n_shared])
+
+    def mix_decoder(self, n_params: int) -> nn.Module:
+        body = gated(self.n_shared, self.hidden[:-1][::-1])
+        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
+
+
+def gated(n_in: int, widths: Sequence[int]) -> nn.Module:
+    """Gated layers, one for each width: (*, n_in) to (*, widths[-1])."""
+    layers: list[nn.Module] = []
+    for n, width in pairwise([n_in, *widths]):
+        layers += [he(nn.Linear(n, 2 * width)), nn.GLU(-1)]
+    return nn.Sequential(*layers)
+
+
+def he(layer: Layer) -> Layer:
+    r"""The layer with weights drawn from :math:`N(0, 2 / n)`, n the inputs of one output.
+
+    He et al.'s (2015) start, which the papers of gated VAEs take. It is the gates that need it, as
+    they halve what passes: three layers leave a half of the signal, and with torch's own weights a
+    fortieth. So the layers before gates have it, and those that make parameters do not.
+    """
+    n: float = layer.weight[0].numel()
+    if isinstance(layer, nn.ConvTranspose2d):  # weights (in, out, ...); strides spread the inputs
+        n = layer.weight[:, 0].numel() / prod(layer.stride)
+    nn.init.normal_(layer.weight, std=sqrt(2) / sqrt(n))
+    return layer
