@@ -131,6 +131,8 @@ CASES = [
     Case("dlgmm", {"form": "paper", "concentration": 0.5}),
     Case("dlgmm", {"n_components": 1, "stick_kl": "series"}),
     Case("dlgmm", {"bound": "iwae", "n_samples": 2, "stick_kl": "series"}),
+    Case("dlgmm", {"n_layers": 2, "n_components": 2}),
+    Case("dlgmm", {"n_layers": 2, "prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dldpmm"),
     Case("dldpmm", {"concentration": 2.0, "n_samples": 2}, FLAT),
     Case("sb-vae"),
@@ -253,7 +255,7 @@ def _level(n_in: int) -> ConditionalNormal:
 
 
 def _pixelcnn() -> Decoder:
-    sizes = {"n_context": 2, "n_features": 4, "n_layers": 2}
+    sizes = {"n_context": 2, "n_features": 8, "n_layers": 2}
     p_x = PixelCNNLikelihood(BernoulliLikelihood(IMAGE), **sizes)
     return Decoder(Shared(MLP(L, p_x.n_params, (H,))), p_x)
 

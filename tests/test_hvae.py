@@ -4,7 +4,7 @@ from math import log
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import (
     Independent,
     MixtureSameFamily,
@@ -303,6 +303,14 @@ def test_iwae_with_one_sample_is_the_elbo():
     ours = one.objective(one.model, x)["iwae"]
     torch.manual_seed(0)
     torch.testing.assert_close(sum(other.objective(other.model, x).values()), ours)
+
+
+@pytest.mark.parametrize("network", ["mlp", "gated-mlp"])
+def test_layers_between_the_codes_are_of_the_kind_of_the_others(network: str):
+    recipe, _ = small(network=network)
+    for level in (recipe.model.posterior.second, recipe.model.prior.second):
+        gated = any(isinstance(layer, nn.GLU) for layer in level.modules())
+        assert gated == (network == "gated-mlp")
 
 
 def test_the_lower_code_is_inferred_from_x_and_from_the_upper_one():

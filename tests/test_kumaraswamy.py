@@ -103,7 +103,7 @@ def test_it_is_torchs_kumaraswamy_where_that_is_well():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_draws_follow_the_cdf(dtype):
-    """Kolmogorov-Smirnov on 5,000 draws each of 144 pairs, one of which may look odd, and on all."""
+    """Kolmogorov-Smirnov on 5,000 draws of each of 144 pairs, of which one may fail, and on all."""
     q = grid(dtype)
     log_v, log1m_v = (t.detach().double() for t in q.rsample_logs((5000,)))
     a, b = q.a.double(), q.b.double()

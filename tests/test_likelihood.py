@@ -368,7 +368,7 @@ def test_a_few_weights_above_all_others_are_the_worst_tail() -> None:
 
 
 def test_the_warning_counts_the_examples_names_the_worst_and_says_what_to_do() -> None:
-    k_hat = torch.tensor([0.3, 0.71, torch.nan, 1.5, 0.7]).double()
+    k_hat = torch.tensor([0.3, 0.71, torch.nan, 1.5, 0.7], dtype=torch.float64)
     found = of(torch.zeros(5).double(), k_hat=k_hat)
     said = found.warning()
     assert "above 0.7 for 2 of 5 examples" in said

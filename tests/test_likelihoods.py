@@ -302,17 +302,17 @@ def test_a_pixelcnn_may_have_pixels_of_grey_levels(name):
 # -- what each is for
 
 REFUSED = [
-    ("bernoulli", 0.5, r"are 0 or 1; 1 of 2 .* such as 0.5. .*binarize='dynamic'.*gaussian"),
+    ("bernoulli", 0.5, r"are 0 or 1; 1 of 3 .* such as 0.5. .*binarize='dynamic'.*gaussian"),
     ("bernoulli", 2.0, "such as 2"),
     ("bernoulli", float("nan"), "such as nan"),
-    ("gaussian", float("nan"), "pixels that are finite; 1 of 2 values are not, such as nan"),
+    ("gaussian", float("nan"), "pixels that are finite; 1 of 3 values are not, such as nan"),
     ("squared-error", float("inf"), "such as inf. Remove or repair"),
-    ("cross-entropy", float("nan"), r"cross-entropy .* in \[0, 1\]; 1 of 2 .* such as nan"),
+    ("cross-entropy", float("nan"), r"cross-entropy .* in \[0, 1\]; 1 of 3 .* such as nan"),
     ("cross-entropy", 255.0, "such as 255. .*scale them"),
     ("continuous-bernoulli", -0.1, r"continuous-bernoulli .* in \[0, 1\].*such as -0.1.*scale"),
     ("continuous-bernoulli", 1.5, "such as 1.5"),
     ("continuous-bernoulli", float("nan"), "such as nan"),
-    ("logistic", 0.5, "logistic .* k / 255 for k = 0 ... 255; 1 of 2 .* such as 0.5. Give 8-bit"),
+    ("logistic", 0.5, "logistic .* k / 255 for k = 0 ... 255; 1 of 3 .* such as 0.5. Give 8-bit"),
     ("logistic", 256 / 255, "such as 1.00392"),
     ("logistic", float("nan"), "such as nan"),
     ("logistic-mixture", -1 / 255, "logistic-mixture .* such as -0.00392157.*continuous-bernoulli"),
@@ -323,7 +323,7 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "value", "said"), REFUSED)
 def test_what_a_likelihood_is_not_for_is_refused_with_the_value_and_what_to_do(name, value, said):
     with pytest.raises(MixvaeError, match=said):
-        likelihood(name, (2,)).check(torch.tensor([[0.0, value]]))
+        likelihood(name, (3,)).check(torch.tensor([[0.0, 1.0, value]]))
 
 
 @pytest.mark.parametrize("name", get_args(LikelihoodName))

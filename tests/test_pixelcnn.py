@@ -5,8 +5,10 @@ from math import log
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import chisquare
 from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
 
 from cases import COLOUR, IMAGE, LARGER, K, L
 from mixvae import recipes
@@ -33,6 +35,22 @@ def made(conditional: Likelihood, **sizes: int) -> PixelCNNLikelihood:
 
 def bernoulli(x_shape: tuple[int, ...] = IMAGE, **sizes: int) -> PixelCNNLikelihood:
     return made(BernoulliLikelihood(x_shape), **sizes)
+
+
+class Scaled(Likelihood):
+    """Normal pixels of which the network says the means, and then the scales."""
+
+    def __init__(self, x_shape: tuple[int, ...]) -> None:
+        super().__init__(x_shape)
+        self.n_params *= 2
+
+    def forward(self, params: Tensor) -> Distribution:
+        loc, scale = params.split(self.n_params // 2, -1)
+        p = Normal(loc.unflatten(-1, self.x_shape), scale.exp().unflatten(-1, self.x_shape))
+        return Independent(p, len(self.x_shape))
+
+    def pixels(self, params: Tensor) -> Distribution:
+        raise NotImplementedError
 
 
 def decoder(likelihood: PixelCNNLikelihood) -> Decoder:
@@ -74,6 +92,27 @@ def test_a_pixel_sees_all_pixels_before_it_in_its_window_and_no_others(n_channel
             (gradient,) = torch.autograd.grad(output, x, retain_graph=True)
             for of_channel in gradient[0]:
                 assert torch.equal(of_channel != 0, seen), (i, j)
+
+
+def test_it_is_gated_convolutions_whose_kernels_are_masked():
+    """The paper's formulation: 7 x 7 and 3 x 3 kernels, and zeros where they would look ahead."""
+    net, x, context = (
+        PixelCNN(2, 3, 4, n_features=5, n_layers=3),
+        torch.rand(2, 6, 5),
+        torch.randn(4, 6, 5),
+    )
+    v = h = x
+    for layer, half in zip(net.layers, (3, 1, 1), strict=True):
+        rows, columns = layer.vertical.weight, layer.horizontal.weight
+        above, left = (rows.new_zeros(10, len(v), 2 * half + 1, 2 * half + 1) for _ in range(2))
+        above[:, :, : layer.reach] = rows  # the first layer's ends above the pixel: mask A
+        left[:, :, half, : layer.reach] = columns[:, :, 0]
+        told = F.conv2d(v, above, padding=half) + layer.context(context)
+        gates = F.conv2d(h, left, layer.horizontal.bias, padding=half) + layer.link(told)
+        v = told[:5].tanh() * told[5:].sigmoid()
+        new = layer.out(gates[:5].tanh() * gates[5:].sigmoid())
+        h = new if half == 3 else new + h
+    torch.testing.assert_close(net(x[None], context[None])[0], net.head(h))
 
 
 def test_every_pixel_reads_the_context_at_its_own_place():
@@ -149,7 +188,9 @@ def test_drawing_step_by_step_is_drawing_with_the_whole_network_at_each_pixel(
     assert len(fast.unique(dim=0)) == 6
 
 
-@pytest.mark.parametrize("conditional", [BernoulliLikelihood(LARGER), GaussianLikelihood(COLOUR)])
+@pytest.mark.parametrize(
+    "conditional", [BernoulliLikelihood(LARGER), GaussianLikelihood(COLOUR), Scaled(COLOUR)]
+)
 def test_the_mean_is_the_mean_of_every_pixel_given_the_means_before_it(conditional):
     likelihood = made(conditional)
     p = likelihood(torch.randn(2, 3, likelihood.n_params))

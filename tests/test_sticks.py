@@ -245,6 +245,7 @@ def test_the_stick_posterior_reads_each_component_by_itself():
     q, p = posterior(h), prior(lambda x: pytest.fail("no need to encode"))
     assert (q.batch_shape, q.event_shape) == ((2, 3), (4,))
     assert (p.batch_shape, p.event_shape) == ((), (4,))
+    assert p.mean[0] == pytest.approx(1 / 6)
     layer = posterior.net.body
     for k in range(3):
         a, b = (h[:, k] @ layer.weight[k].mT + layer.bias[k]).exp().chunk(2, -1)

@@ -17,6 +17,7 @@ TRAINING = {
     "patience": 30,
     "seed": 0,
 }
+EVALUATION = {"log_likelihood": 1000, "n_test": 2000}
 COLUMNS = ["paper", "objective", "elbo", "log_px", "log_px_error", "bad_k_hat", "share", "epochs"]
 
 SIZE = {"hidden": [500, 500], "n_latent": 25}

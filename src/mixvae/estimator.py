@@ -173,8 +173,9 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     @property
     def _n_features_out(self) -> int:
         """For scikit-learn's names of the columns that :meth:`transform` returns."""
-        options = self.recipe_.options
-        n_latent = options["n_latent"] + options.get("n_top", 0)
+        x = torch.zeros(1, *self.recipe_.x_shape)
+        with evaluating(self.model_):
+            n_latent = self.model_.infer(x)[0].event_shape.numel()
         return n_latent * (
             1 if isinstance(self.model_.family, ExactMixture) else self.n_components_
         )

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from .distributions import Chain, Kumaraswamy, StickBreaking
+from .distributions.pairs import loc_and_scale
 from .errors import at_least
 from .nn import Stacked, full_precision
 
@@ -111,7 +112,42 @@ class ChainPosterior(nn.Module):
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         def second(above: Tensor) -> Distribution:
-            beside = h.expand(*above.shape[:-1], -1)
-            return self.second(torch.cat([beside, above], -1))
+            return self.second(_side_by_side(h, above))
 
         return Chain(self.first(h), second, self.second.n_latent)
+
+
+class PairPosterior(nn.Module):
+    r"""A mixture at each of two levels: component (k, j) is :math:`q_k(z_2|x)\, q_j(z_1|x, z_2)`.
+
+    The K^2 pairs are counted row by row, and each draws a z2 of its own. h (B, K^2, H) is the same
+    for all of them. ``first`` reads it for K components; ``second`` reads it with z2 beside it,
+    (*n, H + L2), and returns a batch (*n, K).
+    """
+
+    def __init__(self, first: nn.Module, second: ConditionalNormal, n_components: int) -> None:
+        super().__init__()
+        self.first, self.second, self.n_components = first, second, n_components
+
+    def forward(self, h: Float[Tensor, "B P H"]) -> Distribution:
+        pair = torch.arange(self.n_components**2, device=h.device)
+        row, column = pair // self.n_components, pair % self.n_components
+
+        def second(above: Tensor) -> Distribution:
+            each = self.second(_side_by_side(h[:, :1], above))  # (*n, B, P or 1, K)
+            return _some(each, pair % above.shape[-2], column)
+
+        first = _some(self.first(h[:, : self.n_components]), row)
+        return Chain(first, second, self.second.n_latent)
+
+
+def _side_by_side(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
+    """Both in one row, after broadcasting."""
+    shape = torch.broadcast_shapes(h.shape[:-1], z.shape[:-1])
+    return torch.cat([h.expand(*shape, -1), z.expand(*shape, -1)], -1)
+
+
+def _some(normals: Distribution, *index: Tensor) -> Distribution:
+    """Diagonal normals picked along the last axes of their batch."""
+    loc, scale = (t[(..., *index, slice(None))] for t in loc_and_scale(normals))
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)

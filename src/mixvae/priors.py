@@ -4,15 +4,32 @@ A prior is handed ``encode``, the model's own map from data to its aggregated po
 prior made of pseudo-inputs need not own the encoder.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Beta, Distribution, Independent, MixtureSameFamily, Normal
+from torch.distributions import (
+    Beta,
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+)
 
-from .distributions import Chain, NormalMixture, StickBreaking, mixture, process_sticks
+from .distributions import (
+    Chain,
+    NormalMixture,
+    StickBreaking,
+    log_prob_each,
+    mixture,
+    process_sticks,
+)
 from .errors import MixvaeError, at_least
-from .posteriors import ConditionalNormal
+from .posteriors import MIN_LEVEL_SCALE, ConditionalNormal
 
 Encode = Callable[[Tensor], Distribution]
 
@@ -122,3 +139,90 @@ def _first_level(posterior: Distribution) -> Distribution:
     chains = posterior.component_distribution
     assert isinstance(chains, Chain)
     return mixture(posterior.mixture_distribution.probs, chains.first)
+
+
+class GaussianMixturePrior(nn.Module):
+    r"""A mixture of C diagonal normals, :math:`p(z) = \sum_c \pi_c N(z; \mu_c, \sigma_c^2)`.
+
+    The prior of VaDE (Jiang et al. 2017). Its means start as draws from N(0, I), its scales at 1
+    and its weights even, until :meth:`start_from` sets them by codes; with ``start_epochs``,
+    training does that after so many epochs without a KL, unless it was done before (``started``).
+
+    Raises:
+        MixvaeError: for sizes under 1.
+    """
+
+    logits: Tensor
+    loc: Tensor
+    raw_scale: Tensor
+    started: Tensor
+
+    def __init__(
+        self, n_components: int, n_latent: int, *, learned: bool = True, start_epochs: int = 0
+    ) -> None:
+        super().__init__()
+        at_least(1, n_components=n_components, n_latent=n_latent)
+        at_least(0, start_epochs=start_epochs)
+        self.start_epochs = start_epochs
+        one = torch.full((n_components, n_latent), 1 - MIN_LEVEL_SCALE)
+        first = {
+            "logits": torch.zeros(n_components),
+            "loc": torch.randn(n_components, n_latent),
+            "raw_scale": _softplus_inverse(one),
+        }
+        for name, value in first.items():
+            if learned:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(self, encode: Encode) -> NormalMixture:
+        scale = F.softplus(self.raw_scale) + MIN_LEVEL_SCALE
+        normals = Independent(Normal(self.loc, scale, validate_args=False), 1, validate_args=False)
+        index = Categorical(logits=self.logits, validate_args=False)
+        return NormalMixture(index, normals, validate_args=False)
+
+    def responsibilities(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n C"]:
+        r"""p(c | z), proportional to :math:`\pi_c N(z; \mu_c, \sigma_c^2)`."""
+        p_z = self.forward(_no_data)
+        log_each = log_prob_each(p_z.component_distribution, z)
+        return (log_each + p_z.mixture_distribution.logits).softmax(-1)
+
+    @torch.no_grad()
+    def start_from(self, z: Float[Tensor, "N L"], seed: int = 0) -> None:
+        """Set the mixture to the one that scikit-learn fits to codes.
+
+        No scale becomes less than a tenth of the codes' own.
+
+        Raises:
+            MixvaeError: for fewer codes than components, or codes that are not finite.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        if len(z) < len(self.logits):
+            raise MixvaeError(
+                f"a mixture of {len(self.logits)} normals cannot start from {len(z)} codes; use as "
+                "many components or fewer."
+            )
+        if not z.isfinite().all():
+            raise MixvaeError("the codes to start from are not finite; try a smaller lr.")
+        least = 0.01 * float(z.var(0).mean())
+        options = {"covariance_type": "diag", "reg_covar": least, "n_init": 5, "random_state": seed}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it is a start and no more
+            fitted = GaussianMixture(len(self.logits), **options).fit(z.double().cpu().numpy())
+        scale = torch.from_numpy(fitted.covariances_).sqrt() - MIN_LEVEL_SCALE
+        self.logits.copy_(torch.from_numpy(fitted.weights_).log())
+        self.loc.copy_(torch.from_numpy(fitted.means_))
+        self.raw_scale.copy_(_softplus_inverse(scale.clamp_min(MIN_LEVEL_SCALE)))
+        self.started.fill_(True)
+
+
+def _softplus_inverse(x: Tensor) -> Tensor:
+    return x + (-torch.expm1(-x)).log()
+
+
+def _no_data(x: Tensor) -> Distribution:
+    raise AssertionError("this prior does not encode")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Beta, Dirichlet, Distribution
 
-from .distributions import Delta, Kumaraswamy, StickBreaking
+from .distributions import Delta, Kumaraswamy, OuterProduct, StickBreaking
 from .errors import MixvaeError, at_least
 from .nn import Stacked, full_precision
 
@@ -142,4 +142,26 @@ class StickWeights(Weights):
         return StickBreaking(Beta(self.alpha, self.beta, validate_args=False))
 
     def generate(self, n: int) -> Float[Tensor, "n K"]:
+        return self.prior().sample((n,))
+
+
+class PairWeights(Weights):
+    """Sticks for each of two levels: the weights of all pairs of their components, row by row.
+
+    The pairs' features are all the same, so that each level reads as many as it has components.
+    """
+
+    def __init__(self, above: StickWeights, below: StickWeights) -> None:
+        super().__init__()
+        self.above, self.below = above, below
+        self.n_components = above.n_components * below.n_components
+
+    def forward(self, h: Float[Tensor, "B P H"]) -> Distribution:
+        rows, columns = (each(h[:, : each.n_components]) for each in (self.above, self.below))
+        return OuterProduct(rows, columns)
+
+    def prior(self) -> Distribution:
+        return OuterProduct(self.above.prior(), self.below.prior())
+
+    def generate(self, n: int) -> Float[Tensor, "n P"]:
         return self.prior().sample((n,))

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import plots
+from .. import plots, report
 from ..errors import at_least
 from ..evaluation import LogLikelihood
+from ..evaluation import evaluate as measure
 from ..model import MixtureVAE
 from ..run import Run
 from .pictures import check_folder, check_image, save
@@ -27,9 +28,6 @@ log_likelihood.npz and log_likelihood.png.
 
 def evaluate(argv: list[str]) -> None:
     """Take a run's figures and print them, or write them to a file."""
-    from .. import report
-    from ..evaluation import evaluate as measure
-
     parser = parser_of("evaluate", EVALUATE)
     parser.add_options("evaluation", measure, skip={"recipe", "split", "keep"})
     parser.add_options("output", _evaluation_options)

@@ -6,6 +6,7 @@ from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
+from .outer import OuterProduct
 from .pairs import kl_pairs, log_prob_each
 from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
@@ -17,6 +18,7 @@ __all__ = [
     "Kumaraswamy",
     "LogisticMixture",
     "NormalMixture",
+    "OuterProduct",
     "StickBreaking",
     "dirichlet_sticks",
     "kl_pairs",

@@ -18,7 +18,7 @@ class Chain(Distribution):
     Args:
         first: over z2, batch (*batch), event (L2,).
         second: z2 (*sample, *batch, L2) to a distribution over z1, batch (*sample, *batch), event
-            (L1,).
+            (L1,); where z2 has axes of size 1 for some of batch, the same after broadcasting.
         n_second: L1.
     """
 
@@ -48,8 +48,7 @@ class Chain(Distribution):
         return torch.cat([above, self.second(above).rsample()], -1)
 
     def log_prob(self, value: Float[Tensor, "*n L"]) -> Float[Tensor, "*m"]:
-        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        above, below = self.split(value.expand(*shape, -1))
+        above, below = self.split(value)
         return self.first.log_prob(above) + self.second(above).log_prob(below)
 
     @property

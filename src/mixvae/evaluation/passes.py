@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ..errors import at_least
 from ..labels import Classes
 from ..model import MixtureVAE
+from ..priors import GaussianMixturePrior
+
+N_CODES = 64  # of one x, over which a cluster's probability is averaged
 
 
 @contextmanager
@@ -58,6 +61,32 @@ def responsibilities(
             model.family.responsibilities(model.mean_trace(*batch)).cpu()
             for batch in batches(model, x, y, batch_size)
         ]
+    return torch.cat(each)
+
+
+def cluster_probabilities(
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None = None,
+    *,
+    batch_size: int = 500,
+) -> Float[Tensor, "N C"]:
+    r"""How likely each x is to be of each cluster; rows sum to one. On the CPU.
+
+    The clusters are the components, and these their :func:`responsibilities`. Only where there is
+    one component, under a prior that is a mixture of C normals, they are those of the prior:
+    :math:`q(c|x) = E_{q(z|x)}\, p(c|z)`, the mean over 64 draws whose noise is the same for all x.
+    """
+    prior = model.prior
+    if model.n_components > 1 or not isinstance(prior, GaussianMixturePrior):
+        return responsibilities(model, x, y, batch_size=batch_size)
+    noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
+    each = []
+    with evaluating(model):
+        for batch in batches(model, x, y, batch_size):
+            q_z, _ = model.infer(*batch)
+            z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
+            each.append(prior.responsibilities(z).mean(0).cpu())
     return torch.cat(each)
 
 

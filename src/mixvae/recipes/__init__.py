@@ -17,6 +17,7 @@ sb-vae       1  shared   --         1 net → keep            sticks         joi
 vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
 gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
 hvae         1  shared   --         1 net → keep            two levels     posterior  mixture_elbo
+vade         1  shared   --         1 net → keep            C normals      posterior  mixture_elbo
 semvae       K  stacked  uniform    1 net → keep            N(0, I)        posterior  miselbo
 misvae       K  one-hot  uniform    1 net → keep            N(0, I)        posterior  miselbo
 ===========  =  =======  =========  ======================  =============  =========  ==============
@@ -44,6 +45,7 @@ from .multiple_importance import misvae, semvae
 from .mvae import mvae, mvae_gau, mvae_gs
 from .pseudo_inputs import gmmp_vae, vamp_prior
 from .recipe import Parts, Recipe, is_bound
+from .vade import vade
 from .vae import beta_vae, iwae, vae
 
 RECIPES: Mapping[str, Callable[..., Parts]] = {
@@ -61,6 +63,7 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "vamp-prior": vamp_prior,
     "gmmp-vae": gmmp_vae,
     "hvae": hvae,
+    "vade": vade,
     "semvae": semvae,
     "misvae": misvae,
 }

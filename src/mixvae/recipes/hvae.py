@@ -65,7 +65,7 @@ def hvae(
     one_of("bound", bound, ("elbo", "iwae"))
     p_x = make_likelihood(likelihood, x_shape)
     net = network_of(network, x_shape, hidden, channels, norm)
-    below = _level(network, net.n_features + n_top, hidden[-1:], n_latent)
+    below = level(network, net.n_features + n_top, hidden[-1:], n_latent)
     top: nn.Module = NormalPrior(torch.zeros(n_top))
     if prior == "vamp":
         top = VampPrior(x_shape, n_pseudo_inputs, from_data=pseudo_inputs == "data")
@@ -74,17 +74,28 @@ def hvae(
         posterior=ChainPosterior(NormalPosterior(net.n_features, n_top, 1), below),
         weights=KnownWeights(1),
         decoder=Decoder(shared_decoder(net, n_top + n_latent, p_x.n_params), p_x),
-        prior=ChainPrior(top, _level(network, n_top, hidden, n_latent)),
+        prior=ChainPrior(top, level(network, n_top, hidden, n_latent)),
         family=MixturePosterior(),
     )
     objective = Objective(iwae if bound == "iwae" else mixture_elbo, n_samples=n_samples)
     return Parts(model, objective, mixture_elbo)
 
 
-def _level(
-    network: NetworkName, n_inputs: int, hidden: Sequence[int], n_latent: int
+def level(
+    network: NetworkName,
+    n_inputs: int,
+    hidden: Sequence[int],
+    n_latent: int,
+    n_components: int | None = None,
 ) -> ConditionalNormal:
-    """A level given a row, by layers of the kind that the other networks have."""
+    """A level given a row, by layers of the kind that the other networks have.
+
+    With ``n_components``, a batch (*n, K) of as many.
+    """
     kind: NetworkName = "gated-mlp" if network.startswith("gated") else "mlp"
     net = network_of(kind, (n_inputs,), hidden, (), "none")
-    return ConditionalNormal(net.decoder(n_inputs, 2 * n_latent), n_latent)
+    if n_components is None:
+        return ConditionalNormal(net.decoder(n_inputs, 2 * n_latent), n_latent)
+    each = nn.Unflatten(-1, (n_components, 2 * n_latent))
+    heads = net.decoder(n_inputs, n_components * 2 * n_latent)
+    return ConditionalNormal(nn.Sequential(heads, each), n_latent)

@@ -6,21 +6,28 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Beta, Distribution
 
 from ..decoders import Decoder
-from ..distributions import Kumaraswamy, StickBreaking, dirichlet_sticks, process_sticks
+from ..distributions import (
+    Kumaraswamy,
+    OuterProduct,
+    StickBreaking,
+    dirichlet_sticks,
+    process_sticks,
+)
 from ..errors import MixvaeError, one_of
 from ..families import Joint, MixturePosterior
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
 from ..objectives import Bound, Form, Objective, Terms, elbo, mixture_elbo
-from ..posteriors import NormalPosterior, StickPosterior
-from ..priors import NormalPrior, StickPrior
+from ..posteriors import NormalPosterior, PairPosterior, StickPosterior
+from ..priors import ChainPrior, NormalPrior, StickPrior
 from ..trace import Trace
-from ..weights import KnownWeights, StickWeights
+from ..weights import KnownWeights, PairWeights, StickWeights, Weights
+from .hvae import level
 from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
 from .recipe import Parts, extends, importance_weighted
 
@@ -37,6 +44,7 @@ def dlgmm(
     *,
     n_components: int = 3,
     n_latent: int = 25,
+    n_layers: int = 1,
     concentration: float = 1.0,
     prior_means: Sequence[float] | None = None,
     sticks: Literal["dirichlet", "process"] = "dirichlet",
@@ -53,10 +61,11 @@ def dlgmm(
     Args:
         x_shape: shape of one x.
         n_components: number K of components.
-        n_latent: size L of the code.
+        n_latent: size L of the code, or of each of two.
+        n_layers: 2 for a code under the code, a mixture again: K^2 components, all decoded.
         concentration: of the weights' prior.
-        prior_means: the components' prior means, K numbers, each for all dimensions of the code,
-            such as -1.5 -0.75 0 0.75 1.5; by default 0.
+        prior_means: the components' prior means, K numbers, each for all dimensions of the code
+            (of two, the upper one), such as -1.5 -0.75 0 0.75 1.5; by default 0.
         sticks: the weights' prior: a symmetric Dirichlet, or a process cut off at K (DLDPMM).
         form: of the bound. mixture: codes against the whole posterior and prior; index: each
             against its own component; paper: as printed. All are bounds, the first the tightest.
@@ -70,19 +79,29 @@ def dlgmm(
     one_of("sticks", sticks, STICKS)
     one_of("form", form, get_args(Form))
     one_of("stick_kl", stick_kl, get_args(StickKL))
+    if n_layers not in (1, 2):
+        raise MixvaeError(f"n_layers must be 1 or 2; got {n_layers}.")
     p_x = make_likelihood(likelihood, x_shape)
     net = network_of(network, x_shape, hidden, channels, norm)
+    p_sticks = STICKS[sticks](n_components, concentration)
+    series, means = stick_kl == "series", _means(prior_means, n_components, n_latent)
+    q_sticks = lambda: StickWeights(net.n_features, n_components, p_sticks, series=series)
+    posterior: nn.Module = NormalPosterior(net.n_features, n_latent, n_components)
+    weights: Weights = q_sticks()
+    prior: nn.Module = NormalPrior(means)
+    if n_layers == 2:
+        n_read = net.n_features + n_latent
+        below = level(network, n_read, hidden[-1:], n_latent, n_components)
+        posterior = PairPosterior(posterior, below, n_components)
+        weights = PairWeights(q_sticks(), q_sticks())
+        of_pairs = means if prior_means is None else means.repeat_interleave(n_components, 0)
+        prior = ChainPrior(NormalPrior(of_pairs), level(network, n_latent, hidden, n_latent))
     model = MixtureVAE(
-        trunk=shared_encoder(net, n_components),
-        posterior=NormalPosterior(net.n_features, n_latent, n_components),
-        weights=StickWeights(
-            net.n_features,
-            n_components,
-            STICKS[sticks](n_components, concentration),
-            series=stick_kl == "series",
-        ),
-        decoder=Decoder(shared_decoder(net, n_latent, p_x.n_params), p_x),
-        prior=NormalPrior(_means(prior_means, n_components, n_latent)),
+        trunk=shared_encoder(net, n_components**n_layers),
+        posterior=posterior,
+        weights=weights,
+        decoder=Decoder(shared_decoder(net, n_layers * n_latent, p_x.n_params), p_x),
+        prior=prior,
         family=MixturePosterior(),
     )
     bound, objective = partial(by_quadrature, bound=mixture_elbo), partial(mixture_elbo, form=form)
@@ -151,6 +170,8 @@ def _exact(q: Distribution) -> Distribution:
     if isinstance(q, StickBreaking) and isinstance(q.sticks, Kumaraswamy):
         sticks = Kumaraswamy(q.sticks.a, q.sticks.b, validate_args=False)
         return StickBreaking(sticks)
+    if isinstance(q, OuterProduct):
+        return OuterProduct(_exact(q.rows), _exact(q.columns))
     return q
 
 

@@ -57,7 +57,7 @@ class Recipe:
     @property
     def n_components(self) -> int:
         """K."""
-        return self.options.get("n_components", 1)
+        return self.model.n_components
 
     @property
     def n_parameters(self) -> int:

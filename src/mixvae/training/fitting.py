@@ -166,6 +166,7 @@ def _train(
     """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
     from .batches import Rows, even_batches, training_batches
     from .finish import announce, finish
+    from .starting import start
     from .trainer import make_module, make_trainer, quiet
 
     with quiet(), torch.random.fork_rng():
@@ -173,6 +174,8 @@ def _train(
         module, sampler = make_module(recipe, data, folder, how, trainer, progress, done or 0)
         if progress and process() == 0:
             announce(recipe, data, folder, how)
+        if done is None:
+            start(recipe, data, how, trainer.strategy.root_device, progress and process() == 0)
         conditional = recipe.model.labels.n_classes is not None
         train, val = (Rows(s.x, s.y if conditional else None) for s in (data.train, data.val))
         try:
