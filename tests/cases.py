@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 from mixvae import recipes
 from mixvae.decoders import Decoder, blend
 from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
+from mixvae.flows import FlowPosterior, FlowPrior
 from mixvae.likelihoods import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
@@ -33,7 +34,7 @@ from mixvae.posteriors import (
     OneHotPosterior,
     StickPosterior,
 )
-from mixvae.priors import ChainPrior, NormalPrior, StickPrior
+from mixvae.priors import ChainPrior, GaussianMixturePrior, NormalPrior, StickPrior
 from mixvae.recipes import Recipe
 from mixvae.weights import DirichletWeights, KnownWeights, StickWeights
 
@@ -58,6 +59,7 @@ class Case:
     def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
+        small |= {"n_clusters": 4, "flow_hidden": (6,)}
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
         known = recipes.options_of(self.recipe)
@@ -154,6 +156,11 @@ CASES = [
     Case("hvae"),
     Case("hvae", {"network": "mlp", "hidden": (8,), "bound": "iwae", "n_samples": 2}, FLAT),
     Case("hvae", {"prior": "normal", "likelihood": "gaussian"}, FLAT),
+    Case("vade"),
+    Case("vade", {"start": "random", "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("flow-vae"),
+    Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
+    Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),
@@ -306,6 +313,10 @@ PARTS = [
     ),
     _posterior("stick-posterior", lambda: StickPosterior(H, L, K)),
     _prior("stick-prior", lambda: StickPrior(L), ()),
+    _prior("gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L), ()),
+    _prior("fixed-gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L, learned=False), ()),
+    _prior("flow-prior", lambda: FlowPrior(L, hidden=(H,)), ()),
+    _posterior("flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))),
     _weights("stick-weights", lambda: StickWeights(H, K, dirichlet_sticks(K))),
     _weights("process-weights", lambda: StickWeights(H, K, process_sticks(K, 2.0), series=True)),
     Part(

@@ -196,19 +196,23 @@ def sizes_of(layer: nn.Module) -> tuple:
 
 
 def test_a_gated_mlp_multiplies_each_layer_by_its_gates():
-    net, x, z = GatedMLPNetwork((3, 4), (8, 7)), torch.randn(5, 3, 4), torch.randn(5, 2)
-    encoder = net.encoder()
-    first, second = of_kind(encoder, nn.Linear)
-    h = by_hand(second, by_hand(first, x.flatten(1)))
-    torch.testing.assert_close(encoder(x.flatten(1)), h)
-    decoder = net.decoder(2, 12)
-    first, second, last = of_kind(decoder, nn.Linear)
-    torch.testing.assert_close(decoder(z), last(by_hand(second, by_hand(first, z))))
-    sub = net.sub_decoder(2)
-    torch.testing.assert_close(sub(z), by_hand(*of_kind(sub, nn.Linear), z))
-    mix = net.mix_decoder(12)
-    first, last = of_kind(mix, nn.Linear)
-    torch.testing.assert_close(mix(h), last(by_hand(first, h)))
+    net, x, z = GatedMLPNetwork((3, 4), (8, 7, 6)), torch.randn(5, 12), torch.randn(5, 2)
+    shared = torch.randn(5, 6)
+    for made, read, widths, n_outputs in [
+        (net.encoder(), x, [8, 7, 6], 0),
+        (net.decoder(2, 12), z, [6, 7, 8], 1),
+        (net.sub_decoder(2), z, [6], 0),
+        (net.mix_decoder(12), shared, [7, 8], 1),
+    ]:
+        layers = of_kind(made, nn.Linear)
+        h = read
+        for layer in layers[: len(widths)]:
+            h = by_hand(layer, h)
+        for layer in layers[len(widths) :]:
+            h = layer(h)
+        assert [layer.out_features // 2 for layer in layers[: len(widths)]] == widths
+        assert len(layers) == len(widths) + n_outputs
+        torch.testing.assert_close(made(read), h)
 
 
 def test_gated_convolutions_multiply_each_layer_by_its_gates():
@@ -286,7 +290,7 @@ def test_gated_layers_keep_the_signal_that_torchs_weights_lose():
     assert lost(x).std() < 0.05 * x.std()
 
 
-@pytest.mark.parametrize("name", ["gated-mlp", "gated-conv"])
+@pytest.mark.parametrize("name", get_args(NetworkName))
 def test_hes_start_is_for_the_layers_before_a_gate(name):
     """Those that make parameters start as torch has it: uniform, and smaller."""
     net = network_of(name, (1, 8, 8), (90, 80), (48, 64), "none")
@@ -296,7 +300,9 @@ def test_hes_start_is_for_the_layers_before_a_gate(name):
     ]:
         weights = [m.weight for m in of_kind(made, nn.Linear, nn.Conv2d, nn.ConvTranspose2d)]
         is_normal = [bool(w.abs().max() > 2 * w.std()) for w in weights]  # uniform: sqrt(3)
-        assert is_normal == [True] * len(of_kind(made, nn.GLU)) + [False] * n_outputs
+        n_gates = len(weights) - n_outputs if name.startswith("gated") else 0
+        assert len(of_kind(made, nn.GLU)) == n_gates
+        assert is_normal == [True] * n_gates + [False] * (len(weights) - n_gates)
 
 
 conv = partial(network_of, "conv", hidden=(), norm="group")

@@ -8,14 +8,20 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import chisquare
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
 
 from cases import COLOUR, IMAGE, LARGER, K, L
 from mixvae import recipes
 from mixvae.decoders import Decoder
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import log_likelihood
-from mixvae.likelihoods import BernoulliLikelihood, CrossEntropy, GaussianLikelihood, Likelihood
+from mixvae.likelihoods import (
+    BernoulliLikelihood,
+    CrossEntropy,
+    GaussianLikelihood,
+    Likelihood,
+    LogisticLikelihood,
+    LogisticMixtureLikelihood,
+)
 from mixvae.nn import MLP, Shared
 from mixvae.pixelcnn import Autoregressive, PixelCNN, PixelCNNLikelihood
 
@@ -35,22 +41,6 @@ def made(conditional: Likelihood, **sizes: int) -> PixelCNNLikelihood:
 
 def bernoulli(x_shape: tuple[int, ...] = IMAGE, **sizes: int) -> PixelCNNLikelihood:
     return made(BernoulliLikelihood(x_shape), **sizes)
-
-
-class Scaled(Likelihood):
-    """Normal pixels of which the network says the means, and then the scales."""
-
-    def __init__(self, x_shape: tuple[int, ...]) -> None:
-        super().__init__(x_shape)
-        self.n_params *= 2
-
-    def forward(self, params: Tensor) -> Distribution:
-        loc, scale = params.split(self.n_params // 2, -1)
-        p = Normal(loc.unflatten(-1, self.x_shape), scale.exp().unflatten(-1, self.x_shape))
-        return Independent(p, len(self.x_shape))
-
-    def pixels(self, params: Tensor) -> Distribution:
-        raise NotImplementedError
 
 
 def decoder(likelihood: PixelCNNLikelihood) -> Decoder:
@@ -189,7 +179,13 @@ def test_drawing_step_by_step_is_drawing_with_the_whole_network_at_each_pixel(
 
 
 @pytest.mark.parametrize(
-    "conditional", [BernoulliLikelihood(LARGER), GaussianLikelihood(COLOUR), Scaled(COLOUR)]
+    "conditional",
+    [
+        BernoulliLikelihood(LARGER),
+        GaussianLikelihood(COLOUR),
+        LogisticLikelihood(COLOUR),  # two outputs for each value
+        LogisticMixtureLikelihood(COLOUR),  # its channels depend on each other
+    ],
 )
 def test_the_mean_is_the_mean_of_every_pixel_given_the_means_before_it(conditional):
     likelihood = made(conditional)
@@ -294,12 +290,10 @@ def test_the_scale_of_a_gaussian_is_learned_and_drawn_with():
 
 
 def test_it_answers_for_its_pixels_as_their_likelihood_does():
-    for conditional in (BernoulliLikelihood(IMAGE), CrossEntropy(IMAGE)):
+    for conditional in (BernoulliLikelihood(IMAGE), GaussianLikelihood(IMAGE), CrossEntropy(IMAGE)):
         likelihood = made(conditional)
-        assert (likelihood.term, likelihood.is_density) == (
-            conditional.term,
-            conditional.is_density,
-        )
+        for said in ("x_shape", "term", "is_density", "is_discrete"):
+            assert getattr(likelihood, said) == getattr(conditional, said)
         assert likelihood.autoregressive
     with pytest.raises(MixvaeError, match="grey levels"):
         bernoulli().check(torch.full((1, *IMAGE), 0.5))

@@ -22,7 +22,7 @@ from mixvae.recipes import Recipe
 from mixvae.recipes.joint import Concentration
 from mixvae.recipes.m_vae import Combine
 from mixvae.recipes.networks import NetworkName, Norm
-from mixvae.weights import DirichletWeights, KnownWeights, StickWeights
+from mixvae.weights import DirichletWeights, KnownWeights, PairWeights, StickWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -55,7 +55,7 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
 
 
 def has_sticks(case: Case) -> bool:
-    return isinstance(case.build().model.weights, StickWeights)
+    return isinstance(case.build().model.weights, StickWeights | PairWeights)
 
 
 # -- the lists themselves

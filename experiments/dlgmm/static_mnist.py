@@ -2,8 +2,8 @@
 
 One encoder and one decoder with two hidden layers of 500, 25 latents (50 sticks for SB-VAE), Adam
 3e-4, batches of 100, early stopping with 30 epochs' look-ahead, as in the paper, but at most 40
-epochs; bfloat16, one seed. log p(x) by importance sampling with 1,000 codes over the first 2,000
-test images; "paper" is its authors' log, with 50.
+epochs; bfloat16, one seed. All figures over 2,000 test images at even distances, log p(x) by
+importance sampling with 1,000 codes; "paper" is its authors' log, with 50.
 """
 
 from typing import Any

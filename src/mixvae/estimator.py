@@ -22,6 +22,7 @@ from .errors import MixvaeError, at_least, unknown
 from .evaluation.likelihood import log_likelihood
 from .evaluation.passes import batches, evaluating, responsibilities
 from .families import ExactMixture
+from .operations import codes
 from .pruning import prune
 from .recipes import RECIPES, build, options_of
 from .training import fit
@@ -173,9 +174,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     @property
     def _n_features_out(self) -> int:
         """For scikit-learn's names of the columns that :meth:`transform` returns."""
-        x = torch.zeros(1, *self.recipe_.x_shape)
-        with evaluating(self.model_):
-            n_latent = self.model_.infer(x)[0].event_shape.numel()
+        n_latent = codes(self.model_, torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
         return n_latent * (
             1 if isinstance(self.model_.family, ExactMixture) else self.n_components_
         )

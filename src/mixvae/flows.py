@@ -1,11 +1,12 @@
 """Normalising flows on codes, as priors and posteriors. They are zuko's, imported when one is made.
 
-A flow is a bijection between codes and a normal, by coupling layers: each takes half of the
-dimensions through monotonic splines, whose knots a network reads from the other half (Dinh et al.
-2017; Durkan et al. 2019). Both directions cost one pass, so that draws and densities are cheap.
+A flow is a bijection between codes and a normal, by coupling layers: each scales and shifts half of
+the dimensions, as a network says that reads the other half (RealNVP, Dinh et al. 2017). One pass
+goes either way, so that draws and densities are cheap.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from .errors import MixvaeError, at_least
 from .nn import full_precision
 from .priors import Encode, NormalPrior
 
-N_BINS = 8  # of a spline
+
+MIN_SLOPE = 0.1  # of a layer, whose slopes are between this and its inverse
 
 
 class Flowed(Distribution):
@@ -112,23 +114,24 @@ class FlowPosterior(nn.Module):
 def coupling(
     n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[int]
 ) -> nn.Module:
-    """Coupling layers by turns on either half of the code; context (*n, C) or None to a Transform.
+    """Coupling layers for the even dimensions and the odd ones by turns: context to a Transform.
 
-    Their networks read ``n_context`` values beside half of the code. (A code of one dimension has
-    no halves: its spline's knots come from the context alone.)
+    Their networks read the context, (*n, C), beside half of the code. A code of one dimension is
+    scaled and shifted as the context alone says.
     """
     at_least(1, n_latent=n_latent, n_transforms=n_transforms)
     for width in hidden:
         at_least(1, hidden=width)
     zuko = _zuko()
-    return zuko.flows.NICE(
+    flow = zuko.flows.RealNVP(
         n_latent,
         n_context,
         transforms=n_transforms,
-        univariate=zuko.transforms.MonotonicRQSTransform,
-        shapes=[(N_BINS,), (N_BINS,), (N_BINS - 1,)],  # widths, heights, slopes
         hidden_features=list(hidden),
-    ).transform
+        activation=nn.ELU,
+        univariate=partial(zuko.transforms.MonotonicAffineTransform, slope=MIN_SLOPE),
+    )
+    return flow.transform
 
 
 def _zuko() -> Any:

@@ -1,5 +1,7 @@
 """Posterior heads: features h (B, K, H) in, q(z | x, k) out. Batch (B, K), event (L,)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -135,9 +137,11 @@ class PairPosterior(nn.Module):
 
         def second(above: Tensor) -> Distribution:
             each = self.second(_side_by_side(h[:, :1], above))  # (*n, B, P or 1, K)
-            return _some(each, pair % above.shape[-2], column)
+            own = pair % above.shape[-2]
+            return _picked(each, lambda t: t[..., own, column, :])
 
-        first = _some(self.first(h[:, : self.n_components]), row)
+        first = self.first(h[:, : self.n_components])
+        first = _picked(first, lambda t: t[..., row, :])
         return Chain(first, second, self.second.n_latent)
 
 
@@ -147,7 +151,7 @@ def _side_by_side(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor
     return torch.cat([h.expand(*shape, -1), z.expand(*shape, -1)], -1)
 
 
-def _some(normals: Distribution, *index: Tensor) -> Distribution:
-    """Diagonal normals picked along the last axes of their batch."""
-    loc, scale = (t[(..., *index, slice(None))] for t in loc_and_scale(normals))
+def _picked(normals: Distribution, pick: Callable[[Tensor], Tensor]) -> Distribution:
+    """Some of a batch of diagonal normals, picked of loc and scale alike."""
+    loc, scale = (pick(t) for t in loc_and_scale(normals))
     return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)

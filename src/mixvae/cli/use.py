@@ -19,7 +19,7 @@ from .runs import SplitName, open_run, out_file, parser_of, rows_of
 SAMPLES = 5000  # what --log-likelihood means by itself
 EVALUATE = """Take a run's figures on its test data, or on other data. With --log-likelihood also
 log p(x), by importance sampling: 5,000 samples an example unless another number is
-given. It takes a while: --n-test 1000 does the first 1,000 examples alone. Every
+given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples. Every
 example's figures and a histogram are written into the run folder, as
 log_likelihood.npz and log_likelihood.png.
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..data.dataset import Split
 from ..errors import MixvaeError, at_least
 from ..families import Joint
+from ..labels import Classes
 from ..recipes.recipe import Recipe
 from . import likelihood
 from .bounds import bounds
@@ -52,7 +56,8 @@ def evaluate(
         split: images, and labels if there are any.
         log_likelihood: importance samples S an example for log p(x); 0 leaves it out, as it is
             slow.
-        n_test: take all figures of the first so many examples only; by default of all.
+        n_test: take all figures of so many examples only, evenly spaced over the split, as data
+            may be in an order; by default of all.
         batch_size: rows at a time; see :func:`bounds` for what depends on it.
         seed: of all noise.
         progress: show a bar while log p(x) is estimated.
@@ -71,7 +76,8 @@ def evaluate(
     """
     at_least(0, log_likelihood=log_likelihood)
     at_least(1, n_test=len(split) if n_test is None else n_test)
-    x, y, model = split.x[:n_test], None if split.y is None else split.y[:n_test], recipe.model
+    x, y = _spaced(split, n_test)
+    model = recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}, and the data "
@@ -105,3 +111,11 @@ def evaluate(
         component = responsibilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(component, y)
     return metrics
+
+
+def _spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
+    """n rows of a split at even distances, or all of them."""
+    if n is None or n >= len(split):
+        return split.x, split.y
+    rows = torch.arange(n) * len(split) // n
+    return split.x[rows], None if split.y is None else split.y[rows]

@@ -63,16 +63,16 @@ def refuse(x: Tensor, bad: Bool[Tensor, "*n"], needs: str, remedy: str) -> None:
 def refuse_outside(x: Tensor, name: str) -> None:
     """Raise a MixvaeError unless x is in [0, 1]."""
     needs = f"the {name} likelihood needs pixels that are in [0, 1]"
-    remedy = "Remove or repair those examples, or scale them: mixvae.data.from_arrays does."
+    remedy = "Remove or repair those examples, or scale them, such as 8-bit values by 1 / 255."
     refuse(x, ~((x >= 0) & (x <= 1)), needs, remedy)  # a NaN is not inside either
 
 
 def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
     r"""Bits a dimension of 8-bit data, :math:`-\log_2 p(x) / D`, of a log p(x) or a bound in nats.
 
-    Of a density it is 8 more, :math:`-\log_2 p(x) 2^{-8 D} / D`, as if p were constant over a level
-    of width 1/256. That is an approximation, since nothing keeps a density from being high at the
-    levels and low between them: only of data with uniform noise a level wide it is a bound on a
+    Of a density it is 8 more, :math:`-\log_2(p(x) 2^{-8 D}) / D`, as if p were constant over a
+    level of width 1/256. That is an approximation, since nothing keeps a density from being high at
+    the levels and low between them: only of data with uniform noise a level wide it is a bound on a
     discrete model's (Theis et al. 2016, (3)).
 
     Raises:

@@ -110,24 +110,23 @@ class PixelCNNLikelihood(Likelihood):
         self.term, self.is_density = conditional.term, conditional.is_density
         self.is_discrete = conditional.is_discrete
         self.conditional = conditional
-        area = prod(self.x_shape[1:])
-        self.n_params = n_context * area
         self.net = PixelCNN(
             self.x_shape[0],
-            conditional.n_params // area,
+            conditional.n_params // prod(self.x_shape[1:]),
             n_context,
             n_features=n_features,
             n_layers=n_layers,
         )
 
-    def forward(self, params: Float[Tensor, "*B D"]) -> Autoregressive:
-        maps = (self.net.n_context, *self.x_shape[1:])
-        context = full_precision(params).unflatten(-1, maps)
-        return Autoregressive(self.net, self.conditional, context)
+    @property
+    def param_shape(self) -> tuple[int, ...]:
+        return self.net.n_context, *self.x_shape[1:]
 
-    def pixels(self, params: Tensor) -> Distribution:
-        """Of the network's outputs, not of the context: the pixels given those before them."""
-        return self.conditional.pixels(params)
+    def forward(self, params: Float[Tensor, "*B D"]) -> Autoregressive:
+        return self.pixels(full_precision(params).unflatten(-1, self.param_shape))
+
+    def pixels(self, params: Float[Tensor, "*B F H W"]) -> Autoregressive:
+        return Autoregressive(self.net, self.conditional, params)
 
     def check(self, x: Tensor) -> None:
         self.conditional.check(x)
@@ -136,6 +135,5 @@ class PixelCNNLikelihood(Likelihood):
 def _of_a_pixel(likelihood: Likelihood) -> Likelihood:
     """The same likelihood, with the same parameters, of images of one pixel."""
     one = copy(likelihood)
-    channels, *sides = likelihood.x_shape
-    one.x_shape, one.n_params = (channels, 1, 1), likelihood.n_params // prod(sides)
+    one.x_shape = (likelihood.x_shape[0], 1, 1)
     return one

@@ -71,8 +71,7 @@ class PixelCNN(nn.Module):
 
     The output at a pixel reads that place's context and those of the pixels that it sees: of the
     ``n_layers`` + 2 rows above, as many columns to either side, and as many pixels to the left.
-    All channels of a pixel come at once (as in Salimans et al. 2017, but with no dependence between
-    the channels).
+    All channels of a pixel come at once, as in Salimans et al. (2017).
 
     Raises:
         MixvaeError: for sizes under 1.

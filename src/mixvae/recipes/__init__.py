@@ -17,6 +17,7 @@ sb-vae       1  shared   --         1 net → keep            sticks         joi
 vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
 gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
 hvae         1  shared   --         1 net → keep            two levels     posterior  mixture_elbo
+flow-vae     1  stacked  --         1 net → keep            flow           joint      elbo
 vade         1  shared   --         1 net → keep            C normals      posterior  mixture_elbo
 semvae       K  stacked  uniform    1 net → keep            N(0, I)        posterior  miselbo
 misvae       K  one-hot  uniform    1 net → keep            N(0, I)        posterior  miselbo
@@ -37,6 +38,7 @@ from typing import Any
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, unknown
 from ..priors import VampPrior
+from .flow_vae import flow_vae
 from .hvae import hvae
 from .latent_mixtures import dldpmm, dlgmm, sb_vae
 from .m_vae import m_vae
@@ -64,6 +66,7 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "gmmp-vae": gmmp_vae,
     "hvae": hvae,
     "vade": vade,
+    "flow-vae": flow_vae,
     "semvae": semvae,
     "misvae": misvae,
 }

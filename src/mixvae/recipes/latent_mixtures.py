@@ -26,7 +26,7 @@ from ..objectives import Bound, Form, Objective, Terms, elbo, mixture_elbo
 from ..posteriors import NormalPosterior, PairPosterior, StickPosterior
 from ..priors import ChainPrior, NormalPrior, StickPrior
 from ..trace import Trace
-from ..weights import KnownWeights, PairWeights, StickWeights, Weights
+from ..weights import KnownWeights, PairWeights, StickWeights
 from .hvae import level
 from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
 from .recipe import Parts, extends, importance_weighted
@@ -86,18 +86,18 @@ def dlgmm(
     p_sticks = STICKS[sticks](n_components, concentration)
     series, means = stick_kl == "series", _means(prior_means, n_components, n_latent)
     q_sticks = lambda: StickWeights(net.n_features, n_components, p_sticks, series=series)
+    trunk = shared_encoder(net, n_components**n_layers)
     posterior: nn.Module = NormalPosterior(net.n_features, n_latent, n_components)
-    weights: Weights = q_sticks()
+    weights = q_sticks() if n_layers == 1 else PairWeights(q_sticks(), q_sticks())
     prior: nn.Module = NormalPrior(means)
     if n_layers == 2:
-        n_read = net.n_features + n_latent
-        below = level(network, n_read, hidden[-1:], n_latent, n_components)
+        under = partial(level, network, n_latent=n_latent)
+        below = under(net.n_features + n_latent, hidden[-1:], n_components=n_components)
         posterior = PairPosterior(posterior, below, n_components)
-        weights = PairWeights(q_sticks(), q_sticks())
         of_pairs = means if prior_means is None else means.repeat_interleave(n_components, 0)
-        prior = ChainPrior(NormalPrior(of_pairs), level(network, n_latent, hidden, n_latent))
+        prior = ChainPrior(NormalPrior(of_pairs), under(n_latent, hidden))
     model = MixtureVAE(
-        trunk=shared_encoder(net, n_components**n_layers),
+        trunk=trunk,
         posterior=posterior,
         weights=weights,
         decoder=Decoder(shared_decoder(net, n_layers * n_latent, p_x.n_params), p_x),
