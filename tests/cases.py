@@ -32,11 +32,12 @@ from mixvae.posteriors import (
     ConditionalNormal,
     NormalPosterior,
     OneHotPosterior,
+    PairPosterior,
     StickPosterior,
 )
 from mixvae.priors import ChainPrior, GaussianMixturePrior, NormalPrior, StickPrior
 from mixvae.recipes import Recipe
-from mixvae.weights import DirichletWeights, KnownWeights, StickWeights
+from mixvae.weights import DirichletWeights, KnownWeights, PairWeights, StickWeights
 
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
@@ -146,6 +147,7 @@ CASES = [
     Case("vamp-prior", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
     Case("gmmp-vae"),
     Case("gmmp-vae", {"learned_weights": True}, FLAT),
+    Case("gmmp-vae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("gmmp-vae", {"bound": "iwae", "n_samples": 2}),
     Case("gmmp-vae", {"bound": "miselbo", "n_samples": 2, "likelihood": "squared-error"}),
     Case("gmmp-vae", {"bound": "matched"}),
@@ -261,6 +263,15 @@ def _level(n_in: int) -> ConditionalNormal:
     return ConditionalNormal(MLP(n_in, 2, (H,)), 1)
 
 
+def _pairs() -> PairPosterior:
+    heads = nn.Sequential(MLP(H + 1, 4, (H,)), nn.Unflatten(-1, (2, 2)))
+    return PairPosterior(NormalPosterior(H, 1, 2), ConditionalNormal(heads, 1), 2)
+
+
+def _pair_weights() -> PairWeights:
+    return PairWeights(*(StickWeights(H, 2, dirichlet_sticks(2)) for _ in range(2)))
+
+
 def _pixelcnn() -> Decoder:
     sizes = {"n_context": 2, "n_features": 8, "n_layers": 2}
     p_x = PixelCNNLikelihood(BernoulliLikelihood(IMAGE), **sizes)
@@ -316,9 +327,13 @@ PARTS = [
     _prior("gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L), ()),
     _prior("fixed-gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L, learned=False), ()),
     _prior("flow-prior", lambda: FlowPrior(L, hidden=(H,)), ()),
-    _posterior("flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))),
+    _posterior(
+        "flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))
+    ),
     _weights("stick-weights", lambda: StickWeights(H, K, dirichlet_sticks(K))),
     _weights("process-weights", lambda: StickWeights(H, K, process_sticks(K, 2.0), series=True)),
+    Part("pair-posterior", _pairs, lambda part, h: part(h), (4, H), (None, 4), (2,)),
+    Part("pair-weights", _pair_weights, lambda part, h: part(h), (4, H), (None,), (4,)),
     Part(
         "one-stick-weight",
         lambda: StickWeights(H, 1, dirichlet_sticks(1)),

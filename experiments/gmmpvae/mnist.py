@@ -3,9 +3,9 @@
 Gated MLPs of 300-300, 40 latents, 500 pseudo-inputs that start from data. "objective" is what the
 row maximises, as its paper defines it; "elbo" the valid bound of the same weights, every code
 decoded by itself, under the exact prior; "log_px" importance sampling with 1,000 codes; all over
-2,000 test images at even distances. "claimed" is the paper's figure: an objective, not comparable with log p(x)
-(but for VampPrior's, importance sampling). 12 epochs where the paper has up to 5,000; KL warm-up
-over the first 4; one seed.
+2,000 test images at even distances. "claimed" is the paper's figure: an objective, not comparable
+with log p(x) (but for VampPrior's, importance sampling). 12 epochs where the paper has up to 5,000;
+KL warm-up over the first 4; one seed.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 Gated MLPs of 300-300, 40 latents, 500 pseudo-inputs, as published (log p(x) -82.38 to -82.43 with
 early stopping of 50 epochs' look-ahead; -84.45 under a normal prior). log p(x) by importance
-sampling with 5,000 codes, over 2,000 test images at even distances. One seed, bfloat16; the epochs are what
-80 minutes on one busy core allow.
+sampling with 5,000 codes, over 2,000 test images at even distances. One seed, bfloat16; the epochs
+are what 80 minutes on one busy core allow.
 """
 
 DATA = {"name_or_path": "mnist", "binarize": "dynamic"}

@@ -18,8 +18,8 @@ from .errors import MixvaeError, at_least
 from .nn import full_precision
 from .priors import Encode, NormalPrior
 
-
 MIN_SLOPE = 0.1  # of a layer, whose slopes are between this and its inverse
+NEAR = 0.1  # of the usual start of what says scales and shifts: flows start near the identity
 
 
 class Flowed(Distribution):
@@ -131,6 +131,11 @@ def coupling(
         activation=nn.ELU,
         univariate=partial(zuko.transforms.MonotonicAffineTransform, slope=MIN_SLOPE),
     )
+    for net in flow.modules():
+        if isinstance(net, zuko.nn.MLP):
+            with torch.no_grad():
+                for p in net[-1].parameters():
+                    p *= NEAR
     return flow.transform
 
 

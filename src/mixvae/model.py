@@ -148,7 +148,9 @@ class MixtureVAE(nn.Module):
     def sample(
         self, n: int, component: int | None = None, y: Classes | None = None
     ) -> Float[Tensor, "n *X"]:
-        """Means of n new x: from the whole mixture, or from one component (counted from 0).
+        """n new x: from the whole mixture, or from one component (counted from 0).
+
+        They are means given the codes; draws, where pixels depend on each other.
 
         Raises:
             MixvaeError: for a component that does not exist.
@@ -156,18 +158,19 @@ class MixtureVAE(nn.Module):
         if component is not None:
             return self.sample_each(n, y)[:, self.check_component(component)]
         w = self._kept_weights(n)
-        means = self.decode(self._prior_codes(n), w.unsqueeze(0), y).mean[0]  # (n, K or 1, *X)
-        if means.shape[1] == 1:
-            return means.squeeze(1)
+        p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
+        made = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
+        if made.shape[1] == 1:
+            return made.squeeze(1)
         index = Categorical(w, validate_args=False).sample()
-        return means[torch.arange(n, device=w.device), index]
+        return made[torch.arange(n, device=w.device), index]
 
     def sample_each(self, n: int, y: Classes | None = None) -> Float[Tensor, "n K *X"]:
-        """Means of n new x by every component, from the same random input (MVAE, Fig. 17)."""
+        """n new x by every component, from the same random input (MVAE, Fig. 17)."""
         z = self._prior_codes(n)
         if not self.prior(self.encode).batch_shape:  # one prior for all components
             z = z[:, :, :1].expand_as(z)
-        return self.decode_each(z, y).mean[0]
+        return self.decoder.likelihood.render(self.decode_each(z, y))[0]
 
     def check_component(self, component: int, what: str = "component") -> int:
         """The component's index; raises a MixvaeError for one that does not exist."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -40,17 +41,17 @@ class Trace:
         """Whether the decoder merged the components into one output."""
         return self.p_x.batch_shape[-1] < self.z.shape[2]
 
-    @property
+    @cached_property
     def log_lik(self) -> Float[Tensor, "S B _K"]:
         """log p(x | z, w) of every output of the decoder: K of them, or 1 after blending."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
-    @property
+    @cached_property
     def log_prior(self) -> Float[Tensor, "S B K"]:
         """log p(z_k | k)."""
         return self.p_z.log_prob(self.z)
 
-    @property
+    @cached_property
     def log_q(self) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, k): each code under the component that drew it."""
         return self.q_z.log_prob(self.z)

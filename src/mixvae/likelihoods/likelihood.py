@@ -21,6 +21,7 @@ class Likelihood(nn.Module, ABC):
     """What x is, given the decoder's output."""
 
     term = "log_lik"  # the name in the objective
+    autoregressive = False  # True: a mean or a draw takes a step for each pixel
     is_density = True  # False: no bound on log p(x) can be made of it
     is_discrete = False  # True: a probability, False: a density
 
@@ -45,6 +46,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def pixels(self, params: Tensor) -> Distribution:
         """The distribution of single pixels, or of all of them where they depend on each other."""
+
+    def render(self, p: Distribution) -> Tensor:
+        """What a new x is shown as: its mean given z."""
+        return p.mean
 
     @abstractmethod
     def check(self, x: Tensor) -> None:

@@ -1,5 +1,6 @@
 """p(x | z) with pixels that depend on those before them, as a distribution and in a decoder."""
 
+import sys
 from collections.abc import Callable, Sequence
 from copy import copy
 from math import prod
@@ -127,6 +128,11 @@ class PixelCNNLikelihood(Likelihood):
 
     def pixels(self, params: Float[Tensor, "*B F H W"]) -> Autoregressive:
         return Autoregressive(self.net, self.conditional, params)
+
+    def render(self, p: Distribution) -> Tensor:
+        """A draw: the means along one another are no x that the model would make."""
+        assert isinstance(p, Autoregressive)
+        return p.sample(progress=sys.stderr.isatty())
 
     def check(self, x: Tensor) -> None:
         self.conditional.check(x)

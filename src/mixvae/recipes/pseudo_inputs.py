@@ -12,6 +12,7 @@ from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
 from ..objectives import Bound, Matching, Objective, averaged, iwae, matched, miselbo, mixture_elbo
 from ..objectives.matched import MAX_COMPONENTS
+from ..pixelcnn import PixelCNNLikelihood
 from ..posteriors import NormalPosterior
 from ..priors import VampPrior
 from ..weights import KnownWeights
@@ -35,6 +36,9 @@ def gmmp_vae(
     channels: Sequence[int] = (32, 64, 128, 256, 256),
     norm: Norm = "group",
     likelihood: LikelihoodName = "bernoulli",
+    pixelcnn: bool = False,
+    pixelcnn_features: int = 32,
+    pixelcnn_layers: int = 4,
     bound: BoundName = "elbo",
     n_samples: int = 1,
     matching: Matching = "greedy",
@@ -54,6 +58,10 @@ def gmmp_vae(
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
         likelihood: p(x | z).
+        pixelcnn: let each pixel depend on those before it too, by a gated PixelCNN that reads what
+            the decoder makes of z; of images. Slow: minutes an epoch on a CPU.
+        pixelcnn_features: its feature maps.
+        pixelcnn_layers: its layers.
         bound: what to maximise. elbo: against the exact prior; iwae: importance-weighted, all
             samples and components inside the logarithm (SIWAE); miselbo: samples alone; matched:
             the paper's, whose KL is loose.
@@ -72,6 +80,9 @@ def gmmp_vae(
             f"n_components={n_components}. Use matching='greedy'."
         )
     p_x = make_likelihood(likelihood, x_shape)
+    if pixelcnn:
+        sizes = {"n_features": pixelcnn_features, "n_layers": pixelcnn_layers}
+        p_x = PixelCNNLikelihood(p_x, **sizes)
     net = network_of(network, x_shape, hidden, channels, norm)
     model = MixtureVAE(
         trunk=shared_encoder(net, n_components),
