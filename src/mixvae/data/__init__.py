@@ -14,8 +14,10 @@ from mixvae.data import (
     cifar100,
     digits,
     fashion_mnist,
+    frey_faces,
     image_folder,
     mnist,
+    omniglot,
 )
 from mixvae.data.arrays import from_arrays
 from mixvae.data.dataset import Binarize, Dataset, Split, check_binarize
@@ -29,7 +31,9 @@ DATASETS: dict[str, ModuleType] = {
     "cifar100": cifar100,
     "digits": digits,
     "fashion-mnist": fashion_mnist,
+    "frey-faces": frey_faces,
     "mnist": mnist,
+    "omniglot": omniglot,
 }
 
 __all__ = [

@@ -17,7 +17,7 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its name as saved, where it is, and its published checksum.
+    """A public file: its name as saved, where it is, and its published checksum, if any.
 
     ``members`` are the files wanted from it, where it is an archive; they may lie there instead.
     """
@@ -25,7 +25,7 @@ class Remote:
     name: str
     url: str
     algorithm: Literal["md5", "sha256"]
-    digest: str
+    digest: str | None
     members: tuple[str, ...] = ()
 
     @property
@@ -86,7 +86,7 @@ def fetch(remote: Remote, target: Path) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")  # two processes, two files
     try:
         digest = _download(remote, part)
-        if digest != remote.digest:
+        if remote.digest not in (None, digest):
             raise MixvaeError(
                 f"{remote.url}: expected {remote.algorithm} {remote.digest}, got {digest}; the "
                 f"download was cut short or altered and was not kept. Try again, or put the file "
