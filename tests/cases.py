@@ -135,7 +135,7 @@ CASES = [
     Case("dlgmm", {"n_components": 1, "stick_kl": "series"}),
     Case("dlgmm", {"bound": "iwae", "n_samples": 2, "stick_kl": "series"}),
     Case("dlgmm", {"n_layers": 2, "n_components": 2}),
-    Case("dlgmm", {"n_layers": 2, "prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
+    Case("dlgmm", {"n_layers": 2, "prior_means": [-1.5, 0.0, 1.5], "network": "gated-mlp"}, FLAT),
     Case("dldpmm"),
     Case("dldpmm", {"concentration": 2.0, "n_samples": 2}, FLAT),
     Case("sb-vae"),

@@ -35,8 +35,12 @@ def prior(n_latent: int = L) -> Flowed:
     return bent(FlowPrior(n_latent, hidden=(16,)))(Delta)
 
 
-def posterior(rows: int = 4) -> Flowed:
-    return bent(FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(16,)))(torch.randn(rows, K, H))
+def make_posterior() -> FlowPosterior:
+    return FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(16,))
+
+
+def posterior() -> Flowed:
+    return bent(make_posterior())(torch.randn(4, K, H))
 
 
 def linear(part: nn.Module) -> nn.Module:
@@ -112,7 +116,7 @@ def test_the_mean_weight_of_a_normal_under_the_posterior_is_one():
 
 
 def test_the_moments_of_a_linear_flow_are_exact():
-    q = linear(FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(16,)))(torch.randn(4, K, H))
+    q = linear(make_posterior())(torch.randn(4, K, H))
     u = torch.zeros(4, K, L)
     shift = q._back(u)
     slope = torch.stack([q._back(u + step) - shift for step in torch.eye(L)], -1)
@@ -125,7 +129,7 @@ def test_the_moments_of_a_linear_flow_are_exact():
 
 
 def test_the_flow_of_a_posterior_reads_the_features():
-    part = FlowPosterior(NormalPosterior(H, L, K), H, L)
+    part = make_posterior()
     h, u = torch.randn(2, K, H), torch.randn(1, K, L).expand(2, -1, -1)
     codes = part(h)._back(u)
     assert not torch.isclose(codes[0], codes[1]).any()

@@ -1,6 +1,5 @@
 """DLGMM of two layers: a mixture over pairs of components, one of each layer."""
 
-
 import pytest
 import torch
 from torch import Tensor

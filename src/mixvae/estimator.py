@@ -20,7 +20,7 @@ from .data import Binarize, Dataset, from_arrays
 from .data.pixels import make_split
 from .errors import MixvaeError, at_least, unknown
 from .evaluation.likelihood import log_likelihood
-from .evaluation.passes import batches, evaluating, responsibilities
+from .evaluation.passes import batches, cluster_probabilities, evaluating
 from .families import ExactMixture
 from .operations import codes
 from .pruning import prune
@@ -115,16 +115,16 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The component with the largest responsibility for each x, (N,)."""
+        """The component with the largest responsibility for each x, (N,); vade: the cluster."""
         return self.predict_proba(X).argmax(1)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """How far each component answers for each x, (N, K); rows sum to one.
 
         In an exact mixture these are q(k | x); in a joint mixture, whose components all take part
-        in every x, the mean weights E[w | x].
+        in every x, the mean weights E[w | x]. With vade they are those of its clusters, q(c | x).
         """
-        return responsibilities(self._model(), self._x(X)).numpy()
+        return cluster_probabilities(self._model(), self._x(X)).numpy()
 
     def transform(self, X: Any) -> np.ndarray:
         """Mean codes: (N, L), or (N, K L) in a joint mixture.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, Transform
+from torch.distributions import Distribution
 
 from .errors import MixvaeError, at_least
 from .nn import full_precision
@@ -30,13 +30,13 @@ class Flowed(Distribution):
 
     Args:
         base: over u, batch (*batch), event (L,).
-        transform: f, from codes z to u, each (*sample, *batch, L).
+        transform: f, from codes z to u, each (*sample, *batch, L): one of zuko's.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     has_rsample = True
 
-    def __init__(self, base: Distribution, transform: Transform) -> None:
+    def __init__(self, base: Distribution, transform: Any) -> None:
         self.base, self.transform = base, transform
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
@@ -111,9 +111,7 @@ class FlowPosterior(nn.Module):
         return Flowed(self.base(h), self.flow(full_precision(h)))
 
 
-def coupling(
-    n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[int]
-) -> nn.Module:
+def coupling(n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[int]) -> nn.Module:
     """Coupling layers for the even dimensions and the odd ones by turns: context to a Transform.
 
     Their networks read the context, (*n, C), beside half of the code. A code of one dimension is
@@ -123,7 +121,7 @@ def coupling(
     for width in hidden:
         at_least(1, hidden=width)
     zuko = _zuko()
-    flow = zuko.flows.RealNVP(
+    flow = zuko.flows.NICE(  # affine layers, as in RealNVP: the older name
         n_latent,
         n_context,
         transforms=n_transforms,
@@ -131,11 +129,9 @@ def coupling(
         activation=nn.ELU,
         univariate=partial(zuko.transforms.MonotonicAffineTransform, slope=MIN_SLOPE),
     )
-    for net in flow.modules():
-        if isinstance(net, zuko.nn.MLP):
-            with torch.no_grad():
-                for p in net[-1].parameters():
-                    p *= NEAR
+    for net in (part for part in flow.modules() if isinstance(part, zuko.nn.MLP)):
+        for p in net[-1].parameters():
+            p.data *= NEAR
     return flow.transform
 
 

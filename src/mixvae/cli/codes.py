@@ -12,7 +12,8 @@ from .runs import SplitName, open_run, out_file, parser_of, rows_of
 
 ENCODE = """Write the codes of a run's data into a .npz file: codes (N, K, L), the posterior
 means of every component; scales, their standard deviations; weights (N, K), how far
-each component answers for each image; and y (N,), the labels, where there are any.
+each component answers for each image, or each of vade's clusters; and y (N,), the
+labels, where there are any.
 
   mixvae encode runs/mvae-digits-001 --split train --out train.npz"""
 INTERPOLATE = """Go from image to image in straight lines between their codes, in every component at
@@ -37,7 +38,7 @@ rows are codes and columns decoders; an array has the shape (n, codes, decoders,
 
 def encode(argv: list[str]) -> None:
     """Write the codes of a run's data."""
-    from ..evaluation import responsibilities
+    from ..evaluation import cluster_probabilities
 
     parser = parser_of("encode", ENCODE)
     parser.add_options("codes", _encode_options)
@@ -47,7 +48,7 @@ def encode(argv: list[str]) -> None:
     arrays: dict[str, Any] = {
         "codes": operations.codes(model, split.x, split.y),
         "scales": operations.scales(model, split.x, split.y),
-        "weights": responsibilities(model, split.x, split.y),
+        "weights": cluster_probabilities(model, split.x, split.y),
     }
     if split.y is not None:
         arrays["y"] = split.y

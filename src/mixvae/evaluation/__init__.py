@@ -18,7 +18,7 @@ from .dependence import dependence
 from .health import ComponentHealth, component_health
 from .likelihood import LogLikelihood, check_density, log_likelihood
 from .pareto import pareto_k
-from .passes import responsibilities
+from .passes import cluster_probabilities, n_clusters, responsibilities
 from .reconstruction import reconstruction
 from .selection import selection
 
@@ -26,6 +26,7 @@ __all__ = [
     "ComponentHealth",
     "LogLikelihood",
     "bounds",
+    "cluster_probabilities",
     "clustering",
     "component_health",
     "dependence",
@@ -66,9 +67,9 @@ def evaluate(
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
         ``selection`` where there is component dropout;
-        ``log_likelihood`` if asked for; ``clustering`` if there are labels and more than one
-        component; and what was evaluated. A figure that is not finite stays so:
-        ``report.write_metrics`` writes it as null.
+        ``log_likelihood`` if asked for; ``clustering`` if there are labels, and more than one
+        component or, in the prior, cluster; and what was evaluated. A figure that is not finite
+        stays so: ``report.write_metrics`` writes it as null.
 
     Raises:
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
@@ -107,9 +108,9 @@ def evaluate(
         metrics["log_likelihood"] = estimate.to_dict()
         if keep is not None:
             keep(estimate)
-    if y is not None and recipe.n_components > 1:
-        component = responsibilities(model, x, y, batch_size=batch_size).argmax(-1)
-        metrics["clustering"] = clustering(component, y)
+    if y is not None and n_clusters(model) > 1:
+        cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
+        metrics["clustering"] = clustering(cluster, y)
     return metrics
 
 

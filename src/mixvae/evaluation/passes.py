@@ -77,8 +77,8 @@ def cluster_probabilities(
     one component, under a prior that is a mixture of C normals, they are those of the prior:
     :math:`q(c|x) = E_{q(z|x)}\, p(c|z)`, the mean over 64 draws whose noise is the same for all x.
     """
-    prior = model.prior
-    if model.n_components > 1 or not isinstance(prior, GaussianMixturePrior):
+    prior = _prior_of_clusters(model)
+    if prior is None:
         return responsibilities(model, x, y, batch_size=batch_size)
     noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
     each = []
@@ -88,6 +88,18 @@ def cluster_probabilities(
             z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
             each.append(prior.responsibilities(z).mean(0).cpu())
     return torch.cat(each)
+
+
+def n_clusters(model: MixtureVAE) -> int:
+    """The columns of :func:`cluster_probabilities`."""
+    prior = _prior_of_clusters(model)
+    return model.n_components if prior is None else len(prior.logits)
+
+
+def _prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
+    """The prior, where its normals are the clusters."""
+    prior = model.prior
+    return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
 
 
 def device_of(model: nn.Module) -> torch.device:

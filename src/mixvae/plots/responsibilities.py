@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..evaluation.passes import responsibilities
+from ..evaluation.passes import cluster_probabilities
 from ..model import MixtureVAE
 from .figures import panels, save
 
@@ -23,12 +23,16 @@ CELL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
 def weights(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
 ) -> Path:
-    """Responsibilities: each component's share, how sure they are, and who answers for what."""
-    r = responsibilities(model, x, y)
+    """Responsibilities: each component's share, how sure they are, and who answers for what.
+
+    Of clusters, where the prior has them and the model has one component.
+    """
+    r = cluster_probabilities(model, x, y)
+    kept = model.kept if len(model.kept) == r.shape[1] else torch.ones(r.shape[1], dtype=torch.bool)
     fig, axes = panels(2 if y is None else 3, 3.8, 3.2)
-    _bars(axes[0], r, model.kept)
+    _bars(axes[0], r, kept)
     surest = r.amax(-1)
-    low = min(1 / int(model.kept.sum()), 0.9)
+    low = min(1 / int(kept.sum()), 0.9)
     axes[1].hist(surest.tolist(), torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist(), color="C0")
     axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="certainty")
     if y is not None:

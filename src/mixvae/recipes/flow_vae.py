@@ -1,7 +1,7 @@
 """A VAE with a normalising flow as its prior, its posterior, or both."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -58,7 +58,7 @@ def flow_vae(
     one_of("posterior", posterior, get_args(Density))
     p_x = make_likelihood(likelihood, x_shape)
     net = network_of(network, x_shape, hidden, channels, norm)
-    layers = {"n_transforms": n_transforms, "hidden": flow_hidden}
+    layers: dict[str, Any] = {"n_transforms": n_transforms, "hidden": flow_hidden}
     p_z = FlowPrior(n_latent, **layers) if prior == "flow" else NormalPrior(torch.zeros(n_latent))
     q_z: nn.Module = NormalPosterior(net.n_features, n_latent, 1)
     if posterior == "flow":

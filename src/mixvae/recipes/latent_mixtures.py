@@ -62,7 +62,8 @@ def dlgmm(
         x_shape: shape of one x.
         n_components: number K of components.
         n_latent: size L of the code, or of each of two.
-        n_layers: 2 for a code under the code, a mixture again: K^2 components, all decoded.
+        n_layers: 2 for a code under the code, a mixture again: K^2 components, all decoded. Layers
+            between the codes have the widths of ``hidden``.
         concentration: of the weights' prior.
         prior_means: the components' prior means, K numbers, each for all dimensions of the code
             (of two, the upper one), such as -1.5 -0.75 0 0.75 1.5; by default 0.
