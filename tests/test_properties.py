@@ -54,8 +54,9 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     return {n: p for n, p in named.items() if p.dim() and len(p) == model.n_components}
 
 
-def has_sticks(case: Case) -> bool:
-    return isinstance(case.build().model.weights, StickWeights | PairWeights)
+def has_an_order(case: Case) -> bool:
+    greedy = case.options.get("bound") == "matched" and "matching" not in case.options
+    return greedy or isinstance(case.build().model.weights, StickWeights | PairWeights)
 
 
 # -- the lists themselves
@@ -72,7 +73,7 @@ def test_the_cases_cover_every_recipe_and_every_choice():
     assert seen("norm") == set(get_args(Norm))
     assert seen("likelihood") == set(get_args(LikelihoodName))
     assert seen("combine") == set(get_args(Combine))
-    assert seen("concentration") == set(get_args(Concentration))
+    assert seen("concentration") >= set(get_args(Concentration))  # and numbers, of sticks
     assert seen("kl_reduction") == {"mean", "sum"}
 
 
@@ -165,9 +166,9 @@ def test_a_code_is_decoded_the_same_in_any_company(case: Case):
     torch.testing.assert_close(moved.mean, trace.p_x.mean[:, order])
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not has_sticks(c)], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if not has_an_order(c)], ids=str)
 def test_components_can_be_renumbered(case: Case):
-    """But for weights of broken sticks, which have an order."""
+    """But for broken sticks, which have an order, and for greed, which breaks ties by it."""
     recipe, x = case.build(), case.data()
     before = recipe.model.mean_trace(x, case.labels(x))
     objective_of = recipe.objective
@@ -299,7 +300,7 @@ def test_samples_are_images_in_range(case: Case):
             assert ((x == 0) | (x == 1)).all()  # draws, of binary pixels
         else:
             assert ((x > 0) & (x < 1)).all()
-        assert len(x.unique(dim=0)) == 7
+        assert len(x.unique(dim=0)) >= 5  # where all of a decoder's ReLUs are off, two may agree
 
 
 @every_case
