@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csc_matrix
 
 from mixvae import data
 from mixvae.data import frey_faces, omniglot
@@ -67,6 +68,10 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:3000])
 
 
+def cut_early(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])  # within the header
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -80,6 +85,8 @@ def text(path: Path) -> None:
 
 
 two_hot = np.ones((50, 30))
+halves = np.concatenate([np.full((2, 30), 0.5), np.zeros((48, 30))])  # columns sum to 1
+cells = np.full((784, 30), "a", dtype=object)
 
 
 @pytest.mark.parametrize(
@@ -87,17 +94,27 @@ two_hot = np.ones((50, 30))
     [
         (cut, "cut short or damaged"),
         (empty, "cut short or damaged"),
+        (cut_early, "cut short or damaged"),
         (text, "cut short or damaged"),
         (hdf5, r"version 7\.3 \(HDF5\); save it again with save\('-v7'\)"),
-        (lambda path: write_omniglot(path.parent, data=np.zeros((100, 3))), r"data of shape \(784"),
+        (
+            lambda path: write_omniglot(path.parent, data=np.zeros((100, 3))),
+            r"of shape \(784, N\), got \(100, 3\)",
+        ),
         (lambda path: savemat(path, {"x": np.zeros(3)}), "got none"),
+        (lambda path: write_omniglot(path.parent, data=csc_matrix((784, 30))), "a sparse matrix"),
+        (lambda path: write_omniglot(path.parent, data=cells), r"\(784, 30\) \(object\)"),
+        (lambda path: write_omniglot(path.parent, data=np.full((784, 30), 1j)), "complex128"),
+        (lambda path: write_omniglot(path.parent, data=np.zeros((784, 30, 2))), r"\(784, 30, 2\)"),
         (lambda path: write_omniglot(path.parent, target=two_hot), "not all one-hot"),
+        (lambda path: write_omniglot(path.parent, target=halves), "not all one-hot"),
         (
             lambda path: write_omniglot(path.parent, target=np.eye(50)),
             "one alphabet for each of 30",
         ),
         (lambda path: write_omniglot(path.parent, data=np.full((784, 30), 2.0)), "data"),
         (lambda path: write_omniglot(path.parent, data=np.full((784, 30), np.nan)), "data"),
+        (lambda path: write_omniglot(path.parent, data=np.full((784, 30), 1e300)), "infinite"),
     ],
 )
 def test_a_file_that_is_another_is_refused(tmp_path: Path, spoil, said: str):

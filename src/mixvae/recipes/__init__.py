@@ -17,8 +17,8 @@ sb-vae       1  shared   --         1 net → keep            sticks         joi
 vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
 gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
 hvae         1  shared   --         1 net → keep            two levels     posterior  mixture_elbo
-flow-vae     1  stacked  --         1 net → keep            flow           joint      elbo
 vade         1  shared   --         1 net → keep            C normals      posterior  mixture_elbo
+flow-vae     1  stacked  --         1 net → keep            flow           joint      elbo
 semvae       K  stacked  uniform    1 net → keep            N(0, I)        posterior  miselbo
 misvae       K  one-hot  uniform    1 net → keep            N(0, I)        posterior  miselbo
 ===========  =  =======  =========  ======================  =============  =========  ==============

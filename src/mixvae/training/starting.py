@@ -18,7 +18,7 @@ START = 3  # a stream of noise, beside those of training and validation
 
 
 def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, say: bool) -> None:
-    """Fit a prior that asks for it to the codes of an autoencoder (VaDE, Section 3.3).
+    """Fit a prior that asks for it to the codes of an autoencoder (Jiang et al. 2017).
 
     The autoencoder is the recipe trained without the KL terms, in full precision, with training's
     batches and learning rate; the codes are those of all training data, at their means. Nothing of
