@@ -227,7 +227,8 @@ def test_digits_come_without_a_download() -> None:
 
 
 def test_every_named_set_says_what_it_is() -> None:
-    named = ["binarized-mnist", "cifar10", "cifar100", "digits", "fashion-mnist", "mnist"]
+    named = ["binarized-mnist", "cifar10", "cifar100", "digits", "fashion-mnist", "frey-faces"]
+    named += ["mnist", "omniglot"]
     assert data.names() == named
     assert all(len(line) > 20 for line in data.descriptions().values())
 

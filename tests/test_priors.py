@@ -117,7 +117,7 @@ def test_the_start_is_what_scikit_learn_fits():
     z, heap = blobs()
     prior = GaussianMixturePrior(3, L)
     assert not prior.started
-    prior.start_from(z, seed=5)
+    prior.start_from(z, torch.zeros_like(z), seed=5)
     assert prior.started
     least = 0.01 * float(z.var(0).mean())
     fitted = GaussianMixture(
@@ -128,11 +128,23 @@ def test_the_start_is_what_scikit_learn_fits():
     assert clustering(prior.responsibilities(z).argmax(-1), heap)["acc"] == 1
 
 
+def test_the_start_is_as_wide_as_the_posteriors_are():
+    z, heap = blobs()
+    narrow, wide = GaussianMixturePrior(3, L), GaussianMixturePrior(3, L)
+    narrow.start_from(z, torch.zeros_like(z))
+    scale = (1.0 + heap.unsqueeze(1)).expand(-1, L) * torch.tensor([1.0, 2.0])
+    wide.start_from(z, scale)
+    own = narrow.responsibilities(z).argmax(-1)
+    within = torch.stack([scale[own == c][0] for c in range(3)])
+    added = [p(Delta).component_distribution.variance for p in (wide, narrow)]
+    torch.testing.assert_close((added[0] - added[1]).detach(), within.square(), rtol=1e-3, atol=0)
+
+
 def test_no_scale_starts_under_a_tenth_of_the_codes():
     z, _ = blobs()
     z[:, 1] = 0  # a latent that says nothing
     prior = GaussianMixturePrior(3, L)
-    prior.start_from(z)
+    prior.start_from(z, torch.zeros_like(z))
     scale = prior(Delta).component_distribution.stddev
     torch.testing.assert_close(scale[:, 1].detach(), 0.1 * z.var(0).mean().sqrt().expand(3))
 
@@ -140,9 +152,9 @@ def test_no_scale_starts_under_a_tenth_of_the_codes():
 def test_codes_that_cannot_be_started_from_are_refused():
     prior = GaussianMixturePrior(3, L)
     with pytest.raises(MixvaeError, match="3 normals cannot start from 2 codes"):
-        prior.start_from(torch.randn(2, L))
+        prior.start_from(torch.randn(2, L), torch.ones(2, L))
     with pytest.raises(MixvaeError, match="not finite"):
-        prior.start_from(torch.full((5, L), torch.nan))
+        prior.start_from(torch.randn(5, L), torch.full((5, L), torch.nan))
     with pytest.raises(MixvaeError, match="n_components must be at least 1"):
         GaussianMixturePrior(0, L)
 

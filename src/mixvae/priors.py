@@ -6,6 +6,7 @@ prior made of pseudo-inputs need not own the encoder.
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -190,34 +191,44 @@ class GaussianMixturePrior(nn.Module):
         return (log_each + p_z.mixture_distribution.logits).softmax(-1)
 
     @torch.no_grad()
-    def start_from(self, z: Float[Tensor, "N L"], seed: int = 0) -> None:
-        """Set the mixture to the one that scikit-learn fits to codes.
+    def start_from(
+        self, loc: Float[Tensor, "N L"], scale: Float[Tensor, "N L"], seed: int = 0
+    ) -> None:
+        """Set the mixture to posteriors' own: scikit-learn's of their means, wider by their scales.
 
-        No scale becomes less than a tenth of the codes' own.
+        No scale becomes less than a tenth of that of all means.
 
         Raises:
             MixvaeError: for fewer codes than components, or codes that are not finite.
         """
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
-        if len(z) < len(self.logits):
+        if len(loc) < len(self.logits):
             raise MixvaeError(
-                f"a mixture of {len(self.logits)} normals cannot start from {len(z)} codes; use as "
-                "many components or fewer."
+                f"a mixture of {len(self.logits)} normals cannot start from {len(loc)} codes; use "
+                "as many components or fewer."
             )
-        if not z.isfinite().all():
+        if not (loc.isfinite() & scale.isfinite()).all():
             raise MixvaeError("the codes to start from are not finite; try a smaller lr.")
-        least = 0.01 * float(z.var(0).mean())
-        options = {"covariance_type": "diag", "reg_covar": least, "n_init": 5, "random_state": seed}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # it is a start and no more
-            fitted = GaussianMixture(len(self.logits), **options).fit(z.double().cpu().numpy())
-        scale = torch.from_numpy(fitted.covariances_).sqrt() - MIN_LEVEL_SCALE
+        fitted = _fit(loc, len(self.logits), seed)
+        share = torch.from_numpy(fitted.predict_proba(loc.double().cpu().numpy())).T  # (C, N)
+        mass = share.sum(1, keepdim=True).clamp_min(1e-12)
+        within = share @ scale.double().cpu().square() / mass
+        spread = (torch.from_numpy(fitted.covariances_) + within).sqrt() - MIN_LEVEL_SCALE
         self.logits.copy_(torch.from_numpy(fitted.weights_).log())
         self.loc.copy_(torch.from_numpy(fitted.means_))
-        self.raw_scale.copy_(_softplus_inverse(scale.clamp_min(MIN_LEVEL_SCALE)))
+        self.raw_scale.copy_(_softplus_inverse(spread.clamp_min(MIN_LEVEL_SCALE)))
         self.started.fill_(True)
+
+
+def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int) -> Any:
+    """scikit-learn's mixture of diagonal normals, the best of five."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    least = 0.01 * float(z.var(0).mean())
+    options = {"covariance_type": "diag", "reg_covar": least, "n_init": 5, "random_state": seed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is a start and no more
+        return GaussianMixture(n_components, **options).fit(z.double().cpu().numpy())
 
 
 def _softplus_inverse(x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from .likelihood import LogLikelihood, check_density, log_likelihood
 from .pareto import pareto_k
 from .passes import cluster_probabilities, n_clusters, responsibilities
 from .reconstruction import reconstruction
+from .representation import representation
 from .selection import selection
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "log_likelihood",
     "pareto_k",
     "reconstruction",
+    "representation",
     "responsibilities",
     "selection",
 ]

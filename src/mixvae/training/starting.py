@@ -21,8 +21,8 @@ def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, sa
     """Fit a prior that asks for it to the codes of an autoencoder (Jiang et al. 2017).
 
     The autoencoder is the recipe trained without the KL terms, in full precision, with training's
-    batches and learning rate; the codes are those of all training data, at their means. Nothing of
-    it is in the history. Other priors, and one that has been started, are left as they are.
+    batches and learning rate. Nothing of it is in the history. Other priors, and one that has been
+    started, are left as they are.
 
     Raises:
         MixvaeError: for fewer training data than the prior has components, or codes that are not
@@ -38,7 +38,7 @@ def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, sa
     torch.manual_seed(seed)
     model.to(device).train()
     _autoencode(recipe, data, prior.start_epochs, how)
-    prior.start_from(_codes(model, _shown(data, data.train.x)), seed % 2**32)
+    prior.start_from(*_posteriors(model, _shown(data, data.train.x)), seed % 2**32)
     model.cpu()
 
 
@@ -57,11 +57,11 @@ def _autoencode(recipe: Recipe, data: Dataset, n_epochs: int, how: Settings) -> 
             optimizer.step()
 
 
-def _codes(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N L"]:
-    """Mean codes of the model's one component."""
+def _posteriors(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> tuple[Tensor, Tensor]:
+    """Means and scales (N, L) of the model's one component."""
     with evaluating(model):
-        rows = batches(model, x, None, 500)
-        return torch.cat([model.infer(part)[0].mean[:, 0] for part, _ in rows])
+        each = [model.infer(rows)[0] for rows, _ in batches(model, x, None, 500)]
+    return torch.cat([q.mean[:, 0] for q in each]), torch.cat([q.stddev[:, 0] for q in each])
 
 
 def _shown(data: Dataset, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N *X"]:
