@@ -16,7 +16,7 @@ from ..families import ExactMixture, Joint
 from ..model import MixtureVAE
 from .passes import batches, evaluating
 
-MLP_EPOCHS = 50  # more gain nothing on 55,000 codes
+MLP_EPOCHS = 50  # 20 do as well on 55,000 codes; on 10,000, 100 gain 0.3 %
 
 Codes = Float[np.ndarray, "_ D"]
 Known = Int64[np.ndarray, " _"]  # the classes
@@ -41,10 +41,10 @@ def representation(
     mixture's components count there by their responsibilities. Components that dropout took out
     are left out.
 
-    The classifiers are scikit-learn's: one hidden layer of 100, 50 epochs of Adam; LinearSVC with
-    C = 1, in the primal; kNN by Euclidean distance, where of classes with as many neighbours the
-    smallest wins. The first two see every dimension at mean 0 and deviation 1, kNN the codes as
-    they are, since scales tell dimensions that say something from those that do not.
+    The classifiers are scikit-learn's: one hidden layer of 100, at most 50 epochs of Adam;
+    LinearSVC with C = 1, in the primal; kNN by Euclidean distance, where of classes with as many
+    neighbours the smallest wins. The first two see every dimension at mean 0 and deviation 1, kNN
+    the codes as they are, since scales tell dimensions that say something from those that do not.
     On 55,000 codes one core takes 17 s where D = 40, and 41 s where D = 200.
 
     Args:
