@@ -73,7 +73,8 @@ def test_the_cases_cover_every_recipe_and_every_choice():
     assert seen("norm") == set(get_args(Norm))
     assert seen("likelihood") == set(get_args(LikelihoodName))
     assert seen("combine") == set(get_args(Combine))
-    assert seen("concentration") >= set(get_args(Concentration))  # and numbers, of sticks
+    names = {value for value in seen("concentration") if isinstance(value, str)}  # sticks': numbers
+    assert names == set(get_args(Concentration))
     assert seen("kl_reduction") == {"mean", "sum"}
 
 
@@ -121,7 +122,7 @@ def test_the_bound_is_the_mean_of_the_log_weight(case: Case):
         bound, log_weight = sum(recipe.bound(trace).values()), trace.log_weight
     error = log_weight.std(0) / 4000**0.5
     difference = bound - log_weight.mean(0)
-    if not isinstance(trace.family, MixturePosterior):
+    if recipe.n_components == 1 or not isinstance(trace.family, MixturePosterior):
         difference = difference.abs()
     assert (difference <= 4 * error).all()
 
@@ -225,9 +226,11 @@ def test_the_objective_has_the_gradient_that_it_says(case: Case):
 def test_the_objective_at_the_means_has_the_gradient_that_it_says(case: Case):
     """The same without draws, so that the encoders and the Dirichlet's parameters take part."""
     recipe, x = case.build(), case.data()
+    gated = recipe.options["network"].startswith("gated")  # there the scale enters twice a layer
     with torch.no_grad():
         for p in recipe.model.trunk.parameters():
-            p *= 2  # codes that differ: the root of dHSIC has no slope where they hardly do
+            # Codes that differ: the root of dHSIC has no slope where they hardly do.
+            p *= 2 if gated else 3
 
     def value() -> Tensor:
         trace = recipe.model.mean_trace(x, case.labels(x))
@@ -300,7 +303,7 @@ def test_samples_are_images_in_range(case: Case):
             assert ((x == 0) | (x == 1)).all()  # draws, of binary pixels
         else:
             assert ((x > 0) & (x < 1)).all()
-        assert len(x.unique(dim=0)) >= 5  # where all of a decoder's ReLUs are off, two may agree
+        assert len(x.unique(dim=0)) == 7
 
 
 @every_case

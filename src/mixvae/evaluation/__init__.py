@@ -3,13 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ..data.dataset import Split
 from ..errors import MixvaeError, at_least
 from ..families import Joint
-from ..labels import Classes
 from ..recipes.recipe import Recipe
 from . import likelihood
 from .bounds import bounds
@@ -18,7 +14,7 @@ from .dependence import dependence
 from .health import ComponentHealth, component_health
 from .likelihood import LogLikelihood, check_density, log_likelihood
 from .pareto import pareto_k
-from .passes import cluster_probabilities, n_clusters, responsibilities
+from .passes import cluster_probabilities, n_clusters, responsibilities, spaced
 from .reconstruction import reconstruction
 from .representation import representation
 from .selection import selection
@@ -79,7 +75,7 @@ def evaluate(
     """
     at_least(0, log_likelihood=log_likelihood)
     at_least(1, n_test=len(split) if n_test is None else n_test)
-    x, y = _spaced(split, n_test)
+    x, y = spaced(split, n_test)
     model = recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
@@ -114,11 +110,3 @@ def evaluate(
         cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(cluster, y)
     return metrics
-
-
-def _spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
-    """n rows of a split at even distances, or all of them."""
-    if n is None or n >= len(split):
-        return split.x, split.y
-    rows = torch.arange(n) * len(split) // n
-    return split.x[rows], None if split.y is None else split.y[rows]

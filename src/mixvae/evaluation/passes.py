@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..data.dataset import Split
 from ..errors import at_least
 from ..labels import Classes
 from ..model import MixtureVAE
@@ -100,6 +101,14 @@ def _prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
     """The prior, where its normals are the clusters."""
     prior = model.prior
     return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
+
+
+def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
+    """n rows of a split at even distances, as data may be in an order; or all of them."""
+    if n is None or n >= len(split):
+        return split.x, split.y
+    rows = torch.arange(n) * len(split) // n
+    return split.x[rows], None if split.y is None else split.y[rows]
 
 
 def device_of(model: nn.Module) -> torch.device:
