@@ -23,7 +23,7 @@ import torch
 
 import mixvae
 from mixvae import data
-from mixvae.evaluation import evaluate
+from mixvae.evaluation import evaluate, representation
 from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
 from mixvae.training.selecting import PRUNED
 
@@ -41,8 +41,9 @@ class Table:
     data: Mapping[str, Any]  # arguments of mixvae.data.load, and subset
     training: Mapping[str, Any]  # arguments of mixvae.fit
     rows: Sequence[Mapping[str, Any]]  # name, recipe, options, paper (a figure, or None)
+    columns: Sequence[str]
     evaluation: Mapping[str, Any] = field(default_factory=dict)  # arguments of evaluate
-    columns: Sequence[str] = ()
+    representation: Mapping[str, Any] = field(default_factory=dict)  # of representation, and data
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -54,8 +55,9 @@ class Table:
             said["DATA"],
             said["TRAINING"],
             said["ROWS"],
-            said.get("EVALUATION", {}),
             said["COLUMNS"],
+            said.get("EVALUATION", {}),
+            said.get("REPRESENTATION", {}),
         )
 
 
@@ -74,27 +76,38 @@ def main() -> None:
     runs = args.runs / table.path.parent.name / table.path.stem
     first, step = (int(n) for n in args.shard.split("/"))
     if not args.write_only:
-        dataset = load(table, args.data_dir)
+        dataset = load(table.data, args.data_dir)
+        labelled = load(table.representation.get("data", {}), args.data_dir, dataset)
         rows = [row for row in table.rows if not args.only or row["name"] in args.only]
         for row in rows[first - 1 :: step]:
             folder = runs / slug(row["name"])
             if not (folder / ROW).exists():
-                train(table, row, folder, dataset)
+                train(table, row, folder, dataset, labelled)
             elif args.judge_again:
-                judge(table, mixvae.load(folder), dataset)
+                judge(table, mixvae.load(folder), dataset, labelled)
             write(table, runs)
     write(table, runs)
 
 
-def load(table: Table, data_dir: str | None) -> data.Dataset:
-    """The table's data, with the first ``subset`` training images only if it says so."""
-    options = dict(table.data)
+def load(
+    described: Mapping[str, Any], data_dir: str | None, default: data.Dataset | None = None
+) -> data.Dataset:
+    """The data of a description, with so many training images only as its ``subset`` says."""
+    options = dict(described)
+    if not options and default is not None:
+        return default
     subset = options.pop("subset", None)
     dataset = data.load(**options, data_dir=data_dir)
     return dataset if subset is None else dataset.subset(subset)
 
 
-def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Dataset) -> None:
+def train(
+    table: Table,
+    row: Mapping[str, Any],
+    folder: Path,
+    dataset: data.Dataset,
+    labelled: data.Dataset,
+) -> None:
     """Train and judge one row, from where it stopped if it did."""
     settings = {"seed": 0} | dict(table.training) | row.get("training", {})
     if (folder / METRICS).exists():
@@ -105,18 +118,22 @@ def train(table: Table, row: Mapping[str, Any], folder: Path, dataset: data.Data
         torch.manual_seed(settings["seed"])
         recipe = mixvae.build(row["recipe"], dataset, **row["options"])
         run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
-    if table.evaluation:
-        judge(table, run, dataset)
+    if table.evaluation or table.representation:
+        judge(table, run, dataset, labelled)
     if run.recipe.model.dropout is not None:
         rmtree(folder / PRUNED, ignore_errors=True)  # begun and not finished
         mixvae.select(folder, dataset, pictures=False)
     write_json(folder / ROW, {"commit": commit(), "training": settings})
 
 
-def judge(table: Table, run: mixvae.Run, dataset: data.Dataset) -> None:
-    """Measure a trained row on test data, as the table asks."""
+def judge(table: Table, run: mixvae.Run, dataset: data.Dataset, labelled: data.Dataset) -> None:
+    """Measure a trained row on test data, and its codes on labelled data, as the table asks."""
     how = {"batch_size": table.training["batch_size"]} | dict(table.evaluation)
-    write_json(run.folder / METRICS, run.metrics | evaluate(run.recipe, dataset.test, **how))
+    metrics = run.metrics | evaluate(run.recipe, dataset.test, **how)
+    if how := {name: v for name, v in table.representation.items() if name != "data"}:
+        found = representation(run.recipe.model, labelled.train, labelled.test, **how)
+        metrics["representation"] = found
+    write_json(run.folder / METRICS, metrics)
 
 
 def write(table: Table, runs: Path) -> None:
@@ -148,6 +165,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     health, bounds = metrics["health"], metrics["bounds"]
     likelihood = metrics.get("log_likelihood") or {}
     selection = metrics.get("selection") or {}
+    codes = metrics.get("representation") or {}
     pruned = read_json(folder / PRUNED, METRICS) if (folder / PRUNED).exists() else {}
     return {
         "row": row["name"],
@@ -164,6 +182,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "elbo": "" if bounds["elbo"] is None else f"{bounds['elbo']:.2f}",
         "log_px": f"{likelihood['mean']:.2f}" if likelihood else "",
         "log_px_error": f"{likelihood['mean_error']:.2f}" if likelihood else "",
+        "bits_per_dim": f"{likelihood['bits_per_dim']:.3f}" if likelihood else "",
         "bad_k_hat": f"{likelihood['k_hat_above']:.3f}" if "k_hat_above" in likelihood else "",
         "parameters": metrics["n_parameters"],
         "parameters_pruned": pruned.get("n_parameters", ""),
@@ -175,6 +194,8 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "effective_k_per_x": f"{health['effective_per_example']:.2f}",
         "dead": len(health["dead"]),
         "acc": f"{metrics['clustering']['acc']:.3f}" if "clustering" in metrics else "",
+        "knn_sample": knn_errors(codes.get("sample", {})),
+        "knn_mean": knn_errors(codes.get("mean", {})),
         "epochs": metrics["epochs"],
         "best_epoch": metrics["best_epoch"],
         "seconds": round(sum(row["seconds"] for row in mixvae.load(folder).history)),
@@ -188,6 +209,11 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def numbers(values: Sequence[float], digits: int) -> str:
     """A list in one cell."""
     return " ".join(f"{value:.{digits}f}" for value in values)
+
+
+def knn_errors(figures: Mapping[str, float]) -> str:
+    """In %, by rising number of neighbours."""
+    return numbers([v for name, v in figures.items() if name.startswith("knn")], 2)
 
 
 def slug(name: str) -> str:

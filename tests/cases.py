@@ -158,6 +158,7 @@ CASES = [
     Case("hvae"),
     Case("hvae", {"network": "mlp", "hidden": (8,), "bound": "iwae", "n_samples": 2}, FLAT),
     Case("hvae", {"prior": "normal", "likelihood": "gaussian"}, FLAT),
+    Case("hvae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("vade"),
     Case("vade", {"start": "random", "bound": "iwae", "n_samples": 2}, FLAT),
     Case("flow-vae"),

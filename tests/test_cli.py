@@ -15,7 +15,7 @@ import yaml
 from mixvae import data, operations
 from mixvae.cli import main, parser, train
 from mixvae.errors import MixvaeError
-from mixvae.evaluation import log_likelihood
+from mixvae.evaluation import log_likelihood, representation
 from mixvae.recipes import RECIPES, list_recipes, options_of
 from mixvae.run import Run, load
 
@@ -386,6 +386,25 @@ def test_log_likelihood_is_left_out_unless_asked_for(capsys, folder):
     text = shown(capsys, "evaluate", str(folder), "--n-test", "3")
     assert "samples an example" not in text
     assert "log_likelihood.png" not in text
+
+
+def test_evaluate_trains_classifiers_on_the_codes_if_asked(capsys, folder, tmp_path):
+    file = tmp_path / "figures.json"
+    text = shown(capsys, "evaluate", str(folder), "--representation", "--out", str(file))
+    digits, run = data.load("digits"), load(folder)
+    expected = representation(
+        run.recipe.model,
+        digits.subset(256).train,
+        digits.test,
+        batch_size=run.metrics["batch_size"],
+    )
+    assert json.loads(file.read_text())["representation"] == expected
+    assert f"{expected['all']['mlp_accuracy_percent']:.2f}" in text
+
+
+def test_classifiers_are_not_judged_on_what_they_were_trained_on(capsys, folder):
+    argv = ["evaluate", str(folder), "--representation", "--split", "train"]
+    assert "give --split test" in refused(capsys, *argv)
 
 
 def test_evaluate_refuses_a_file_that_it_could_not_write(capsys, folder):

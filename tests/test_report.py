@@ -40,6 +40,9 @@ METRICS: dict[str, Any] = {
         "warning": "1 of 2 components is dead",
     },
     "clustering": {"acc": 0.42, "nmi": 0.33, "ari": 0.21},
+    "representation": {
+        "component_0": {"mlp_accuracy_percent": 96.25, "knn_3_error_percent": 4.5},
+    },
     "log_likelihood": {
         "mean": -99.875,
         "mean_error": 0.03,
@@ -78,6 +81,8 @@ def test_the_table_has_the_figures_where_they_belong() -> None:
     assert line(text, "1 ") == ["1", "0.031", "0/20", "0.100", "0.000", "52.70", "dead"]
     assert "1.220 overall, 1.250 for one x" in text
     assert line(text, "accuracy")[-1] == "0.420"
+    assert line(text, "component 0")[2:] == ["96.25", "4.500"]
+    assert " ".join(line(text, "codes ")[1:]) == "MLP accuracy 3NN error"
     assert "\n\nwarning: 1 of 2 components is dead\n" in text
     assert text.endswith("\n\nwarning: k-hat is above 0.7 for some\n")
 

@@ -3,7 +3,10 @@
 One encoder and one decoder with two hidden layers of 500, 25 latents (50 sticks for SB-VAE), Adam
 3e-4, batches of 100, early stopping with 30 epochs' look-ahead, as in the paper, but at most 40
 epochs; bfloat16, one seed. All figures over 2,000 test images at even distances, log p(x) by
-importance sampling with 1,000 codes; "paper" is its authors' log, with 50.
+importance sampling with 1,000 codes; "paper" is its authors' log, with 50. "knn_sample" is the
+error in % of 3, 5 and 10 nearest neighbours, of one draw of the code of each image, and "knn_mean"
+of its mean: trained on 50,000 images of MNIST, tested on 2,000, drawn as 0 or 1 once, as the static
+images have no labels.
 """
 
 from typing import Any
@@ -18,7 +21,9 @@ TRAINING = {
     "seed": 0,
 }
 EVALUATION = {"log_likelihood": 1000, "n_test": 2000}
-COLUMNS = ["paper", "objective", "elbo", "log_px", "log_px_error", "bad_k_hat", "share", "epochs"]
+REPRESENTATION = {"data": {"name_or_path": "mnist", "binarize": "dynamic"}, "n_test": 2000}
+COLUMNS = ["paper", "objective", "elbo", "log_px", "log_px_error", "bad_k_hat"]
+COLUMNS += ["knn_sample", "knn_mean", "share", "epochs"]
 
 SIZE = {"hidden": [500, 500], "n_latent": 25}
 

@@ -21,6 +21,7 @@ SELECTION = {
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "by importance sampling: a lower bound in expectation"
+CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
 
@@ -42,10 +43,11 @@ def table(metrics: Mapping[str, Any]) -> str:
         _values("component dropout", metrics.get("selection", {}), SELECTION),
         _values("dependence of the codes", metrics.get("dependence", {}), DEPENDENCE),
         _values(
-            "clustering by the most responsible component",
+            "clustering by the most probable component or cluster",
             metrics.get("clustering", {}),
             CLUSTERING,
         ),
+        _representation(metrics.get("representation", {})),
     ]
     for source in ("health", "log_likelihood"):
         if warning := metrics.get(source, {}).get("warning"):
@@ -130,6 +132,21 @@ def _state(k: int, health: Mapping[str, Any]) -> str:
     if k in health.get("dropped", ()):
         return "dropped"
     return "dead" if k in health["dead"] else "alive"
+
+
+def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
+    """One row a code, a column a classifier."""
+    if not by_code:
+        return ""
+    names = next(iter(by_code.values()))
+    head = ["codes", *(CLASSIFIERS.get(n) or _neighbours(n) for n in names)]
+    rows = [[c.replace("_", " "), *map(_number, found.values())] for c, found in by_code.items()]
+    return _section("classifiers on the codes, %", [head, *rows], right=True)
+
+
+def _neighbours(name: str) -> str:
+    """The head of a column of kNN: knn_3_error_percent."""
+    return f"{name.split('_')[1]}NN error"
 
 
 def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import plots, report
-from ..errors import at_least
-from ..evaluation import LogLikelihood
+from ..errors import MixvaeError, at_least
+from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
 from ..model import MixtureVAE
 from ..run import Run
@@ -36,12 +36,21 @@ def evaluate(argv: list[str]) -> None:
     parser.set_defaults(progress=True)
     run, data, values = open_run(parser, argv, with_data=True)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
-    split, out = values.pop("split"), values.pop("out")
+    split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
     if out is not None:
         check_folder(Path(out))
+    if codes and split == "train":
+        raise MixvaeError(
+            "--representation trains on the training data, and judges on others; give --split test "
+            "or val."
+        )
     metrics = {"data": data.describe(), "split": split}
     estimates: list[LogLikelihood] = []
     metrics |= measure(run.recipe, getattr(data, split), keep=estimates.append, **values)
+    if codes:
+        how = {name: values[name] for name in ("n_test", "batch_size", "seed") if name in values}
+        judged = getattr(data, split)
+        metrics["representation"] = representation(run.recipe.model, data.train, judged, **how)
     print(report.table(metrics))
     if out is not None:
         report.write_metrics(metrics, Path(out))
@@ -99,11 +108,15 @@ def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:
     return None if n_classes is None else torch.arange(n) % n_classes
 
 
-def _evaluation_options(*, split: SplitName = "test", out: str | None = None) -> None:
+def _evaluation_options(
+    *, split: SplitName = "test", representation: bool = False, out: str | None = None
+) -> None:
     """What the figures are of, and where they go.
 
     Args:
         split: which split of the data.
+        representation: train classifiers (an MLP, a linear SVM, kNN) on the codes of all training
+            data, and judge them on the split: some minutes.
         out: a JSON file for the figures.
     """
 

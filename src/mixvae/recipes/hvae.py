@@ -10,13 +10,13 @@ from ..decoders import Decoder
 from ..errors import one_of
 from ..families import MixturePosterior
 from ..likelihoods import LikelihoodName
-from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
 from ..objectives import Objective, iwae, mixture_elbo
 from ..posteriors import ChainPosterior, ConditionalNormal, NormalPosterior
 from ..priors import ChainPrior, NormalPrior, VampPrior
 from ..weights import KnownWeights
 from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
+from .pixels import pixel_likelihood
 from .pseudo_inputs import Start
 from .recipe import Parts
 
@@ -36,6 +36,9 @@ def hvae(
     channels: Sequence[int] = (32, 64, 128, 256, 256),
     norm: Norm = "group",
     likelihood: LikelihoodName = "bernoulli",
+    pixelcnn: bool = False,
+    pixelcnn_features: int = 32,
+    pixelcnn_layers: int = 4,
     bound: Literal["elbo", "iwae"] = "elbo",
     n_samples: int = 1,
 ) -> Parts:
@@ -57,13 +60,17 @@ def hvae(
         channels: of a conv encoder's layers; the decoder mirrors them.
         norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
         likelihood: p(x | z1, z2).
+        pixelcnn: let each pixel depend on those before it too, by a gated PixelCNN that reads what
+            the decoder makes of the codes (PixelHVAE); of images. Slow: minutes an epoch on a CPU.
+        pixelcnn_features: its feature maps.
+        pixelcnn_layers: its layers.
         bound: what to maximise: elbo, or iwae, the importance-weighted bound.
         n_samples: samples S.
     """
     one_of("prior", prior, get_args(PriorName))
     one_of("pseudo_inputs", pseudo_inputs, get_args(Start))
     one_of("bound", bound, ("elbo", "iwae"))
-    p_x = make_likelihood(likelihood, x_shape)
+    p_x = pixel_likelihood(likelihood, x_shape, pixelcnn, pixelcnn_features, pixelcnn_layers)
     net = network_of(network, x_shape, hidden, channels, norm)
     below = level(network, net.n_features + n_top, hidden[-1:], n_latent)
     top: nn.Module = NormalPrior(torch.zeros(n_top))

@@ -8,15 +8,14 @@ from ..decoders import Decoder
 from ..errors import MixvaeError, one_of
 from ..families import MixturePosterior
 from ..likelihoods import LikelihoodName
-from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
 from ..objectives import Bound, Matching, Objective, averaged, iwae, matched, miselbo, mixture_elbo
 from ..objectives.matched import MAX_COMPONENTS
-from ..pixelcnn import PixelCNNLikelihood
 from ..posteriors import NormalPosterior
 from ..priors import VampPrior
 from ..weights import KnownWeights
 from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
+from .pixels import pixel_likelihood
 from .recipe import Parts, extends
 
 BoundName = Literal["elbo", "iwae", "miselbo", "matched"]
@@ -79,10 +78,7 @@ def gmmp_vae(
             f"matching='optimal' tries all orders, of at most {MAX_COMPONENTS} components; got "
             f"n_components={n_components}. Use matching='greedy'."
         )
-    p_x = make_likelihood(likelihood, x_shape)
-    if pixelcnn:
-        sizes = {"n_features": pixelcnn_features, "n_layers": pixelcnn_layers}
-        p_x = PixelCNNLikelihood(p_x, **sizes)
+    p_x = pixel_likelihood(likelihood, x_shape, pixelcnn, pixelcnn_features, pixelcnn_layers)
     net = network_of(network, x_shape, hidden, channels, norm)
     model = MixtureVAE(
         trunk=shared_encoder(net, n_components),
