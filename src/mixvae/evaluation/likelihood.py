@@ -14,8 +14,9 @@ from ..errors import MixvaeError, at_least
 from ..labels import Classes
 from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
+from ..seeding import seed_noise
 from .pareto import MAX_K, pareto_k
-from .passes import batches, evaluating
+from .passes import batches, device_of, evaluating
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
 
@@ -112,10 +113,10 @@ def log_likelihood(
     seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
     estimates = []
     with evaluating(model):
-        p_z = model.prior(model.encode)
+        p_z, device = model.prior(model.encode), device_of(model)
         rows = zip(seeds.tolist(), batches(model, x, y, 1), strict=True)
         for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
-            torch.manual_seed(row_seed)
+            seed_noise(row_seed, device)
             estimates.append(_estimate(_log_weights(model, *row, p_z, n_draws)))
     log_prob, error, ess, k_hat = torch.tensor(estimates, dtype=torch.float64).unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)

@@ -3,20 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import MixvaeError, at_least
-
-
-def seed_of(*numbers: int) -> int:
-    """One 64-bit seed of several numbers: a step's noise depends on nothing but these.
-
-    So a resumed run draws what the uninterrupted one would have, and no random state is stored.
-    """
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+from ..seeding import seed_of
 
 
 class Batch(NamedTuple):

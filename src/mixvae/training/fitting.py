@@ -166,10 +166,11 @@ def _train(
     """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
     from .batches import Rows, even_batches, training_batches
     from .finish import announce, finish
+    from .memory import kept_memory
     from .starting import start
     from .trainer import make_module, make_trainer, quiet
 
-    with quiet(), torch.random.fork_rng():
+    with quiet(), kept_memory(), torch.random.fork_rng():
         trainer = make_trainer(folder, how, logger, progress, trainer_options)
         module, sampler = make_module(recipe, data, folder, how, trainer, progress, done or 0)
         if progress and process() == 0:

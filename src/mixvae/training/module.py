@@ -11,7 +11,8 @@ from torch import Tensor
 from ..errors import MixvaeError
 from ..evaluation.health import HealthMeter
 from ..recipes.recipe import Recipe
-from .batches import Batch, seed_of
+from ..seeding import seed_noise, seed_of
+from .batches import Batch
 
 TRAIN, VAL = 1, 2  # streams of noise
 History = list[dict[str, float]]  # a row an epoch
@@ -129,7 +130,7 @@ class TrainingModule(L.LightningModule):
         self.history = checkpoint["history"]
 
     def _seed(self, stream: int, *place: int) -> None:
-        torch.manual_seed(seed_of(self.seed, stream, *place))
+        seed_noise(seed_of(self.seed, stream, *place), self.device)
 
     def _watch(self, names: tuple[str, ...], values: Tensor) -> None:
         self._names = names

@@ -11,7 +11,8 @@ from ..evaluation.passes import batches, device_of, evaluating
 from ..model import MixtureVAE
 from ..priors import GaussianMixturePrior
 from ..recipes.recipe import Recipe
-from .batches import ShuffledBatches, seed_of
+from ..seeding import seed_of
+from .batches import ShuffledBatches
 from .settings import Settings
 
 START = 3  # a stream of noise, beside those of training and validation
