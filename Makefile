@@ -14,11 +14,11 @@ QUIET := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Options: PYTHON=python3.12 (3.11 or newer), VENV=folder, ARGS='-k name' for test"
+	@echo "Options: PYTHON=python3.12 (3.11 or newer), VENV=folder, ARGS='-k name' for test, --full for bench"
 
 demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten digits (under two minutes)
 	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --n-components 10 --hidden 300 300 \
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-dev ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench ## compare speeds, in about five minutes; ARGS=--full as published
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/all.py $(ARGS)
 
 format: $(VENV)/.installed-dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix .

@@ -67,6 +67,8 @@ class StackedLinear(StackedLayer):
         if self.share_input:
             wide = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
             return wide.unflatten(-1, self.bias.shape)
+        if len(self.weight) == 1:  # batched products of one are slower, most of all in bfloat16
+            return F.linear(x, self.weight.squeeze(0), self.bias.squeeze(0))
         by_copy = torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight.mT)
         return by_copy.transpose(0, 1)
 

@@ -16,7 +16,7 @@ def seed_noise(seed: int, device: torch.device) -> None:
     """Seed what draws on the CPU and on one device.
 
     As ``torch.manual_seed``, which also tells every kind of accelerator that has not been used yet,
-    and keeps a stack trace of each time that it did: a millisecond a step, and memory that grows.
+    and writes down a stack trace for each: half a millisecond and more, at every step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":

@@ -19,6 +19,8 @@ from ..run import METRICS, Run
 from .estimate import estimate
 from .settings import Settings
 
+PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
+
 
 def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None:
     """Say what will be trained, and what it will take."""
@@ -32,7 +34,8 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
     )
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}",
+        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}; "
+        f"{PRECISIONS[how.precision]}",
         file=sys.stderr,
     )
 

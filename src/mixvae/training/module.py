@@ -6,6 +6,8 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from torch import Tensor
 
 from ..errors import MixvaeError
@@ -122,6 +124,22 @@ class TrainingModule(L.LightningModule):
         # Float16's gradient scaler and gradient clipping cannot share a fused step.
         fused = self.trainer.precision != "16-mixed"
         return torch.optim.Adam(self.model.parameters(), self.lr, fused=fused)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Under mixed precision Lightning refuses fused steps: has a scaler; bfloat16 has none.
+        if gradient_clip_val and self.trainer.precision == "bf16-mixed":
+            how = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            plugin = self.trainer.precision_plugin
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, how)
+        else:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history

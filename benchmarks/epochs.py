@@ -1,0 +1,138 @@
+"""An epoch of ``mixvae.fit``, timed from within: logging, progress bar and checkpoints included.
+
+Both sides of a comparison run in turn, each in a process of its own: what one leaves behind (how
+memory is kept, threads, caches) is not the other's.
+"""
+
+import io
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning as L
+from harness import Side, digit_like, in_turn, now, ratio, settle
+
+import mixvae
+from mixvae.data import Dataset, from_arrays
+
+Stamps = dict[str, float]
+
+
+class Watch(L.Callback):
+    """When the last epoch began, took its last step, had been validated, and was over."""
+
+    def __init__(self) -> None:
+        self.at: Stamps = {}
+
+    def stamp(self, what: str) -> None:
+        """Take the time."""
+        self.at[what] = now()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.stamp("begun")
+
+    def on_validation_start(self, *_: Any) -> None:
+        self.stamp("trained")
+
+    def on_validation_end(self, *_: Any) -> None:
+        self.stamp("validated")
+
+    def on_train_end(self, *_: Any) -> None:
+        self.stamp("over")
+
+
+@dataclass
+class Epochs:
+    """Seconds of one side's epochs: whole, but for validation, and of their steps alone."""
+
+    whole: list[float] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
+
+    @property
+    def rest(self) -> list[float]:
+        """What comes after the steps: the log, and checkpoints."""
+        return [a - b for a, b in zip(self.whole, self.steps, strict=True)]
+
+    def add(self, at: Stamps) -> float:
+        """Keep an epoch by its stamps; returns it whole."""
+        self.steps.append(at["trained"] - at["begun"])
+        self.whole.append(self.steps[-1] + at["over"] - at["validated"])
+        return self.whole[-1]
+
+
+class Processes:
+    """One for each function that is run in them, started when it is first needed."""
+
+    def __init__(self, args: Namespace) -> None:
+        self.started: dict[Callable[..., Stamps], ProcessPoolExecutor] = {}
+        self.how = (1, get_context("spawn"), settle, (args.threads, args.clock))
+
+    def run(self, side: "partial[Stamps]") -> Stamps:
+        """Wait for what it returns."""
+        if side.func not in self.started:
+            self.started[side.func] = ProcessPoolExecutor(*self.how)
+        return self.started[side.func].submit(side).result()
+
+    def in_turn(self, sides: Mapping[str, "partial[Stamps]"], repeats: int) -> dict[str, Epochs]:
+        """Epochs of every side; each comes after a first one that is not counted."""
+        kept = {name: Epochs() for name in sides}
+        timed: dict[str, Side] = {n: partial(self._time, s, kept[n]) for n, s in sides.items()}
+        in_turn(timed, repeats, warm_up=0)
+        return kept
+
+    def _time(self, side: "partial[Stamps]", kept: Epochs) -> float:
+        return kept.add(self.run(side))
+
+
+def compared(over: Epochs, under: Epochs, target: str) -> dict[str, str]:
+    """The columns of a ratio of epochs, and that of their steps alone."""
+    steps = ratio(over.steps, under.steps)["ratio"]
+    return ratio(over.whole, under.whole, target) | {"steps": steps}
+
+
+class Terminal(io.StringIO):
+    """Takes a progress bar as a terminal would, and shows nothing."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Progress bars run, out of sight."""
+    with redirect_stdout(Terminal()), redirect_stderr(Terminal()):
+        yield
+
+
+@cache
+def images(rows: int, batch_size: int) -> Dataset:
+    """Binary ones; a single batch to validate on, as that is no part of the comparison."""
+    x = digit_like(rows)
+    return from_arrays(x, val=x[:batch_size], test=x[:2], name="digit-like")
+
+
+def our_epoch(
+    name: str,
+    rows: int,
+    chosen: dict[str, Any],
+    *,
+    batch_size: int,
+    precision: str,
+    device: str = "cpu",
+) -> Stamps:
+    """The second of two epochs."""
+    watch, on = Watch(), "gpu" if device == "cuda" else device
+    data = images(rows, batch_size)
+    recipe = mixvae.build(name, data, **chosen)
+    how = {"batch_size": batch_size, "precision": precision, "accelerator": on}
+    with TemporaryDirectory() as folder, unseen():
+        out = Path(folder, "run")
+        mixvae.fit(recipe, data, out=out, max_epochs=2, pictures=False, callbacks=[watch], **how)
+    return watch.at
