@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,6 +268,30 @@ def test_bfloat16_trains_and_keeps_float32_weights(digits, tmp_path):
     )
     assert run.history[1]["val/objective"] > run.history[0]["val/objective"]
     assert all(w.dtype == torch.float32 for w in run.recipe.model.state_dict().values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_compiled_training_comes_to_what_it_does_without(tmp_path):
+    """In a process of its own, as the checks of shapes that tests switch on are no part of it."""
+    line = "train m-vae --data digits --binarize dynamic --n-components 2 --hidden 8 --max-epochs 2"
+    found = {}
+    for flag in ("false", "true"):
+        command = [
+            sys.executable,
+            "-m",
+            "mixvae",
+            *line.split(),
+            "--subset",
+            "256",
+            "--compile",
+            flag,
+        ]
+        command += ["--pictures", "false", "--precision", "32", "--out", str(tmp_path / flag)]
+        subprocess.run(command, check=True, capture_output=True)
+        found[flag] = load(tmp_path / flag)
+    plain, compiled = (run.history[-1]["val/objective"] for run in found.values())
+    assert compiled == pytest.approx(plain, abs=1.0)
 
 
 def test_training_leaves_the_callers_random_state_alone(digits, tmp_path):

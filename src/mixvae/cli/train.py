@@ -23,7 +23,7 @@ ABOUT = """Train a model on data. The result is a run folder; none is ever overw
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
 LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
-KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures")  # on resuming
+KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
 ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
 
 
@@ -113,7 +113,7 @@ def _resume(argv: list[str]) -> Run:
 def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     """The smaller model's run, trained as the whole one was."""
     show(run)
-    how = {key: settings[key] for key in (*KEPT, "finetune_epochs")}
+    how = {key: settings[key] for key in (*KEPT, "finetune_epochs") if key in settings}
     return select_from(run.folder, data, **how)
 
 

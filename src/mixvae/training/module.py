@@ -34,6 +34,7 @@ class TrainingModule(L.LightningModule):
         seed: the noise of a step depends on (seed, epoch, batch, process) alone.
         warmup_steps: steps over which the KL terms' weight rises from 0 to 1.
         binarize: draw binary pixels from the grey levels, anew at each step.
+        compile: make kernels of the objective, for training.
         check_every: steps between looks at whether the terms are finite; a look on an accelerator
             waits for it.
         listeners: called with the history after every epoch, on the first process.
@@ -47,6 +48,7 @@ class TrainingModule(L.LightningModule):
         seed: int,
         warmup_steps: int,
         binarize: bool,
+        compile: bool,
         check_every: int,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -56,6 +58,8 @@ class TrainingModule(L.LightningModule):
         self.lr, self.seed, self.warmup_steps = lr, seed, warmup_steps
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
+        objective = recipe.objective.__call__
+        self.objective = torch.compile(objective) if compile else objective
         self.listeners = listeners
         self.history: History = []
         self.latest: dict[str, Tensor] = {}
@@ -69,7 +73,7 @@ class TrainingModule(L.LightningModule):
         x, y = batch
         self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
         x = torch.bernoulli(x) if self.binarize else x
-        terms = self.recipe.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
+        terms = self.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
         objective = values.sum()
         self._watch(tuple(terms), values.detach())

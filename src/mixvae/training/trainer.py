@@ -65,6 +65,7 @@ def make_module(
     settings: Settings,
     trainer: L.Trainer,
     progress: bool,
+    compile: bool,
     first_epoch: int,
 ) -> tuple[TrainingModule, ShuffledBatches]:
     """The module, and the order of the data in this process."""
@@ -83,6 +84,7 @@ def make_module(
         seed=settings.seed,
         warmup_steps=settings.warmup_epochs * len(sampler),
         binarize=data.binarize == "dynamic",
+        compile=compile,
         check_every=1 if trainer.strategy.root_device.type == "cpu" else 50,
         listeners=[log_to(folder / LOG), *lines],
     )
