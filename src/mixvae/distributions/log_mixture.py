@@ -15,9 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from .pairs import product_form
 
-SMALLEST = (
-    -60.0
-)  # of log responsibilities: what is below counts for nothing, and denormals are slow
+SMALLEST = -60.0  # of log responsibilities: below it is nothing, and denormals are slow
 
 
 class LogMixture(torch.autograd.Function):
@@ -32,14 +30,14 @@ class LogMixture(torch.autograd.Function):
         log_w: Float[Tensor, "*batch K"],
     ) -> Float[Tensor, "*batch N"]:
         powers, coefficients, constant = product_form(z, loc, scale)
-        log_each = powers @ coefficients.mT
-        log_each += (constant + log_w.to(constant)).unsqueeze(-2)
+        constant = (constant + log_w.to(constant)).unsqueeze(-1)  # within the product, at no pass
+        with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
+        log_each = with_one @ torch.cat([coefficients, constant], -1).mT
         top = log_each.amax(-1, keepdim=True)
         log_each -= top
         r = log_each.to(z.dtype).clamp_min_(SMALLEST).exp_()
         total = r.sum(-1, keepdim=True)
-        r /= total
-        ctx.save_for_backward(z, loc, scale, r)
+        ctx.save_for_backward(z, loc, scale, r, total)
         return (top + total.to(top).log()).squeeze(-1).to(z.dtype)
 
     @staticmethod
@@ -47,8 +45,8 @@ class LogMixture(torch.autograd.Function):
     def backward(
         ctx: Any, gradient: Float[Tensor, "*batch N"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        z, loc, scale, r = ctx.saved_tensors
-        r = r * gradient.unsqueeze(-1)
+        z, loc, scale, r, total = ctx.saved_tensors
+        r = r * (gradient.unsqueeze(-1) / total)  # responsibilities, times what is asked of them
         precision = scale.square().reciprocal()
         drawn, away = (r @ torch.cat([precision * loc, precision], -1)).chunk(2, -1)
         first, second = (r.mT @ torch.cat([z, z.square()], -1)).chunk(2, -1)  # moments of z
