@@ -24,6 +24,7 @@ import torch
 import mixvae
 from mixvae import data
 from mixvae.evaluation import evaluate, representation
+from mixvae.report import write_metrics
 from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
 from mixvae.training.selecting import PRUNED
 
@@ -133,7 +134,7 @@ def judge(table: Table, run: mixvae.Run, dataset: data.Dataset, labelled: data.D
     if how := {name: v for name, v in table.representation.items() if name != "data"}:
         found = representation(run.recipe.model, labelled.train, labelled.test, **how)
         metrics["representation"] = found
-    write_json(run.folder / METRICS, metrics)
+    write_metrics(metrics, run.folder / METRICS)
 
 
 def write(table: Table, runs: Path) -> None:
@@ -206,9 +207,9 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def numbers(values: Sequence[float], digits: int) -> str:
-    """A list in one cell."""
-    return " ".join(f"{value:.{digits}f}" for value in values)
+def numbers(values: Sequence[float | None], digits: int) -> str:
+    """A list in one cell; a dash for what is not a number."""
+    return " ".join("-" if value is None else f"{value:.{digits}f}" for value in values)
 
 
 def knn_errors(figures: Mapping[str, float]) -> str:
