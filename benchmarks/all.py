@@ -20,6 +20,7 @@ QUICK = {
     "components": "--repeats 3 --components 1 4 10 --batch-size 64",
     "roofline": "--repeats 5",
     "log_likelihood": "--repeats 3 --images 5",
+    "prior_term": "--repeats 10",
 }
 
 

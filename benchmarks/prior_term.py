@@ -1,22 +1,19 @@
 """What the mixture prior costs in a training step of GMMpVAE, and what it would by broadcasting.
 
-    python benchmarks/prior_term.py [--threads 1] [--repeats 30]
+    python benchmarks/prior_term.py [--repeats 30]
 
-B = 100, C = 500 pseudo-inputs, K = 3 components, L = 40, networks of 300-300. The step, the
-densities of codes under prior and posterior (forward and backward, by one matrix product), and the
-same densities by broadcasting are timed in turn; medians and ratios are printed and written to
-results/benchmarks/prior_term.csv.
+B = 100, C = 500 pseudo-inputs, K = 3 components, L = 40, networks of 300-300. The densities of
+codes under prior and posterior, forward and backward, are timed in turn with the whole step, Adam
+included; "ratio" is their time to that of the rest of the step. By broadcasting takes a second a
+time, so two turns do.
 """
 
-import argparse
-import csv
-import platform
-import time
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import torch
+from harness import PRECISIONS, begin, in_turn, judged, ms, options, report, training_step
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
@@ -24,69 +21,33 @@ import mixvae
 from mixvae.distributions import mixture
 
 B, C, K, L = 100, 500, 3, 40
-OUT = Path(__file__).resolve().parent.parent / "results/benchmarks/prior_term.csv"
+OPTIONS = {"n_components": K, "n_pseudo_inputs": C, "n_latent": L, "hidden": [300, 300]}
+TARGET = "<= 0.15"
 
 
 def main() -> None:
     """Time, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=30)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = begin(options(__doc__, repeats=30))
+    (slow,) = in_turn({"": densities(by_broadcasting)}, 2).values()
+    report([compare(precision, slow, args) for precision in PRECISIONS], args)
+
+
+def compare(precision: str, slow: list[float], args: Namespace) -> dict[str, str]:
+    """One precision's row; densities are in float32 in both."""
     torch.manual_seed(0)
-    timed = {
-        "step, float32": training_step(bf16=False),
-        "step, bfloat16": training_step(bf16=True),
-        "densities, matrix product": densities(by_product),
-        "densities, broadcasting": densities(by_broadcasting),
+    recipe = mixvae.build("gmmp-vae", (1, 28, 28), **OPTIONS)
+    step = training_step(recipe, torch.rand(B, 1, 28, 28).round(), precision)
+    took = in_turn({"step": step, "term": densities(by_product)}, args.repeats, warm_up=3)
+    to_rest = [term / (step - term) for step, term in zip(took["step"], took["term"], strict=True)]
+    return {
+        "precision": precision,
+        "step ms": ms(took["step"]),
+        "densities ms": ms(took["term"]),
+        "by broadcasting ms": ms(slow),
+        "ratio": f"{median(to_rest):.3f}",
+        "range": f"{min(to_rest):.2f}-{max(to_rest):.2f}",
+        **judged(median(to_rest), TARGET),
     }
-    times: dict[str, list[float]] = {name: [] for name in timed}
-    for run in timed.values():
-        run()
-    for i in range(args.repeats):
-        for name, run in timed.items():
-            if i % 10 and "broadcasting" in name:
-                continue  # a second each
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    ms = {name: median(each) for name, each in times.items()}
-    rows = [
-        {
-            "what": name,
-            "ms": f"{value:.1f}",
-            "share of the float32 step": f"{value / ms['step, float32']:.3f}",
-            "share of the bfloat16 step": f"{value / ms['step, bfloat16']:.3f}",
-            "threads": args.threads,
-            "machine": f"{platform.machine()}, torch {torch.__version__}",
-        }
-        for name, value in ms.items()
-    ]
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with OUT.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    for row in rows:
-        print("  ".join(str(value) for value in row.values()))
-
-
-def training_step(*, bf16: bool) -> Callable[[], None]:
-    """A whole step of ``gmmp-vae``, Adam included."""
-    options = {"n_components": K, "n_pseudo_inputs": C, "n_latent": L, "hidden": [300, 300]}
-    recipe = mixvae.build("gmmp-vae", (1, 28, 28), **options)
-    optimizer = torch.optim.Adam(recipe.model.parameters(), fused=True)
-    x = torch.rand(B, 1, 28, 28).round()
-
-    def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = -torch.stack(list(recipe.objective(recipe.model, x).values())).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
 
 
 def densities(log_prob: Callable[[Independent, Tensor], Tensor]) -> Callable[[], None]:
