@@ -151,9 +151,16 @@ def _machine(args: argparse.Namespace) -> dict[str, str]:
         told = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
         flags = [flag for flag in FLAGS if flag in told.get("flags", "").split()]
         model = " ".join([told.get("model name", platform.machine()), *flags])
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return {"machine": model, "torch": torch.__version__, "commit": commit}
+    return {"machine": model, "torch": torch.__version__, "commit": _commit()}
+
+
+def _commit() -> str:
+    """The revision that is checked out, marked if what is measured differs from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = [*git, "status", "--porcelain", "src", "benchmarks"]
+    state = subprocess.run(changed, capture_output=True, text=True)
+    return head.stdout.strip() + ("-dirty" if state.stdout else "")
 
 
 def digit_like(n: int) -> Tensor:
