@@ -13,6 +13,7 @@ import csv
 import json
 import runpy
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Table:
     title: str  # its docstring
     data: Mapping[str, Any]  # arguments of mixvae.data.load, and subset
     training: Mapping[str, Any]  # arguments of mixvae.fit
-    rows: Sequence[Mapping[str, Any]]  # name, recipe, options, paper (a figure, or None)
+    rows: Sequence[Mapping[str, Any]]  # name, recipe, options; paper, training and evaluation
     columns: Sequence[str]
     evaluation: Mapping[str, Any] = field(default_factory=dict)  # arguments of evaluate
     representation: Mapping[str, Any] = field(default_factory=dict)  # of representation, and data
@@ -85,7 +86,7 @@ def main() -> None:
             if not (folder / ROW).exists():
                 train(table, row, folder, dataset, labelled)
             elif args.judge_again:
-                judge(table, mixvae.load(folder), dataset, labelled)
+                judge(table, row, mixvae.load(folder), dataset, labelled)
             write(table, runs)
     write(table, runs)
 
@@ -111,6 +112,7 @@ def train(
 ) -> None:
     """Train and judge one row, from where it stopped if it did."""
     settings = {"seed": 0} | dict(table.training) | row.get("training", {})
+    taken = None  # processor time, where it was trained in one go
     if (folder / METRICS).exists():
         run = mixvae.load(folder)
     elif (folder / CHECKPOINTS / "last.ckpt").exists():
@@ -118,18 +120,28 @@ def train(
     else:
         torch.manual_seed(settings["seed"])
         recipe = mixvae.build(row["recipe"], dataset, **row["options"])
+        start = time.process_time()
         run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
+        taken = round(time.process_time() - start)
     if table.evaluation or table.representation:
-        judge(table, run, dataset, labelled)
+        judge(table, row, run, dataset, labelled)
     if run.recipe.model.dropout is not None:
         rmtree(folder / PRUNED, ignore_errors=True)  # begun and not finished
         mixvae.select(folder, dataset, pictures=False)
-    write_json(folder / ROW, {"commit": commit(), "training": settings})
+    how = {"commit": commit(), "training": settings, "processor_seconds": taken}
+    write_json(folder / ROW, how)
 
 
-def judge(table: Table, run: mixvae.Run, dataset: data.Dataset, labelled: data.Dataset) -> None:
+def judge(
+    table: Table,
+    row: Mapping[str, Any],
+    run: mixvae.Run,
+    dataset: data.Dataset,
+    labelled: data.Dataset,
+) -> None:
     """Measure a trained row on test data, and its codes on labelled data, as the table asks."""
     how = {"batch_size": table.training["batch_size"]} | dict(table.evaluation)
+    how |= row.get("evaluation", {})
     metrics = run.metrics | evaluate(run.recipe, dataset.test, **how)
     if how := {name: v for name, v in table.representation.items() if name != "data"}:
         found = representation(run.recipe.model, labelled.train, labelled.test, **how)
@@ -200,6 +212,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "epochs": metrics["epochs"],
         "best_epoch": metrics["best_epoch"],
         "seconds": round(sum(row["seconds"] for row in mixvae.load(folder).history)),
+        "processor_seconds": how.get("processor_seconds") or "",
         "recipe": row["recipe"],
         "options": json.dumps(metrics["options"]),
         "training": json.dumps(how["training"]),

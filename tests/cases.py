@@ -61,6 +61,9 @@ class Case:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,)}
+        small |= {"shared_layers": False, "n_active": K}  # every component of every x
+        if self.recipe == "mixture-vae":
+            small["start"] = "random"
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
         known = recipes.options_of(self.recipe)
@@ -126,6 +129,9 @@ CASES = [
     Case("mixture-vae", {"n_components": 1}),
     Case("mixture-vae", {"bound": "iwae", "n_samples": 3}),
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
+    Case("mixture-vae", {"shared_layers": True}),
+    Case("mixture-vae", {"shared_layers": True, "network": "gated-mlp"}, FLAT),
+    Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
     Case("dlgmm"),
@@ -197,6 +203,8 @@ CASES = [
     _conv("mvae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("mvae-gs", norm="none", conditional=True, n_classes=3),
     _conv("mixture-vae", norm="none"),
+    _conv("mixture-vae", shared_layers=True),
+    _conv("mixture-vae", network="gated-conv", shared_layers=True),
     _conv("gmmp-vae"),
     _conv("semvae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("misvae"),

@@ -10,8 +10,6 @@ the bound. The models start from ten components; each run is a line of the CSV, 
 stands there is not made again.
 """
 
-import argparse
-import csv
 import tempfile
 from collections import defaultdict
 from itertools import product
@@ -19,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from experiments.lines import Lines, shard
 from experiments.run import ROOT, commit
 
 import mixvae
 from mixvae import data
 
-OUT = ROOT / "results/mvae/sources"
+LINES = Lines(ROOT / "results/mvae/sources")
 N_IMAGES, FIELD, SQUARE = 4000, 8, 3
 PLACES = (4, 0, 8, 2, 6, 1, 7, 3, 5)  # the sources' fields, of nine
 
@@ -41,13 +40,10 @@ RUNS = [  # seed, recipe, the codes' KL, number of sources, how they draw
 
 def main() -> None:
     """Make the runs that are missing, then write the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--shard", default="1/1", help="i/n: every n-th run, from the i-th")
-    first, step = (int(n) for n in parser.parse_args().shard.split("/"))
-    for seed, recipe, kl, n_sources, drawn in RUNS[first - 1 :: step]:
+    for seed, recipe, kl, n_sources, drawn in shard(RUNS, (__doc__ or "").partition("\n")[0]):
         key = {"recipe": recipe, "kl": kl, "sources": n_sources, "drawn": drawn, "seed": seed}
-        if not any(all(str(v) == line[k] for k, v in key.items()) for line in lines()):
-            add(key | train(recipe, kl, sources(n_sources, drawn, seed), seed))
+        if not LINES.has(key):
+            LINES.add(key | train(recipe, kl, sources(n_sources, drawn, seed), seed))
             write()
     write()
 
@@ -86,42 +82,21 @@ def train(recipe: str, kl: str, dataset: data.Dataset, seed: int) -> dict[str, A
     }
 
 
-def lines() -> list[dict[str, str]]:
-    """The runs there are."""
-    if not OUT.with_suffix(".csv").exists():
-        return []
-    with OUT.with_suffix(".csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def add(line: dict[str, Any]) -> None:
-    """Put a run at the end of the CSV."""
-    is_new = not OUT.with_suffix(".csv").exists()
-    with OUT.with_suffix(".csv").open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(line), lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(line)
-
-
 def write() -> None:
     """One row of the table for each kind of run: how many seeds keep how many components."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     kind = lambda line: tuple(line[name] for name in ("recipe", "kl", "drawn", "sources"))
-    for line in sorted(lines(), key=kind):
+    for line in sorted(LINES.read(), key=kind):
         groups[kind(line)].append(line)
     head = ["recipe", "KL", "drawn", "sources", "found", "kept, by seed", "SSE, mean"]
-    rows = [head, ["---"] * len(head)]
+    rows = []
     for (*what, n_sources), runs in groups.items():
         runs = sorted(runs, key=lambda line: int(line["seed"]))
         kept = [line["kept"] for line in runs]
         sse = sum(float(line["sse"]) for line in runs) / len(runs)
         found = f"{kept.count(n_sources)} of {len(kept)}"
         rows.append([*what, n_sources, found, " ".join(kept), f"{sse:.2f}"])
-    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    title, command, about = (__doc__ or "").strip().split("\n\n")
-    text = f"{title}\n\n{about}\n\n{body}\n\nMade by `{command.strip()}`.\n"
-    OUT.with_suffix(".md").write_text(text)
+    LINES.write(__doc__ or "", head, rows)
 
 
 if __name__ == "__main__":

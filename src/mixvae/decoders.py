@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .likelihoods import Likelihood
+from .routing import by_component
 
 Combine = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,6 +48,13 @@ class Decoder(nn.Module):
     def each(self, z: Float[Tensor, "S B K L"]) -> Distribution:
         """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
         return self._likelihood(self.branch(z.flatten(0, 1)), z)
+
+    def some(
+        self, z: Float[Tensor, "S B M L"], some: Int64[Tensor, "B M"], n_components: int
+    ) -> Distribution:
+        """p(x | z_m) of M components of each x, named by ``some``: batch (S, B, M)."""
+        rows = some.repeat(len(z), 1)
+        return self._likelihood(by_component(self.branch, z.flatten(0, 1), rows, n_components), z)
 
     def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
         return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))

@@ -42,11 +42,13 @@ class ExactMixture(Family):
 
     .. math:: p(x) = \sum_k \pi_k \int p_k(x | z)\, p(z)\, dz, \qquad
               \log\sum_k \pi_k \frac{p_k(x | z_k)\, p(z_k)}{q_k(z_k | x)}
+
+    After component dropout the proportions are b, in the place of :math:`\pi`.
     """
 
     def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
         """Each component's log pi_k + log w_k, before the sum over components."""
-        return t.log_lik + kl_scale * (t.log_prior - t.log_q) + t.log_w
+        return t.log_lik + kl_scale * (t.log_prior - t.log_q) + t.log_b
 
     def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
         return self.log_weights(t, kl_scale).logsumexp(-1)
@@ -54,7 +56,7 @@ class ExactMixture(Family):
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
         elbo = t.log_lik.mean(0) - t.kl
-        return (elbo + t.log_w[0]).softmax(-1)
+        return (elbo + t.log_b[0]).softmax(-1)
 
     def charge(self, t: Trace) -> Float[Tensor, "B K"]:
         """What the component answers for: elsewhere its code may be anything, at no cost."""

@@ -13,6 +13,8 @@ from .distributions import Delta, mixture
 from .dropout import ComponentDropout, reweigh
 from .errors import MixvaeError
 from .labels import NO_LABELS, Classes, Labels
+from .routing import Routing
+from .starts import Split
 from .subset import Subset
 from .trace import Family, Trace
 from .weights import Weights
@@ -32,6 +34,9 @@ class MixtureVAE(nn.Module):
         labels: how class labels join x and z. A conditional model's methods need ``y`` (B,), the
             class of each x.
         subset: the components that a pass in training mode is made of; None is all of them.
+        routing: a gate that chooses a few components of each x for a pass in training mode; None
+            takes all of them.
+        start: what comes before training; None is nothing.
 
     Raises:
         MixvaeError: where labels are missing, not wanted, or of a class never seen.
@@ -49,6 +54,8 @@ class MixtureVAE(nn.Module):
         dropout: ComponentDropout | None = None,
         labels: Labels = NO_LABELS,
         subset: Subset | None = None,
+        routing: Routing | None = None,
+        start: Split | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -60,6 +67,8 @@ class MixtureVAE(nn.Module):
         self.dropout = dropout
         self.labels = labels
         self.subset = subset
+        self.routing = routing
+        self.start = start
 
     @property
     def n_components(self) -> int:
@@ -79,6 +88,8 @@ class MixtureVAE(nn.Module):
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
         if self.training and self.subset is not None:
             return self._draw_some(self.subset, x, n_samples, y)
+        if self.training and self.routing is not None:
+            return self._draw_routed(self.routing, x, n_samples, y)
         return self.draw(x, *self.infer(x, y), n_samples, y)
 
     def infer(
@@ -193,6 +204,23 @@ class MixtureVAE(nn.Module):
         t = self.draw(x, self.posterior(h, some), even, n_samples, y)
         return replace(t, q_all=mixture(w, self.posterior(h))) if subset.whole else t
 
+    def _draw_routed(
+        self, routing: Routing, x: Float[Tensor, "B *X"], n_samples: int, y: Classes | None
+    ) -> Trace:
+        """A pass whose components a gate chose for each x; their weights are those they have."""
+        assert self.dropout is None
+        assert self.weights.prior() is None
+        h = self.trunk(self.labels.join_data(x, y))
+        log_gate = routing(h)
+        some = routing.draw(log_gate)
+        rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+        q_z, w = self.posterior(h[rows, some], some), self.weights(h).mean[rows, some]
+        z = q_z.rsample((n_samples,))
+        p_x = self.decoder.some(self.labels.join_codes(z, y), some, self.n_components)
+        w_each = w.expand(n_samples, -1, -1)
+        t = self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_x=p_x)
+        return replace(t, log_gate=log_gate[rows, some])
+
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()
 
@@ -211,6 +239,7 @@ class MixtureVAE(nn.Module):
         w: Tensor,
         b: Tensor,
         p_z: Distribution | None = None,
+        p_x: Distribution | None = None,
     ) -> Trace:
         return Trace(
             x=x,
@@ -221,7 +250,7 @@ class MixtureVAE(nn.Module):
             p_z=self.prior(self.encode) if p_z is None else p_z,
             q_w=q_w,
             p_w=self.weights.prior(),
-            p_x=self.decode(z, b, y),
+            p_x=self.decode(z, b, y) if p_x is None else p_x,
             decode=partial(self.decode, y=y),
             family=self.family,
             lik_name=self.decoder.likelihood.term,

@@ -8,17 +8,19 @@ from .errors import MixvaeError
 from .recipes import build, options_of
 from .recipes.recipe import Recipe
 
-FIXED = {"mvae-gs": "mvae", "mvae-gau": "mvae"}  # what a model is once its K is chosen
+FIXED = {"mvae-gs": "mvae", "mvae-gau": "mvae", "mixture-vae": "mixture-vae"}  # with K chosen
 
 
 def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
     """The same model without the other components' weights: smaller, and of fixed K.
 
     In evaluation mode its reconstructions are those of the model that it comes from, if ``keep``
-    are the components that dropout kept; its bounds no longer pay for the codes of the others.
+    are the components that dropout kept; its bounds no longer pay for the codes of the others, for
+    which an exact mixture's never did.
 
     Args:
-        recipe: left as it is. Of any mixture; mvae-gs and mvae-gau become mvae.
+        recipe: left as it is. Of any mixture; mvae-gs and mvae-gau become mvae, and a mixture-vae
+            is without masks.
         keep: the components to keep, counted from 0; None are those that dropout kept.
 
     Raises:
@@ -28,6 +30,8 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
     keep = kept_by(recipe, keep)
     name = FIXED.get(recipe.name, recipe.name)
     options = {key: recipe.options[key] for key in options_of(name)} | {"n_components": len(keep)}
+    if options.get("keep_prior") is not None:  # an exact mixture's, with which it has no gate
+        options |= {"keep_prior": None, "n_active": len(keep)}
     with torch.random.fork_rng():  # the first weights are drawn, and replaced
         small = build(name, recipe.x_shape, **options)
     whole = recipe.model.state_dict()

@@ -35,6 +35,7 @@ class Trace:
     kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
     decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
     q_all: Distribution | None = None  # q(z | x) of all components, where K are some of them
+    log_gate: Float[Tensor, "B K"] | None = None  # log q(k | x), where a gate chose K of more
 
     @property
     def blended(self) -> bool:
@@ -60,6 +61,12 @@ class Trace:
     def log_w(self) -> Float[Tensor, "S B K"]:
         """log w, of a draw that underflowed to 0 too."""
         return self.w.clamp_min(torch.finfo(self.w.dtype).tiny).log()
+
+    @property
+    def log_b(self) -> Float[Tensor, "S B K"]:
+        """log b; -inf, without a gradient, for what component dropout took out."""
+        log_b = self.b.clamp_min(torch.finfo(self.b.dtype).tiny).log()
+        return log_b.masked_fill(self.b == 0, -torch.inf)
 
     @property
     def kl(self) -> Float[Tensor, "B K"]:

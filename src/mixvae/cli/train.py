@@ -8,7 +8,7 @@ import torch
 
 from ..data import Dataset
 from ..errors import MixvaeError
-from ..pruning import FIXED
+from ..pruning import FIXED, kept_by
 from ..recipes import RECIPES, build, list_recipes, options_of
 from ..run import Run
 from ..training import fit, resume
@@ -81,7 +81,10 @@ def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> 
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
     torch.manual_seed(values["seed"])
-    run = fit(build(recipe, data, **options), data, out=out, settings=settings, **values)
+    built = build(recipe, data, **options)
+    if prune:
+        kept_by(built, None)  # a recipe without dropout is told before it is trained
+    run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run
 
 

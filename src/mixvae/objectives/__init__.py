@@ -9,7 +9,7 @@ called an ELBO.
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, paper_objective
 from .matched import Matching, averaged, matched
-from .mixtures import Form, miselbo, mixture_bound, mixture_elbo
+from .mixtures import Form, miselbo, mixture_bound, mixture_elbo, routed
 from .objective import Bound, Objective, Penalty, Terms
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "mixture_bound",
     "mixture_elbo",
     "paper_objective",
+    "routed",
 ]

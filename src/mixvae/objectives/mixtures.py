@@ -7,7 +7,7 @@ from torch.distributions import kl_divergence
 from ..families import ExactMixture, MixturePosterior
 from ..trace import Trace
 from .importance import log_mean_exp
-from .objective import Terms
+from .objective import Bound, Terms
 
 Form = Literal["mixture", "index", "paper"]
 
@@ -29,6 +29,20 @@ def mixture_bound(t: Trace, kl_scale: float = 1.0) -> Terms:
         "kl_z": kl_z,
         "kl_index": log_weights.logsumexp(-1).mean(0) - log_lik - kl_z,
     }
+
+
+def routed(t: Trace, kl_scale: float = 1.0, *, bound: Bound = mixture_bound) -> Terms:
+    r"""An exact mixture's bound over the components that a gate chose, less KL(r || q(k | x)).
+
+    r are the responsibilities among them: the KL is what the gate is trained by, and nothing else
+    is. All components or some, it is a bound, as :math:`\log\sum` over some of them is no more
+    than over all. In evaluation, where none are left out, it is ``bound`` alone.
+    """
+    if t.log_gate is None:
+        return bound(t, kl_scale)
+    log_r = ExactMixture().log_weights(t, kl_scale).detach().log_softmax(-1)
+    kl = (log_r.exp() * (log_r - t.log_gate.log_softmax(-1))).sum(-1)
+    return bound(t, kl_scale) | {"gate": -kl.mean(0)}
 
 
 def mixture_elbo(t: Trace, kl_scale: float = 1.0, *, form: Form = "mixture") -> Terms:

@@ -1,25 +1,24 @@
 """MVAE: K encoders and sub-decoders under one mix-decoder (Ye & Bors, TNNLS 2021)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from ..decoders import Decoder, blend
-from ..dropout import ComponentDropout, ConcreteDropout, GaussianDropout
-from ..errors import at_least, one_of
+from ..dropout import ConcreteDropout, GaussianDropout
+from ..errors import one_of
 from ..families import Joint
 from ..kernels import Bandwidth
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
-from ..objectives import Reduction, elbo, masked
+from ..objectives import Reduction, elbo
 from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from .joint import Concentration, dirichlet, joint_objective, labels_of
+from .masks import with_dropout
 from .networks import NetworkName, Norm, encoders, network_of, sub_decoders
 from .recipe import Parts, extends, importance_weighted
 
@@ -134,7 +133,7 @@ def mvae_gs(
         temperature=temperature,
         keep_prior=keep_prior,
     )
-    return _with_dropout(parts, masks, beta_dropout)
+    return with_dropout(parts, masks, beta_dropout)
 
 
 @extends(mvae)
@@ -167,11 +166,4 @@ def mvae_gau(
         shared=rate == "shared",
         polynomial=rate_kl == "polynomial",
     )
-    return _with_dropout(parts, masks, beta_dropout)
-
-
-def _with_dropout(parts: Parts, masks: ComponentDropout, weight: float) -> Parts:
-    at_least(0, beta_dropout=weight)
-    parts.model.dropout = masks
-    bound = partial(masked, bound=parts.objective.bound, weight=weight)
-    return parts._replace(objective=replace(parts.objective, bound=bound))
+    return with_dropout(parts, masks, beta_dropout)

@@ -127,6 +127,22 @@ def shared_decoder(net: Network, n_latent: int, n_params: int) -> nn.Module:
     return Shared(net.decoder(n_latent, n_params))
 
 
+def decoders_from_one(
+    net: Network, n_components: int, n_latent: int, n_params: int
+) -> tuple[nn.Module, nn.Module]:
+    """K first layers, (N, K, L) to (N, K, *F), and the rest of a decoder, which all share."""
+    rest = _layers(net.decoder(n_latent, n_params))[1:]
+    first = lambda: _layers(net.decoder(n_latent, n_params))[0]
+    return Stacked(first, n_components), Shared(nn.Sequential(*rest))
+
+
+def _layers(net: nn.Module) -> list[nn.Module]:
+    """Its layers in a row, out of any sequences within sequences."""
+    if not isinstance(net, nn.Sequential):
+        return [net]
+    return [layer for part in net for layer in _layers(part)]
+
+
 def sub_decoders(net: Network, n_components: int, n_latent: int) -> nn.Module:
     """K sub-decoders, of which one mix-decoder reads the blend: (N, K, L) to (N, K, F)."""
     return Stacked(lambda: net.sub_decoder(n_latent), n_components)

@@ -19,6 +19,7 @@ from ..objectives import (
     mixture_bound,
     mixture_elbo,
     paper_objective,
+    routed,
 )
 
 Make = Callable[..., "Parts"]
@@ -80,6 +81,8 @@ def is_bound(objective: Objective) -> bool:
     if function is paper_objective:
         weights = (options.get("beta_kl", 1.0), options.get("beta_w", 1.0))
         known = options.get("kl_reduction") == "sum" and min(weights) >= 1
+    elif function is routed:
+        known = options["bound"] in BOUNDS
     elif function is matched:
         known = options.get("matching") != "variational"
     else:

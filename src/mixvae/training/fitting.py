@@ -15,7 +15,7 @@ from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Settings, check
+from .settings import Schedule, Settings, check
 
 RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
 
@@ -28,6 +28,7 @@ def fit(
     max_epochs: int = 50,
     batch_size: int = 128,
     lr: float = 1e-3,
+    lr_schedule: Schedule = "constant",
     warmup_epochs: int = 0,
     patience: int | None = None,
     clip: float | None = None,
@@ -56,6 +57,8 @@ def fit(
         max_epochs: passes over the training data.
         batch_size: rows a step, in each process.
         lr: Adam's learning rate.
+        lr_schedule: constant, or cosine: from lr down to 0 along half a cosine, which is worth a
+            nat or more where epochs are few. Resuming for more epochs takes the longer curve.
         warmup_epochs: epochs over which the KL terms' weight rises from 0 to 1.
         patience: stop after so many epochs without a better objective; by default never.
         clip: largest norm of the gradient; by default no limit.
@@ -86,6 +89,7 @@ def fit(
         max_epochs=max_epochs,
         batch_size=batch_size,
         lr=lr,
+        lr_schedule=lr_schedule,
         warmup_epochs=warmup_epochs,
         patience=patience,
         clip=clip,

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import cos, pi
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.utilities.enums import GradClipAlgorithmType
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from ..errors import MixvaeError
@@ -15,6 +18,7 @@ from ..evaluation.health import HealthMeter
 from ..recipes.recipe import Recipe
 from ..seeding import seed_noise, seed_of
 from .batches import Batch
+from .settings import Schedule
 
 TRAIN, VAL = 1, 2  # streams of noise
 History = list[dict[str, float]]  # a row an epoch
@@ -31,6 +35,7 @@ class TrainingModule(L.LightningModule):
     Args:
         recipe: the model and its objective.
         lr: Adam's learning rate.
+        lr_schedule: what becomes of it over the steps.
         seed: the noise of a step depends on (seed, epoch, batch, process) alone.
         warmup_steps: steps over which the KL terms' weight rises from 0 to 1.
         binarize: draw binary pixels from the grey levels, anew at each step.
@@ -45,6 +50,7 @@ class TrainingModule(L.LightningModule):
         recipe: Recipe,
         *,
         lr: float,
+        lr_schedule: Schedule,
         seed: int,
         warmup_steps: int,
         binarize: bool,
@@ -55,7 +61,8 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.recipe = recipe
         self.model = recipe.model
-        self.lr, self.seed, self.warmup_steps = lr, seed, warmup_steps
+        self.lr, self.lr_schedule = lr, lr_schedule
+        self.seed, self.warmup_steps = seed, warmup_steps
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
         objective = recipe.objective.__call__
@@ -124,10 +131,15 @@ class TrainingModule(L.LightningModule):
             for listen in self.listeners:
                 listen(self.history)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         # Float16's gradient scaler and gradient clipping cannot share a fused step.
         fused = self.trainer.precision != "16-mixed"
-        return torch.optim.Adam(self.model.parameters(), self.lr, fused=fused)
+        adam = torch.optim.Adam(self.model.parameters(), self.lr, fused=fused)
+        if self.lr_schedule == "constant":
+            return adam
+        n_steps = self.trainer.estimated_stepping_batches
+        curve = torch.optim.lr_scheduler.LambdaLR(adam, partial(half_cosine, n_steps=n_steps))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": curve, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,
@@ -179,6 +191,11 @@ class TrainingModule(L.LightningModule):
             f"stopped before the weights were saved. Last good checkpoint: {saved}. Try a smaller "
             "lr, clip=1.0, or precision='32'."
         )
+
+
+def half_cosine(step: int, *, n_steps: float) -> float:
+    """The part of the learning rate that is left after a step: from 1 to 0."""
+    return 0.5 * (1 + cos(pi * min(1.0, step / n_steps)))
 
 
 class Means:

@@ -39,7 +39,7 @@ def select(
         out: the new run folder, which must be new or empty; by default ``pruned`` in the run's.
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
-        settings: as in :func:`fit`; the recipe and number of components become the new ones.
+        settings: as in :func:`fit`; the recipe and its options become the new ones.
         trainer_options: as in :func:`fit`.
 
     Raises:
@@ -52,7 +52,8 @@ def select(
     kept = kept_by(whole.recipe, keep)
     small = prune(whole.recipe, kept)
     if settings is not None:
-        settings = settings | {"recipe": small.name, "n_components": len(kept)}
+        own = {key: value for key, value in small.options.items() if key in settings}
+        settings = settings | {"recipe": small.name} | own
     out = whole.folder / PRUNED if out is None else Path(out)
     how = Settings.load(whole.folder, warmup_epochs=0)
     if finetune_epochs:

@@ -11,6 +11,7 @@ from ..recipes.recipe import Recipe
 from ..run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
+Schedule = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,11 @@ class Settings:
     clip: float | None
     precision: Precision
     seed: int
+    lr_schedule: Schedule = "constant"  # what a run was trained with that says nothing of it
 
     def __post_init__(self) -> None:
         one_of("precision", str(self.precision), get_args(Precision))
+        one_of("lr_schedule", self.lr_schedule, get_args(Schedule))
         at_least(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
         at_least(0, warmup_epochs=self.warmup_epochs, seed=self.seed)
         if self.patience is not None:

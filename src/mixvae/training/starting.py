@@ -1,61 +1,128 @@
-"""What comes before training: an autoencoder, to whose codes a prior is fitted."""
+"""What comes before training: a VAE that is split, or an autoencoder that a prior is fitted to."""
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from ..data.dataset import Dataset
 from ..evaluation.passes import batches, device_of, evaluating
 from ..model import MixtureVAE
+from ..objectives import Terms
 from ..priors import GaussianMixturePrior
+from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..seeding import seed_of
+from ..splitting import clusters, split
 from .batches import ShuffledBatches
 from .settings import Settings
 
 START = 3  # a stream of noise, beside those of training and validation
+GATE_STEPS = 300  # that a gate takes at least to learn the components that x starts in
+
+Say = Callable[[str], None]
 
 
 def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, say: bool) -> None:
-    """Fit a prior that asks for it to the codes of an autoencoder (Jiang et al. 2017).
+    """Start a model that asks for it; others, and one that has been started, are left as they are.
 
-    The autoencoder is the recipe trained without the KL terms, in full precision, with training's
-    batches and learning rate. Nothing of it is in the history. Other priors, and one that has been
-    started, are left as they are.
+    A mixture that is split: one VAE of the same networks is trained, and split by clusters of its
+    codes. A prior of clusters (Jiang et al. 2017): the recipe is trained without its KL terms, and
+    the prior fitted to the codes. Either has training's batches, learning rate and precision, and
+    nothing of it is in the history.
 
     Raises:
-        MixvaeError: for fewer training data than the prior has components, or codes that are not
-            finite.
+        MixvaeError: for fewer training data than components, or codes that are not finite.
     """
-    model, prior = recipe.model, recipe.model.prior
-    if not isinstance(prior, GaussianMixturePrior) or not prior.start_epochs or prior.started:
-        return
-    if say:
-        about = f"{prior.start_epochs} epochs as an autoencoder, to whose codes the prior is fitted"
-        print(about, file=sys.stderr)
+    model = recipe.model
+    tell = (lambda text: print(text, file=sys.stderr)) if say else lambda text: None
     seed = seed_of(how.seed, START)
     torch.manual_seed(seed)
-    model.to(device).train()
-    _autoencode(recipe, data, prior.start_epochs, how)
-    prior.start_from(*_posteriors(model, _shown(data, data.train.x)), seed % 2**32)
+    if model.start is not None and not model.start.started:
+        _split(recipe, data, how, device, seed, tell)
+        model.start.started.fill_(True)
+    prior = model.prior
+    if isinstance(prior, GaussianMixturePrior) and prior.start_epochs and not prior.started:
+        tell(f"{prior.start_epochs} epochs as an autoencoder, to whose codes the prior is fitted")
+        model.to(device)
+        _train(recipe, data, [0.0] * prior.start_epochs, how, tell)
+        prior.start_from(*_posteriors(model, _shown(data, data.train.x)), seed % 2**32)
+        model.cpu()
+
+
+def _split(
+    recipe: Recipe, data: Dataset, how: Settings, device: torch.device, seed: int, tell: Say
+) -> None:
+    """One VAE, trained, to the recipe's components; the gate, if any, learns who is whose."""
+    model = recipe.model
+    assert model.start is not None
+    tell(f"{model.start.n_epochs} epochs as one VAE, which is then split into {model.n_components}")
+    alone = {"n_components": 1, "keep_prior": None}  # with nothing to drop
+    one = build(recipe.name, recipe.x_shape, **recipe.options | alone)
+    one.model.to(device)
+    _train(one, data, warm_up(model.start.n_epochs), how, tell)
+    x = _shown(data, data.train.x)
+    mean, scale = (m.cpu() for m in _posteriors(one.model, x))
+    k = clusters(mean, model.n_components, seed)
+    split(one.model.cpu(), model, mean + scale * torch.randn_like(scale), k)
+    if model.routing is not None:
+        _learn_gate(model.to(device), x, k, how)
     model.cpu()
 
 
-def _autoencode(recipe: Recipe, data: Dataset, n_epochs: int, how: Settings) -> None:
-    """Adam on the objective without its KL terms."""
-    model, x = recipe.model, data.train.x
+def warm_up(n_epochs: int) -> list[float]:
+    """The KL's weight in each epoch, up to 1: codes are in use before they are paid for in full."""
+    return [(epoch + 1) / n_epochs for epoch in range(n_epochs)]
+
+
+def _train(
+    recipe: Recipe, data: Dataset, kl_scales: Sequence[float], how: Settings, tell: Say
+) -> None:
+    """Adam on the recipe's objective, an epoch for each weight of the KL terms."""
+    model, x = recipe.model.train(), data.train.x
     optimizer = torch.optim.Adam(model.parameters(), how.lr)
-    order = ShuffledBatches(len(x), how.batch_size, how.seed)
-    for epoch in range(n_epochs):
-        order.set_epoch(epoch)
+    device = device_of(model)
+    for epoch, (kl_scale, order) in enumerate(zip(kl_scales, _epochs(len(x), how), strict=False)):
+        total = torch.zeros((), device=device)
         for rows in order:
+            shown = _shown(data, x[rows]).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=how.precision == "bf16"):
+                terms: Terms = recipe.objective(model, shown, kl_scale)
+            objective = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
-            shown = _shown(data, x[rows]).to(device_of(model))
-            terms = recipe.objective(model, shown, kl_scale=0.0)
-            (-torch.stack(list(terms.values())).sum()).backward()
+            (-objective).backward()
             optimizer.step()
+            total += objective.detach()
+        tell(f"start, epoch {epoch + 1}  objective {total.item() / len(order):.2f}")
+
+
+def _learn_gate(model: MixtureVAE, x: Float[Tensor, "N *X"], k: Tensor, how: Settings) -> None:
+    """Adam on the gate's cross-entropy to components k (N,), and on nothing else."""
+    assert model.routing is not None
+    optimizer = torch.optim.Adam(model.routing.parameters(), how.lr)
+    device, n_steps = device_of(model), 0
+    for order in _epochs(len(x), how):
+        for rows in order:
+            with torch.no_grad():
+                h = model.trunk(x[rows].to(device))
+            optimizer.zero_grad()
+            F.nll_loss(model.routing(h), k[rows].to(device)).backward()
+            optimizer.step()
+            n_steps += 1
+        if n_steps >= GATE_STEPS:
+            return
+
+
+def _epochs(n: int, how: Settings) -> Iterator[ShuffledBatches]:
+    """The order of every epoch, without end."""
+    order = ShuffledBatches(n, how.batch_size, how.seed)
+    for epoch in count():
+        order.set_epoch(epoch)
+        yield order
 
 
 def _posteriors(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> tuple[Tensor, Tensor]:

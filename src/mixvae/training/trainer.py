@@ -81,6 +81,7 @@ def make_module(
     module = TrainingModule(
         recipe,
         lr=settings.lr,
+        lr_schedule=settings.lr_schedule,
         seed=settings.seed,
         warmup_steps=settings.warmup_epochs * len(sampler),
         binarize=data.binarize == "dynamic",

@@ -1,0 +1,62 @@
+"""Sparse training: a pass over a few components for each x, which a gate chooses."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from .nn import full_precision
+
+Rows = Float[Tensor, "B M I"]
+
+
+class Routing(nn.Module):
+    r"""A gate q(k | x), and the ``n_active`` components of x that it draws for a step.
+
+    They are drawn without replacement: those with the largest sums of log q(k | x) and Gumbel noise
+    (Kool et al. 2019). The exact mixture's sum over them is a bound as the whole sum is, lower by
+    what the others would add: next to nothing once the gate knows the responsibilities.
+
+    The gate reads the features of x and sends no gradient to them.
+
+    Args:
+        n_features: H.
+        n_components: K.
+        n_active: M, below K.
+        width: of the gate's hidden layer.
+    """
+
+    def __init__(
+        self, n_features: int, n_components: int, n_active: int, *, width: int = 100
+    ) -> None:
+        super().__init__()
+        self.n_active = n_active
+        self.net = nn.Sequential(
+            nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, n_components)
+        )
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Float[Tensor, "B K"]:
+        """log q(k | x); all components' features are the same."""
+        return full_precision(self.net(h[:, 0].detach())).log_softmax(-1)
+
+    def draw(self, log_gate: Float[Tensor, "B K"]) -> Int64[Tensor, "B M"]:
+        """Components of each x, counted from 0."""
+        noise = -torch.empty_like(log_gate).exponential_().log()
+        return (log_gate.detach() + noise).topk(self.n_active, -1).indices
+
+
+def by_component(
+    net: Callable[[Tensor], Tensor], x: Rows, some: Int64[Tensor, "B M"], n_components: int
+) -> Float[Tensor, "B M *O"]:
+    """What stacked networks, (N, K, I) to (N, K, *O), make of rows for some components each.
+
+    x[b, m] is read by network some[b, m]. The rows of a component stand in its column of a table as
+    long as the longest, so that the batched calls remain: empty places cost as rows do.
+    """
+    k = some.flatten()
+    nth = F.one_hot(k, n_components).cumsum(0).gather(1, k.unsqueeze(1)).squeeze(1) - 1
+    table = x.new_zeros(int(nth.max()) + 1, n_components, *x.shape[2:])
+    made = net(table.index_put((nth, k), x.flatten(0, 1)))
+    return made[nth, k].unflatten(0, some.shape)

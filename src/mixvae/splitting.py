@@ -1,0 +1,84 @@
+r"""One VAE into K: the start of a mixture whose components share most of their layers.
+
+Clusters of the VAE's codes become components. Component k codes by
+:math:`z' = C_k^{-1/2} (z - m_k)`, in which its cluster has mean 0 and covariance 1, as its prior
+has, and decodes z' as the VAE decodes z: each starts on data of its own, with all that was learned.
+"""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from .errors import MixvaeError
+from .layers import StackedLinear
+from .model import MixtureVAE
+from .weights import KnownWeights
+
+ACTIVE = 0.01  # variance over x of a code's mean that is used (Burda et al. 2016, Section 5.2)
+ENOUGH = 20_000  # codes to find clusters among
+MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
+
+
+def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N"]:
+    """Which of ``n`` normals of full covariance, fitted to codes, each belongs to.
+
+    Raises:
+        MixvaeError: for fewer codes than clusters, or codes that are not finite.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    if len(mean) < n:
+        raise MixvaeError(f"{n} components cannot be started from {len(mean)} training data.")
+    if not mean.isfinite().all():
+        raise MixvaeError("the codes to start from are not finite; try a smaller lr.")
+    variance = mean.var(0)
+    used = mean[:, variance >= min(ACTIVE, float(variance.max()))].double().numpy()
+    pick = torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:ENOUGH]
+    found = GaussianMixture(n, reg_covar=MIN_VARIANCE, random_state=seed % 2**32).fit(used[pick])
+    return torch.from_numpy(found.predict(used)).long()
+
+
+@torch.no_grad()
+def split(
+    one: MixtureVAE, many: MixtureVAE, z: Float[Tensor, "N L"], k: Int64[Tensor, " N"]
+) -> None:
+    """Make ``many`` of ``one``, a VAE built alike: each component of a cluster k of its codes z."""
+    state = one.state_dict()
+    for name, part in many.state_dict().items():
+        if name in state:
+            part.copy_(state[name].expand_as(part))
+    share = torch.bincount(k, minlength=many.n_components) / len(k)
+    _logits(many).copy_(share.clamp_min(1 / len(k)).log())
+    own = [z[k == i] for i in range(many.n_components)]
+    means = [each.mean(0) if len(each) else z.mean(0) for each in own]
+    away = [each - mean for each, mean in zip(own, means, strict=True)]
+    within = torch.cat(away).T.cov(correction=0)  # counts as L codes more in every cluster
+    n_latent = z.shape[1]
+    for i, (mean, d) in enumerate(zip(means, away, strict=True)):
+        _turn(many, i, mean, (d.T @ d + n_latent * within) / (len(d) + n_latent))
+
+
+def _logits(model: MixtureVAE) -> Tensor:
+    assert isinstance(model.weights, KnownWeights)
+    return model.weights.logits
+
+
+def _turn(
+    model: MixtureVAE, k: int, mean: Float[Tensor, " L"], covariance: Float[Tensor, "L L"]
+) -> None:
+    """Let component k code by z' = C^(-1/2) (z - m), and decode z by it."""
+    variance, axes = torch.linalg.eigh(covariance)
+    stddev = variance.clamp_min(MIN_VARIANCE).sqrt()
+    root, inverse = axes * stddev @ axes.T, axes / stddev @ axes.T
+    head, n_latent = _first_linear(model.posterior), len(mean)
+    head.weight[k, :n_latent] = inverse @ head.weight[k, :n_latent]
+    head.bias[k, :n_latent] = inverse @ (head.bias[k, :n_latent] - mean)
+    head.bias[k, n_latent:] += inverse.diagonal().log()  # of a scale that is softplus
+    first = _first_linear(model.decoder.branch)
+    first.bias[k] += first.weight[k] @ mean
+    first.weight[k] = first.weight[k] @ root
+
+
+def _first_linear(module: nn.Module) -> StackedLinear:
+    """The layer that gives a component its code, or takes it."""
+    return next(part for part in module.modules() if isinstance(part, StackedLinear))

@@ -1,0 +1,153 @@
+"""Sparse training: a gate, the components that it draws, and the bound over them."""
+
+import pytest
+import torch
+from torch import nn
+
+from cases import Case
+from mixvae.families import ExactMixture
+from mixvae.nn import MLP, Stacked
+from mixvae.objectives import iwae, mixture_bound, routed
+from mixvae.routing import Routing, by_component
+from mixvae.trace import Trace
+
+pytestmark = pytest.mark.usefixtures("maths")
+
+K = 4
+SPARSE = Case("mixture-vae", {"n_components": K, "shared_layers": True, "n_active": 2})
+
+
+def sparse(**options: object) -> tuple[nn.Module, Trace]:
+    """A small model under training, its proportions away from uniform, and a pass of it."""
+    model = SPARSE.build(**options).model
+    model.weights.logits.data.copy_(torch.linspace(-1, 1, K))
+    torch.manual_seed(1)
+    return model, model(SPARSE.data(), 3)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(3, 5), lambda: MLP(3, 5, [4])])
+def test_rows_of_some_components_are_what_those_networks_make_of_them(make):
+    net = Stacked(make, K)
+    x, some = torch.randn(6, 2, 3), torch.tensor([[0, 3], [3, 1], [3, 0], [3, 2], [0, 3], [3, 0]])
+    made = by_component(net, x, some, K)
+    for b in range(6):
+        for m in range(2):
+            whole = net(x[b, m].expand(1, K, 3))
+            torch.testing.assert_close(made[b, m], whole[0, some[b, m]])
+
+
+def test_their_gradients_are_those_of_taking_all_networks_and_leaving_some_out():
+    net, x, some = (
+        Stacked(lambda: MLP(3, 5, [4]), K),
+        torch.randn(6, 2, 3),
+        torch.randint(K, (6, 2)),
+    )
+    rows = torch.arange(6).unsqueeze(1)
+    gradients = []
+    for take in ("some", "all"):
+        leaf = x.clone().requires_grad_()
+        if take == "some":
+            made = by_component(net, leaf, some, K)
+        else:
+            made = torch.stack([net(leaf[:, m : m + 1].expand(-1, K, -1)) for m in range(2)], 1)
+            made = made[rows, torch.arange(2), some]
+        net.zero_grad()
+        made.square().sum().backward()
+        gradients.append([leaf.grad, *(p.grad.clone() for p in net.parameters())])
+    torch.testing.assert_close(*gradients)
+
+
+def test_components_are_drawn_without_replacement_as_often_as_the_gate_says():
+    """60,000 draws; five standard errors. The chance that a pair has k is worked out by hand."""
+    gate, n = torch.tensor([0.5, 0.3, 0.15, 0.05]), 60_000
+    routing = Routing(3, K, n_active=2)
+    torch.manual_seed(0)
+    some = routing.draw(gate.log().expand(n, -1))
+    assert (some[:, 0] != some[:, 1]).all()
+    first, second = gate, [sum(gate[j] * gate[k] / (1 - gate[j]) for j in range(K) if j != k)
+                           for k in range(K)]  # fmt: skip
+    expected = first + torch.tensor(second)
+    found = torch.bincount(some.flatten(), minlength=K) / n
+    assert ((found - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt() + 1e-9).all()
+
+
+def test_a_sparse_pass_has_the_densities_of_the_components_that_it_names():
+    """Each chosen code decoded, and inferred, with all components as evaluation does."""
+    model = SPARSE.build().model
+    x, chosen = SPARSE.data(), []
+    draw = model.routing.draw
+    model.routing.draw = lambda gate: chosen.append(draw(gate)) or chosen[-1]
+    t = model(x, 3)
+    (some,), rows = chosen, torch.arange(len(x)).unsqueeze(1)
+    q_z, q_w = model.infer(x)
+    torch.testing.assert_close(t.q_z.mean, q_z.mean[rows, some])
+    torch.testing.assert_close(t.w[0], q_w.mean[rows, some])
+    for m in range(2):
+        z = t.z[:, :, m : m + 1].expand(-1, -1, K, -1)
+        every = model.decode(z, q_w.mean.expand(3, -1, -1)).log_prob(x.unsqueeze(1))
+        torch.testing.assert_close(t.log_lik[..., m], every[:, rows[:, 0], some[:, m]])
+
+
+def test_the_sum_over_some_components_is_below_the_sum_over_all_with_the_same_codes():
+    _, t = sparse()
+    part = ExactMixture().log_weights(t)
+    whole = part.logsumexp(-1)
+    assert (part < whole.unsqueeze(-1)).all()
+    assert (t.w.sum(-1) < 1).all()  # proportions of all components, not scaled up
+
+
+@pytest.mark.parametrize("bound", [mixture_bound, iwae])
+def test_the_gate_costs_its_kl_from_the_responsibilities_and_learns_by_nothing_else(bound):
+    model, t = sparse()
+    terms, plain = routed(t, bound=bound), bound(t)
+    assert (terms["gate"] <= 0).all()
+    assert {name: terms[name] for name in plain}.keys() == plain.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(terms[name], value)
+    r = ExactMixture().log_weights(t).softmax(-1)
+    gate = t.log_gate.exp() / t.log_gate.exp().sum(-1, keepdim=True)
+    by_hand = (r * (r / gate).log()).sum(-1).mean(0)
+    torch.testing.assert_close(terms["gate"], -by_hand)
+    gate_parameters = list(model.routing.parameters())
+    others = [p for name, p in model.named_parameters() if "routing" not in name]
+    kept = {"retain_graph": True, "allow_unused": True}
+    assert all(g is None for g in torch.autograd.grad(terms["gate"].sum(), others, **kept))
+    bound_terms = sum(value.sum() for value in plain.values())
+    assert all(g is None for g in torch.autograd.grad(bound_terms, gate_parameters, **kept))
+    assert any(g.any() for g in torch.autograd.grad(terms["gate"].sum(), gate_parameters))
+
+
+def test_evaluation_takes_all_components_and_knows_no_gate():
+    recipe = SPARSE.build()
+    recipe.model.eval()
+    t = recipe.model(SPARSE.data())
+    assert t.z.shape[2] == K
+    assert t.log_gate is None
+    assert recipe.objective.terms(t).keys() == mixture_bound(t).keys()
+    assert recipe.objective_is_bound
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_active": K}, {"n_active": K + 3}, {"shared_layers": False}]
+)
+def test_there_is_no_gate_where_there_is_nothing_to_choose(options):
+    recipe = SPARSE.build(**options)
+    assert recipe.model.routing is None
+    assert recipe.model(SPARSE.data()).z.shape[2] == K
+
+
+def test_a_gate_that_is_trained_alone_comes_to_the_responsibilities():
+    model, _ = sparse()
+    x = SPARSE.data()
+    model.eval()
+    with torch.no_grad():
+        r = ExactMixture().responsibilities(model.mean_trace(x))
+    optimizer = torch.optim.Adam(model.routing.parameters(), 0.02)
+    model.train()
+    torch.manual_seed(2)
+    for _ in range(600):
+        optimizer.zero_grad()
+        (-routed(model(x, 8))["gate"].mean()).backward()
+        optimizer.step()
+    gate = model.routing(model.trunk(x)).exp()
+    assert (gate - r).abs().mean() < 0.05
