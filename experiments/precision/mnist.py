@@ -13,7 +13,10 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "VAE": ("vae", {}),
     "M-VAE K=4": ("m-vae", {"n_components": 4}),
     "MVAE-GS K=4": ("mvae-gs", {"n_components": 4}),
-    "mixture-vae K=4": ("mixture-vae", {"n_components": 4}),
+    "mixture-vae K=4": (
+        "mixture-vae",
+        {"n_components": 4, "shared_layers": False, "start": "random"},
+    ),
     "GMMpVAE K=3": ("gmmp-vae", {"n_components": 3}),
 }
 ROWS = [
