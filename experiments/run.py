@@ -179,6 +179,7 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     likelihood = metrics.get("log_likelihood") or {}
     selection = metrics.get("selection") or {}
     codes = metrics.get("representation") or {}
+    dependence = metrics.get("dependence") or {}
     pruned = read_json(folder / PRUNED, METRICS) if (folder / PRUNED).exists() else {}
     return {
         "row": row["name"],
@@ -207,6 +208,9 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "effective_k_per_x": f"{health['effective_per_example']:.2f}",
         "dead": len(health["dead"]),
         "acc": f"{metrics['clustering']['acc']:.3f}" if "clustering" in metrics else "",
+        "dhsic": f"{dependence['dhsic']:.4f}" if dependence else "",
+        "dhsic_independent": f"{dependence['permuted']:.4f}" if dependence else "",
+        "svm": numbers([code["svm_accuracy_percent"] for code in codes.values()], 1),
         "knn_sample": knn_errors(codes.get("sample", {})),
         "knn_mean": knn_errors(codes.get("mean", {})),
         "epochs": metrics["epochs"],

@@ -10,7 +10,7 @@ m-vae        K  stacked  Dirichlet  K nets → blend means    N(0, I)        joi
 mvae         K  stacked  Dirichlet  K nets → blend → head   N(0, I)        joint      paper's; dhsic
 mvae-gs      K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
 mvae-gau     K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
-mixture-vae  K  stacked  learned    K nets → keep           N(0, I)        exact      mixture_bound
+mixture-vae  K  shared   learned    K layers → keep → head  N(0, I)        exact      mixture_bound
 dlgmm        K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
 dldpmm       K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
 sb-vae       1  shared   --         1 net → keep            sticks         joint      elbo
