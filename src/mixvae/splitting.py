@@ -16,6 +16,7 @@ from .weights import KnownWeights
 
 ACTIVE = 0.01  # variance over x of a code's mean that is used (Burda et al. 2016, Section 5.2)
 ENOUGH = 20_000  # codes to find clusters among
+TRIES = 4  # starts of the clusters, of which the likeliest counts
 MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
 
 
@@ -34,7 +35,8 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     variance = mean.var(0)
     used = mean[:, variance >= min(ACTIVE, float(variance.max()))].double().numpy()
     pick = torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:ENOUGH]
-    found = GaussianMixture(n, reg_covar=MIN_VARIANCE, random_state=seed % 2**32).fit(used[pick])
+    fit = GaussianMixture(n, reg_covar=MIN_VARIANCE, n_init=TRIES, random_state=seed % 2**32)
+    found = fit.fit(used[pick])
     return torch.from_numpy(found.predict(used)).long()
 
 

@@ -23,7 +23,7 @@ JOINT = (
     "beta_w=20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
     "a lower beta_kl"
 )
-EXACT = "a KL warm-up, fewer components, or another seed"
+EXACT = "start='split' (the default), more start_epochs, fewer components, or another seed"
 POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
@@ -158,7 +158,7 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dic
         "mu2": mu.square(),
         "share": r,
         "used": torch.nn.functional.one_hot(r.argmax(-1), r.shape[-1]),
-        "sse": _sse_alone(model, x, y),
+        "sse": _sse_alone(model, t, y),
         "effective": 1 / r.square().sum(-1),
     }
     return {name: value.cpu().double().sum(0) for name, value in values.items()}
@@ -171,12 +171,12 @@ def _kl(t: Trace) -> Float[Tensor, "B K"]:
     return t.kl
 
 
-def _sse_alone(model: MixtureVAE, x: Tensor, y: Classes | None) -> Float[Tensor, "B K"]:
+def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, "B K"]:
     """Every component's own squared error; unknown where means take a step for each pixel."""
     if model.decoder.likelihood.autoregressive:
-        return x.new_full((len(x), model.n_components), torch.nan)
-    error = x.unsqueeze(1) - model.reconstruct_each(x, y)
-    return error.square().flatten(2).sum(-1)
+        return t.x.new_full((len(t.x), model.n_components), torch.nan)
+    each = model.reconstruct_each(t.x, y) if t.blended else t.p_x.mean.squeeze(0)
+    return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
 
 
 def _advice(model: MixtureVAE, n_components: int) -> str:

@@ -1,7 +1,7 @@
 """What comes before training: a VAE that is split, or an autoencoder that a prior is fitted to."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import torch
@@ -22,6 +22,7 @@ from .batches import ShuffledBatches
 from .settings import Settings
 
 START = 3  # a stream of noise, beside those of training and validation
+RISE = 500  # steps until one VAE, that is to be split, pays its KL in full
 GATE_STEPS = 300  # that a gate takes at least to learn the components that x starts in
 
 Say = Callable[[str], None]
@@ -49,7 +50,7 @@ def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, sa
     if isinstance(prior, GaussianMixturePrior) and prior.start_epochs and not prior.started:
         tell(f"{prior.start_epochs} epochs as an autoencoder, to whose codes the prior is fitted")
         model.to(device)
-        _train(recipe, data, [0.0] * prior.start_epochs, how, tell)
+        _train(recipe, data, prior.start_epochs, how, tell, lambda step: 0.0)
         prior.start_from(*_posteriors(model, _shown(data, data.train.x)), seed % 2**32)
         model.cpu()
 
@@ -64,7 +65,7 @@ def _split(
     alone = {"n_components": 1, "keep_prior": None}  # with nothing to drop
     one = build(recipe.name, recipe.x_shape, **recipe.options | alone)
     one.model.to(device)
-    _train(one, data, warm_up(model.start.n_epochs), how, tell)
+    _train(one, data, model.start.n_epochs, how, tell, rising)
     x = _shown(data, data.train.x)
     mean, scale = (m.cpu() for m in _posteriors(one.model, x))
     k = clusters(mean, model.n_components, seed)
@@ -74,24 +75,30 @@ def _split(
     model.cpu()
 
 
-def warm_up(n_epochs: int) -> list[float]:
-    """The KL's weight in each epoch, up to 1: codes are in use before they are paid for in full."""
-    return [(epoch + 1) / n_epochs for epoch in range(n_epochs)]
+def rising(step: int) -> float:
+    """The KL's weight at a step, counted from 1: codes are in use before they are paid in full."""
+    return min(1.0, step / RISE)
 
 
 def _train(
-    recipe: Recipe, data: Dataset, kl_scales: Sequence[float], how: Settings, tell: Say
+    recipe: Recipe,
+    data: Dataset,
+    n_epochs: int,
+    how: Settings,
+    tell: Say,
+    kl_scale: Callable[[int], float],
 ) -> None:
-    """Adam on the recipe's objective, an epoch for each weight of the KL terms."""
+    """Adam on the recipe's objective, the KL terms weighed as ``kl_scale`` says of each step."""
     model, x = recipe.model.train(), data.train.x
     optimizer = torch.optim.Adam(model.parameters(), how.lr)
-    device = device_of(model)
-    for epoch, (kl_scale, order) in enumerate(zip(kl_scales, _epochs(len(x), how), strict=False)):
+    device, step = device_of(model), 0
+    for epoch, order in zip(range(n_epochs), _epochs(len(x), how), strict=False):
         total = torch.zeros((), device=device)
         for rows in order:
+            step += 1
             shown = _shown(data, x[rows]).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=how.precision == "bf16"):
-                terms: Terms = recipe.objective(model, shown, kl_scale)
+                terms: Terms = recipe.objective(model, shown, kl_scale(step))
             objective = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             (-objective).backward()
