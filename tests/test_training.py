@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
 from mixvae.training.batches import Rows, ShuffledBatches, even_batches, training_batches
 from mixvae.training.estimate import estimate
-from mixvae.training.module import NonFiniteError, TrainingModule
+from mixvae.training.module import NonFiniteError, TrainingModule, half_cosine
 
 SMALL = {"n_components": 3, "n_latent": 2, "hidden": (8, 8)}
 QUICK = {"batch_size": 128, "progress": False, "pictures": False, "accelerator": "cpu"}
@@ -65,6 +66,39 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(digits, tmp
     assert [row["val/objective"] for row in whole] == [
         row["val/objective"] for row in load(tmp_path / "cut").history
     ]
+
+
+class PowerCut(L.Callback):
+    """Raises when an epoch begins."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise RuntimeError("the power is gone")
+
+
+def test_a_falling_learning_rate_ends_at_nothing_and_goes_on_from_where_it_was(digits, tmp_path):
+    """And a mixture that was split from one VAE is not split again."""
+    options = QUICK | {"lr_schedule": "cosine", "max_epochs": 4}
+    mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "whole", **options)
+    cut = options | {"callbacks": [PowerCut(2)]}
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **cut)
+    mixvae.resume(tmp_path / "cut", digits, progress=False, pictures=False, accelerator="cpu")
+    assert same(last(tmp_path / "whole"), last(tmp_path / "cut"))
+    assert last(tmp_path / "whole")["model.start.started"]
+    checkpoint = torch.load(tmp_path / "whole/checkpoints/last.ckpt", weights_only=True)
+    (optimizer,) = checkpoint["optimizer_states"]
+    assert optimizer["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_learning_rate_falls_along_half_a_cosine():
+    assert [half_cosine(step, n_steps=4) for step in range(5)] == pytest.approx(
+        [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0]
+    )
+    assert half_cosine(9, n_steps=4) == pytest.approx(0)
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
