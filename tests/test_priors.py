@@ -18,7 +18,7 @@ from mixvae.evaluation.passes import cluster_probabilities, responsibilities
 from mixvae.objectives import mixture_elbo
 from mixvae.priors import GaussianMixturePrior
 from mixvae.training.settings import Settings
-from mixvae.training.starting import _autoencode, start
+from mixvae.training.starting import _train, start
 
 pytestmark = pytest.mark.usefixtures("maths")
 C, L = 4, 2
@@ -193,7 +193,7 @@ def test_the_autoencoder_learns_to_reconstruct_and_pays_no_kl(single):
     recipe, kinds = vade(), three_kinds()
     before = recipe.model.mean_trace(kinds.test.x).log_lik.mean()
     prior = deepcopy(recipe.model.prior)
-    _autoencode(recipe, kinds, 20, settings())
+    _train(recipe, kinds, 20, settings(), lambda text: None, lambda step: 0.0)
     assert recipe.model.mean_trace(kinds.test.x).log_lik.mean() > before + 2
     for name, value in recipe.model.prior.state_dict().items():
         assert torch.equal(value, prior.state_dict()[name])

@@ -22,7 +22,6 @@ from .batches import ShuffledBatches
 from .settings import Settings
 
 START = 3  # a stream of noise, beside those of training and validation
-RISE = 500  # steps until one VAE, that is to be split, pays its KL in full
 GATE_STEPS = 300  # that a gate takes at least to learn the components that x starts in
 
 Say = Callable[[str], None]
@@ -65,7 +64,9 @@ def _split(
     alone = {"n_components": 1, "keep_prior": None}  # with nothing to drop
     one = build(recipe.name, recipe.x_shape, **recipe.options | alone)
     one.model.to(device)
-    _train(one, data, model.start.n_epochs, how, tell, rising)
+    n_epochs = model.start.n_epochs
+    n_steps = n_epochs * (len(data.train) // how.batch_size)
+    _train(one, data, n_epochs, how, tell, rising(n_steps))
     x = _shown(data, data.train.x)
     mean, scale = (m.cpu() for m in _posteriors(one.model, x))
     k = clusters(mean, model.n_components, seed)
@@ -75,9 +76,9 @@ def _split(
     model.cpu()
 
 
-def rising(step: int) -> float:
-    """The KL's weight at a step, counted from 1: codes are in use before they are paid in full."""
-    return min(1.0, step / RISE)
+def rising(n_steps: int) -> Callable[[int], float]:
+    """The KL's weight at a step, counted from 1: whole from the middle of ``n_steps`` on."""
+    return lambda step: min(1.0, 2 * step / n_steps)
 
 
 def _train(
