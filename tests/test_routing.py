@@ -1,5 +1,7 @@
 """Sparse training: a gate, the components that it draws, and the bound over them."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -115,6 +117,18 @@ def test_the_gate_costs_its_kl_from_the_responsibilities_and_learns_by_nothing_e
     bound_terms = sum(value.sum() for value in plain.values())
     assert all(g is None for g in torch.autograd.grad(bound_terms, gate_parameters, **kept))
     assert any(g.any() for g in torch.autograd.grad(terms["gate"].sum(), gate_parameters))
+
+
+@pytest.mark.parametrize("bound", [mixture_bound, iwae])
+def test_the_gates_term_leaves_the_other_gradients_as_they_are(bound):
+    gradients = []
+    for terms in (bound, partial(routed, bound=bound)):
+        model, t = sparse()
+        total = sum(value.sum() for value in terms(t).values())
+        others = [p for name, p in model.named_parameters() if "routing" not in name]
+        gradients.append(torch.autograd.grad(total, others))
+    torch.testing.assert_close(*gradients)
+    assert all(g.any() for g in gradients[0])
 
 
 def test_evaluation_takes_all_components_and_knows_no_gate():

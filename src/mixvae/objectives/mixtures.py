@@ -38,11 +38,12 @@ def routed(t: Trace, kl_scale: float = 1.0, *, bound: Bound = mixture_bound) -> 
     is. All components or some, it is a bound, as :math:`\log\sum` over some of them is no more
     than over all. In evaluation, where none are left out, it is ``bound`` alone.
     """
+    terms = bound(t, kl_scale)
     if t.log_gate is None:
-        return bound(t, kl_scale)
+        return terms
     log_r = ExactMixture().log_weights(t, kl_scale).detach().log_softmax(-1)
     kl = (log_r.exp() * (log_r - t.log_gate.log_softmax(-1))).sum(-1)
-    return bound(t, kl_scale) | {"gate": -kl.mean(0)}
+    return terms | {"gate": -kl.mean(0)}
 
 
 def mixture_elbo(t: Trace, kl_scale: float = 1.0, *, form: Form = "mixture") -> Terms:
