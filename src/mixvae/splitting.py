@@ -10,11 +10,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from .errors import MixvaeError
+from .evaluation.health import ACTIVE_VARIANCE
 from .layers import StackedLinear
 from .model import MixtureVAE
 from .weights import KnownWeights
 
-ACTIVE = 0.01  # variance over x of a code's mean that is used (Burda et al. 2016, Section 5.2)
 ENOUGH = 20_000  # codes to find clusters among
 TRIES = 4  # starts of the clusters, of which the likeliest counts
 MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
@@ -33,7 +33,7 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     if not mean.isfinite().all():
         raise MixvaeError("the codes to start from are not finite; try a smaller lr.")
     variance = mean.var(0)
-    used = mean[:, variance >= min(ACTIVE, float(variance.max()))].double().numpy()
+    used = mean[:, variance >= min(ACTIVE_VARIANCE, float(variance.max()))].double().numpy()
     pick = torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:ENOUGH]
     fit = GaussianMixture(n, reg_covar=MIN_VARIANCE, n_init=TRIES, random_state=seed % 2**32)
     found = fit.fit(used[pick])

@@ -57,8 +57,8 @@ def fit(
         max_epochs: passes over the training data.
         batch_size: rows a step, in each process.
         lr: Adam's learning rate.
-        lr_schedule: constant, or cosine: from lr down to 0 along half a cosine, which is worth a
-            nat or more where epochs are few. Resuming for more epochs takes the longer curve.
+        lr_schedule: constant, or cosine: from lr down to 0 along half a cosine. Resuming for more
+            epochs takes the longer curve.
         warmup_epochs: epochs over which the KL terms' weight rises from 0 to 1.
         patience: stop after so many epochs without a better objective; by default never.
         clip: largest norm of the gradient; by default no limit.
