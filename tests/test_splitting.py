@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from sklearn.datasets import make_moons
+from sklearn.mixture import GaussianMixture
 
 import mixvae
 from cases import Case
 from mixvae import data
 from mixvae.errors import MixvaeError
 from mixvae.pruning import prune
-from mixvae.splitting import clusters, split
+from mixvae.splitting import LIGHT, clusters, merged, split
 
 K, L = 3, 2
 in_float64 = pytest.mark.usefixtures("maths")
@@ -76,6 +78,49 @@ def test_clusters_that_are_apart_are_found():
     z, k = codes()
     found = clusters(z, K, seed=0)
     pairs = torch.stack([found, k], 1).unique(dim=0)
+    assert len(pairs) == K
+
+
+@in_float64
+def test_clusters_may_have_any_shape():
+    """Two crescents that reach into each other, which no two normals tell apart."""
+    z, k = (torch.from_numpy(a) for a in make_moons(4000, noise=0.05, random_state=0))
+    found = clusters(z, 2, seed=0)
+    agree = (found == k).double().mean()
+    assert max(agree, 1 - agree) > 0.99
+    normals = GaussianMixture(2, n_init=4, random_state=0).fit_predict(z.numpy())
+    agree = (torch.from_numpy(normals) == k).double().mean()
+    assert max(agree, 1 - agree) < 0.95
+
+
+@in_float64
+def test_soft_clusters_merge_where_they_overlap_most_for_their_size():
+    """Against the definition, computed afresh from the clusters' rows at every step."""
+    torch.manual_seed(0)
+    each = (4 * torch.randn(300, 9)).softmax(-1)
+    columns = list(each.T)
+    light = LIGHT * len(each) / 4
+    while len(columns) > 4:
+        heavy = [bool(c.sum() >= light) for c in columns]
+        pairs = [
+            (float((a * b).sum() / (a.sum() * b.sum())), i, j)
+            for i, a in enumerate(columns)
+            for j, b in enumerate(columns[:i])
+            if sum(heavy) > 4 or not (heavy[i] and heavy[j])
+        ]
+        _, i, j = max(pairs)
+        columns[j] = columns[j] + columns.pop(i)
+    found = (each @ merged(each, 4).T).T
+    order = lambda rows: sorted(tuple(row.tolist()) for row in rows)
+    torch.testing.assert_close(torch.tensor(order(found)), torch.tensor(order(columns)))
+
+
+@in_float64
+def test_a_handful_of_outliers_is_no_cluster():
+    z, k = codes()
+    far = torch.tensor([[300.0, 300.0]]) + torch.randn(20, L)
+    found = clusters(torch.cat([z, far]), K, seed=0)
+    pairs = torch.stack([found[: len(k)], k], 1).unique(dim=0)
     assert len(pairs) == K
 
 

@@ -49,12 +49,13 @@ class Decoder(nn.Module):
         """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
         return self._likelihood(self.branch(z.flatten(0, 1)), z)
 
-    def some(
-        self, z: Float[Tensor, "S B M L"], some: Int64[Tensor, "B M"], n_components: int
-    ) -> Distribution:
-        """p(x | z_m) of M components of each x, named by ``some``: batch (S, B, M)."""
+    def some(self, z: Float[Tensor, "S B M L"], some: Int64[Tensor, "B M"]) -> Distribution:
+        """p(x | z_m) of M components of each x, named by ``some``: batch (S, B, M).
+
+        For a decoder of which components own one linear layer and share the rest.
+        """
         rows = some.repeat(len(z), 1)
-        return self._likelihood(by_component(self.branch, z.flatten(0, 1), rows, n_components), z)
+        return self._likelihood(by_component(self.branch.body, z.flatten(0, 1), rows), z)
 
     def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
         return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))

@@ -64,11 +64,13 @@ class StackedLinear(StackedLayer):
         super().__init__(copies, share_input)
 
     def forward(self, x: Float[Tensor, "N *K I"]) -> Float[Tensor, "N K O"]:
-        if self.share_input:
-            wide = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
-            return wide.unflatten(-1, self.bias.shape)
-        if len(self.weight) == 1:  # batched products of one are slower, most of all in bfloat16
+        if not self.share_input and len(self.weight) == 1:
+            # Batched products of one are slower, most of all in bfloat16.
             return F.linear(x, self.weight.squeeze(0), self.bias.squeeze(0))
+        if self.share_input or x.stride(1) == 0:  # what is expanded is the same for every copy
+            shared = x if self.share_input else x[:, 0]
+            wide = F.linear(shared, self.weight.flatten(0, 1), self.bias.flatten())
+            return wide.unflatten(-1, self.bias.shape)
         by_copy = torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight.mT)
         return by_copy.transpose(0, 1)
 

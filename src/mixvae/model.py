@@ -214,9 +214,9 @@ class MixtureVAE(nn.Module):
         log_gate = routing(h)
         some = routing.draw(log_gate)
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
-        q_z, w = self.posterior(h[rows, some], some), self.weights(h).mean[rows, some]
+        q_z, w = self.posterior(h, some), self.weights(h).mean[rows, some]
         z = q_z.rsample((n_samples,))
-        p_x = self.decoder.some(self.labels.join_codes(z, y), some, self.n_components)
+        p_x = self.decoder.some(self.labels.join_codes(z, y), some)
         w_each = w.expand(n_samples, -1, -1)
         t = self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_x=p_x)
         return replace(t, log_gate=log_gate[rows, some])

@@ -12,7 +12,6 @@ from .distributions import Chain, Kumaraswamy, StickBreaking
 from .distributions.pairs import loc_and_scale
 from .errors import at_least
 from .nn import Stacked, full_precision
-from .routing import by_component
 
 MIN_SCALE = 1e-6
 MIN_LEVEL_SCALE = 1e-3  # of a code whose prior is learned too, and with it the unit it is in
@@ -30,10 +29,12 @@ class NormalPosterior(nn.Module):
         self.net = Stacked(lambda: nn.Linear(n_features, 2 * n_latent), n_components)
 
     def forward(
-        self, h: Float[Tensor, "B K H"], some: Int64[Tensor, "B K"] | None = None
+        self, h: Float[Tensor, "B K H"], some: Int64[Tensor, "B M"] | None = None
     ) -> Distribution:
-        """q(z | x, k), batch (B, K): of all components, or of the K that ``some`` names for x."""
-        made = self.net(h) if some is None else by_component(self.net, h, some, self.net.n_copies)
+        """q(z | x, k), batch (B, K), or of the components that ``some`` names for x, (B, M)."""
+        made = self.net(h)
+        if some is not None:
+            made = made[torch.arange(len(h), device=h.device).unsqueeze(1), some]
         loc, raw = full_precision(made).chunk(2, -1)
         normal = Normal(loc, F.softplus(raw) + MIN_SCALE, validate_args=False)
         return Independent(normal, 1, validate_args=False)

@@ -16,12 +16,18 @@ from .model import MixtureVAE
 from .weights import KnownWeights
 
 ENOUGH = 20_000  # codes to find clusters among
-TRIES = 4  # starts of the clusters, of which the likeliest counts
+NORMALS = 5  # of which a cluster is made at most
+ENOUGH_EACH = 20  # codes for each of a normal's axes
+TRIES = 4  # starts of the clusters where each is one normal; the likeliest counts
+LIGHT = 0.5  # of an even share: less is no cluster of its own
 MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
 
 
 def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N"]:
-    """Which of ``n`` normals of full covariance, fitted to codes, each belongs to.
+    """Which of ``n`` clusters each code belongs to.
+
+    Five times as many normals of full covariance as clusters are fitted, or as few as there are
+    codes for, and merged where they overlap: a cluster may have any shape.
 
     Raises:
         MixvaeError: for fewer codes than clusters, or codes that are not finite.
@@ -35,9 +41,38 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     variance = mean.var(0)
     used = mean[:, variance >= min(ACTIVE_VARIANCE, float(variance.max()))].double().numpy()
     pick = torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:ENOUGH]
-    fit = GaussianMixture(n, reg_covar=MIN_VARIANCE, n_init=TRIES, random_state=seed % 2**32)
-    found = fit.fit(used[pick])
-    return torch.from_numpy(found.predict(used)).long()
+    n_normals = max(n, min(NORMALS * n, len(pick) // (ENOUGH_EACH * used.shape[1])))
+    fit = GaussianMixture(
+        n_normals,
+        reg_covar=MIN_VARIANCE,
+        n_init=TRIES if n_normals == n else 1,
+        random_state=seed % 2**32,
+    )
+    each = torch.from_numpy(fit.fit(used[pick]).predict_proba(used))
+    return (each @ merged(each, n).T).argmax(1)
+
+
+def merged(each: Float[Tensor, "N M"], n: int) -> Float[Tensor, "n M"]:
+    r"""Which of M soft clusters make up each of ``n``, zeros and ones.
+
+    The two with the most overlap for their size become one,
+    :math:`\sum_x r_i(x) r_j(x) / \sum_x r_i(x) \sum_x r_j(x)`, until n are left. So that none of
+    these is a handful of outliers, light ones are merged first while n or fewer are not light.
+    """
+    group = torch.eye(each.shape[1], dtype=each.dtype)
+    overlap, size = each.T @ each, each.sum(0)
+    light = LIGHT * len(each) / n
+    while len(group) > n:
+        likeness = overlap / size.clamp_min(1e-12).outer(size.clamp_min(1e-12))
+        likeness.fill_diagonal_(-1)
+        if (size >= light).sum() <= n:
+            likeness[size >= light] = -1
+        i, j = divmod(int(likeness.argmax()), len(group))
+        join = torch.eye(len(group), dtype=each.dtype)
+        join[j, i] = 1
+        join = join[torch.arange(len(group)) != i]
+        group, overlap, size = join @ group, join @ overlap @ join.T, join @ size
+    return group
 
 
 @torch.no_grad()
