@@ -174,6 +174,17 @@ def test_dynamic_keeps_grey_levels_for_training_and_draws_the_rest_once() -> Non
     assert abs(dataset.test.x.mean().item() - test.mean()) < 0.05
 
 
+def test_training_images_as_a_model_sees_them_are_drawn_once_where_they_are_dynamic() -> None:
+    dynamic, plain = (data.from_arrays(grey(50), binarize=how) for how in ("dynamic", "none"))
+    seen = dynamic.seen("train")
+    assert set(seen.x.flatten().tolist()) == {0, 1}
+    assert torch.equal(seen.x, dynamic.seen("train").x)
+    assert torch.equal(dynamic.seen("test").x, dynamic.test.x)
+    assert plain.seen("train") is plain.train
+    # 50 x 6 draws or more: the mean's standard error is below 0.03
+    assert abs(seen.x.mean() - dynamic.train.x.mean()) < 0.12
+
+
 def test_test_draws_do_not_depend_on_the_size_of_the_validation_split() -> None:
     x, test = grey(50), grey(20)
     one, two = (data.from_arrays(x, test=test, n_val=n, binarize="dynamic") for n in (5, 9))

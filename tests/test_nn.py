@@ -283,3 +283,16 @@ def test_an_m_vae_equals_separate_vaes_in_a_loop_forward_and_backward():
         for key, p in body.named_parameters():
             loop = torch.stack([dict(vae[name].named_parameters())[key].grad for vae in vaes])
             torch.testing.assert_close(p.grad, loop)
+
+
+def test_what_is_expanded_to_all_copies_is_read_as_copies_of_it_are():
+    """One wide product in the place of K: the same values, and the same gradients."""
+    net = Stacked(lambda: MLP(5, 3, [4]), 3)
+    gradients = []
+    for spread in (lambda x: x.expand(-1, 3, -1), lambda x: x.repeat(1, 3, 1)):
+        x = torch.linspace(-1, 1, 35).reshape(7, 1, 5).requires_grad_()
+        net.zero_grad()
+        made = net(spread(x))
+        made.square().sum().backward()
+        gradients.append([made.detach(), x.grad, *(p.grad.clone() for p in net.parameters())])
+    torch.testing.assert_close(*gradients)

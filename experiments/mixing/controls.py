@@ -51,7 +51,7 @@ def rows(seed: int) -> list[Row]:
 ROWS = [each for seed in range(3) for each in rows(seed)]
 MORE = [
     mixture("mixture-vae, one active", 105, 0, n_active=1),
-    control("VAE, batches of 256", "vae", VAE, 135, 0, **LARGE),
+    control("VAE, batches of 256", "vae", VAE, 170, 0, **LARGE),
     control("VAE, 20 latents", "vae", SMALL, 140, 0),
     control("IWAE-5, batches of 256", "iwae", IWAE | {"n_samples": 5}, 74, 0, **LARGE),
     control("IWAE-10", "iwae", IWAE | {"n_samples": 10}, 40, 0),

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from .layers import StackedLinear
 from .likelihoods import Likelihood
 from .routing import by_component
 
@@ -54,8 +55,10 @@ class Decoder(nn.Module):
 
         For a decoder of which components own one linear layer and share the rest.
         """
+        layer = self.branch.body
+        assert isinstance(layer, StackedLinear)
         rows = some.repeat(len(z), 1)
-        return self._likelihood(by_component(self.branch.body, z.flatten(0, 1), rows), z)
+        return self._likelihood(by_component(layer, z.flatten(0, 1), rows), z)
 
     def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
         return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .. import operations, plots
+from ..data import SplitName
 from ..errors import MixvaeError, at_least
-from .runs import SplitName, open_run, out_file, parser_of, rows_of
+from .runs import open_run, out_file, parser_of, rows_of
 
 ENCODE = """Write the codes of a run's data into a .npz file: codes (N, K, L), the posterior
 means of every component; scales, their standard deviations; weights (N, K), how far
@@ -44,7 +45,7 @@ def encode(argv: list[str]) -> None:
     parser.add_options("codes", _encode_options)
     run, data, values = open_run(parser, argv, with_data=True)
     out = out_file(run, "codes.npz", values["out"], (".npz",))
-    model, split = run.recipe.model, getattr(data, values["split"])
+    model, split = run.recipe.model, data.seen(values["split"])
     arrays: dict[str, Any] = {
         "codes": operations.codes(model, split.x, split.y),
         "scales": operations.scales(model, split.x, split.y),

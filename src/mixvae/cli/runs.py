@@ -1,18 +1,16 @@
 """What the commands on a trained run share: how they open it, and what they may write."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from ..data import Dataset
+from ..data import Dataset, SplitName
 from ..errors import MixvaeError
 from ..run import Run, load
 from .inputs import DATA_OPTIONS, open_data, reopen
 from .parser import Parser
 from .pictures import check_path
-
-SplitName = Literal["train", "val", "test"]
 
 
 def parser_of(command: str, about: str) -> Parser:
@@ -45,7 +43,7 @@ def open_run(
 
 def rows_of(run: Run, data: Dataset, split: SplitName) -> tuple[Tensor, Tensor | None]:
     """A split's x, and their classes if the model is conditional."""
-    chosen = getattr(data, split)
+    chosen = data.seen(split)
     return chosen.x, None if run.recipe.model.labels.n_classes is None else chosen.y
 
 

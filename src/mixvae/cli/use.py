@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from .. import plots, report
+from ..data import SplitName
 from ..errors import MixvaeError, at_least
 from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
 from ..model import MixtureVAE
 from ..run import Run
 from .pictures import check_folder, check_image, save
-from .runs import SplitName, open_run, out_file, parser_of, rows_of
+from .runs import open_run, out_file, parser_of, rows_of
 
 SAMPLES = 5000  # what --log-likelihood means by itself
 EVALUATE = """Take a run's figures on its test data, or on other data. With --log-likelihood also
@@ -46,10 +47,10 @@ def evaluate(argv: list[str]) -> None:
         )
     metrics = {"data": data.describe(), "split": split}
     estimates: list[LogLikelihood] = []
-    metrics |= measure(run.recipe, getattr(data, split), keep=estimates.append, **values)
+    metrics |= measure(run.recipe, data.seen(split), keep=estimates.append, **values)
     if codes:
         how = {name: values[name] for name in ("n_test", "batch_size", "seed") if name in values}
-        judged = getattr(data, split)
+        judged = data.seen(split)
         metrics["representation"] = representation(run.recipe.model, data.train, judged, **how)
     print(report.table(metrics))
     if out is not None:

@@ -20,7 +20,7 @@ from mixvae.data import (
     omniglot,
 )
 from mixvae.data.arrays import from_arrays
-from mixvae.data.dataset import Binarize, Dataset, Split, check_binarize
+from mixvae.data.dataset import Binarize, Dataset, Split, SplitName, check_binarize
 from mixvae.data.download import data_home
 from mixvae.data.splits import Parts, assemble
 from mixvae.errors import MixvaeError, unknown
@@ -41,6 +41,7 @@ __all__ = [
     "Binarize",
     "Dataset",
     "Split",
+    "SplitName",
     "descriptions",
     "from_arrays",
     "load",

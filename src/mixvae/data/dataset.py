@@ -5,11 +5,12 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from jaxtyping import Float, Int64
-from torch import Tensor, float32, int64
+from torch import Generator, Tensor, bernoulli, float32, int64
 
 from mixvae.errors import MixvaeError, unknown
 
 Binarize = Literal["none", "dynamic", "threshold"]
+SplitName = Literal["train", "val", "test"]
 
 
 def check_binarize(name: str) -> None:
@@ -103,6 +104,14 @@ class Dataset:
         if not self.labels:
             return None
         return 1 + max(int(s.y.max()) for s in (self.train, self.val, self.test) if s.y is not None)
+
+    def seen(self, name: SplitName) -> Split:
+        """A split as a model sees it: ``train`` drawn once with ``seed`` where it is dynamic."""
+        split: Split = getattr(self, name)
+        if self.binarize != "dynamic" or name != "train":
+            return split
+        generator = Generator().manual_seed(self.seed)
+        return replace(split, x=bernoulli(split.x, generator=generator))
 
     def subset(self, n: int) -> "Dataset":
         """The same data with the first ``n`` training images only, for quick trials.
