@@ -21,6 +21,7 @@ QUICK = {
     "roofline": "--repeats 5",
     "log_likelihood": "--repeats 3 --images 5",
     "prior_term": "--repeats 10",
+    "sparse_steps": "--repeats 10",
 }
 
 
