@@ -55,6 +55,7 @@ ROWS += [
     of_128("IWAE-5", "iwae", IWAE | {"n_samples": 5}, 66, 0),
 ]
 MORE = [
+    control("VAE, as many epochs as the mixture", "vae", VAE, 92, 0),
     *(of_128("VAE", "vae", VAE, 110, seed) for seed in (1, 2)),
     *(of_128("IWAE-5", "iwae", IWAE | {"n_samples": 5}, 66, seed) for seed in (1, 2)),
     of_128("VAE, 20 latents", "vae", SMALL, 140, 0),

@@ -27,7 +27,8 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     """Which of ``n`` clusters each code belongs to.
 
     Five times as many normals of full covariance as clusters are fitted, or as few as there are
-    codes for, and merged where they overlap: a cluster may have any shape.
+    codes for, and merged where they overlap, so that a cluster may have any shape (after Baudry et
+    al. 2010, who merge by entropy).
 
     Raises:
         MixvaeError: for fewer codes than clusters, or codes that are not finite.
