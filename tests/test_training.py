@@ -16,6 +16,8 @@ import torch
 import mixvae
 from mixvae import data
 from mixvae.errors import MixvaeError
+from mixvae.evaluation import evaluate
+from mixvae.evaluation.health import HealthMeter
 from mixvae.objectives import Objective
 from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
@@ -157,6 +159,25 @@ def test_there_is_a_checkpoint_before_the_first_epoch_ends(digits, tmp_path):
     )
     whole = mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", max_epochs=1, **QUICK)
     assert same(run.recipe.model.state_dict(), whole.recipe.model.state_dict())
+
+
+def test_an_epochs_health_is_of_the_first_batches_of_validation_data(digits, tmp_path, monkeypatch):
+    """As many as hold the rows that it asks for; the bound is of all."""
+    n_val, batch = len(digits.val), 16
+    assert n_val > 4 * batch
+    monkeypatch.setattr("mixvae.training.module.HEALTH_ROWS", 2 * batch - 3)
+    one = recipe(digits)
+    how = QUICK | {"max_epochs": 1, "batch_size": batch, "precision": "32"}
+    run = mixvae.fit(one, digits, out=tmp_path / "run", **how)
+    shown = evaluate(run.recipe, digits.val, n_test=n_val)
+    meter = HealthMeter()
+    with torch.no_grad():
+        meter.add(run.recipe.model.eval(), digits.val.x[: 2 * batch])
+    health = meter.pop(run.recipe.model)
+    for k, (kl, sse) in enumerate(zip(health.kl, health.sse_alone, strict=True)):
+        assert run.history[0][f"val/kl_z_{k}"] == pytest.approx(float(kl), rel=1e-3)
+        assert run.history[0][f"val/sse_alone_{k}"] == pytest.approx(float(sse), rel=1e-3)
+    assert run.history[0]["val/elbo"] == pytest.approx(shown["bounds"]["elbo"], abs=0.5)
 
 
 def test_resuming_refuses_other_data_and_a_finished_run(digits, tmp_path):

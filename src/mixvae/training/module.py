@@ -21,6 +21,7 @@ from .batches import Batch
 from .settings import Schedule
 
 TRAIN, VAL = 1, 2  # streams of noise
+HEALTH_ROWS = 1000  # of validation data that an epoch's component health is of, at least
 History = list[dict[str, float]]  # a row an epoch
 Listener = Callable[[History], None]
 
@@ -99,7 +100,8 @@ class TrainingModule(L.LightningModule):
         if self.recipe.bound is not None:
             values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
         self.val_means.add(values, len(x))
-        self.val_health.add(self.model, x, y)
+        if self.val_health.n < HEALTH_ROWS:
+            self.val_health.add(self.model, x, y)
 
     def on_validation_epoch_end(self) -> None:
         means = self.val_means.pop()
