@@ -55,18 +55,29 @@ def test_their_gradients_are_those_of_taking_all_layers_and_leaving_some_out():
     torch.testing.assert_close(*gradients)
 
 
-def test_components_are_drawn_without_replacement_as_often_as_the_gate_says():
-    """60,000 draws; five standard errors. The chance that a pair has k is worked out by hand."""
+def test_components_are_drawn_as_often_as_the_gate_says_and_counted():
+    """60,000 draws; five standard errors."""
     gate, n = torch.tensor([0.5, 0.3, 0.15, 0.05]), 60_000
-    routing = Routing(3, K, n_active=2)
     torch.manual_seed(0)
-    some = routing.draw(gate.log().expand(n, -1))
-    assert (some[:, 0] != some[:, 1]).all()
-    first, second = gate, [sum(gate[j] * gate[k] / (1 - gate[j]) for j in range(K) if j != k)
-                           for k in range(K)]  # fmt: skip
-    expected = first + torch.tensor(second)
-    found = torch.bincount(some.flatten(), minlength=K) / n
-    assert ((found - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt() + 1e-9).all()
+    some, log_times = Routing(3, K, n_active=3).draw(gate.log().expand(n, -1))
+    for slot in some.T:
+        found = torch.bincount(slot, minlength=K) / n
+        assert ((found - gate).abs() < 5 * (gate * (1 - gate) / n).sqrt()).all()
+    for row, counted in zip(some[:50].tolist(), log_times[:50].exp().tolist(), strict=True):
+        assert counted == pytest.approx([row.count(k) for k in row])
+
+
+def test_an_x_whose_gate_is_sure_has_the_bound_of_iwae_for_its_component():
+    """And its proportion: log pi_k + log of the mean weight of both codes."""
+    model = SPARSE.build().model
+    model.weights.logits.data.copy_(torch.linspace(-1, 1, K))
+    model.routing.net[-1].weight.data.zero_()
+    model.routing.net[-1].bias.data.copy_(torch.tensor([-50.0, -50.0, 50.0, -50.0]))
+    t = model(SPARSE.data(), 3)
+    pi = model.weights.logits.softmax(0)[2]
+    each = t.log_lik + t.log_prior - t.log_q
+    expected = pi.log() + each.exp().mean(-1).log()
+    torch.testing.assert_close(ExactMixture().log_weight(t), expected)
 
 
 def test_a_sparse_pass_has_the_densities_of_the_components_that_it_names():
@@ -76,10 +87,10 @@ def test_a_sparse_pass_has_the_densities_of_the_components_that_it_names():
     draw = model.routing.draw
     model.routing.draw = lambda gate: chosen.append(draw(gate)) or chosen[-1]
     t = model(x, 3)
-    (some,), rows = chosen, torch.arange(len(x)).unsqueeze(1)
+    ((some, log_times),), rows = chosen, torch.arange(len(x)).unsqueeze(1)
     q_z, q_w = model.infer(x)
     torch.testing.assert_close(t.q_z.mean, q_z.mean[rows, some])
-    torch.testing.assert_close(t.w[0], q_w.mean[rows, some])
+    torch.testing.assert_close(t.w[0], q_w.mean[rows, some] / log_times.exp())
     for m in range(2):
         z = t.z[:, :, m : m + 1].expand(-1, -1, K, -1)
         every = model.decode(z, q_w.mean.expand(3, -1, -1)).log_prob(x.unsqueeze(1))
@@ -105,7 +116,7 @@ def test_the_bound_over_two_components_by_turns_is_that_of_their_own_proportions
     model, t = sparse()
     pi = model.weights.logits.detach().softmax(0)
     pairs = {round(float(w), 9) for w in t.w.detach().sum(-1).flatten()}
-    possible = {round(float(pi[i] + pi[j]), 9) for i in range(K) for j in range(i)}
+    possible = {round(float(pi[i] + pi[j] * (i != j)), 9) for i in range(K) for j in range(i + 1)}
     assert pairs <= possible
 
 

@@ -14,16 +14,17 @@ Rows = Float[Tensor, "B M I"]
 class Routing(nn.Module):
     r"""A gate q(k | x), and the ``n_active`` components of x that it draws for a step.
 
-    They are drawn without replacement: those with the largest sums of log q(k | x) and Gumbel noise
-    (Kool et al. 2019). The exact mixture's sum over them is a bound as the whole sum is, lower by
-    what the others would add: next to nothing once the gate knows the responsibilities.
+    A component that is drawn c times makes as many codes, each of which counts for 1/c of it. The
+    exact mixture's sum over those drawn is a bound as the whole sum is, lower by what the others
+    would add: next to nothing once the gate knows the responsibilities. An x that the gate is sure
+    of has the bound of IWAE for its one component.
 
     The gate reads the features of x and sends no gradient to them.
 
     Args:
         n_features: H.
         n_components: K.
-        n_active: M, below K.
+        n_active: M, at most K.
         width: of the gate's hidden layer.
     """
 
@@ -40,10 +41,13 @@ class Routing(nn.Module):
         """log q(k | x); all components' features are the same."""
         return full_precision(self.net(h[:, 0].detach())).log_softmax(-1)
 
-    def draw(self, log_gate: Float[Tensor, "B K"]) -> Int64[Tensor, "B M"]:
-        """Components of each x, counted from 0."""
-        noise = -torch.empty_like(log_gate).exponential_().log()
-        return (log_gate.detach() + noise).topk(self.n_active, -1).indices
+    def draw(
+        self, log_gate: Float[Tensor, "B K"]
+    ) -> tuple[Int64[Tensor, "B M"], Float[Tensor, "B M"]]:
+        """Components of each x, counted from 0, and the log of how often each was drawn for it."""
+        some = log_gate.detach().exp().multinomial(self.n_active, replacement=True)
+        times = (some.unsqueeze(-1) == some.unsqueeze(-2)).sum(-1)
+        return some, times.to(log_gate.dtype).log()
 
 
 def by_component(
