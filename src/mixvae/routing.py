@@ -1,6 +1,5 @@
 """Sparse training: a pass over a few components for each x, which a gate chooses."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
