@@ -100,8 +100,8 @@ def mixture_vae(
         start: split trains one VAE of these networks first, whose clusters of codes become the
             components; random starts all of them at random, and leaves some without data.
         start_epochs: split: epochs of the one VAE, before those of training.
-        n_active: with shared layers: components that a training step decodes for each x, chosen by
-            a gate; as many as there are for all of them, which is slower.
+        n_active: with shared layers: codes that a training step decodes for each x, of components
+            that a gate draws with replacement; n_components: one of each, which is slower.
         keep_prior: component dropout, which chooses K: prior probability of each component to take
             part, by which it must be worth log (1 - p) / p nats an x; null drops none. All
             components are then decoded for each x.
