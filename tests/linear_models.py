@@ -43,10 +43,12 @@ class LinearPosterior(nn.Module):
         super().__init__()
         self.slope, self.offset, self.scale = map(nn.Parameter, (slope, offset, scale))
 
-    def forward(self, h: Tensor) -> Distribution:
+    def forward(self, h: Tensor, some: Tensor | None = None) -> Distribution:
         loc = torch.einsum("kld,bkd->bkl", self.slope, h) + self.offset
-        normal = Normal(loc, self.scale.expand_as(loc), validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        scale = self.scale.expand_as(loc)
+        if some is not None:
+            loc, scale = (v[torch.arange(len(h)).unsqueeze(1), some] for v in (loc, scale))
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
 class ConstantWeights(Weights):

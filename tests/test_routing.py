@@ -1,5 +1,6 @@
 """Sparse training: a gate, the components that it draws, and the bound over them."""
 
+import math
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from cases import Case
+from linear_models import DATA, Maps
 from mixvae.families import ExactMixture
 from mixvae.nn import Stacked
 from mixvae.objectives import iwae, mixture_bound, routed
@@ -65,6 +67,22 @@ def test_components_are_drawn_as_often_as_the_gate_says_and_counted():
         assert ((found - gate).abs() < 5 * (gate * (1 - gate) / n).sqrt()).all()
     for row, counted in zip(some[:50].tolist(), log_times[:50].exp().tolist(), strict=True):
         assert counted == pytest.approx([row.count(k) for k in row])
+
+
+@pytest.mark.parametrize("n_active", [1, 2, 5])
+def test_with_exact_posteriors_a_sparse_bound_is_the_density_of_the_components_drawn(n_active):
+    """In closed form, whatever the codes: each component once, however often it was drawn."""
+    maps = Maps(3)
+    model, p_x = maps.exact()
+    model.routing, chosen = Routing(4, 3, n_active), []
+    draw = model.routing.draw
+    model.routing.draw = lambda gate: chosen.append(draw(gate)) or chosen[-1]
+    t = model.train()(DATA, 4)
+    drawn = torch.zeros(len(DATA), 3).scatter(1, chosen[0][0], 1.0)
+    log_each = p_x.component_distribution.log_prob(DATA.unsqueeze(1)) - math.log(3)
+    expected = (log_each + drawn.log()).logsumexp(-1)
+    torch.testing.assert_close(ExactMixture().log_weight(t), expected.expand(4, -1))
+    assert (expected <= p_x.log_prob(DATA) + 1e-9).all()
 
 
 def test_an_x_whose_gate_is_sure_has_the_bound_of_iwae_for_its_component():
