@@ -34,8 +34,8 @@ def control(name: str, **options: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    *(mixture("mvae", beta) for beta in (0.0, 1.0, 10.0, 100.0)),
-    *(mixture("m-vae", beta, n_latent=50) for beta in (0.0, 10.0, 100.0)),
+    *(mixture("mvae", beta) for beta in (0.0, 1.0, 10.0, 100.0, 1e4)),
+    *(mixture("m-vae", beta, n_latent=50) for beta in (0.0, 10.0, 100.0, 1e4)),
     control("KL x 1/4"),
     control("KL x 1/4, 4 x 50 latents", n_latent=200),
     control("KL x 1/4, parameters of MVAE", hidden=[964, 964]),
