@@ -1,12 +1,11 @@
 """How many components component dropout keeps on MNIST, and how many held-out log p(x) asks for.
 
 20,000 images of MNIST, binarised dynamically, 20 epochs after 8 as one VAE (28 for K = 1), one
-seed. The first
-rows have that many components and no dropout; all components see every x, as they do under dropout.
-The others start from ten with a rate for each and a prior of 0.1 that it takes part. The price of
-the rates is charged for each x ("beta=1"), a tenth of it, or once for the whole data ("beta=1/N").
-"log_px" is importance sampling with about as many codes for each model, 420, over 2,000 test
-images, of the components that were kept.
+seed. The first rows have that many components and no dropout; all components see every x, as they
+do under dropout. The others start from ten with a rate for each and a prior of 0.1 that it takes
+part. The price of the rates is charged for each x ("beta=1"), a tenth of it, or once for the whole
+data ("beta=1/N"). "log_px" is importance sampling with about as many codes for each model, 420,
+over 2,000 test images, of the components that were kept.
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ def row(name: str, n_components: int, **options: Any) -> dict[str, Any]:
         "name": name,
         "recipe": "mixture-vae",
         "options": ALL | options,
-        "training": {"max_epochs": 28} if n_components == 1 else {},
+        "training": {"max_epochs": 28, "warmup_epochs": 4} if n_components == 1 else {},
         "evaluation": {"log_likelihood": N_CODES // n_components},
     }
 
