@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from .layers import StackedLinear
 from .likelihoods import Likelihood
+from .nn import Shared
 from .routing import by_component
 
 Combine = Callable[[Tensor, Tensor], Tensor]
@@ -53,12 +54,14 @@ class Decoder(nn.Module):
     def some(self, z: Float[Tensor, "S B M L"], some: Int64[Tensor, "B M"]) -> Distribution:
         """p(x | z_m) of M components of each x, named by ``some``: batch (S, B, M).
 
-        For a decoder of which components own one linear layer and share the rest.
+        For a decoder of which components own one linear layer or none, and share the rest.
         """
+        codes = z.flatten(0, 1)
+        if isinstance(self.branch, Shared):
+            return self._likelihood(self.branch(codes), z)
         layer = self.branch.body
         assert isinstance(layer, StackedLinear)
-        rows = some.repeat(len(z), 1)
-        return self._likelihood(by_component(layer, z.flatten(0, 1), rows), z)
+        return self._likelihood(by_component(layer, codes, some.repeat(len(z), 1)), z)
 
     def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
         return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))
