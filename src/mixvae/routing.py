@@ -23,7 +23,7 @@ class Routing(nn.Module):
     Args:
         n_features: H.
         n_components: K.
-        n_active: M, at most K.
+        n_active: M.
         width: of the gate's hidden layer.
     """
 
