@@ -61,12 +61,12 @@ def test_components_are_drawn_as_often_as_the_gate_says_and_counted():
     """60,000 draws; five standard errors."""
     gate, n = torch.tensor([0.5, 0.3, 0.15, 0.05]), 60_000
     torch.manual_seed(0)
-    some, log_times = Routing(3, K, n_active=3).draw(gate.log().expand(n, -1))
+    some, times = Routing(3, K, n_active=3).draw(gate.log().expand(n, -1))
     for slot in some.T:
         found = torch.bincount(slot, minlength=K) / n
         assert ((found - gate).abs() < 5 * (gate * (1 - gate) / n).sqrt()).all()
-    for row, counted in zip(some[:50].tolist(), log_times[:50].exp().tolist(), strict=True):
-        assert counted == pytest.approx([row.count(k) for k in row])
+    for row, counted in zip(some[:50].tolist(), times[:50].tolist(), strict=True):
+        assert counted == [row.count(k) for k in row]
 
 
 @pytest.mark.parametrize("n_active", [1, 2, 5])
@@ -105,10 +105,10 @@ def test_a_sparse_pass_has_the_densities_of_the_components_that_it_names():
     draw = model.routing.draw
     model.routing.draw = lambda gate: chosen.append(draw(gate)) or chosen[-1]
     t = model(x, 3)
-    ((some, log_times),), rows = chosen, torch.arange(len(x)).unsqueeze(1)
+    ((some, times),), rows = chosen, torch.arange(len(x)).unsqueeze(1)
     q_z, q_w = model.infer(x)
     torch.testing.assert_close(t.q_z.mean, q_z.mean[rows, some])
-    torch.testing.assert_close(t.w[0], q_w.mean[rows, some] / log_times.exp())
+    torch.testing.assert_close(t.w[0], q_w.mean[rows, some] / times)
     for m in range(2):
         z = t.z[:, :, m : m + 1].expand(-1, -1, K, -1)
         every = model.decode(z, q_w.mean.expand(3, -1, -1)).log_prob(x.unsqueeze(1))

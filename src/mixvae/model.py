@@ -212,15 +212,15 @@ class MixtureVAE(nn.Module):
         assert self.weights.prior() is None
         h = self.trunk(self.labels.join_data(x, y))
         log_gate = routing(h)
-        some, log_times = routing.draw(log_gate)
+        some, times = routing.draw(log_gate)
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
         q_z = self.posterior(h, some)
-        w = self.weights(h).mean[rows, some] / log_times.exp()
+        w = self.weights(h).mean[rows, some] / times
         z = q_z.rsample((n_samples,))
         p_x = self.decoder.some(self.labels.join_codes(z, y), some)
         w_each = w.expand(n_samples, -1, -1)
         t = self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_x=p_x)
-        return replace(t, log_gate=log_gate[rows, some] - log_times)
+        return replace(t, log_gate=log_gate[rows, some] - times.log())
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()

@@ -42,11 +42,10 @@ class Routing(nn.Module):
 
     def draw(
         self, log_gate: Float[Tensor, "B K"]
-    ) -> tuple[Int64[Tensor, "B M"], Float[Tensor, "B M"]]:
-        """Components of each x, counted from 0, and the log of how often each was drawn for it."""
+    ) -> tuple[Int64[Tensor, "B M"], Int64[Tensor, "B M"]]:
+        """Components of each x, counted from 0, and how often each was drawn for it."""
         some = log_gate.detach().exp().multinomial(self.n_active, replacement=True)
-        times = (some.unsqueeze(-1) == some.unsqueeze(-2)).sum(-1)
-        return some, times.to(log_gate.dtype).log()
+        return some, (some.unsqueeze(-1) == some.unsqueeze(-2)).sum(-1)
 
 
 def by_component(
