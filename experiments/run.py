@@ -123,7 +123,7 @@ def train(
         start = time.process_time()
         run = mixvae.fit(recipe, dataset, out=folder, pictures=False, **settings)
         taken = round(time.process_time() - start)
-    if table.evaluation or table.representation:
+    if table.evaluation or table.representation or "evaluation" in row:
         judge(table, row, run, dataset, labelled)
     if run.recipe.model.dropout is not None:
         rmtree(folder / PRUNED, ignore_errors=True)  # begun and not finished

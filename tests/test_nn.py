@@ -9,6 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from cases import Case
 from mixvae.errors import MixvaeError
+from mixvae.layers import StackedProduct
 from mixvae.nn import MLP, POINTWISE, Means, Shared, Stacked, full_precision
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -71,6 +72,26 @@ def test_stacked_equals_a_loop_forward_and_backward(name, n_copies, share_input)
         stacked.body.named_parameters(), *(net.parameters() for net in copies), strict=True
     ):
         torch.testing.assert_close(p.grad, torch.stack([q.grad for q in own]), msg=name)
+
+
+def test_stacked_products_have_the_gradients_that_differences_say():
+    x, weight, bias = (torch.randn(*shape) for shape in [(2, 4, 3), (2, 5, 3), (2, 5)])
+    operands = [t.double().requires_grad_() for t in (x, weight, bias)]
+    assert torch.autograd.gradcheck(StackedProduct.apply, operands)
+    assert torch.autograd.gradgradcheck(StackedProduct.apply, operands)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_gradients_of_stacked_weights_lie_as_the_weights_do(precision):
+    """Else they would be copied at every step."""
+    made = []
+
+    layer = Stacked(lambda: nn.Linear(3, 2), 4).body.float()
+    layer.weight.register_hook(made.append)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        layer(torch.randn(5, 4, 3, dtype=torch.float32)).float().sum().backward()
+    assert made[0].stride() == layer.weight.stride()
+    assert made[0].dtype == torch.float32
 
 
 def test_stacked_batch_norm_equals_a_loop_in_evaluation_too():

@@ -71,8 +71,38 @@ class StackedLinear(StackedLayer):
             shared = x if self.share_input else x[:, 0]
             wide = F.linear(shared, self.weight.flatten(0, 1), self.bias.flatten())
             return wide.unflatten(-1, self.bias.shape)
-        by_copy = torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight.mT)
+        operands = [x.transpose(0, 1), self.weight, self.bias]
+        if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
+            dtype = torch.get_autocast_dtype(x.device.type)
+            operands = [t.to(dtype) for t in operands]
+        by_copy: Tensor = StackedProduct.apply(*operands)
         return by_copy.transpose(0, 1)
+
+
+class StackedProduct(torch.autograd.Function):
+    """K linear layers' products, as ``torch.baddbmm``, but for the layout of the weight's gradient.
+
+    That of ``baddbmm`` comes as (K, I, O) and is copied; this one comes as the weight lies.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        x: Float[Tensor, "K N I"], weight: Float[Tensor, "K O I"], bias: Float[Tensor, "K O"]
+    ) -> Float[Tensor, "K N O"]:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        x, weight, _ = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        to_x = grad @ weight if ctx.needs_input_grad[0] else None
+        return to_x, grad.mT @ x, grad.sum(1)
 
 
 class StackedConv2d(StackedLayer):

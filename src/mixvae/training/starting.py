@@ -41,13 +41,14 @@ def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, sa
     model = recipe.model
     tell = (lambda text: print(text, file=sys.stderr)) if say else lambda text: None
     seed = seed_of(how.seed, START)
-    torch.manual_seed(seed)
     if model.start is not None and not model.start.started:
+        torch.manual_seed(seed)
         _split(recipe, data, how, device, seed, tell)
         model.start.started.fill_(True)
     prior = model.prior
     if isinstance(prior, GaussianMixturePrior) and prior.start_epochs and not prior.started:
         tell(f"{prior.start_epochs} epochs as an autoencoder, to whose codes the prior is fitted")
+        torch.manual_seed(seed)
         model.to(device)
         _train(recipe, data, prior.start_epochs, how, tell, lambda step: 0.0)
         prior.start_from(*_posteriors(model, _shown(data, data.train.x)), seed % 2**32)
