@@ -20,12 +20,13 @@ from mixvae import plots
 from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import bounds, evaluate, log_likelihood, pareto_k
-from mixvae.evaluation.likelihood import CODES, LogLikelihood
+from mixvae.evaluation.likelihood import CODES, LogLikelihood, deal
 from mixvae.evaluation.pareto import fit_pareto
 from mixvae.families import MixturePosterior
 from mixvae.model import MixtureVAE
 from mixvae.plots import figures
 from mixvae.recipes.recipe import Recipe
+from mixvae.routing import Routing
 from mixvae.weights import KnownWeights
 
 FAMILIES = ["vae", "m-vae", "mixture-vae", "dlgmm", "gmmp-vae"]
@@ -189,6 +190,82 @@ def test_a_draw_of_every_component_of_a_posterior_counts_as_so_many_samples(
         found = log_likelihood(model, data(1), n_samples)
         assert found.n_samples == n_samples
         assert found.n_draws == -(-n_samples // per_draw)
+
+
+# -- codes dealt out to the components of an exact mixture
+
+
+def routed_maps(n: int, wrong: float) -> tuple[MixtureVAE, Tensor, Tensor]:
+    """A model that can decode its components one by one, x of one component each, log p(x)."""
+    model, p_x = Maps(n).exact(wrong)
+    model.routing = Routing(4, n, 2)
+    x = p_x.component_distribution.mean[torch.arange(5) % n] + 0.3 * DATA[:5]
+    return model, x, p_x.log_prob(x)
+
+
+def sparse_model() -> MixtureVAE:
+    return small("mixture-vae", n_components=4, shared_layers=True, n_active=2).model
+
+
+@pytest.mark.parametrize("n_samples", [1, 5, 3 * CODES + 1])
+def test_dealt_codes_of_exact_posteriors_give_log_p_whatever_the_deal(n_samples: int) -> None:
+    model, x, exact = routed_maps(5, 0.0)
+    found = log_likelihood(model, x, n_samples)
+    assert torch.allclose(found.log_prob, exact, atol=1e-9)
+    assert found.n_draws == max(n_samples, 5)
+
+
+def test_dealt_codes_give_log_p_within_errors_that_are_smaller_than_without() -> None:
+    model, x, exact = routed_maps(5, 0.2)
+    found = log_likelihood(model, x, 20_000)
+    assert ((found.log_prob - exact) / found.standard_error).abs().max() < 4
+    model.routing = None
+    even = log_likelihood(model, x, 4_000)  # as many codes: 4,000 of each component
+    assert found.standard_error.mean() < 0.7 * even.standard_error.mean()
+
+
+def test_few_dealt_codes_are_unbiased() -> None:
+    """p(x), not its logarithm; 600 estimates, four standard errors."""
+    model, x, exact = routed_maps(3, 0.2)
+    found = log_likelihood(model, x[:1].expand(600, -1), 8)
+    ratio = (found.log_prob - exact[0]).exp()
+    error = ratio.std() / sqrt(len(ratio))
+    assert abs(ratio.mean() - 1) < 4 * error
+    assert error < 0.03
+
+
+def test_dealt_codes_agree_with_as_many_of_every_component() -> None:
+    """Shared layers and unequal proportions: the decoder of some against that of all."""
+    model = sparse_model()
+    model.weights.logits.data.copy_(torch.tensor([1.0, -2.0, 0.5, 0.0]))
+    dealt = log_likelihood(model, data(3), 4000)
+    model.routing = None
+    even = log_likelihood(model, data(3), 4000)
+    error = (dealt.standard_error.square() + even.standard_error.square()).sqrt()
+    assert ((dealt.log_prob - even.log_prob) / error).abs().max() < 4
+    assert error.max() < 0.1
+
+
+@pytest.mark.parametrize("n", [4, 7, 1000])
+def test_all_codes_are_dealt_and_every_component_has_one(n: int) -> None:
+    share = torch.tensor([0.9, 0.0, 0.04, 0.06]).double()
+    counts = deal(share, n)
+    assert counts.sum() == n
+    assert counts.min() >= 1
+    assert torch.allclose(counts.double(), 1 + (n - 4) * share, atol=1)
+
+
+def test_dealt_codes_are_decoded_a_fixed_number_at_a_time_and_each_example_is_encoded_once() -> (
+    None
+):
+    model, rows, encoded = sparse_model(), [], []
+    model.decoder.head.register_forward_hook(lambda m, i, out: rows.append(out.shape[:-1].numel()))
+    model.trunk.register_forward_hook(lambda m, i, out: encoded.append(len(i[0])))
+    n_samples = 3 * CODES + 1
+    log_likelihood(model, data(2), n_samples)
+    assert max(rows) <= CODES
+    assert sum(rows) == pytest.approx(2 * 1.1 * n_samples, rel=0.01)  # a tenth more is the pilot
+    assert encoded == [1, 1]
 
 
 # -- what it costs

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
@@ -96,8 +96,15 @@ class MixtureVAE(nn.Module):
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> tuple[Distribution, Distribution]:
         """q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
-        h = self.trunk(self.labels.join_data(x, y))
+        h = self.features(x, y)
         return self.posterior(h), self.weights(h)
+
+    def features(
+        self, x: Float[Tensor, "B *X"], y: Classes | None = None
+    ) -> Float[Tensor, "B K H"]:
+        """What the trunk makes of x, and the posterior and the weights read."""
+        features: Tensor = self.trunk(self.labels.join_data(x, y))
+        return features
 
     def draw(
         self,
@@ -116,6 +123,29 @@ class MixtureVAE(nn.Module):
         z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
         b = w if self.dropout is None else reweigh(w, self.dropout(w))
         return self._trace(x, y, q_z, q_w, z, w, b, p_z)
+
+    def draw_some(
+        self,
+        x: Float[Tensor, "B *X"],
+        h: Float[Tensor, "B K H"],
+        some: Int64[Tensor, "B M"],
+        times: Int64[Tensor, "B M"],
+        n_samples: int = 1,
+        y: Classes | None = None,
+        p_z: Distribution | None = None,
+    ) -> Trace:
+        """Sample M codes of each x, whose features are h, of the components named by ``some``.
+
+        One that is there several times for an x counts for 1 / ``times`` of its weight at each. For
+        models with ``routing``, whose decoder can tell which component a code is of.
+        """
+        rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+        q_z = self.posterior(h, some)
+        w = self.weights(h).mean[rows, some] / times
+        z = q_z.rsample((n_samples,))
+        p_x = self.decoder.some(self.labels.join_codes(z, y), some)
+        w_each = w.expand(n_samples, -1, -1)
+        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
@@ -198,7 +228,7 @@ class MixtureVAE(nn.Module):
         """A pass whose components are a subset of the model's, drawn for the whole batch."""
         assert self.dropout is None
         assert self.weights.prior() is None
-        h = self.trunk(self.labels.join_data(x, y))
+        h = self.features(x, y)
         w, some = self.weights(h).mean, subset.draw(self.n_components).to(x.device)
         even = Delta(w[:, some] / w[:, some].sum(-1, keepdim=True))
         t = self.draw(x, self.posterior(h, some), even, n_samples, y)
@@ -210,17 +240,11 @@ class MixtureVAE(nn.Module):
         """A pass whose components a gate chose for each x; their weights are those they have."""
         assert self.dropout is None
         assert self.weights.prior() is None
-        h = self.trunk(self.labels.join_data(x, y))
+        h = self.features(x, y)
         log_gate = routing(h)
         some, times = routing.draw(log_gate)
-        rows = torch.arange(len(x), device=x.device).unsqueeze(1)
-        q_z = self.posterior(h, some)
-        w = self.weights(h).mean[rows, some] / times
-        z = q_z.rsample((n_samples,))
-        p_x = self.decoder.some(self.labels.join_codes(z, y), some)
-        w_each = w.expand(n_samples, -1, -1)
-        t = self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_x=p_x)
-        return replace(t, log_gate=log_gate[rows, some] - times.log())
+        t = self.draw_some(x, h, some, times, n_samples, y)
+        return replace(t, log_gate=log_gate.gather(1, some) - times.log())
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()

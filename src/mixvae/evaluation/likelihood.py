@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ..errors import MixvaeError, at_least
+from ..families import ExactMixture
 from ..labels import Classes
 from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
@@ -19,6 +20,8 @@ from .pareto import MAX_K, pareto_k
 from .passes import batches, device_of, evaluating
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
+PILOT = 0.1  # codes that say who answers for x, as a part of those that count
+EVEN = 0.1  # of the codes that count: dealt out evenly, whatever the pilot says
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class LogLikelihood:
     k_hat: Float64[Tensor, " N"]  # how heavy the weights' tail is; NaN for fewer than 125 draws
     bits_per_dim: float  # the mean over examples
     n_samples: int  # S, as asked for
-    n_draws: int  # S, or where a draw is a sample of each of K components, S/K
+    n_draws: int  # S, where a draw is a sample of each of K components S/K; at least K if dealt out
 
     @property
     def mean(self) -> float:
@@ -92,11 +95,17 @@ def log_likelihood(
     figure of example i depends on the model, x[i], i, ``n_samples`` and ``seed``, and on no other
     example. There is no batch size; a fixed number of codes is decoded at a time, whatever N and S.
 
+    The codes of an exact mixture that can decode its components one by one (they share layers, and
+    training takes some at a time) are dealt out among them: by the responsibilities in a pilot of a
+    tenth as many, but for a tenth that is dealt out evenly. The estimate stays unbiased, and has at
+    most the error that is stated, which is that of independent draws.
+
     Args:
         model: it is left in the mode that it came in; run in its own precision, summed in float64.
         x: (N, *X), data that the likelihood has a density for.
         n_samples: samples S of the latent an example. Where a draw has a code of each of K
-            components, any of which may be z (MixturePosterior), S/K draws, rounded up.
+            components, any of which may be z (MixturePosterior), S/K draws, rounded up. Other
+            exact mixtures than those above: S codes of each component.
         y: (N,), the classes of x, for a conditional model: log p(x | y).
         seed: of the noise.
         progress: show a bar over the examples.
@@ -110,6 +119,9 @@ def log_likelihood(
     at_least(1, n_samples=n_samples)
     check_density(model, x)
     n_draws = model.family.n_draws(n_samples, model.n_components)
+    weigh = _log_weights if model.routing is None else _dealt
+    if model.routing is not None:
+        n_draws = max(n_samples, model.n_components)  # at least one each
     seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
     estimates = []
     with evaluating(model):
@@ -117,7 +129,7 @@ def log_likelihood(
         rows = zip(seeds.tolist(), batches(model, x, y, 1), strict=True)
         for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
             seed_noise(row_seed, device)
-            estimates.append(_estimate(_log_weights(model, *row, p_z, n_draws)))
+            estimates.append(_estimate(weigh(model, *row, p_z, n_draws)))
     log_prob, error, ess, k_hat = torch.tensor(estimates, dtype=torch.float64).unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
     return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws)
@@ -147,6 +159,39 @@ def _log_weights(
     for block in log_w.split(max(1, CODES // model.n_components)):
         block[:] = model.draw(x, *posteriors, len(block), y, p_z).log_weight.squeeze(1).cpu()
     return log_w
+
+
+def _dealt(
+    model: MixtureVAE,
+    x: Float[Tensor, "1 *X"],
+    y: Classes | None,
+    p_z: Distribution,
+    n_codes: int,
+) -> Float64[Tensor, " T"]:
+    """The log importance weights of T codes of an exact mixture, dealt out to its components."""
+    assert isinstance(model.family, ExactMixture)
+    h, n_components = model.features(x, y), model.n_components
+    posteriors = model.posterior(h), model.weights(h)
+    each = torch.full((n_components,), -torch.inf, dtype=torch.float64)
+    n_pilot = max(1, round(PILOT * n_codes / n_components))
+    for block in torch.arange(n_pilot).split(max(1, CODES // n_components)):
+        t = model.draw(x, *posteriors, len(block), y, p_z)
+        found = model.family.log_weights(t).squeeze(1).logsumexp(0).double().cpu()
+        each = each.logaddexp(found)
+    counts = deal((1 - EVEN) * each.softmax(0) + EVEN / n_components, n_codes)
+    some = torch.arange(n_components).repeat_interleave(counts)
+    log_w = torch.empty(n_codes, dtype=torch.float64)
+    for block, of in zip(log_w.split(CODES), some.split(CODES), strict=True):
+        k, times = (t.unsqueeze(0).to(x.device) for t in (of, counts[of]))
+        t = model.draw_some(x, h, k, times, y=y, p_z=p_z)
+        block[:] = model.family.log_weights(t).squeeze((0, 1)).cpu()
+    return log_w + log(n_codes)  # whose mean, and not whose sum, is p(x)
+
+
+def deal(share: Float64[Tensor, " K"], n: int) -> Int64[Tensor, " K"]:
+    """How many of ``n`` codes each component has: one, and its share of those that are left."""
+    upto = ((n - len(share)) * share.cumsum(0)).round().long()
+    return 1 + upto.diff(prepend=upto.new_zeros(1))
 
 
 def _estimate(log_w: Float64[Tensor, " T"]) -> tuple[float, float, float, float]:
