@@ -42,5 +42,4 @@ ROWS = [
     row("dropout, beta=0.1", 10, keep_prior=0.1, beta_dropout=0.1),
     row("dropout, beta=1/N", 10, keep_prior=0.1, beta_dropout=1 / 20000),
     row("dropout from 15, beta=1", 15, keep_prior=0.1),
-    row("dropout, beta=1, 60 epochs", 10, 60, keep_prior=0.1),
 ]
