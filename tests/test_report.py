@@ -121,10 +121,14 @@ def test_a_missing_elbo_is_a_dash_with_its_reason() -> None:
     assert line(report.table({"bounds": bounds}), "ELBO")[1:4] == ["--", "the", "likelihood"]
 
 
-@pytest.mark.parametrize("name", ["vae", "m-vae", "mixture-vae"])
-def test_what_evaluate_finds_is_tabulated_and_written(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("vae", {}), ("m-vae", {}), ("mixture-vae", {"n_active": 10})]
+)
+def test_what_evaluate_finds_is_tabulated_and_written(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    recipe = build(name, (6,), hidden=[8], n_latent=2, likelihood="gaussian")
+    recipe = build(name, (6,), hidden=[8], n_latent=2, likelihood="gaussian", **options)
     split = Split(torch.rand(20, 6), torch.arange(20) % 2)
     metrics = evaluate(recipe, split, log_likelihood=1)  # whose standard error is NaN
     assert "± --" in report.table(metrics)
