@@ -118,10 +118,9 @@ def log_likelihood(
 
     at_least(1, n_samples=n_samples)
     check_density(model, x)
-    n_draws = model.family.n_draws(n_samples, model.n_components)
-    weigh = _log_weights if model.routing is None else _dealt
+    weigh, n_draws = _log_weights, model.family.n_draws(n_samples, model.n_components)
     if model.routing is not None:
-        n_draws = max(n_samples, model.n_components)  # at least one each
+        weigh, n_draws = _dealt, max(n_samples, model.n_components)  # at least one each
     seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
     estimates = []
     with evaluating(model):
@@ -166,26 +165,26 @@ def _dealt(
     x: Float[Tensor, "1 *X"],
     y: Classes | None,
     p_z: Distribution,
-    n_codes: int,
+    n_draws: int,
 ) -> Float64[Tensor, " T"]:
     """The log importance weights of T codes of an exact mixture, dealt out to its components."""
     assert isinstance(model.family, ExactMixture)
     h, n_components = model.features(x, y), model.n_components
     posteriors = model.posterior(h), model.weights(h)
     each = torch.full((n_components,), -torch.inf, dtype=torch.float64)
-    n_pilot = max(1, round(PILOT * n_codes / n_components))
+    n_pilot = max(1, round(PILOT * n_draws / n_components))
     for block in torch.arange(n_pilot).split(max(1, CODES // n_components)):
         t = model.draw(x, *posteriors, len(block), y, p_z)
         found = model.family.log_weights(t).squeeze(1).logsumexp(0).double().cpu()
         each = each.logaddexp(found)
-    counts = deal((1 - EVEN) * each.softmax(0) + EVEN / n_components, n_codes)
+    counts = deal((1 - EVEN) * each.softmax(0) + EVEN / n_components, n_draws)
     some = torch.arange(n_components).repeat_interleave(counts)
-    log_w = torch.empty(n_codes, dtype=torch.float64)
+    log_w = torch.empty(n_draws, dtype=torch.float64)
     for block, of in zip(log_w.split(CODES), some.split(CODES), strict=True):
         k, times = (t.unsqueeze(0).to(x.device) for t in (of, counts[of]))
         t = model.draw_some(x, h, k, times, y=y, p_z=p_z)
         block[:] = model.family.log_weights(t).squeeze((0, 1)).cpu()
-    return log_w + log(n_codes)  # whose mean, and not whose sum, is p(x)
+    return log_w + log(n_draws)  # whose mean, and not whose sum, is p(x)
 
 
 def deal(share: Float64[Tensor, " K"], n: int) -> Int64[Tensor, " K"]:
