@@ -85,7 +85,7 @@ def mixture_vae(
     x_shape: Sequence[int],
     *,
     start: Literal["split", "random"] = "split",
-    start_epochs: int = 8,
+    start_epochs: int = 24,
     n_active: int = 2,
     keep_prior: float | None = None,
     start_rate: float = 0.1,

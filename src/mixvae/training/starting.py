@@ -78,8 +78,8 @@ def _split(
 
 
 def rising(n_steps: int) -> Callable[[int], float]:
-    """The KL's weight at a step, counted from 1: whole from the middle of ``n_steps`` on."""
-    return lambda step: min(1.0, 2 * step / n_steps)
+    """The KL's weight at a step, counted from 1: it rises to 1 over all of ``n_steps``."""
+    return lambda step: step / n_steps
 
 
 def _train(
