@@ -11,6 +11,7 @@ from mixvae import data
 from mixvae.errors import MixvaeError
 from mixvae.pruning import prune
 from mixvae.splitting import LIGHT, clusters, merged, split
+from mixvae.training.starting import rising
 
 K, L = 3, 2
 in_float64 = pytest.mark.usefixtures("maths")
@@ -154,6 +155,10 @@ def test_training_starts_a_mixture_once(tmp_path, monkeypatch):
     mixvae.fit(prune(recipe, [0, 2]), dataset, out=tmp_path / "pruned", max_epochs=1, **QUICK)
     assert len(began) == 1
     assert mixvae.load(tmp_path / "1").recipe.model.start.started
+
+
+def test_the_kl_of_the_one_vae_rises_until_its_last_step():
+    assert [rising(10)(step) for step in (1, 5, 9, 10)] == [0.1, 0.5, 0.9, 1.0]
 
 
 def test_a_split_loses_nothing_that_the_vae_had_learned(tmp_path):
