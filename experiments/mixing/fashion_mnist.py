@@ -3,7 +3,7 @@
 Each row has the same time on the processor, about ten minutes of one core, or twice as much
 ("processor_seconds": training, its start and validation included), a KL that rises over four epochs
 (the mixture's in its start, over all of it), a learning rate that falls along a cosine, and MLPs of
-two hidden layers. The mixture has ten components, one active; the VAE as many parameters as
+two hidden layers. The mixture has ten components, two active; the VAE as many parameters as
 the mixture; the IWAE as many samples as it says. Batches are of 256 at a rate of 0.0015, or of 128
 at 0.001. "tuned" is a rate of 0.003 and a KL that rises over a quarter of the epochs, the best of
 six trials.

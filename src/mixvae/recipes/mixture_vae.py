@@ -9,7 +9,7 @@ import torch
 
 from ..decoders import Decoder
 from ..dropout import ConcreteDropout
-from ..errors import one_of
+from ..errors import MixvaeError, at_least, one_of
 from ..families import ExactMixture
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
@@ -101,7 +101,8 @@ def mixture_vae(
             components; random starts all of them at random, and leaves some without data.
         start_epochs: split: epochs of the one VAE, before those of training.
         n_active: with shared layers: codes that a training step decodes for each x, of components
-            that a gate draws with replacement; n_components: one of each, which is slower.
+            that a gate draws with replacement. With 1 the gate keeps to the start's clusters, with
+            more it goes on learning; n_components: one code of each, which is slower.
         keep_prior: component dropout, which chooses K: prior probability of each component to take
             part, by which it must be worth log (1 - p) / p nats an x; null drops none. All
             components are then decoded for each x.
@@ -122,6 +123,13 @@ def mixture_vae(
         return with_dropout(parts, masks, beta_dropout)
     if options["shared_layers"] and n_active < model.n_components:
         assert isinstance(model.posterior, NormalPosterior)
+        at_least(1, n_active=n_active)
+        if n_active == 1 and model.start is None:
+            raise MixvaeError(
+                f"n_active=1 trains each x by the component that the start gave it to, and "
+                f"start='random' gives it to none; use n_active=2 or more ({model.n_components} "
+                f"for all), or start='split'."
+            )
         model.routing = Routing(model.posterior.n_features, model.n_components, n_active)
         objective = parts.objective
         parts = parts._replace(
