@@ -17,10 +17,10 @@ import mixvae
 
 B, HIDDEN, L = 128, [300, 300], 20
 MIXTURES: Mapping[str, Mapping[str, Any]] = {
-    "K = 3, one active": {"n_components": 3, "n_active": 1},
+    "K = 3, two active": {"n_components": 3, "n_active": 2},
     "K = 10, one active": {"n_components": 10, "n_active": 1},
-    "K = 50, one active": {"n_components": 50, "n_active": 1},
     "K = 10, two active": {"n_components": 10, "n_active": 2},
+    "K = 50, two active": {"n_components": 50, "n_active": 2},
     "K = 10, all": {"n_components": 10, "n_active": 10},
     "K = 10, whole networks": {"n_components": 10, "shared_layers": False},
 }
