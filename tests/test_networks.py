@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixvae.errors import MixvaeError
 from mixvae.nn import MLP, Stacked
+from mixvae.products import Linear
 from mixvae.recipes.convolutions import ConvNetwork
 from mixvae.recipes.gated import GatedMLPNetwork, gated, he
 from mixvae.recipes.networks import (
@@ -76,7 +77,7 @@ def test_a_mix_decoder_enlarges_in_its_last_layers():
 def test_a_sub_decoder_leaves_an_image_of_at_most_eight_pixels_a_side(side, smallest):
     net = ConvNetwork((1, side, side), CHANNELS)
     assert net.n_shared == 256 * smallest**2
-    assert [type(layer) for layer in net.sub_decoder(3)] == [nn.Linear, nn.Tanh]
+    assert [type(layer) for layer in net.sub_decoder(3)] == [Linear, nn.Tanh]
 
 
 @pytest.mark.parametrize("channels", [CHANNELS[:1], (4, 6), CHANNELS], ids=len)

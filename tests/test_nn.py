@@ -11,6 +11,7 @@ from cases import Case
 from mixvae.errors import MixvaeError
 from mixvae.layers import StackedProduct
 from mixvae.nn import MLP, POINTWISE, Means, Shared, Stacked, full_precision
+from mixvae.products import Linear
 
 pytestmark = pytest.mark.usefixtures("maths")
 
@@ -225,7 +226,7 @@ def test_no_copies_is_an_error():
 
 def test_an_mlp_has_an_activation_after_each_layer_but_the_last():
     kinds = [type(layer) for layer in MLP(3, 2, (5, 4), [nn.ELU, nn.Tanh])]
-    assert kinds == [nn.Linear, nn.ELU, nn.Linear, nn.Tanh, nn.Linear]
+    assert kinds == [Linear, nn.ELU, Linear, nn.Tanh, Linear]
     widths = [(n.in_features, n.out_features) for n in MLP(3, 2, (5, 4)) if hasattr(n, "bias")]
     assert widths == [(3, 5), (5, 4), (4, 2)]
 

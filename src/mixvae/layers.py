@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .errors import MixvaeError
+from .products import linear, linears
 
 Images = Float[Tensor, "N K C H W"]
 
@@ -66,10 +67,10 @@ class StackedLinear(StackedLayer):
     def forward(self, x: Float[Tensor, "N *K I"]) -> Float[Tensor, "N K O"]:
         if not self.share_input and len(self.weight) == 1:
             # Batched products of one are slower, most of all in bfloat16.
-            return F.linear(x, self.weight.squeeze(0), self.bias.squeeze(0))
+            return linear(x, self.weight.squeeze(0), self.bias.squeeze(0))
         if self.share_input or x.stride(1) == 0:  # what is expanded is the same for every copy
             shared = x if self.share_input else x[:, 0]
-            wide = F.linear(shared, self.weight.flatten(0, 1), self.bias.flatten())
+            wide = linear(shared, self.weight.flatten(0, 1), self.bias.flatten())
             return wide.unflatten(-1, self.bias.shape)
         operands = [x.transpose(0, 1), self.weight, self.bias]
         if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
@@ -80,9 +81,9 @@ class StackedLinear(StackedLayer):
 
 
 class StackedProduct(torch.autograd.Function):
-    """K linear layers' products, as ``torch.baddbmm``, but for the layout of the weight's gradient.
+    """K linear layers' products, whose gradients are such products and lie as the weights do.
 
-    That of ``baddbmm`` comes as (K, I, O) and is copied; this one comes as the weight lies.
+    The weight's gradient by ``torch.baddbmm`` comes as (K, I, O) and is copied.
     """
 
     generate_vmap_rule = True
@@ -91,7 +92,7 @@ class StackedProduct(torch.autograd.Function):
     def forward(
         x: Float[Tensor, "K N I"], weight: Float[Tensor, "K O I"], bias: Float[Tensor, "K O"]
     ) -> Float[Tensor, "K N O"]:
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+        return linears(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -101,8 +102,8 @@ class StackedProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        to_x = grad @ weight if ctx.needs_input_grad[0] else None
-        return to_x, grad.mT @ x, grad.sum(1)
+        to_x = linears(grad, weight.mT) if ctx.needs_input_grad[0] else None
+        return to_x, linears(grad.mT, x.mT), grad.sum(1)
 
 
 class StackedConv2d(StackedLayer):

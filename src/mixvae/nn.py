@@ -16,6 +16,7 @@ from .layers import (
     StackedLayer,
     StackedLinear,
 )
+from .products import Linear
 
 Make = Callable[[], nn.Module]
 POINTWISE = (
@@ -24,6 +25,7 @@ POINTWISE = (
 )
 BATCHED: dict[type[nn.Module], Callable[..., StackedLayer]] = {
     nn.Linear: StackedLinear,
+    Linear: StackedLinear,
     nn.Conv2d: StackedConv2d,
     nn.ConvTranspose2d: StackedConvTranspose2d,
     nn.GroupNorm: StackedGroupNorm,
@@ -47,9 +49,9 @@ class MLP(nn.Sequential):
         if callable(activations):
             activations = [activations] * len(hidden)
         sizes = [in_features, *hidden, out_features]
-        layers: list[nn.Module] = [nn.Linear(sizes[0], sizes[1])]
+        layers: list[nn.Module] = [Linear(sizes[0], sizes[1])]
         for activation, ends in zip(activations, pairwise(sizes[1:]), strict=True):
-            layers += [activation(), nn.Linear(*ends)]
+            layers += [activation(), Linear(*ends)]
         super().__init__(*layers)
 
 
@@ -133,9 +135,10 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
         return first if share_input else _one_axis_further(first), share_input
     if type(first) in BATCHED:
         return BATCHED[type(first)](copies, share_input), False
+    known = dict.fromkeys(layer.__name__ for layer in BATCHED)
     raise MixvaeError(
         f"Stacked has no batched form of {type(first).__name__}; it knows "
-        f"{', '.join(layer.__name__ for layer in BATCHED)}, Flatten, Unflatten, Sequential, "
+        f"{', '.join(known)}, Flatten, Unflatten, Sequential, "
         "pointwise activations, and GLU of an axis counted from the end. Add a stacked layer to "
         "mixvae/layers.py for it."
     )

@@ -12,6 +12,7 @@ from .distributions import Chain, Kumaraswamy, StickBreaking
 from .distributions.pairs import loc_and_scale
 from .errors import at_least
 from .nn import Stacked, full_precision
+from .products import Linear
 
 MIN_SCALE = 1e-6
 MIN_LEVEL_SCALE = 1e-3  # of a code whose prior is learned too, and with it the unit it is in
@@ -76,10 +77,10 @@ class OneHotPosterior(nn.Module):
 
     def __init__(self, n_features: int, n_latent: int, n_components: int, width: int) -> None:
         super().__init__()
-        self.read = nn.Linear(n_features, width, bias=False)
+        self.read = Linear(n_features, width, bias=False)
         near = n_features**-0.5
         self.bias = nn.Parameter(torch.empty(n_components, width).uniform_(-near, near))
-        self.head = nn.Linear(width, 2 * n_latent)
+        self.head = Linear(width, 2 * n_latent)
 
     def forward(
         self, h: Float[Tensor, "B 1 H"], some: Int64[Tensor, " S"] | None = None

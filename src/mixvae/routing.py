@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .layers import StackedLinear
 from .nn import full_precision
+from .products import Linear, linear
 
 Rows = Float[Tensor, "B M I"]
 
@@ -32,9 +33,7 @@ class Routing(nn.Module):
     ) -> None:
         super().__init__()
         self.n_active = n_active
-        self.net = nn.Sequential(
-            nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, n_components)
-        )
+        self.net = nn.Sequential(Linear(n_features, width), nn.ReLU(), Linear(width, n_components))
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Float[Tensor, "B K"]:
         """log q(k | x); all components' features are the same."""
@@ -59,4 +58,4 @@ def by_component(
     mine = F.one_hot(some, len(layer.weight)).to(x.dtype)
     wide = (mine.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
     weight = layer.weight.transpose(0, 1).flatten(1)
-    return F.linear(wide, weight) + mine @ layer.bias
+    return linear(wide, weight) + mine @ layer.bias

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import MixvaeError, at_least
 from ..nn import Shared
+from ..products import Linear
 from .gated import Layer, gated, he
 
 Norm = Literal["group", "batch", "none"]
@@ -74,14 +75,14 @@ class ConvNetwork:
 
     def decoder(self, n_latent: int, n_params: int) -> nn.Module:
         enlarge = self._enlarge(ENCODED, n_params)
-        row = self._started(nn.Linear(n_latent, self._wide * self.n_features))
+        row = self._started(Linear(n_latent, self._wide * self.n_features))
         image = nn.Unflatten(-1, (-1, *self._sizes(ENCODED)[-1]))
         return nn.Sequential(row, image, *self._after(self.channels[-1]), *enlarge)
 
     def sub_decoder(self, n_latent: int) -> nn.Module:
         if self.gated:
             return gated(n_latent, [self.n_shared])
-        return nn.Sequential(nn.Linear(n_latent, self.n_shared), nn.Tanh())
+        return nn.Sequential(Linear(n_latent, self.n_shared), nn.Tanh())
 
     def mix_decoder(self, n_params: int) -> nn.Module:
         image = nn.Unflatten(-1, (-1, *self._sizes(BLENDED)[-1]))

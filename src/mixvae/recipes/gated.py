@@ -12,6 +12,7 @@ from typing import TypeVar
 from torch import nn
 
 from ..errors import MixvaeError
+from ..products import Linear
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -43,21 +44,21 @@ class GatedMLPNetwork:
 
     def decoder(self, n_latent: int, n_params: int) -> nn.Module:
         body = gated(n_latent, self.hidden[::-1])
-        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
+        return nn.Sequential(body, Linear(self.hidden[0], n_params))
 
     def sub_decoder(self, n_latent: int) -> nn.Module:
         return gated(n_latent, [self.n_shared])
 
     def mix_decoder(self, n_params: int) -> nn.Module:
         body = gated(self.n_shared, self.hidden[:-1][::-1])
-        return nn.Sequential(body, nn.Linear(self.hidden[0], n_params))
+        return nn.Sequential(body, Linear(self.hidden[0], n_params))
 
 
 def gated(n_in: int, widths: Sequence[int]) -> nn.Module:
     """Gated layers, one for each width: (*, n_in) to (*, widths[-1])."""
     layers: list[nn.Module] = []
     for n, width in pairwise([n_in, *widths]):
-        layers += [he(nn.Linear(n, 2 * width)), nn.GLU(-1)]
+        layers += [he(Linear(n, 2 * width)), nn.GLU(-1)]
     return nn.Sequential(*layers)
 
 

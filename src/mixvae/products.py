@@ -1,0 +1,135 @@
+"""Linear layers in float32, by the quicker of the two libraries that PyTorch brings for a CPU.
+
+PyTorch gives float32 products to MKL, which does without AVX-512 on processors that Intel did not
+make, and gives bfloat16 and convolutions to oneDNN, which uses all that there is: on an AMD Zen 5
+its float32 is twice as fast. Both round as float32 does. Which one is quicker is measured, once.
+"""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+WORTH = 1.3  # times as fast: far from what libraries of equal speed measure
+LEAST = 4_000_000  # operations of a product: below, calls cost what the products gain
+SIDE, TURNS = 256, 10  # of the products measured, which take under 0.02 s
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear``, by the quicker library."""
+
+    def forward(self, input: Float[Tensor, "*n I"]) -> Float[Tensor, "*n O"]:
+        return linear(input, self.weight, self.bias)
+
+
+def linear(
+    x: Float[Tensor, "*n I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
+) -> Float[Tensor, "*n O"]:
+    """``torch.nn.functional.linear``, by the quicker library; gradients of any order too."""
+    if not by_onednn(x, weight, len(weight)):
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1])
+    if torch.is_grad_enabled():
+        made: Tensor = _Linear.apply(rows, weight, bias)
+    else:
+        made = onednn(rows, weight, bias)
+    return made.view(*x.shape[:-1], len(weight))
+
+
+def linears(
+    x: Float[Tensor, "K N I"],
+    weight: Float[Tensor, "K O I"],
+    bias: Float[Tensor, "K O"] | None = None,
+) -> Float[Tensor, "K N O"]:
+    """K linear layers, by the quicker library: batched by MKL, and one by one by oneDNN."""
+    wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if not wanted and by_onednn(x[0], weight[0], weight.shape[1]):
+        biases = [None] * len(x) if bias is None else bias.unbind()
+        each = zip(x.unbind(), weight.unbind(), biases, strict=True)
+        return torch.stack([onednn(*copy) for copy in each])
+    if bias is None:
+        return x @ weight.mT
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+
+def by_onednn(x: Tensor, weight: Tensor, n_out: int) -> bool:
+    """Whether oneDNN is to take the product of x (*, I) with a weight (*, I) of n_out rows."""
+    return (
+        x.dtype == weight.dtype == torch.float32
+        and x.is_cpu
+        and 2 * x.numel() * n_out >= LEAST
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()  # it knows none of them
+        and onednn_is_quicker()
+    )
+
+
+def onednn(
+    x: Float[Tensor, "N I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
+) -> Float[Tensor, "N O"]:
+    """x W^T + b by oneDNN, without a gradient."""
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(
+        _dense(x), _dense(weight), bias, "none", [], ""
+    )
+    return made
+
+
+class _Linear(torch.autograd.Function):
+    """A product whose gradients are such products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return onednn(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        return (
+            linear(grad, weight.t()) if to_x else None,
+            linear(grad.t(), x.t()) if to_weight else None,
+            grad.sum(0) if to_bias else None,
+        )
+
+
+def _dense(t: Tensor) -> Tensor:
+    """Rows or columns in a row: what else there is oneDNN reads an element at a time."""
+    return t if t.is_contiguous() or t.t().is_contiguous() else t.contiguous()
+
+
+@cache
+def onednn_is_quicker() -> bool:
+    """Whether oneDNN is clearly faster in float32 here, in time on the processor."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(
+        torch.ops.mkldnn, "_linear_pointwise"
+    ):
+        return False
+    a = torch.ones(SIDE, SIDE)
+    with torch.no_grad():
+        return gain(lambda: F.linear(a, a), lambda: onednn(a, a)) >= WORTH
+
+
+def gain(usual: Callable[[], object], other: Callable[[], object], turns: int = TURNS) -> float:
+    """How many times as fast another way is: by turns, on one core, in time on the processor.
+
+    So what else runs there does not decide.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        least = [float("inf"), float("inf")]
+        for _ in range(turns):
+            for i, way in enumerate((usual, other)):
+                start = time.thread_time()
+                way()
+                least[i] = min(least[i], time.thread_time() - start)
+    finally:
+        torch.set_num_threads(n_threads)
+    return least[0] / least[1]
