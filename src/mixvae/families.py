@@ -16,7 +16,7 @@ class Joint(Family):
 
     def log_lik(self, t: Trace) -> Float[Tensor, "S B"]:
         r"""log p(x | z, w); where outputs are kept apart, :math:`\log\sum_k b_k p(x|z_k)`."""
-        if t.blended:
+        if t.log_lik.shape[-1] == 1:  # blended, or there is but one, whose weight is 1
             return t.log_lik.squeeze(-1)
         return (t.log_lik + _log(t.b)).logsumexp(-1)
 

@@ -20,6 +20,10 @@ LEAST = 4_000_000  # operations of a product: below, calls cost what the product
 SIDE, TURNS = 256, 10  # of the products measured, which take under 0.02 s
 
 
+Rows = Float[Tensor, "*n I"]
+Weight = Float[Tensor, "*one O I"]
+
+
 class Linear(nn.Linear):
     """``torch.nn.Linear``, by the quicker library."""
 
@@ -27,18 +31,17 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def linear(
-    x: Float[Tensor, "*n I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
-) -> Float[Tensor, "*n O"]:
-    """``torch.nn.functional.linear``, by the quicker library; gradients of any order too."""
-    if not by_onednn(x, weight, len(weight)):
-        return F.linear(x, weight, bias)
-    rows = x.reshape(-1, x.shape[-1])
-    if torch.is_grad_enabled():
-        made: Tensor = _Linear.apply(rows, weight, bias)
-    else:
-        made = onednn(rows, weight, bias)
-    return made.view(*x.shape[:-1], len(weight))
+def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Float[Tensor, "*n O"]:
+    """``torch.nn.functional.linear``, by the quicker library; gradients of any order too.
+
+    Weight and bias may have one axis more, of size 1.
+    """
+    if by_onednn(x, weight, weight.shape[-2]):
+        made: Tensor = _Linear.apply(x, weight, bias)
+        return made
+    if weight.dim() == 3:
+        weight, bias = weight.squeeze(0), None if bias is None else bias.squeeze(0)
+    return F.linear(x, weight, bias)
 
 
 def linears(
@@ -71,10 +74,10 @@ def by_onednn(x: Tensor, weight: Tensor, n_out: int) -> bool:
 
 
 def onednn(
-    x: Float[Tensor, "N I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
-) -> Float[Tensor, "N O"]:
+    x: Rows, weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
+) -> Float[Tensor, "*n O"]:
     """x W^T + b by oneDNN, without a gradient."""
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(
+    made: Tensor = torch.ops.mkldnn._linear_pointwise.default(
         _dense(x), _dense(weight), bias, "none", [], ""
     )
     return made
@@ -86,22 +89,27 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return onednn(x, weight, bias)
+        n_out, n_in = weight.shape[-2:]
+        return onednn(x, weight.view(n_out, n_in), None if bias is None else bias.view(n_out))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad
+        n_out, n_in = weight.shape[-2:]
+        product = linear if torch.is_grad_enabled() else onednn
+        rows = grad.reshape(-1, n_out)
+        across = weight.view(n_out, n_in).t()
         return (
-            linear(grad, weight.t()) if to_x else None,
-            linear(grad.t(), x.t()) if to_weight else None,
-            grad.sum(0) if to_bias else None,
+            product(grad, across) if to_x else None,
+            product(rows.t(), x.reshape(-1, n_in).t()).view_as(weight) if to_weight else None,
+            rows.sum(0).view(weight.shape[:-1]) if to_bias else None,
         )
 
 
 def _dense(t: Tensor) -> Tensor:
     """Rows or columns in a row: what else there is oneDNN reads an element at a time."""
-    return t if t.is_contiguous() or t.t().is_contiguous() else t.contiguous()
+    return t if t.is_contiguous() or (t.dim() == 2 and t.t().is_contiguous()) else t.contiguous()
 
 
 @cache

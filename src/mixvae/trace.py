@@ -76,7 +76,7 @@ class Trace:
         closed form given the first one's codes. Else, and over these, it is a mean over samples.
         """
         each = _kl(self.q_z, self.p_z, self.z)  # (B, K), or (S, B, K)
-        return each.reshape(-1, *self.w.shape[1:]).mean(0)
+        return each if each.dim() == 2 else each.flatten(0, -3).mean(0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:

@@ -6,6 +6,7 @@ Its gradients are sums over components of responsibilities, which are two matrix
 a third of the time of differentiating through the densities of all pairs.
 """
 
+from math import log, pi
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .pairs import product_form
+from ..products import linear
+from .pairs import precisely
 
+LOG_2PI = log(2 * pi)
 SMALLEST = -60.0  # of log responsibilities: below it is nothing, and denormals are slow
 
 
@@ -29,10 +32,13 @@ class LogMixture(torch.autograd.Function):
         scale: Float[Tensor, "*batch K L"],
         log_w: Float[Tensor, "*batch K"],
     ) -> Float[Tensor, "*batch N"]:
-        powers, coefficients, constant = product_form(z, loc, scale)
-        constant = (constant + log_w.to(constant)).unsqueeze(-1)  # within the product, at no pass
-        with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
-        log_each = with_one @ torch.cat([coefficients, constant], -1).mT
+        x, mu, precision = precisely(z), precisely(loc), precisely(scale).pow(-2)
+        shift = mu * precision
+        constant = (
+            log_w - scale.log().sum(-1) - 0.5 * ((mu * shift).sum(-1) + LOG_2PI * z.shape[-1])
+        )
+        powers = torch.cat([-0.5 * x.square(), x, torch.ones_like(x[..., :1])], -1)
+        log_each = powers @ torch.cat([precision, shift, constant.unsqueeze(-1)], -1).mT
         top = log_each.amax(-1, keepdim=True)
         log_each -= top
         r = log_each.to(z.dtype).clamp_min_(SMALLEST).exp_()
@@ -48,8 +54,8 @@ class LogMixture(torch.autograd.Function):
         z, loc, scale, r, total = ctx.saved_tensors
         r = r * (gradient.unsqueeze(-1) / total)  # responsibilities, times what is asked of them
         precision = scale.square().reciprocal()
-        drawn, away = (r @ torch.cat([precision * loc, precision], -1)).chunk(2, -1)
-        first, second = (r.mT @ torch.cat([z, z.square()], -1)).chunk(2, -1)  # moments of z
+        drawn, away = _product(r, torch.cat([precision * loc, precision], -1).mT).chunk(2, -1)
+        first, second = _product(r.mT, torch.cat([z, z.square()], -1).mT).chunk(2, -1)  # of z
         mass = r.sum(-2).unsqueeze(-1)
         squares = second - 2 * loc * first + loc.square() * mass
         return (
@@ -58,3 +64,8 @@ class LogMixture(torch.autograd.Function):
             (precision * squares - mass) / scale,
             mass.squeeze(-1),
         )
+
+
+def _product(a: Float[Tensor, "*batch N M"], b: Float[Tensor, "*batch K M"]) -> Tensor:
+    """a b^T."""
+    return linear(a, b) if a.dim() == 2 else a @ b.mT

