@@ -6,6 +6,7 @@ precision, with networks of the same shapes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "_linear_pointwise")
 PRODUCTS += ("convolution", "convolution_backward")
 
 
@@ -62,9 +63,15 @@ def replay(products: list[Product]) -> None:
 
 def flop(run: Callable[[], object]) -> int:
     """Operations of the products of one run: an addition and a multiplication are two."""
-    with FlopCounterMode(display=False) as counter:
+    of_linear = {torch.ops.mkldnn._linear_pointwise: _flop_of_linear}
+    with FlopCounterMode(display=False, custom_mapping=of_linear) as counter:
         run()
     return counter.get_total_flops()
+
+
+def _flop_of_linear(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Of oneDNN's linear layer, by shapes."""
+    return 2 * prod(x) * weight[0]
 
 
 def _like(t: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
     python benchmarks/roofline.py [--components 10] [--batch-size 512] [--repeats 20]
 
 M-VAE with networks of 500-500, whole steps, Adam included. Operations are counted by PyTorch; the
-machine's rate is that of a large square product in the same precision, in turn with the steps. The
+machine's rate is that of a large square product in the same precision, by the library that is
+quicker at it, in turn with the steps. The
 step's own products, taken again by themselves, say what shapes of this size can reach. A second
 table (roofline_parts.csv) says where the step's time goes, by PyTorch's profiler and wall clock;
 "between" is Python, and whatever else is no operation.
@@ -34,6 +35,7 @@ from products import PRODUCTS, flop, products_of, replay
 from torch.profiler import ProfilerActivity, profile
 
 import mixvae
+from mixvae.products import linear
 
 SIDE = 2048  # of the square product
 TARGETS = {"32": ">= 0.5", "bf16": ""}
@@ -94,10 +96,10 @@ def compare(step: Callable[[], None], precision: str, args: Namespace) -> list[d
 def square_product(precision: str, device: str) -> Callable[[], None]:
     """What the machine's rate is taken from."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b, out = (torch.randn(SIDE, SIDE, device=device).to(kind) for _ in range(3))
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(kind) for _ in range(2))
 
     def run() -> None:
-        torch.mm(a, b, out=out)
+        linear(a, b)
 
     return run
 
@@ -111,7 +113,7 @@ def breakdown(step: Callable[[], None], precision: str) -> list[dict[str, Any]]:
         whole = time.perf_counter() - start
     seconds: Counter[str] = Counter()
     for event in profiler.key_averages():
-        if event.key.startswith("aten::"):
+        if event.key.startswith(("aten::", "mkldnn::")):
             seconds[part_of(event.key)] += 1e-6 * event.self_cpu_time_total
     seconds["between"] = whole - seconds.total()
     rows = []

@@ -1,15 +1,18 @@
 """K networks in one batched call equal K networks in a loop."""
 
 from functools import partial
+from math import prod
 
 import pytest
 import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
+from torch.utils.flop_counter import FlopCounterMode
 
 from cases import Case
+from mixvae import layers
 from mixvae.errors import MixvaeError
-from mixvae.layers import StackedProduct
+from mixvae.layers import StackedProduct, is_wide
 from mixvae.nn import MLP, POINTWISE, Means, Shared, Stacked, full_precision
 from mixvae.products import Linear
 
@@ -51,7 +54,9 @@ INPUTS = dict.fromkeys(NETWORKS, (3,)) | dict.fromkeys(CONVOLUTIONS, IMAGE)
 @pytest.mark.parametrize("share_input", [False, True], ids=["own input", "shared input"])
 @pytest.mark.parametrize("n_copies", [1, 4])
 @pytest.mark.parametrize("name", INPUTS)
-def test_stacked_equals_a_loop_forward_and_backward(name, n_copies, share_input):
+@pytest.mark.parametrize("wide", [0, layers.WIDE], ids=["one by one", "in groups"])
+def test_stacked_equals_a_loop_forward_and_backward(name, n_copies, share_input, wide, monkeypatch):
+    monkeypatch.setattr(layers, "WIDE", wide)
     make, shape = (NETWORKS | CONVOLUTIONS)[name], INPUTS[name]
     copies = [make() for _ in range(n_copies)]
     for p in nn.ModuleList(copies).parameters():
@@ -318,3 +323,24 @@ def test_what_is_expanded_to_all_copies_is_read_as_copies_of_it_are():
         made.square().sum().backward()
         gradients.append([made.detach(), x.grad, *(p.grad.clone() for p in net.parameters())])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(4, 6, 4, 2, 1),
+        lambda: nn.Conv2d(4, 6, 3, (1, 2), 1),
+        lambda: nn.ConvTranspose2d(4, 6, 4, 2, 1),
+    ],
+)
+def test_a_wide_convolution_is_one_of_many_operations(make, monkeypatch):
+    x, net = torch.zeros(5, 3, 4, 8, 8), make()
+    with FlopCounterMode(display=False) as counter:
+        net(x[:, 0])
+    monkeypatch.setattr(layers, "WIDE", counter.get_total_flops())
+    weight = torch.zeros(3, *net.weight.shape)
+    strides = 1 if isinstance(net, nn.ConvTranspose2d) else prod(net.stride)
+    assert is_wide(x, weight, strides)
+    assert not is_wide(x[:4], weight, strides)
+    assert not is_wide(x[:, :1], weight[:1], strides), "a single copy has no axis to stack"
+    assert not is_wide(x.to("meta"), weight.to("meta"), strides)
