@@ -151,7 +151,7 @@ def is_wide(x: Images, weight: Float[Tensor, "K *one"], strides: int = 1) -> boo
 
 def one_by_one(
     convolve: Callable[..., Tensor], x: Images, weight: Tensor, bias: Tensor | None
-) -> Images:
+) -> Float[Tensor, "N K O Y X"]:
     """Every copy's convolution of its own images."""
     biases = [None] * len(weight) if bias is None else bias.unbind()
     each = zip(x.unbind(1), weight.unbind(), biases, strict=True)
