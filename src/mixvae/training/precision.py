@@ -1,18 +1,18 @@
 """Which precision is fastest here: a measurement, not a guess."""
 
 import os
-import time
 from functools import cache
 from typing import Literal, get_args
 
 import torch
 
 from ..errors import one_of
+from ..products import gain, linear
 from .settings import Precision
 
 PrecisionChoice = Literal["auto", "32", "bf16", "16"]
 WORTH = 1.3  # times as fast: what products must gain, as casts cost something too
-SIDE, TURNS = 512, 10
+SIDE = 512
 CHOSEN = "MIXVAE_PRECISION"  # tells the processes that Lightning starts what the first one chose
 
 
@@ -43,26 +43,8 @@ def multiplies_bf16(accelerator: str) -> bool:
 
 @cache
 def cpu_gain() -> float:
-    """How many times as fast a product is in bfloat16 as in float32: measured once, under 0.1 s.
-
-    By turns, on one core, and in time on the processor: what else runs there does not decide.
-    """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _gain()
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-def _gain() -> float:
+    """How many times as fast a product is in bfloat16 as in float32: measured once, under 0.1 s."""
     a = torch.ones(SIDE, SIDE)
-    sides = {dtype: a.to(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    least = dict.fromkeys(sides, float("inf"))
+    half = a.to(torch.bfloat16)
     with torch.no_grad():
-        for _ in range(TURNS):
-            for dtype, side in sides.items():
-                start = time.thread_time()
-                torch.mm(side, side)
-                least[dtype] = min(least[dtype], time.thread_time() - start)
-    return least[torch.float32] / least[torch.bfloat16]
+        return gain(lambda: linear(a, a), lambda: linear(half, half))
