@@ -17,7 +17,7 @@ QUICK = {
     "start_up": "--repeats 3",
     "against_pythae": "--repeats 2 --rows 1000",
     "plain_loop": "--repeats 2 --rows 2000",
-    "components": "--repeats 3 --components 1 4 10 --batch-size 64",
+    "components": "--repeats 3 --components 1 4 10 --batch-size 64 --precisions 32",
     "roofline": "--repeats 5",
     "log_likelihood": "--repeats 3 --images 5",
     "prior_term": "--repeats 10",

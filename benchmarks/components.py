@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--components", nargs="+", type=int, default=[1, 2, 4, 6, MOST])
     parser.add_argument("--networks", nargs="+", choices=("mlp", "conv"), default=["mlp", "conv"])
     parser.add_argument("--recipes", nargs="+", default=["m-vae", "mvae"])
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["32"])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--batch-size", type=int, default=128)
     args = begin(parser)
     x = digit_like(args.batch_size).to(args.device)
