@@ -18,11 +18,11 @@ from harness import (
     add_device,
     begin,
     digit_like,
-    in_turn,
     ms,
     options,
     ratio,
     report,
+    steps_in_turn,
     training_step,
 )
 from torch import Tensor
@@ -73,7 +73,7 @@ def compare(
     for k in components:
         sides[f"together {k}"] = training_step(make(k), x, precision)
         sides[f"apart {k}"] = partial(in_a_loop, apart[:k])
-    took = in_turn(sides, repeats)
+    took = steps_in_turn(sides, repeats)
     rows = []
     for k in components:
         together, loop = took[f"together {k}"], took[f"apart {k}"]

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixvae.recipes.recipe import Recipe
+from mixvae.training.memory import kept_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 PRECISIONS = ("32", "bf16")
@@ -92,6 +93,14 @@ def in_turn(sides: Mapping[str, Side], repeats: int, *, warm_up: int = 1) -> dic
             if turn >= 0:
                 seconds[name].append(taken)
     return seconds
+
+
+@kept_memory()
+def steps_in_turn(
+    sides: Mapping[str, Side], repeats: int, *, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """As :func:`in_turn`, with memory kept as ``mixvae.fit`` keeps it."""
+    return in_turn(sides, repeats, warm_up=warm_up)
 
 
 def _timed(side: Side) -> float:

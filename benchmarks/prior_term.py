@@ -13,7 +13,7 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from harness import PRECISIONS, begin, in_turn, judged, ms, options, report, training_step
+from harness import PRECISIONS, begin, judged, ms, options, report, steps_in_turn, training_step
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
@@ -28,7 +28,7 @@ TARGET = "<= 0.15"
 def main() -> None:
     """Time, print and write."""
     args = begin(options(__doc__, repeats=30))
-    (slow,) = in_turn({"": densities(by_broadcasting)}, 2).values()
+    (slow,) = steps_in_turn({"": densities(by_broadcasting)}, 2).values()
     report([compare(precision, slow, args) for precision in PRECISIONS], args)
 
 
@@ -37,7 +37,7 @@ def compare(precision: str, slow: list[float], args: Namespace) -> dict[str, str
     torch.manual_seed(0)
     recipe = mixvae.build("gmmp-vae", (1, 28, 28), **OPTIONS)
     step = training_step(recipe, torch.rand(B, 1, 28, 28).round(), precision)
-    took = in_turn({"step": step, "term": densities(by_product)}, args.repeats, warm_up=3)
+    took = steps_in_turn({"step": step, "term": densities(by_product)}, args.repeats, warm_up=3)
     to_rest = [term / (step - term) for step, term in zip(took["step"], took["term"], strict=True)]
     return {
         "precision": precision,

@@ -24,11 +24,11 @@ from harness import (
     add_device,
     begin,
     digit_like,
-    in_turn,
     ms,
     options,
     ratio,
     report,
+    steps_in_turn,
     training_step,
 )
 from products import PRODUCTS, flop, products_of, replay
@@ -76,7 +76,7 @@ def compare(step: Callable[[], None], precision: str, args: Namespace) -> list[d
     own, square = products_of(step), square_product(precision, args.device)
     sides = {"step": step, "its products alone": partial(replay, own), "square product": square}
     work, peak = flop(step), 2 * SIDE**3
-    took = in_turn(sides, args.repeats)
+    took = steps_in_turn(sides, args.repeats)
     best = [s / peak for s in took["square product"]]  # seconds for an operation
     rows = []
     for name, seconds in took.items():

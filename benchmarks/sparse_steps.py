@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from harness import PRECISIONS, begin, in_turn, ms, options, ratio, report, training_step
+from harness import PRECISIONS, begin, ms, options, ratio, report, steps_in_turn, training_step
 
 import mixvae
 
@@ -36,7 +36,7 @@ def compare(precision: str, args: Namespace) -> list[dict[str, str]]:
     """One precision's rows."""
     sides = {"VAE": {"n_components": 1}} | MIXTURES
     steps = {name: step(precision, **chosen) for name, chosen in sides.items()}
-    took = in_turn(steps, args.repeats, warm_up=3)
+    took = steps_in_turn(steps, args.repeats, warm_up=3)
     return [
         {"precision": precision, "model": name, "step ms": ms(each)} | ratio(each, took["VAE"])
         for name, each in took.items()
