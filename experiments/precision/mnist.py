@@ -1,8 +1,8 @@
 """Float32 and bfloat16 products, on 10,000 images of dynamically binarised MNIST.
 
 The same recipe, seed and epochs in both; everything but the products (weights, Adam, densities,
-KLs, dHSIC) is in float32 either way. "objective" and "elbo" are of the 10,000 test images. M-VAE and
-MVAE-GS have four seeds, since another of their components wins with each.
+KLs, dHSIC) is in float32 either way. "objective" and "elbo" are of the 10,000 test images. There
+are four seeds of M-VAE and MVAE-GS, since another of their components wins with each.
 """
 
 from typing import Any

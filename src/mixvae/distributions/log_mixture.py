@@ -55,13 +55,15 @@ class LogMixture(torch.autograd.Function):
         r = r * (gradient.unsqueeze(-1) / total)  # responsibilities, times what is asked of them
         precision = scale.square().reciprocal()
         drawn, away = _product(r, torch.cat([precision * loc, precision], -1).mT).chunk(2, -1)
-        first, second = _product(r.mT, torch.cat([z, z.square()], -1).mT).chunk(2, -1)  # of z
+        moments = _product(torch.cat([z, z.square()], -1).mT, r.mT)  # oneDNN copies no weight
+        first, second = moments.mT.contiguous().chunk(2, -1)
         mass = r.sum(-2).unsqueeze(-1)
-        squares = second - 2 * loc * first + loc.square() * mass
+        apart = torch.addcmul(first, loc, mass, value=-1)  # of z - loc, and its square
+        squares = torch.addcmul(second, loc, first + apart, value=-1)
         return (
             drawn - z * away,
-            precision * (first - loc * mass),
-            (precision * squares - mass) / scale,
+            precision * apart,
+            torch.addcmul(-mass, precision, squares) / scale,
             mass.squeeze(-1),
         )
 
