@@ -1,9 +1,12 @@
 """Linear layers by the quicker library, beside PyTorch's own in float64."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mixvae import products
 from mixvae.layers import StackedProduct
@@ -122,7 +125,15 @@ def test_it_is_left_out_where_it_could_not_be_used(calls):
     gradients = torch.func.vmap(torch.func.grad(lambda row: linear(row[None], weight).sum()))(x)
     torch.testing.assert_close(gradients, weight.sum(0).expand(7, -1))
     assert linear(x.to("meta"), weight.to("meta")).shape == (7, 6)
+    with FakeTensorMode() as mode:
+        fake = linear(mode.from_tensor(x), mode.from_tensor(weight))
+    assert fake.shape == (7, 6)
     assert not calls
+
+
+def test_shapes_that_do_not_fit_are_left_to_pytorch_and_its_error(calls):
+    assert by_onednn(torch.randn(7, 5), torch.randn(6, 5), 6)
+    assert not by_onednn(torch.randn(7, 5), torch.randn(6, 4), 6)
 
 
 def test_small_products_are_left_to_pytorch(monkeypatch):
@@ -143,9 +154,11 @@ def test_a_linear_layer_is_pytorchs_but_for_its_product(library):
     torch.testing.assert_close(ours(x), theirs(x), **ROUNDING)
 
 
-def test_a_gain_is_the_ratio_of_the_least_times(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(products.time, "thread_time", lambda: clock[0])
+@pytest.mark.parametrize(("resolution", "used"), [(1e-9, "thread_time"), (0.016, "perf_counter")])
+def test_a_gain_is_the_ratio_of_the_least_times(resolution, used, monkeypatch):
+    clock, told = [0.0], SimpleNamespace(resolution=resolution)
+    monkeypatch.setattr(products.time, "get_clock_info", lambda name: told)
+    monkeypatch.setattr(products.time, used, lambda: clock[0])
     slow, quick = iter([9.0, 6.0, 7.0]), iter([3.0, 8.0, 2.0])
 
     def way(seconds):

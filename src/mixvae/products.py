@@ -18,7 +18,7 @@ from torch import Tensor, nn
 WORTH = 1.3  # times as fast: far from what libraries of equal speed measure
 LEAST = 4_000_000  # operations of a product: below, calls cost what the products gain
 SIDE, TURNS = 256, 10  # of the products measured, which take under 0.02 s
-
+PLAIN = {Tensor, nn.Parameter}  # what else there is has products of its own
 
 Rows = Float[Tensor, "*n I"]
 Weight = Float[Tensor, "*one O I"]
@@ -61,10 +61,15 @@ def linears(
 
 
 def by_onednn(x: Tensor, weight: Tensor, n_out: int) -> bool:
-    """Whether oneDNN is to take the product of x (*, I) with a weight (*, I) of n_out rows."""
+    """Whether oneDNN is to take the product of x (*, I) with a weight (*, I) of n_out rows.
+
+    Shapes that do not fit are left to PyTorch too, whose error says so.
+    """
     return (
         x.dtype == weight.dtype == torch.float32
         and x.is_cpu
+        and {type(x), type(weight)} <= PLAIN
+        and x.shape[-1] == weight.shape[-1]
         and 2 * x.numel() * n_out >= LEAST
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
@@ -127,17 +132,19 @@ def onednn_is_quicker() -> bool:
 def gain(usual: Callable[[], object], other: Callable[[], object], turns: int = TURNS) -> float:
     """How many times as fast another way is: by turns, on one core, in time on the processor.
 
-    So what else runs there does not decide.
+    So what else runs there does not decide. Where that time is told in ticks, it is the clock's.
     """
+    ticks = time.get_clock_info("thread_time").resolution > 1e-4
+    now = time.perf_counter if ticks else time.thread_time
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         least = [float("inf"), float("inf")]
         for _ in range(turns):
             for i, way in enumerate((usual, other)):
-                start = time.thread_time()
+                start = now()
                 way()
-                least[i] = min(least[i], time.thread_time() - start)
+                least[i] = min(least[i], now() - start)
     finally:
         torch.set_num_threads(n_threads)
     return least[0] / least[1]
