@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from cases import CASES, Case
 from mixvae import recipes
-from mixvae.distributions import ContinuousBernoulli
+from mixvae.distributions import Bernoulli, ContinuousBernoulli
 from mixvae.errors import MixvaeError
 from mixvae.likelihoods import (
     LIKELIHOODS,
@@ -94,6 +94,20 @@ def test_cross_entropy_is_torchs():
     x = torch.rand(2, 3)
     expected = -F.binary_cross_entropy_with_logits(logits(), x, reduction="none").sum(-1)
     torch.testing.assert_close(CrossEntropy((3,))(logits()).log_prob(x), expected)
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 7), (4, 1, 7), (1, 7)])
+def test_bernoullis_and_its_gradients_are_torchs_in_float64(shape):
+    logits = torch.tensor([-200.0, -30.0, -3.0, 0.0, 0.5, 30.0, 200.0]).expand(shape).clone()
+    x = torch.stack([torch.zeros(7), torch.ones(7), torch.linspace(0, 1, 7), torch.rand(7)])
+    x = x if len(shape) > 1 else x[3]
+    results = []
+    for kind, dtype in ((Bernoulli, torch.float32), (torch.distributions.Bernoulli, torch.float64)):
+        leaves = logits.to(dtype).requires_grad_(), x.to(dtype).requires_grad_()
+        log_p = kind(logits=leaves[0], validate_args=False).log_prob(leaves[1])
+        results.append([log_p, *torch.autograd.grad(log_p.sum(), leaves)])
+    for ours, exact in zip(*results, strict=True):
+        torch.testing.assert_close(ours.double(), exact.double(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
+from .bernoulli import Bernoulli
 from .chain import Chain
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
@@ -11,6 +12,7 @@ from .pairs import kl_pairs, log_prob_each
 from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
 __all__ = [
+    "Bernoulli",
     "Chain",
     "ContinuousBernoulli",
     "Delta",

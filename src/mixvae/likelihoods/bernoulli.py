@@ -1,9 +1,9 @@
 """Pixels that are 0 or 1, and the Bernoulli's formula on grey levels: with and without its mass."""
 
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution
+from torch.distributions import Distribution
 
-from ..distributions import ContinuousBernoulli
+from ..distributions import Bernoulli, ContinuousBernoulli
 from .likelihood import Likelihood, refuse, refuse_outside
 
 MIN_MEAN = 1e-6
