@@ -1,8 +1,8 @@
 """Linear layers in float32, by the quicker of the two libraries that PyTorch brings for a CPU.
 
-PyTorch gives float32 products to MKL, which does without AVX-512 on processors that Intel did not
-make, and gives bfloat16 and convolutions to oneDNN, which uses all that there is: on an AMD Zen 5
-its float32 is twice as fast. Both round as float32 does. Which one is quicker is measured, once.
+PyTorch gives float32 products to MKL, which on an AMD Zen 5 is as fast as AVX2 can be, and gives
+bfloat16 and convolutions to oneDNN, which uses AVX-512 there: its float32 is twice as fast. Both
+round as float32 does. Which one is quicker is measured, once.
 """
 
 import time

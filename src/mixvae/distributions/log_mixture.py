@@ -6,7 +6,6 @@ Its gradients are sums over components of responsibilities, which are two matrix
 a third of the time of differentiating through the densities of all pairs.
 """
 
-from math import log, pi
 from typing import Any
 
 import torch
@@ -15,9 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..products import linear
-from .pairs import precisely
+from .pairs import product_form
 
-LOG_2PI = log(2 * pi)
 SMALLEST = -60.0  # of log responsibilities: below it is nothing, and denormals are slow
 
 
@@ -32,13 +30,10 @@ class LogMixture(torch.autograd.Function):
         scale: Float[Tensor, "*batch K L"],
         log_w: Float[Tensor, "*batch K"],
     ) -> Float[Tensor, "*batch N"]:
-        x, mu, precision = precisely(z), precisely(loc), precisely(scale).pow(-2)
-        shift = mu * precision
-        constant = (
-            log_w - scale.log().sum(-1) - 0.5 * ((mu * shift).sum(-1) + LOG_2PI * z.shape[-1])
-        )
-        powers = torch.cat([-0.5 * x.square(), x, torch.ones_like(x[..., :1])], -1)
-        log_each = powers @ torch.cat([precision, shift, constant.unsqueeze(-1)], -1).mT
+        powers, coefficients, constant = product_form(z, loc, scale)
+        constant = (constant + log_w).unsqueeze(-1)  # within the product, at no pass
+        with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
+        log_each = with_one @ torch.cat([coefficients, constant], -1).mT
         top = log_each.amax(-1, keepdim=True)
         log_each -= top
         r = log_each.to(z.dtype).clamp_min_(SMALLEST).exp_()

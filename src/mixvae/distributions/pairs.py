@@ -1,6 +1,6 @@
 r"""Densities and KLs of all pairs of codes and diagonal normals, as one matrix product.
 
-.. math:: \log N(z; \mu, \sigma^2) = (z^2, z) \cdot (-\tfrac12 \sigma^{-2}, \mu \sigma^{-2}) + c
+.. math:: \log N(z; \mu, \sigma^2) = (-\tfrac12 z^2, z) \cdot (\sigma^{-2}, \mu \sigma^{-2}) + c
 
 In float32 the product cancels where scales are small (9 nats off at a scale of 0.001), so it is
 taken in float64, where there is one; its result has the type that came.
@@ -62,12 +62,10 @@ def log_prob_pairs(
 
 def product_form(z: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Powers of z (*batch, N, 2 L), coefficients (*batch, K, 2 L) and constants (*batch, K)."""
-    x, mu, sigma = (precisely(t) for t in (z, loc, scale))
-    precision = sigma.square().reciprocal()
-    constant = -(sigma.log() + 0.5 * mu.square() * precision).sum(-1)
-    constant = constant - 0.5 * log(2 * pi) * z.shape[-1]
-    coefficients = torch.cat([-0.5 * precision, mu * precision], -1)
-    return torch.cat([x.square(), x], -1), coefficients, constant
+    x, mu, precision = precisely(z), precisely(loc), precisely(scale).pow(-2)
+    shift = mu * precision
+    constant = -scale.log().sum(-1) - 0.5 * ((mu * shift).sum(-1) + log(2 * pi) * z.shape[-1])
+    return torch.cat([-0.5 * x.square(), x], -1), torch.cat([precision, shift], -1), constant
 
 
 def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
