@@ -26,8 +26,7 @@ from torch import Tensor
 from torch.distributions.dirichlet import _Dirichlet
 
 import mixvae
-from mixvae.layers import StackedProduct
-from mixvae.products import linear
+from mixvae.products import linear, linears
 from mixvae.recipes.recipe import Recipe
 
 BATCH = 128
@@ -56,7 +55,7 @@ class Library:
 
 LIBRARY = {
     "PyTorch's": Library(F.linear, lambda x, weight, bias: torch.baddbmm(bias, x, weight), 2),
-    "as ours": Library(linear, StackedProduct.apply, 1),
+    "as ours": Library(linear, linears, 1),
 }
 LIBRARIES = tuple(LIBRARY)
 

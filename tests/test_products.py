@@ -9,7 +9,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mixvae import products
-from mixvae.layers import StackedProduct
 from mixvae.nn import MLP, Stacked
 from mixvae.products import Linear, by_onednn, gain, linear, linears
 
@@ -86,24 +85,32 @@ def test_stacked_products_have_gradients_of_gradients(library):
     exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
     both = []
     for each in (leaves, exact):
-        (to_x,) = torch.autograd.grad(
-            StackedProduct.apply(*each).sin().sum(), each[0], create_graph=True
-        )
+        (to_x,) = torch.autograd.grad(linears(*each).sin().sum(), each[0], create_graph=True)
         both.append(torch.autograd.grad(to_x.square().sum(), each))
     for a, b in zip(*both, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("copies_last", [True, False])
-def test_linears_are_a_loop_over_linear(library, bias, copies_last):
+def test_linears_are_a_loop_over_linear(library, copies_last):
     x = torch.randn(7, 3, 5).transpose(0, 1) if copies_last else torch.randn(3, 7, 5)
-    weight, b = torch.randn(3, 6, 5), torch.randn(3, 6) if bias else None
-    exact = [
-        F.linear(x[k].double(), weight[k].double(), b[k].double() if bias else None)
-        for k in range(3)
-    ]
-    torch.testing.assert_close(linears(x, weight, b).double(), torch.stack(exact), **ROUNDING)
+    leaves = [t.requires_grad_() for t in (x, torch.randn(3, 6, 5), torch.randn(3, 6))]
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    y, loop = linears(*leaves), torch.stack([F.linear(*each) for each in zip(*exact, strict=True)])
+    torch.testing.assert_close(y.double(), loop, **ROUNDING)
+    upstream = torch.randn_like(y)
+    found = torch.autograd.grad(y, leaves, upstream)
+    gradients = torch.autograd.grad(loop, exact, upstream.double())
+    for a, b in zip(found, gradients, strict=True):
+        torch.testing.assert_close(a.double(), b, **ROUNDING)
+
+
+def test_linears_may_be_transformed(calls):
+    x, weight, bias = torch.randn(3, 7, 5), torch.randn(3, 6, 5), torch.randn(3, 6)
+    each = torch.vmap(lambda row: linears(row.unsqueeze(1), weight, bias), in_dims=1)(x)
+    torch.testing.assert_close(each.squeeze(2).transpose(0, 1), linears(x, weight, bias))
+    to_x = torch.func.grad(lambda x: linears(x, weight, bias).sum())(x)
+    torch.testing.assert_close(to_x, weight.sum(1, keepdim=True).expand_as(x))
 
 
 def test_every_product_of_a_step_is_taken_by_it(calls):
@@ -132,15 +139,21 @@ def test_it_is_left_out_where_it_could_not_be_used(calls):
 
 
 def test_shapes_that_do_not_fit_are_left_to_pytorch_and_its_error(calls):
-    assert by_onednn(torch.randn(7, 5), torch.randn(6, 5), 6)
-    assert not by_onednn(torch.randn(7, 5), torch.randn(6, 4), 6)
+    assert by_onednn(torch.randn(7, 5), torch.randn(6, 5), 1)
+    assert not by_onednn(torch.randn(7, 5), torch.randn(6, 4), 1)
 
 
 def test_small_products_are_left_to_pytorch(monkeypatch):
     monkeypatch.setattr(products, "onednn_is_quicker", lambda: True)
-    weight = torch.empty(100, 200)
-    assert by_onednn(torch.empty(100, 200), weight, 100)
-    assert not by_onednn(torch.empty(99, 200), weight, 100)
+    taken = []
+    monkeypatch.setattr(products, "onednn", lambda x, w, b: taken.append(x) or F.linear(x, w, b))
+    weight, bias = torch.zeros(2, 100, 200), torch.zeros(2, 100)
+    linear(torch.zeros(100, 200), weight[0])
+    linears(torch.zeros(2, 100, 200), weight, bias)
+    assert len(taken) == 3
+    linear(torch.zeros(99, 200), weight[0])
+    linears(torch.zeros(2, 99, 200), weight, bias)
+    assert len(taken) == 3
 
 
 def test_a_linear_layer_is_pytorchs_but_for_its_product(library):

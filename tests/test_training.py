@@ -21,7 +21,7 @@ from mixvae.evaluation.health import HealthMeter
 from mixvae.objectives import Objective
 from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
-from mixvae.training.batches import Rows, ShuffledBatches, even_batches, training_batches
+from mixvae.training.batches import Batches, ShuffledBatches, even_batches
 from mixvae.training.estimate import estimate
 from mixvae.training.module import NonFiniteError, TrainingModule, half_cosine
 
@@ -445,17 +445,20 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 def test_even_batches_hold_every_row_and_leave_no_remnant():
     x = torch.arange(101.0).unsqueeze(1)
-    batches = list(even_batches(Rows(x, None), 50))
+    batches = list(Batches(x, None, even_batches(101, 50)))
     assert [len(batch.x) for batch in batches] == [34, 34, 33]
     assert torch.equal(torch.cat([batch.x for batch in batches]), x)
     assert all(batch.y is None for batch in batches)
 
 
 def test_labels_stay_with_their_rows():
-    rows = Rows(torch.arange(100.0).unsqueeze(1), torch.arange(100))
-    shuffled = training_batches(rows, ShuffledBatches(100, 30, seed=0))
-    for batch in [*shuffled, *even_batches(rows, 30)]:
-        assert torch.equal(batch.x.squeeze(1).long(), batch.y)
+    x, y = torch.arange(100.0).unsqueeze(1), torch.arange(100)
+    for order, size in ((ShuffledBatches(100, 30, seed=0), 30), (even_batches(100, 30), 25)):
+        batches = Batches(x, y, order)
+        assert len(batches) == len(list(batches))
+        for batch in batches:
+            assert torch.equal(batch.x.squeeze(1).long(), batch.y)
+            assert len(batch.y) == size
 
 
 def test_an_estimate_leaves_model_and_random_state_as_they_were(digits):

@@ -74,38 +74,7 @@ class StackedLinear(StackedLayer):
             shared = x if self.share_input else x[:, 0]
             wide = linear(shared, self.weight.flatten(0, 1), self.bias.flatten())
             return wide.unflatten(-1, self.bias.shape)
-        operands = [x.transpose(0, 1), self.weight, self.bias]
-        if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
-            dtype = torch.get_autocast_dtype(x.device.type)
-            operands = [t.to(dtype) for t in operands]
-        by_copy: Tensor = StackedProduct.apply(*operands)
-        return by_copy.transpose(0, 1)
-
-
-class StackedProduct(torch.autograd.Function):
-    """K linear layers' products, whose gradients are such products and lie as the weights do.
-
-    The weight's gradient by ``torch.baddbmm`` comes as (K, I, O) and is copied.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        x: Float[Tensor, "K N I"], weight: Float[Tensor, "K O I"], bias: Float[Tensor, "K O"]
-    ) -> Float[Tensor, "K N O"]:
-        return linears(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        x, weight, _ = inputs
-        ctx.save_for_backward(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        to_x = linears(grad, weight.mT) if ctx.needs_input_grad[0] else None
-        return to_x, linears(grad.mT, x.mT), grad.sum(1)
+        return linears(x.transpose(0, 1), self.weight, self.bias).transpose(0, 1)
 
 
 class StackedConv2d(StackedLayer):

@@ -36,7 +36,7 @@ def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Float[Tensor,
 
     Weight and bias may have one axis more, of size 1.
     """
-    if by_onednn(x, weight, weight.shape[-2]):
+    if by_onednn(x, weight, 2 * x.numel() * weight.shape[-2]):
         made: Tensor = _Linear.apply(x, weight, bias)
         return made
     if weight.dim() == 3:
@@ -45,32 +45,34 @@ def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Float[Tensor,
 
 
 def linears(
-    x: Float[Tensor, "K N I"],
-    weight: Float[Tensor, "K O I"],
-    bias: Float[Tensor, "K O"] | None = None,
+    x: Float[Tensor, "K N I"], weight: Float[Tensor, "K O I"], bias: Float[Tensor, "K O"]
 ) -> Float[Tensor, "K N O"]:
-    """K linear layers, by the quicker library: batched by MKL, and one by one by oneDNN."""
-    wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if not wanted and by_onednn(x[0], weight[0], weight.shape[1]):
-        biases = [None] * len(x) if bias is None else bias.unbind()
-        each = zip(x.unbind(), weight.unbind(), biases, strict=True)
-        return torch.stack([onednn(*copy) for copy in each])
-    if bias is None:
-        return x @ weight.mT
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+    """K linear layers, by the quicker library; gradients of any order too.
+
+    A weight's gradient lies in memory as the weight does. That of ``torch.baddbmm`` comes as
+    (K, I, O) and is copied.
+    """
+    operands = [x, weight, bias]
+    if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
+        dtype = torch.get_autocast_dtype(x.device.type)
+        operands = [t.to(dtype) for t in operands]
+    if torch._C._are_functorch_transforms_active():  # which want another kind of Function
+        return _by_copy(*operands)
+    made: Tensor = _Linears.apply(*operands)
+    return made
 
 
-def by_onednn(x: Tensor, weight: Tensor, n_out: int) -> bool:
-    """Whether oneDNN is to take the product of x (*, I) with a weight (*, I) of n_out rows.
+def by_onednn(x: Tensor, weight: Tensor, work: int) -> bool:
+    """Whether oneDNN is to take a product of x (*, I) and a weight (*, I), of so many operations.
 
     Shapes that do not fit are left to PyTorch too, whose error says so.
     """
     return (
-        x.dtype == weight.dtype == torch.float32
+        work >= LEAST
+        and x.dtype == weight.dtype == torch.float32
         and x.is_cpu
         and {type(x), type(weight)} <= PLAIN
         and x.shape[-1] == weight.shape[-1]
-        and 2 * x.numel() * n_out >= LEAST
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()  # it knows none of them
@@ -110,6 +112,41 @@ class _Linear(torch.autograd.Function):
             product(rows.t(), x.reshape(-1, n_in).t()).view_as(weight) if to_weight else None,
             rows.sum(0).view(weight.shape[:-1]) if to_bias else None,
         )
+
+
+class _Linears(torch.autograd.Function):
+    """K products whose gradients are such products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _by_copy(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        return (
+            _by_copy(grad, weight.mT) if to_x else None,
+            _by_copy(grad.mT, x.mT) if to_weight else None,
+            grad.sum(1) if to_bias else None,
+        )
+
+
+def _by_copy(
+    x: Float[Tensor, "K N I"],
+    weight: Float[Tensor, "K O I"],
+    bias: Float[Tensor, "K O"] | None = None,
+) -> Float[Tensor, "K N O"]:
+    """One by one by oneDNN, where no gradient is wanted; else batched, by MKL."""
+    wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if not wanted and by_onednn(x, weight, 2 * x.numel() // len(x) * weight.shape[1]):
+        biases = [None] * len(x) if bias is None else bias.unbind()
+        each = zip(x.unbind(), weight.unbind(), biases, strict=True)
+        return torch.stack([onednn(*copy) for copy in each])
+    if bias is None:
+        return x @ weight.mT
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
 def _dense(t: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """Batches out of one tensor in memory, whole batches at a time, in an order that can be resumed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from ..errors import MixvaeError, at_least
 from ..seeding import seed_of
@@ -16,20 +16,6 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor | None
-
-
-class Rows(Dataset[Batch]):
-    """Data whose item is a whole batch: ``rows[index]`` with a tensor of indices."""
-
-    def __init__(self, x: Tensor, y: Tensor | None) -> None:
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: Tensor) -> Batch:
-        x = self.x.index_select(0, index)  # three times as fast as by square brackets
-        return Batch(x, None if self.y is None else self.y[index])
 
 
 class ShuffledBatches(Sampler[Tensor]):
@@ -64,13 +50,24 @@ class ShuffledBatches(Sampler[Tensor]):
         return iter(mine.split(self.batch_size)[: len(self)])
 
 
-def training_batches(rows: Rows, sampler: ShuffledBatches) -> DataLoader[Batch]:
-    """The loader of one epoch after another."""
-    return DataLoader(rows, sampler=sampler, batch_size=None)
+def even_batches(n: int, batch_size: int) -> Sequence[Tensor]:
+    """Index batches of all n in order, whose sizes differ by one at most: none is a remnant."""
+    return torch.arange(n).tensor_split(-(-n // batch_size))
 
 
-def even_batches(rows: Rows, batch_size: int) -> DataLoader[Batch]:
-    """All rows in order, in batches whose sizes differ by one at most, none of them a remnant."""
-    n_batches = -(-len(rows) // batch_size)
-    order = torch.arange(len(rows)).tensor_split(n_batches)
-    return DataLoader(rows, sampler=order, batch_size=None)
+class Batches(DataLoader[tuple[Tensor, ...]]):
+    """Data in the batches of rows that ``sampler`` names, which Lightning tells the epoch.
+
+    A loader as Lightning knows it, that takes the rows of a batch at once.
+    """
+
+    def __init__(
+        self, x: Tensor, y: Tensor | None, sampler: ShuffledBatches | Sequence[Tensor]
+    ) -> None:
+        super().__init__(TensorDataset(x), sampler=sampler, batch_size=None)
+        self.x, self.y = x, y
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for rows in self.sampler:
+            x = self.x.index_select(0, rows)  # three times as fast as by square brackets
+            yield Batch(x, None if self.y is None else self.y[rows])

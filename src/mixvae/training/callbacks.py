@@ -4,14 +4,28 @@ import csv
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
-from ..files import write_text
-from .module import History, Listener, TrainingModule
+from ..files import whole, write_text
+from .module import History, Listener, TrainingModule, with_sum
 
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
+
+
+class Straight(TorchCheckpointIO):
+    """Checkpoints go straight to disk: Lightning's own are made whole in memory first."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole(Path(path)) as partial:
+            torch.save(checkpoint, partial)
 
 
 class Last(ModelCheckpoint):
@@ -65,7 +79,8 @@ class Bar(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, TrainingModule)
-        terms = {name: f"{float(v):.2f}" for name, v in pl_module.latest.items()}
+        latest = pl_module.train_means.latest()
+        terms = {name: f"{float(v):.2f}" for name, v in with_sum(latest).items()}
         if MONITOR in trainer.callback_metrics:
             terms["val"] = f"{float(trainer.callback_metrics[MONITOR]):.2f}"
         return dict(terms)

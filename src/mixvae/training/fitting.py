@@ -177,7 +177,7 @@ def _train(
     done: int | None = None,
 ) -> Run:
     """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
-    from .batches import Rows, even_batches, training_batches
+    from .batches import Batches, even_batches
     from .finish import announce, finish
     from .memory import kept_memory
     from .starting import start
@@ -193,12 +193,13 @@ def _train(
         if done is None:
             start(recipe, data, how, trainer.strategy.root_device, progress and process() == 0)
         conditional = recipe.model.labels.n_classes is not None
-        train, val = (Rows(s.x, s.y if conditional else None) for s in (data.train, data.val))
+        y, y_val = (data.train.y, data.val.y) if conditional else (None, None)
+        in_order = even_batches(len(data.val), how.batch_size)
         try:
             trainer.fit(
                 module,
-                training_batches(train, sampler),
-                even_batches(val, how.batch_size),
+                Batches(data.train.x, y, sampler),
+                Batches(data.val.x, y_val, in_order),
                 ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
                 weights_only=True,
             )

@@ -1,13 +1,14 @@
 """The thin LightningModule: it calls the objective, watches that it is finite, and keeps means."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import cos, pi
 from typing import Any
 
 import lightning as L
 import torch
+from jaxtyping import Float
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -70,7 +71,6 @@ class TrainingModule(L.LightningModule):
         self.objective = torch.compile(objective) if compile else objective
         self.listeners = listeners
         self.history: History = []
-        self.latest: dict[str, Tensor] = {}
         self._unchecked: list[Tensor] = []
 
     def kl_scale(self, step: int) -> float:
@@ -83,23 +83,20 @@ class TrainingModule(L.LightningModule):
         x = torch.bernoulli(x) if self.binarize else x
         terms = self.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
-        objective = values.sum()
-        self._watch(tuple(terms), values.detach())
-        self.latest = {"objective": objective.detach()} | dict(
-            zip(terms, values.detach(), strict=True)
-        )
-        self.train_means.add(self.latest, len(x))
-        return -objective
+        self.train_means.add(tuple(terms), values.detach(), len(x))
+        self._watch(values.detach())
+        return -values.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         self._seed(VAL, 0, batch_idx)  # the same noise in every process: so are its decisions
         trace = self.model(x, self.recipe.objective.n_samples, y)
         terms = self.recipe.objective.terms(trace)  # at its final weights, whatever the warm-up
-        values = {"objective": torch.stack(list(terms.values())).sum()} | terms
+        values = with_sum(terms)
         if self.recipe.bound is not None:
             values["elbo"] = sum(self.recipe.bound(trace).values(), x.new_zeros(())).mean()
-        self.val_means.add(values, len(x))
+        row = torch.stack(list(values.values()))
+        self.val_means.add(tuple(values), row, len(x))
         if self.val_health.n < HEALTH_ROWS:
             self.val_health.add(self.model, x, y)
 
@@ -124,7 +121,8 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._check()  # before anything is saved
-        self.log_dict({f"train/{name}": v for name, v in self.train_means.pop().items()})
+        means = with_sum(self.train_means.pop())
+        self.log_dict({f"train/{name}": value for name, value in means.items()})
         logged = {name: float(v) for name, v in self.trainer.callback_metrics.items()}
         step = self.global_step
         place = {"epoch": self.current_epoch, "step": step, "kl_scale": self.kl_scale(step)}
@@ -142,6 +140,15 @@ class TrainingModule(L.LightningModule):
         n_steps = self.trainer.estimated_stepping_batches
         curve = torch.optim.lr_scheduler.LambdaLR(adam, partial(half_cosine, n_steps=n_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": curve, "interval": "step"}}
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        for p in self.model.parameters():  # the optimizer's own keeps a profile of it too
+            p.grad = None
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return Batch(batch.x.to(device), None if batch.y is None else batch.y.to(device))
 
     def configure_gradient_clipping(
         self,
@@ -168,8 +175,7 @@ class TrainingModule(L.LightningModule):
     def _seed(self, stream: int, *place: int) -> None:
         seed_noise(seed_of(self.seed, stream, *place), self.device)
 
-    def _watch(self, names: tuple[str, ...], values: Tensor) -> None:
-        self._names = names
+    def _watch(self, values: Float[Tensor, " V"]) -> None:
         self._unchecked.append(values)
         if len(self._unchecked) >= self.check_every:
             self._check()
@@ -178,12 +184,12 @@ class TrainingModule(L.LightningModule):
         """Raise at the first term that is not finite, before a step on it where possible."""
         if not self._unchecked:
             return
-        bad = ~torch.stack(self._unchecked).isfinite()
+        finite = torch.stack(self._unchecked).isfinite()
         first_step = self.global_step - len(self._unchecked) + 1
         self._unchecked = []
-        if bad.any():
-            i, term = bad.nonzero()[0].tolist()
-            raise self._non_finite(self._names[term], max(first_step, 0) + i)
+        if not finite.all():
+            i, term = (~finite).nonzero()[0].tolist()
+            raise self._non_finite(self.train_means.names[term], max(first_step, 0) + i)
 
     def _non_finite(self, name: str, step: int) -> NonFiniteError:
         last = self.trainer.checkpoint_callbacks[-1] if self.trainer.checkpoint_callbacks else None
@@ -200,24 +206,39 @@ def half_cosine(step: int, *, n_steps: float) -> float:
     return 0.5 * (1 + cos(pi * min(1.0, step / n_steps)))
 
 
+def with_sum(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The objective, and the terms that it is the sum of, if there are any."""
+    return {"objective": torch.stack(list(terms.values())).sum()} | terms if terms else {}
+
+
 class Means:
-    """Running means of named scalars over rows, in float64 where there is one, on the device."""
+    """Means of named scalars over the rows of many batches, in float64 where there is one.
+
+    They are added up at the end: a step has other things to do.
+    """
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
-        self.sums = torch.zeros(())
-        self.n = 0
+        self.values: list[Tensor] = []
+        self.rows: list[int] = []
 
-    def add(self, values: Mapping[str, Tensor], n: int) -> None:
+    def add(self, names: tuple[str, ...], values: Float[Tensor, " V"], n: int) -> None:
         """Add means over ``n`` rows, of the same names every time."""
-        row = torch.stack(list(values.values())).detach()
-        precise = torch.float32 if row.device.type == "mps" else torch.float64
-        weighted = n * row.to(precise)
-        self.sums = self.sums + weighted if self.n else weighted
-        self.names, self.n = tuple(values), self.n + n
+        self.names = names
+        self.values.append(values)
+        self.rows.append(n)
+
+    def latest(self) -> dict[str, Tensor]:
+        """What was added last, or nothing yet in this epoch."""
+        return dict(zip(self.names, self.values[-1], strict=True)) if self.values else {}
 
     def pop(self) -> dict[str, Tensor]:
         """The means so far; starts afresh."""
-        means = dict(zip(self.names, self.sums / self.n, strict=True)) if self.n else {}
-        self.n = 0
-        return means
+        if not self.values:
+            return {}
+        values = torch.stack(self.values)
+        precise = torch.float32 if values.device.type == "mps" else torch.float64
+        rows = torch.tensor(self.rows, dtype=precise, device=values.device)
+        means = rows @ values.to(precise) / rows.sum()
+        self.values, self.rows = [], []
+        return dict(zip(self.names, means, strict=True))
