@@ -1,5 +1,7 @@
 """Linear layers by the quicker library, beside PyTorch's own in float64."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -138,6 +140,37 @@ def test_it_is_left_out_where_it_could_not_be_used(calls):
     assert not calls
 
 
+COMPILED = """
+import torch
+from torch._dynamo.backends.common import aot_autograd
+from mixvae import products
+
+products.LEAST, products._found = 1, [True]
+for layer, copies, *shapes in (
+    (products.linear, 1, (7, 5), (6, 5), (6,)),
+    (products.linears, 3, (3, 7, 5), (3, 6, 5), (3, 6)),
+):
+    graphs = []
+    keep = lambda graph, inputs: graphs.append(str(graph.code)) or graph
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
+    leaves = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    made = [torch.autograd.grad(f(*leaves).sin().sum(), leaves) for f in (compiled, layer)]
+    torch.testing.assert_close(*made)
+    assert [graph.count("mixvae.linear") for graph in graphs] == [copies, 2 * copies]
+"""
+
+
+def test_it_is_taken_in_compiled_functions_too():
+    """In a process of its own, as type checks at run time cannot be compiled."""
+    subprocess.run([sys.executable, "-c", COMPILED], check=True)
+
+
+def test_a_compiler_knows_what_shape_it_returns():
+    args = torch.randn(3, 7, 5), torch.randn(6, 5), torch.randn(6)
+    torch.library.opcheck(torch.ops.mixvae.linear.default, args)
+
+
 def test_shapes_that_do_not_fit_are_left_to_pytorch_and_its_error(calls):
     assert by_onednn(torch.randn(7, 5), torch.randn(6, 5), 1)
     assert not by_onednn(torch.randn(7, 5), torch.randn(6, 4), 1)
@@ -182,10 +215,14 @@ def test_a_gain_is_the_ratio_of_the_least_times(resolution, used, monkeypatch):
 
 @pytest.mark.parametrize(("found", "quicker"), [(2.1, True), (1.1, False), (0.5, False)])
 def test_onednn_is_taken_where_it_is_clearly_faster(found, quicker, monkeypatch):
-    monkeypatch.setattr(products, "gain", lambda *ways: found)
-    assert products.onednn_is_quicker.__wrapped__() is quicker
+    monkeypatch.setattr(products, "_found", [])
+    gains = iter([found])  # it is measured once
+    monkeypatch.setattr(products, "gain", lambda *ways: next(gains))
+    assert products.onednn_is_quicker() is quicker
+    assert products.onednn_is_quicker() is quicker
 
 
 def test_without_onednn_there_is_no_choice(monkeypatch):
+    monkeypatch.setattr(products, "_found", [])
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert products.onednn_is_quicker.__wrapped__() is False
+    assert products.onednn_is_quicker() is False

@@ -7,7 +7,6 @@ round as float32 does. Which one is quicker is measured, once.
 
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -71,23 +70,38 @@ def by_onednn(x: Tensor, weight: Tensor, work: int) -> bool:
         work >= LEAST
         and x.dtype == weight.dtype == torch.float32
         and x.is_cpu
-        and {type(x), type(weight)} <= PLAIN
         and x.shape[-1] == weight.shape[-1]
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()  # it knows none of them
+        and (torch.compiler.is_compiling() or _is_plain(x, weight))
         and onednn_is_quicker()
     )
+
+
+def _is_plain(x: Tensor, weight: Tensor) -> bool:
+    """Whether they are tensors and nothing else, which is all that oneDNN's product knows."""
+    known = {type(x), type(weight)} <= PLAIN
+    return known and not torch._C._are_functorch_transforms_active()
 
 
 def onednn(
     x: Rows, weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
 ) -> Float[Tensor, "*n O"]:
     """x W^T + b by oneDNN, without a gradient."""
+    if torch.compiler.is_compiling():
+        compiled: Tensor = torch.ops.mixvae.linear.default(x, weight, bias)
+        return compiled
     made: Tensor = torch.ops.mkldnn._linear_pointwise.default(
         _dense(x), _dense(weight), bias, "none", [], ""
     )
     return made
+
+
+# Under its own name torch.compile takes that product for one with fixed weights, and fails.
+torch.library.define("mixvae::linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+torch.library.impl("mixvae::linear", "cpu", onednn)
+torch.library.register_fake(
+    "mixvae::linear", lambda x, weight, bias: x.new_empty(*x.shape[:-1], weight.shape[0])
+)
 
 
 class _Linear(torch.autograd.Function):
@@ -154,16 +168,25 @@ def _dense(t: Tensor) -> Tensor:
     return t if t.is_contiguous() or (t.dim() == 2 and t.t().is_contiguous()) else t.contiguous()
 
 
-@cache
 def onednn_is_quicker() -> bool:
-    """Whether oneDNN is clearly faster in float32 here, in time on the processor."""
+    """Whether oneDNN is clearly faster in float32 here: measured once, outside compilation."""
+    if not _found and not torch.compiler.is_compiling():
+        _found.append(_measured_gain() >= WORTH)
+    return _found == [True]
+
+
+_found: list[bool] = []  # by onednn_is_quicker; torch.compile would look behind functools.cache
+
+
+def _measured_gain() -> float:
+    """How many times as fast oneDNN is, in time on the processor; 0 where there is none."""
     if not torch.backends.mkldnn.is_available() or not hasattr(
         torch.ops.mkldnn, "_linear_pointwise"
     ):
-        return False
+        return 0.0
     a = torch.ones(SIDE, SIDE)
     with torch.no_grad():
-        return gain(lambda: F.linear(a, a), lambda: onednn(a, a)) >= WORTH
+        return gain(lambda: F.linear(a, a), lambda: onednn(a, a))
 
 
 def gain(usual: Callable[[], object], other: Callable[[], object], turns: int = TURNS) -> float:

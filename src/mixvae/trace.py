@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,21 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from .distributions import Chain, NormalMixture, kl_to_mixture
+
+
+class Once:
+    """``functools.cached_property`` without the lock of Python 3.11, which stops torch.compile."""
+
+    def __init__(self, compute: Callable[[Any], Tensor]) -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        if owner is None:
+            return self
+        value = self.compute(owner)
+        owner.__dict__[self.compute.__name__] = value  # found before this, from now on
+        return value
 
 
 @dataclass(frozen=True)
@@ -42,17 +57,17 @@ class Trace:
         """Whether the decoder merged the components into one output."""
         return self.p_x.batch_shape[-1] < self.z.shape[2]
 
-    @cached_property
+    @Once
     def log_lik(self) -> Float[Tensor, "S B _K"]:
         """log p(x | z, w) of every output of the decoder: K of them, or 1 after blending."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
-    @cached_property
+    @Once
     def log_prior(self) -> Float[Tensor, "S B K"]:
         """log p(z_k | k)."""
         return self.p_z.log_prob(self.z)
 
-    @cached_property
+    @Once
     def log_q(self) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, k): each code under the component that drew it."""
         return self.q_z.log_prob(self.z)

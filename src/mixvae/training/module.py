@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import MixvaeError
 from ..evaluation.health import HealthMeter
+from ..products import onednn_is_quicker
 from ..recipes.recipe import Recipe
 from ..seeding import seed_noise, seed_of
 from .batches import Batch
@@ -68,6 +69,8 @@ class TrainingModule(L.LightningModule):
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
         objective = recipe.objective.__call__
+        if compile:
+            onednn_is_quicker()  # measured now: what compiles it cannot
         self.objective = torch.compile(objective) if compile else objective
         self.listeners = listeners
         self.history: History = []
@@ -141,9 +144,12 @@ class TrainingModule(L.LightningModule):
         curve = torch.optim.lr_scheduler.LambdaLR(adam, partial(half_cosine, n_steps=n_steps))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": curve, "interval": "step"}}
 
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
-        for p in self.model.parameters():  # the optimizer's own keeps a profile of it too
-            p.grad = None
+    def optimizer_zero_grad(
+        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        for group in optimizer.param_groups:  # its own function keeps a profile, which takes longer
+            for p in group["params"]:
+                p.grad = None
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
