@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 QUICK = {
     "start_up": "--repeats 3",
-    "against_pythae": "--repeats 2 --rows 1000",
+    "against_pythae": "--repeats 2 --rows 1000 --ways 32 bf16",
     "plain_loop": "--repeats 2 --rows 2000",
     "components": "--repeats 3 --components 1 4 10 --batch-size 64 --precisions 32",
     "roofline": "--repeats 5",

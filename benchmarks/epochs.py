@@ -126,13 +126,14 @@ def our_epoch(
     batch_size: int,
     precision: str,
     device: str = "cpu",
+    compile: bool = False,
 ) -> Stamps:
     """The second of two epochs."""
     watch, on = Watch(), "gpu" if device == "cuda" else device
     data = images(rows, batch_size)
     recipe = mixvae.build(name, data, **chosen)
-    how = {"batch_size": batch_size, "precision": precision, "accelerator": on}
+    how: dict[str, Any] = {"batch_size": batch_size, "precision": precision, "compile": compile}
     with TemporaryDirectory() as folder, unseen():
-        out = Path(folder, "run")
-        mixvae.fit(recipe, data, out=out, max_epochs=2, pictures=False, callbacks=[watch], **how)
+        how |= {"out": Path(folder, "run"), "accelerator": on, "callbacks": [watch]}
+        mixvae.fit(recipe, data, max_epochs=2, pictures=False, **how)
     return watch.at

@@ -1,6 +1,6 @@
 """An epoch of mixvae beside a training loop written by hand for one model.
 
-    python benchmarks/plain_loop.py [--models m-vae mvae-gs] [--rows 20000] [--repeats 5]
+    python benchmarks/plain_loop.py [--models m-vae mvae-gs] [--rows 50000] [--repeats 5]
 
 M-VAE of 4 components and MVAE-GS of 6, as their recipes have them by default, batches of 128 binary
 images. The loop computes the same loss (checked here, gradient and all, on the same weights and
@@ -65,7 +65,7 @@ def main() -> None:
     parser = options(__doc__, repeats=5)
     add_device(parser)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--rows", type=int, default=20_000, help="images an epoch (20000)")
+    parser.add_argument("--rows", type=int, default=50_000, help="images an epoch (50000: MNIST's)")
     args = begin(parser)
     x = images(BATCH, BATCH).train.x.flatten(1).to(args.device)
     processes, rows = Processes(args), []
