@@ -46,10 +46,8 @@ def dhsic(
             gram = _gram(full_precision(z).transpose(0, 1), gamma)
         else:
             gram = torch.stack([_gram(full_precision(c), gamma) for c in z])
-        joint = gram.prod(0).mean()
-        product = gram.mean((1, 2)).prod()
-        cross = gram.mean(2).prod(0).mean()
-        return joint + product - 2 * cross
+        rows = gram.mean(2)
+        return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
 
 
 def hsic(
@@ -97,9 +95,11 @@ def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N
 
 def _squared_distances(x: Float[Tensor, "*b N L"]) -> Float[Tensor, "*b N N"]:
     x = x - x.mean(-2, keepdim=True)  # the same distances, and less to cancel
-    norm = x.square().sum(-1)
-    d2 = norm.unsqueeze(-1) + norm.unsqueeze(-2) - 2 * x @ x.mT
-    return d2.clamp_min(0)  # rounding leaves tiny negative distances
+    each = x.reshape(-1, *x.shape[-2:])
+    norm = each.square().sum(-1, keepdim=True)
+    d2 = torch.baddbmm(norm + norm.mT, each, each.mT, alpha=-2)
+    d2 = d2.clamp_min(0)  # rounding leaves tiny negative distances
+    return d2.view(*x.shape[:-1], x.shape[-2])
 
 
 def _median_rate(d2: Float[Tensor, "*b N N"]) -> Float[Tensor, "*b 1 1"]:

@@ -159,7 +159,7 @@ def _by_copy(
         each = zip(x.unbind(), weight.unbind(), biases, strict=True)
         return torch.stack([onednn(*copy) for copy in each])
     if bias is None:
-        return x @ weight.mT
+        return torch.bmm(x, weight.mT)
     return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
