@@ -23,7 +23,13 @@ from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
 from mixvae.training.batches import Batches, ShuffledBatches, even_batches
 from mixvae.training.estimate import estimate
-from mixvae.training.module import NonFiniteError, TrainingModule, half_cosine
+from mixvae.training.module import (
+    Means,
+    NonFiniteError,
+    TrainingModule,
+    half_cosine,
+    with_sum,
+)
 
 SMALL = {"n_components": 3, "n_latent": 2, "hidden": (8, 8)}
 QUICK = {"batch_size": 128, "progress": False, "pictures": False, "accelerator": "cpu"}
@@ -459,6 +465,17 @@ def test_labels_stay_with_their_rows():
         for batch in batches:
             assert torch.equal(batch.x.squeeze(1).long(), batch.y)
             assert len(batch.y) == size
+
+
+def test_means_are_over_rows_and_start_afresh():
+    means = Means()
+    assert (means.latest(), means.pop(), with_sum({})) == ({}, {}, {})
+    means.add(("a", "b"), torch.tensor([1.0, 0.1]), 1)
+    means.add(("a", "b"), torch.tensor([3.0, 0.5]), 3)
+    assert means.latest() == {"a": 3.0, "b": 0.5}
+    assert with_sum(means.pop()) == pytest.approx({"objective": 2.9, "a": 2.5, "b": 0.4})
+    means.add(("a",), torch.tensor([7.0]), 2)
+    assert means.pop() == {"a": 7.0}
 
 
 def test_an_estimate_leaves_model_and_random_state_as_they_were(digits):
