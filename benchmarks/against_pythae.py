@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from epochs import Processes, Stamps, Watch, compared, images, our_epoch, unseen
+from epochs import Stamps, Watch, compared, epochs_in_turn, images, our_epoch, unseen
 from harness import begin, ms, options, report
 from pythae.data.datasets import BaseDataset
 from pythae.models import IWAE, VAE, VAMP, IWAEConfig, VAEConfig, VAMPConfig
@@ -66,13 +66,13 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of ours")
     parser.add_argument("--rows", type=int, default=10_000, help="images an epoch (10000)")
     args = begin(parser)
-    processes, rows = Processes(args), []
+    rows: list[dict[str, str]] = []
     for model in args.models:
         name, chosen, *_ = MODELS[model]
         ours = partial(our_epoch, name, args.rows, PLAIN | chosen, batch_size=BATCH)
         sides = {way: partial(ours, **WAYS[way]) for way in args.ways}
         sides["pythae"] = partial(pythae_epoch, model, args.rows)
-        took = processes.in_turn(sides, args.repeats)
+        took = epochs_in_turn(sides, args)
         for way in args.ways:
             mine, other = took[way], took["pythae"]
             target = TARGETS[model][way != "32"]

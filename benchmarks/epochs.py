@@ -6,9 +6,9 @@ memory is kept, threads, caches) is not the other's.
 
 import io
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
 from multiprocessing import get_context
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
-from harness import Side, digit_like, in_turn, now, ratio, settle
+from harness import digit_like, in_turn, now, ratio, settle
 
 import mixvae
 from mixvae.data import Dataset, from_arrays
@@ -67,28 +67,18 @@ class Epochs:
         return self.whole[-1]
 
 
-class Processes:
-    """One for each function that is run in them, started when it is first needed."""
+def epochs_in_turn(sides: Mapping[str, "partial[Stamps]"], args: Namespace) -> dict[str, Epochs]:
+    """Epochs of every side, in a process of its own; each comes after one that is not counted."""
+    kept = {name: Epochs() for name in sides}
+    how = (1, get_context("spawn"), settle, (args.threads, args.clock))
+    with ExitStack() as ended:
+        processes = {name: ended.enter_context(ProcessPoolExecutor(*how)) for name in sides}
 
-    def __init__(self, args: Namespace) -> None:
-        self.started: dict[Callable[..., Stamps], ProcessPoolExecutor] = {}
-        self.how = (1, get_context("spawn"), settle, (args.threads, args.clock))
+        def timed(name: str) -> float:
+            return kept[name].add(processes[name].submit(sides[name]).result())
 
-    def run(self, side: "partial[Stamps]") -> Stamps:
-        """Wait for what it returns."""
-        if side.func not in self.started:
-            self.started[side.func] = ProcessPoolExecutor(*self.how)
-        return self.started[side.func].submit(side).result()
-
-    def in_turn(self, sides: Mapping[str, "partial[Stamps]"], repeats: int) -> dict[str, Epochs]:
-        """Epochs of every side; each comes after a first one that is not counted."""
-        kept = {name: Epochs() for name in sides}
-        timed: dict[str, Side] = {n: partial(self._time, s, kept[n]) for n, s in sides.items()}
-        in_turn(timed, repeats, warm_up=0)
-        return kept
-
-    def _time(self, side: "partial[Stamps]", kept: Epochs) -> float:
-        return kept.add(self.run(side))
+        in_turn({name: partial(timed, name) for name in sides}, args.repeats, warm_up=0)
+    return kept
 
 
 def compared(over: Epochs, under: Epochs, target: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from epochs import Processes, Stamps, compared, images, our_epoch
+from epochs import Stamps, compared, epochs_in_turn, images, our_epoch
 from harness import PRECISIONS, add_device, begin, ms, now, options, report
 from torch import Tensor
 from torch.distributions.dirichlet import _Dirichlet
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000, help="images an epoch (50000: MNIST's)")
     args = begin(parser)
     x = images(BATCH, BATCH).train.x.flatten(1).to(args.device)
-    processes, rows = Processes(args), []
+    rows: list[dict[str, str]] = []
     for name in args.models:
         off = {by: difference(name, x, by) for by in LIBRARIES}
         for precision in PRECISIONS:
@@ -77,7 +77,7 @@ def main() -> None:
             sides = {"ours": ours}
             for by in LIBRARIES if precision == "32" else LIBRARIES[:1]:
                 sides[by] = partial(plain_epoch, name, args.rows, by=by, **chosen)
-            took = processes.in_turn(sides, args.repeats)
+            took = epochs_in_turn(sides, args)
             mine = took.pop("ours")
             rows += [
                 {

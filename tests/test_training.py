@@ -467,6 +467,17 @@ def test_labels_stay_with_their_rows():
             assert len(batch.y) == size
 
 
+@pytest.mark.parametrize(("room", "there"), [(5000, True), (4000, False)])
+def test_data_go_to_a_gpu_with_room_for_them_and_nowhere_else(room, there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (room, 2 * room))
+    monkeypatch.setattr(torch.Tensor, "to", lambda t, *where, **how: t + 1 if there else None)
+    x, y, gpu = torch.zeros(100), torch.zeros(10), torch.device("cuda")
+    on_it = Batches(x, y, [torch.tensor([0])], gpu)
+    assert (on_it.x is not x, on_it.y is not y) == (there, there)
+    for home in (None, torch.device("cpu")):
+        assert Batches(x, y, [], home).x is x
+
+
 def test_means_are_over_rows_and_start_afresh():
     means = Means()
     assert (means.latest(), means.pop(), with_sum({})) == ({}, {}, {})

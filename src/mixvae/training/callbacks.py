@@ -17,7 +17,7 @@ from .module import History, Listener, TrainingModule, with_sum
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
 
 
-class Straight(TorchCheckpointIO):
+class StraightToDisk(TorchCheckpointIO):
     """Checkpoints go straight to disk: Lightning's own are made whole in memory first."""
 
     def save_checkpoint(

@@ -151,11 +151,6 @@ class TrainingModule(L.LightningModule):
             for p in group["params"]:
                 p.grad = None
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        return Batch(batch.x.to(device), None if batch.y is None else batch.y.to(device))
-
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,

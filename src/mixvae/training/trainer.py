@@ -16,7 +16,7 @@ from ..errors import MixvaeError
 from ..recipes.recipe import Recipe
 from ..run import CHECKPOINTS, LOG
 from .batches import ShuffledBatches
-from .callbacks import Bar, Best, Last, Patience, Straight, log_to, print_line
+from .callbacks import Bar, Best, Last, Patience, StraightToDisk, log_to, print_line
 from .module import TrainingModule
 from .settings import Settings
 
@@ -54,7 +54,7 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # ShuffledBatches deals the rows out itself
         "default_root_dir": folder,
-        "plugins": [Straight()],
+        "plugins": [StraightToDisk()],
     }
     return L.Trainer(callbacks=callbacks, logger=make_logger(logger, folder), **ours | options)
 
