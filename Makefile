@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-dev ## check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-bench ## compare speeds, in about six minutes; ARGS=--full as published
+bench: $(VENV)/.installed-bench ## compare speeds, in a few minutes; ARGS=--full as published
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/all.py $(ARGS)
 
 format: $(VENV)/.installed-dev ## fix what ruff can fix

@@ -1,4 +1,4 @@
-"""All benchmarks one after the other, in about six minutes, or as they are published.
+"""All benchmarks one after the other, in some minutes, or as they are published.
 
     python benchmarks/all.py [--full] [--threads 1] [--clock wall]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -241,7 +242,7 @@ def test_resuming_refuses_another_recipes_checkpoint(digits, tmp_path):
 # -- what is watched, kept and logged
 
 
-def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int) -> None:
+def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int, **options: Any) -> None:
     """Train with a penalty that is NaN from a step on (counted from 0)."""
     made = recipe(dataset)
     calls = iter(range(10**9))
@@ -253,7 +254,24 @@ def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int) -> None:
     made = Recipe(
         **{**vars(made), "objective": Objective(made.objective.bound, {"spoiled": spoiled})}
     )
-    mixvae.fit(made, dataset, out=folder, max_epochs=3, **QUICK)
+    mixvae.fit(made, dataset, out=folder, max_epochs=3, **QUICK | options)
+
+
+class LooksEvery(L.Callback):
+    """As on an accelerator, where a look has to wait."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
+    def on_train_start(self, trainer, pl_module):
+        pl_module.check_every = self.n_steps
+
+
+@pytest.mark.parametrize("every", [2, 3, 4, 50])  # in epochs of 4 steps
+def test_a_look_now_and_then_finds_the_same_step_before_anything_is_saved(every, digits, tmp_path):
+    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 6 \(epoch 1\)"):
+        fit_with_a_nan(digits, tmp_path / "run", step=6, callbacks=[LooksEvery(every)])
+    assert all(w.isfinite().all() for w in last(tmp_path / "run").values())
 
 
 def test_a_non_finite_term_stops_training_with_its_name_step_and_last_checkpoint(digits, tmp_path):

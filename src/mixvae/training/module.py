@@ -74,7 +74,6 @@ class TrainingModule(L.LightningModule):
         self.objective = torch.compile(objective) if compile else objective
         self.listeners = listeners
         self.history: History = []
-        self._unchecked: list[Tensor] = []
 
     def kl_scale(self, step: int) -> float:
         """The warm-up's weight of the KL terms at a step, counted from 1."""
@@ -87,7 +86,8 @@ class TrainingModule(L.LightningModule):
         terms = self.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
         self.train_means.add(tuple(terms), values.detach(), len(x))
-        self._watch(values.detach())
+        if len(self.train_means.values) % self.check_every == 0:
+            self._check(self.check_every, self.global_step)
         return -values.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -102,6 +102,9 @@ class TrainingModule(L.LightningModule):
         self.val_means.add(tuple(values), row, len(x))
         if self.val_health.n < HEALTH_ROWS:
             self.val_health.add(self.model, x, y)
+
+    def on_validation_start(self) -> None:
+        self._check_rest()  # what it would stop at otherwise is a consequence
 
     def on_validation_epoch_end(self) -> None:
         means = self.val_means.pop()
@@ -123,7 +126,7 @@ class TrainingModule(L.LightningModule):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self) -> None:
-        self._check()  # before anything is saved
+        self._check_rest()  # before anything is saved
         means = with_sum(self.train_means.pop())
         self.log_dict({f"train/{name}": value for name, value in means.items()})
         logged = {name: float(v) for name, v in self.trainer.callback_metrics.items()}
@@ -176,21 +179,21 @@ class TrainingModule(L.LightningModule):
     def _seed(self, stream: int, *place: int) -> None:
         seed_noise(seed_of(self.seed, stream, *place), self.device)
 
-    def _watch(self, values: Float[Tensor, " V"]) -> None:
-        self._unchecked.append(values)
-        if len(self._unchecked) >= self.check_every:
-            self._check()
+    def _check_rest(self) -> None:
+        """Look at the batches since the last look."""
+        self._check(len(self.train_means.values) % self.check_every, self.global_step - 1)
 
-    def _check(self) -> None:
-        """Raise at the first term that is not finite, before a step on it where possible."""
-        if not self._unchecked:
+    def _check(self, n: int, last_step: int) -> None:
+        """Raise at the first term of the last n batches that is not finite.
+
+        That is before a step on it, where every batch is looked at.
+        """
+        if n == 0:
             return
-        finite = torch.stack(self._unchecked).isfinite()
-        first_step = self.global_step - len(self._unchecked) + 1
-        self._unchecked = []
+        finite = torch.stack(self.train_means.values[-n:]).isfinite()
         if not finite.all():
             i, term = (~finite).nonzero()[0].tolist()
-            raise self._non_finite(self.train_means.names[term], max(first_step, 0) + i)
+            raise self._non_finite(self.train_means.names[term], max(last_step - n + 1, 0) + i)
 
     def _non_finite(self, name: str, step: int) -> NonFiniteError:
         last = self.trainer.checkpoint_callbacks[-1] if self.trainer.checkpoint_callbacks else None
