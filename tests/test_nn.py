@@ -1,5 +1,7 @@
 """K networks in one batched call equal K networks in a loop."""
 
+import subprocess
+import sys
 from functools import partial
 from math import prod
 
@@ -344,3 +346,26 @@ def test_a_wide_convolution_is_one_of_many_operations(make, monkeypatch):
     assert not is_wide(x[:4], weight, strides)
     assert not is_wide(x[:, :1], weight[:1], strides), "a single copy has no axis to stack"
     assert not is_wide(x.to("meta"), weight.to("meta"), strides)
+
+
+COMPILED = """
+import torch
+from torch._dynamo.backends.common import aot_autograd
+from mixvae.nn import ReLU
+
+graphs = []
+keep = lambda graph, inputs: graphs.append(graph) or graph
+backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+x = torch.tensor([-2.0, -0.0, 0.0, 0.5, 3.0], requires_grad=True)
+found = []
+for layer in torch.nn.ReLU(), ReLU():
+    y = torch.compile(layer, fullgraph=True, backend=backend)(x)
+    found.append((y, *torch.autograd.grad(y.sin().sum(), x)))
+torch.testing.assert_close(*found, rtol=0, atol=0)
+assert "sign" in graphs[-1].code and "threshold_backward" not in graphs[-1].code
+"""
+
+
+def test_a_compiled_relu_is_pytorchs_and_asks_for_signs():
+    """In a process of its own, as type checks at run time cannot be compiled."""
+    subprocess.run([sys.executable, "-c", COMPILED], check=True)

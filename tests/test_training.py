@@ -373,6 +373,26 @@ def test_compiled_training_comes_to_what_it_does_without(tmp_path):
     assert compiled == pytest.approx(plain, abs=1.0)
 
 
+ONE_GRAPH = """
+import sys
+from functools import partial
+import torch, mixvae
+
+torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
+data = mixvae.data.load("digits", binarize="dynamic")
+for name in sys.argv[2:]:
+    how = {"max_epochs": 2, "warmup_epochs": 2, "progress": False, "pictures": False}
+    recipe = mixvae.build(name, data)
+    mixvae.fit(recipe, data, out=f"{sys.argv[1]}/{name}", compile=True, precision="bf16", **how)
+"""
+
+
+def test_objectives_compile_as_one_graph(tmp_path):
+    """Whether or not anything has looked up the KLs before."""
+    names = ["vae", "m-vae", "mvae-gs", "gmmp-vae", "dlgmm"]
+    subprocess.run([sys.executable, "-c", ONE_GRAPH, str(tmp_path), *names], check=True)
+
+
 def test_training_leaves_the_callers_random_state_alone(digits, tmp_path):
     made = recipe(digits)
     torch.manual_seed(7)

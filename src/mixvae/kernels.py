@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .errors import MixvaeError
-from .nn import full_precision
+from .nn import full_precision, relu
 
 Bandwidth = float | Literal["gaussian"] | None
 
@@ -98,7 +98,7 @@ def _squared_distances(x: Float[Tensor, "*b N L"]) -> Float[Tensor, "*b N N"]:
     each = x.reshape(-1, *x.shape[-2:])
     norm = each.square().sum(-1, keepdim=True)
     d2 = torch.baddbmm(norm + norm.mT, each, each.mT, alpha=-2)
-    d2 = d2.clamp_min(0)  # rounding leaves tiny negative distances
+    d2 = relu(d2)  # rounding leaves tiny negative distances
     return d2.view(*x.shape[:-1], x.shape[-2])
 
 

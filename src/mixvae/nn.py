@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,39 @@ BATCHED: dict[type[nn.Module], Callable[..., StackedLayer]] = {
 }
 
 
+class ReLU(nn.ReLU):
+    """``torch.nn.ReLU``, as :func:`relu`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return relu(input)
+
+
+def relu(x: Tensor) -> Tensor:
+    """The positive part. Compiled, its gradient asks for the sign of what it returned.
+
+    PyTorch's own is compiled to a mask of booleans, which on a CPU is written and read one by one:
+    that takes up to a third of a step.
+    """
+    if not torch.compiler.is_compiling():
+        return x.relu()
+    made: Tensor = _Relu.apply(x)
+    return made
+
+
+class _Relu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        made = x.relu()
+        ctx.save_for_backward(made)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (made,) = ctx.saved_tensors
+        product: Tensor = grad * made.sign()
+        return product
+
+
 class MLP(nn.Sequential):
     """Linear layers with an activation after each but the last: (*, in) to (*, out)."""
 
@@ -41,7 +75,7 @@ class MLP(nn.Sequential):
         in_features: int,
         out_features: int,
         hidden: Sequence[int] = (),
-        activations: Make | Sequence[Make] = nn.ReLU,
+        activations: Make | Sequence[Make] = ReLU,
     ) -> None:
         at_least(1, in_features=in_features, out_features=out_features)
         for width in hidden:

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from .layers import StackedLinear
-from .nn import full_precision
+from .nn import ReLU, full_precision
 from .products import Linear, linear
 
 Rows = Float[Tensor, "B M I"]
@@ -33,7 +33,7 @@ class Routing(nn.Module):
     ) -> None:
         super().__init__()
         self.n_active = n_active
-        self.net = nn.Sequential(Linear(n_features, width), nn.ReLU(), Linear(width, n_components))
+        self.net = nn.Sequential(Linear(n_features, width), ReLU(), Linear(width, n_components))
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Float[Tensor, "B K"]:
         """log q(k | x); all components' features are the same."""

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import at_least
+from ..nn import ReLU
 
 Pixels = Float[Tensor, "N O 1 1"]
 NextPixel = Callable[[Pixels], Pixels]  # the network's output -> the pixel's value
@@ -97,9 +98,9 @@ class PixelCNN(nn.Module):
         ]
         self.layers = nn.ModuleList([first, *rest])
         self.head = nn.Sequential(
-            nn.ReLU(),
+            ReLU(),
             nn.Conv2d(n_features, n_features, 1),
-            nn.ReLU(),
+            ReLU(),
             nn.Conv2d(n_features, n_outputs, 1),
         )
 

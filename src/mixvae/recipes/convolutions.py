@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from ..errors import MixvaeError, at_least
-from ..nn import Shared
+from ..nn import ReLU, Shared
 from ..products import Linear
 from .gated import Layer, gated, he
 
@@ -100,7 +100,7 @@ class ConvNetwork:
     def _after(self, n: int, norm: Norm | None = None) -> list[nn.Module]:
         """What follows a layer that leaves n channels; in a decoder, a norm is a group norm."""
         norm = norm or ("none" if self.norm == "none" else "group")
-        return [*_norm(norm, self._wide * n), nn.GLU(-3) if self.gated else nn.ReLU()]
+        return [*_norm(norm, self._wide * n), nn.GLU(-3) if self.gated else ReLU()]
 
     def _started(self, layer: Layer) -> Layer:
         return he(layer) if self.gated else layer

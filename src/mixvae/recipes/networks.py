@@ -8,7 +8,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 from torch import nn
 
 from ..errors import MixvaeError, one_of
-from ..nn import MLP, Make, Shared, Spread, Stacked
+from ..nn import MLP, Make, ReLU, Shared, Spread, Stacked
 from .convolutions import ConvNetwork, Norm
 from .gated import GatedMLPNetwork
 
@@ -67,7 +67,7 @@ class MLPNetwork:
         return nn.Flatten()
 
     def encoder(self, n_labels: int = 0) -> nn.Module:
-        *inner, last = self.activations or [nn.ReLU] * len(self.hidden)
+        *inner, last = self.activations or [ReLU] * len(self.hidden)
         n_inputs = prod(self.x_shape) + n_labels
         return nn.Sequential(MLP(n_inputs, self.n_features, self.hidden[:-1], inner), last())
 

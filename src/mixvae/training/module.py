@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import cos, pi
+from math import cos, isfinite, pi
 from typing import Any
 
 import lightning as L
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import MixvaeError
 from ..evaluation.health import HealthMeter
+from ..evaluation.passes import evaluating
 from ..products import onednn_is_quicker
 from ..recipes.recipe import Recipe
 from ..seeding import seed_noise, seed_of
@@ -68,10 +69,8 @@ class TrainingModule(L.LightningModule):
         self.seed, self.warmup_steps = seed, warmup_steps
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
-        objective = recipe.objective.__call__
-        if compile:
-            onednn_is_quicker()  # measured now: what compiles it cannot
-        self.objective = torch.compile(objective) if compile else objective
+        self.compile_objective = compile
+        self.objective = recipe.objective.__call__
         self.listeners = listeners
         self.history: History = []
 
@@ -79,10 +78,19 @@ class TrainingModule(L.LightningModule):
         """The warm-up's weight of the KL terms at a step, counted from 1."""
         return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
+    def on_train_start(self) -> None:
+        if self.compile_objective:
+            onednn_is_quicker()  # measured now: what compiles it cannot
+            assert (loader := self.trainer.train_dataloader) is not None
+            x, y = self.transfer_batch_to_device(next(iter(loader)), self.device, 0)
+            with evaluating(self.model):  # looks up which KLs there are: nor can it that
+                self.objective(self.model, self._seen(x), 1.0, y)
+            self.objective = torch.compile(self.objective)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch
         self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
-        x = torch.bernoulli(x) if self.binarize else x
+        x = self._seen(x)
         terms = self.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
         self.train_means.add(tuple(terms), values.detach(), len(x))
@@ -176,6 +184,9 @@ class TrainingModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
 
+    def _seen(self, x: Tensor) -> Tensor:
+        return torch.bernoulli(x) if self.binarize else x
+
     def _seed(self, stream: int, *place: int) -> None:
         seed_noise(seed_of(self.seed, stream, *place), self.device)
 
@@ -190,9 +201,11 @@ class TrainingModule(L.LightningModule):
         """
         if n == 0:
             return
-        finite = torch.stack(self.train_means.values[-n:]).isfinite()
-        if not finite.all():
-            i, term = (~finite).nonzero()[0].tolist()
+        values = torch.stack(self.train_means.values[-n:])
+        if isfinite(values.sum()):  # as a sum of what is not never is
+            return
+        if len(found := (~values.isfinite()).nonzero()):
+            i, term = found[0].tolist()
             raise self._non_finite(self.train_means.names[term], max(last_step - n + 1, 0) + i)
 
     def _non_finite(self, name: str, step: int) -> NonFiniteError:
