@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .distributions import log_prob_each
-from .trace import Family, Trace
+from .trace import Family, Scale, Trace
 
 
 class Joint(Family):
@@ -20,7 +20,7 @@ class Joint(Family):
             return t.log_lik.squeeze(-1)
         return (t.log_lik + _log(t.b)).logsumexp(-1)
 
-    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         log_ratio = (t.log_prior - t.log_q).sum(-1)
         if t.p_w is not None:
             log_ratio = log_ratio + _log_weights_ratio(t)
@@ -46,11 +46,11 @@ class ExactMixture(Family):
     After component dropout the proportions are b, in the place of :math:`\pi`.
     """
 
-    def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
+    def log_weights(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B K"]:
         """Each component's log pi_k + log w_k, before the sum over components."""
         return t.log_lik + kl_scale * (t.log_prior - t.log_q) + t.log_b
 
-    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         return self.log_weights(t, kl_scale).logsumexp(-1)
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
@@ -91,11 +91,11 @@ class MixturePosterior(Family):
         pairs = log_prob_each(t.q_z, codes).transpose(1, 2)
         return (pairs + t.log_w.unsqueeze(2)).logsumexp(-1)
 
-    def log_weights(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B K"]:
+    def log_weights(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B K"]:
         """log p(x, z_k | w) - log q(z_k | x, w), each stratum's."""
         return t.log_lik + kl_scale * (self.log_prior(t) - self.log_q(t))
 
-    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         log_weight = (self.log_weights(t, kl_scale) + t.log_w).logsumexp(-1)
         if t.p_w is not None:
             log_weight = log_weight + kl_scale * _log_weights_ratio(t)

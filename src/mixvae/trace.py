@@ -12,6 +12,8 @@ from torch.distributions import Distribution, kl_divergence
 
 from .distributions import Chain, NormalMixture, kl_to_mixture
 
+Scale = float | Tensor  # a number, or a tensor of one
+
 
 class Once:
     """``functools.cached_property`` without the lock of Python 3.11, which stops torch.compile."""
@@ -103,7 +105,7 @@ class Family(ABC):
     """Is there one code or K codes? It decides what the latent is, and so every density of it."""
 
     @abstractmethod
-    def log_weight(self, t: Trace, kl_scale: float = 1.0) -> Float[Tensor, "S B"]:
+    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
 
     @abstractmethod

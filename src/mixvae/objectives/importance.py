@@ -4,11 +4,11 @@ from math import log
 
 from torch import Tensor
 
-from ..trace import Trace
+from ..trace import Scale, Trace
 from .objective import Terms
 
 
-def iwae(t: Trace, kl_scale: float = 1.0) -> Terms:
+def iwae(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     """The importance-weighted bound over the S samples (Burda et al. 2016, eq. 8), any family."""
     return {"iwae": log_mean_exp(t.family.log_weight(t, kl_scale), 0)}
 

@@ -9,13 +9,13 @@ from torch.distributions import kl_divergence
 from .. import kernels
 from ..errors import at_least, one_of
 from ..families import Joint
-from ..trace import Trace
+from ..trace import Scale, Trace
 from .objective import Bound, Terms
 
 Reduction = Literal["mean", "sum"]
 
 
-def elbo(t: Trace, kl_scale: float = 1.0) -> Terms:
+def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     r"""The evidence lower bound of a joint model, its KLs in closed form.
 
     .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
@@ -25,7 +25,7 @@ def elbo(t: Trace, kl_scale: float = 1.0) -> Terms:
 
 def paper_objective(
     t: Trace,
-    kl_scale: float = 1.0,
+    kl_scale: Scale = 1.0,
     *,
     kl_reduction: Reduction = "mean",
     beta_kl: float = 1.0,
@@ -47,7 +47,7 @@ def paper_objective(
     return terms
 
 
-def masked(t: Trace, kl_scale: float = 1.0, *, bound: Bound, weight: float = 1.0) -> Terms:
+def masked(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound, weight: float = 1.0) -> Terms:
     """Another bound's terms, less ``weight`` times what component dropout's rates cost.
 
     That is the last term of MVAE (18), or in (24) the entropy that is paid out. Masks are drawn

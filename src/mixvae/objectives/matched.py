@@ -17,14 +17,14 @@ from torch import Tensor
 
 from ..distributions import NormalMixture, kl_pairs
 from ..distributions.pairs import in_a_row
-from ..trace import Trace
+from ..trace import Scale, Trace
 from .objective import Bound, Terms
 
 Matching = Literal["greedy", "optimal", "variational"]
 MAX_COMPONENTS = 6  # optimal: all K! orders are tried
 
 
-def matched(t: Trace, kl_scale: float = 1.0, *, matching: Matching = "greedy") -> Terms:
+def matched(t: Trace, kl_scale: Scale = 1.0, *, matching: Matching = "greedy") -> Terms:
     """Reconstruction less the matched KL, the mean over pseudo-inputs.
 
     ``greedy`` (13) takes components by falling weight, ties by index, each to the nearest that is
@@ -37,7 +37,7 @@ def matched(t: Trace, kl_scale: float = 1.0, *, matching: Matching = "greedy") -
     return {t.lik_name: log_lik.mean(0), "kl_z": -kl_scale * kl}
 
 
-def averaged(t: Trace, kl_scale: float = 1.0, *, bound: Bound) -> Terms:
+def averaged(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound) -> Terms:
     """Another bound, had the mean of the components' codes been decoded in place of each.
 
     It makes no bound: the mean's noise has 1/K of the variance that the KL pays for. To reproduce

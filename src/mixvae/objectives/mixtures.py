@@ -5,14 +5,14 @@ from typing import Literal
 from torch.distributions import kl_divergence
 
 from ..families import ExactMixture, MixturePosterior
-from ..trace import Trace
+from ..trace import Scale, Trace
 from .importance import log_mean_exp
 from .objective import Bound, Terms
 
 Form = Literal["mixture", "index", "paper"]
 
 
-def mixture_bound(t: Trace, kl_scale: float = 1.0) -> Terms:
+def mixture_bound(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     r"""The exact mixture's evidence lower bound, :math:`E \log\sum_k \pi_k w_k`.
 
     One sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component (with the closed-form
@@ -31,7 +31,7 @@ def mixture_bound(t: Trace, kl_scale: float = 1.0) -> Terms:
     }
 
 
-def routed(t: Trace, kl_scale: float = 1.0, *, bound: Bound = mixture_bound) -> Terms:
+def routed(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound) -> Terms:
     r"""An exact mixture's bound over the components that a gate chose, less KL(r || q(k | x)).
 
     r are the responsibilities among them: the KL is what the gate is trained by, and nothing else
@@ -46,7 +46,7 @@ def routed(t: Trace, kl_scale: float = 1.0, *, bound: Bound = mixture_bound) -> 
     return terms | {"gate": -kl.mean(0)}
 
 
-def mixture_elbo(t: Trace, kl_scale: float = 1.0, *, form: Form = "mixture") -> Terms:
+def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> Terms:
     r"""The evidence lower bound of a mixture posterior, one code z_k a component.
 
     .. math:: \sum_k E[w_k] \log p(x|z_k)
@@ -78,7 +78,7 @@ def mixture_elbo(t: Trace, kl_scale: float = 1.0, *, form: Form = "mixture") -> 
     return terms
 
 
-def miselbo(t: Trace, kl_scale: float = 1.0) -> Terms:
+def miselbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     r"""The multiple-importance-sampling ELBO, known weights w (Kviman et al. 2022).
 
     .. math:: \sum_k w_k E \log\frac1S\sum_s \frac{p(x, z_{sk})}{\sum_j w_j q(z_{sk}|x, j)}

@@ -25,7 +25,7 @@ from ..model import MixtureVAE
 from ..objectives import Bound, Form, Objective, Terms, elbo, mixture_elbo
 from ..posteriors import NormalPosterior, PairPosterior, StickPosterior
 from ..priors import ChainPrior, NormalPrior, StickPrior
-from ..trace import Trace
+from ..trace import Scale, Trace
 from ..weights import KnownWeights, PairWeights, StickWeights
 from .hvae import level
 from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
@@ -162,7 +162,7 @@ def sb_vae(
     return Parts(model, Objective(elbo), bound, stick_kl == "quadrature")
 
 
-def by_quadrature(t: Trace, kl_scale: float = 1.0, *, bound: Bound) -> Terms:
+def by_quadrature(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound) -> Terms:
     """A bound whose sticks' KL is no series: that one may be nats below it, and no bound."""
     return bound(replace(t, q_z=_exact(t.q_z), q_w=_exact(t.q_w)), kl_scale)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import cos, isfinite, pi
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -20,7 +20,8 @@ from ..evaluation.passes import evaluating
 from ..products import onednn_is_quicker
 from ..recipes.recipe import Recipe
 from ..seeding import seed_noise, seed_of
-from .batches import Batch
+from ..trace import Scale
+from .batches import Batch, Batches
 from .settings import Schedule
 
 TRAIN, VAL = 1, 2  # streams of noise
@@ -69,7 +70,7 @@ class TrainingModule(L.LightningModule):
         self.seed, self.warmup_steps = seed, warmup_steps
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
-        self.compile_objective = compile
+        self.compiled = compile
         self.objective = recipe.objective.__call__
         self.listeners = listeners
         self.history: History = []
@@ -79,10 +80,10 @@ class TrainingModule(L.LightningModule):
         return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
     def on_train_start(self) -> None:
-        if self.compile_objective:
+        if self.compiled:
             onednn_is_quicker()  # measured now: what compiles it cannot
-            assert (loader := self.trainer.train_dataloader) is not None
-            x, y = self.transfer_batch_to_device(next(iter(loader)), self.device, 0)
+            batch = next(iter(cast(Batches, self.trainer.train_dataloader)))
+            x, y = self.transfer_batch_to_device(batch, self.device, 0)
             with evaluating(self.model):  # looks up which KLs there are: nor can it that
                 self.objective(self.model, self._seen(x), 1.0, y)
             self.objective = torch.compile(self.objective)
@@ -91,7 +92,7 @@ class TrainingModule(L.LightningModule):
         x, y = batch
         self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
         x = self._seen(x)
-        terms = self.objective(self.model, x, self.kl_scale(self.global_step + 1), y)
+        terms = self.objective(self.model, x, self._scale(self.global_step + 1), y)
         values = torch.stack(list(terms.values()))
         self.train_means.add(tuple(terms), values.detach(), len(x))
         if len(self.train_means.values) % self.check_every == 0:
@@ -183,6 +184,13 @@ class TrainingModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
+
+    def _scale(self, step: int) -> Scale:
+        """The warm-up's weight: a tensor where a number that changes would be compiled twice."""
+        scale = self.kl_scale(step)
+        if self.compiled and self.warmup_steps:
+            return torch.tensor(scale, device=self.device)
+        return scale
 
     def _seen(self, x: Tensor) -> Tensor:
         return torch.bernoulli(x) if self.binarize else x
