@@ -179,6 +179,14 @@ class TrainingModule(L.LightningModule):
                 optimizer, gradient_clip_val, gradient_clip_algorithm
             )
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        if batch.x.device == device:  # Lightning's way of finding that out is a hundredth of a step
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
 
