@@ -65,8 +65,8 @@ def fit(
         precision: 32, bf16 or 16; auto is bf16 where a short measurement finds that the hardware
             multiplies it faster, else 32. Weights, Adam and densities are in float32 either way.
         compile: let torch.compile make kernels of the objective, in half a minute or so, or a few
-            seconds where it has made them before. On a CPU steps with MLPs are then 1.1 to 1.5
-            times as fast, with convolutions no faster; the noise may be other noise.
+            seconds where it has made them before. On a CPU steps with MLPs are then mostly 1.1 to
+            1.2 times as fast, with convolutions no faster; the noise may be other noise.
         seed: of the noise and the order of the data.
         accelerator: cpu, gpu or auto, as Lightning's.
         devices: processes or devices on each node.

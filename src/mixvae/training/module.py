@@ -197,7 +197,7 @@ class TrainingModule(L.LightningModule):
         """The warm-up's weight: a tensor where a number that changes would be compiled twice."""
         scale = self.kl_scale(step)
         if self.compiled and self.warmup_steps:
-            return torch.tensor(scale, device=self.device)
+            return torch.full((), scale, device=self.device)  # no copy, for which a GPU would wait
         return scale
 
     def _seen(self, x: Tensor) -> Tensor:
