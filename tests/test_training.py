@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -22,6 +23,7 @@ from mixvae.evaluation.health import HealthMeter
 from mixvae.objectives import Objective
 from mixvae.recipes.recipe import Recipe
 from mixvae.run import load, save_weights
+from mixvae.training import callbacks
 from mixvae.training.batches import Batches, ShuffledBatches, even_batches
 from mixvae.training.estimate import estimate
 from mixvae.training.module import (
@@ -373,13 +375,44 @@ def test_compiled_training_comes_to_what_it_does_without(tmp_path):
     assert compiled == pytest.approx(plain, abs=1.0)
 
 
+def test_where_nothing_can_be_compiled_no_run_is_begun(digits, tmp_path, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("No working C++ compiler found\n\nSet TORCHDYNAMO_VERBOSE=1 ...")
+
+    monkeypatch.setattr(torch, "compile", lambda _: fails)
+    how = {"max_epochs": 1, **QUICK}
+    with pytest.raises(MixvaeError, match=r"\(No working C\+\+ compiler found\). Install a C\+\+"):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", compile=True, **how)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
+    """At an epoch's first step and last, and in between where time has passed."""
+    clock, drawn = [100.0], []
+
+    class Slow(L.Callback):
+        def on_train_batch_start(self, *_):
+            clock[0] += 0.4 * callbacks.REDRAWN
+
+    class Seen(callbacks.Bar):
+        def get_metrics(self, *args):
+            drawn.append(self.train_progress_bar.n)
+            return super().get_metrics(*args)
+
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    how = {**QUICK, "batch_size": 36, "max_epochs": 1}
+    mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[Slow(), Seen()], **how)
+    assert sorted(set(drawn)) == [1, 4, 7, 10, 13, 14]
+
+
 ONE_GRAPH = """
 import sys
 from functools import partial
-import torch, mixvae
+import torch, mixvae, mixvae.training.trainer
 from torch._dynamo.utils import counters
 
 torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
+mixvae.training.trainer.check_compiler = lambda accelerator: None  # which makes a graph too
 data = mixvae.data.load("digits", binarize="dynamic")
 for name in sys.argv[2:]:
     how = {"max_epochs": 2, "warmup_epochs": 2, "progress": False, "pictures": False}

@@ -156,8 +156,13 @@ def _by_copy(
     wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if not wanted and by_onednn(x, weight, 2 * x.numel() // len(x) * weight.shape[1]):
         biases = [None] * len(x) if bias is None else bias.unbind()
-        each = zip(x.unbind(), weight.unbind(), biases, strict=True)
-        return torch.stack([onednn(*copy) for copy in each])
+        copies = zip(x.unbind(), weight.unbind(), biases, strict=True)
+        if torch.compiler.is_compiling():
+            return torch.stack([onednn(*copy) for copy in copies])
+        made = x.new_empty(*x.shape[:2], weight.shape[1])
+        for place, copy in zip(made.unbind(), copies, strict=True):
+            place.copy_(onednn(*copy))  # at once, out of the processor's cache
+        return made
     if bias is None:
         return torch.bmm(x, weight.mT)
     return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)

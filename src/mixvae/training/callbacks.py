@@ -3,6 +3,8 @@
 import csv
 import io
 import sys
+import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ..files import whole, write_text
 from .module import History, Listener, TrainingModule, with_sum
 
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
+REDRAWN = 0.2  # seconds between looks of the progress bar at the terms, whatever a step takes
 
 
 class StraightToDisk(TorchCheckpointIO):
@@ -28,7 +31,15 @@ class StraightToDisk(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-class Last(ModelCheckpoint):
+class Checkpoint(ModelCheckpoint):
+    """Its key is made once: Lightning asks for it at every hook, of which a step has six."""
+
+    @cached_property
+    def state_key(self) -> str:
+        return super().state_key
+
+
+class Last(Checkpoint):
     """``last.ckpt``: the newest epoch, and before the first one the start."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +51,7 @@ class Last(ModelCheckpoint):
             trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
 
 
-class Best(ModelCheckpoint):
+class Best(Checkpoint):
     """``best.ckpt``: the weights of the best epoch, none before the warm-up ends."""
 
     def __init__(self, folder: Path, warmup_epochs: int) -> None:
@@ -73,7 +84,27 @@ class Patience(EarlyStopping):
 
 
 class Bar(TQDMProgressBar):
-    """A progress bar with the terms of the objective."""
+    """A progress bar with the terms of the objective, redrawn by the clock.
+
+    By steps, a quick model's would take longer than what it shows, and a slow one's stand still.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn = 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        last = batch_idx + 1 == self.total_train_batches
+        if last or time.monotonic() - self._drawn >= REDRAWN:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            self._drawn = time.monotonic()
 
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule

@@ -109,7 +109,7 @@ def fit(
         "num_nodes": num_nodes,
         "strategy": strategy,
     }
-    _check_options(logger, trainer_options)
+    _check_options(logger, compile, trainer_options)
     folder = _claim(out, f"{recipe.name}-{data.name}")
     if process() == 0:
         begin(recipe, data, folder, how, settings)
@@ -158,7 +158,7 @@ def resume(
         raise MixvaeError(
             f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
         )
-    _check_options(logger, trainer_options)
+    _check_options(logger, compile, trainer_options)
     check(recipe, data)
     how.save(folder)
     options = (logger, progress, pictures, compile, trainer_options)
@@ -227,13 +227,15 @@ def begin(
         _write_yaml(folder / folders.CONFIG, settings)
 
 
-def _check_options(logger: Any, trainer_options: dict[str, Any]) -> None:
-    """Refuse what Lightning would, before anything is written."""
-    from .trainer import check_hardware
+def _check_options(logger: Any, compile: bool, trainer_options: dict[str, Any]) -> None:
+    """Refuse what Lightning or torch.compile would, before anything is written."""
+    from .trainer import check_compiler, check_hardware
 
     if isinstance(logger, str):
         one_of("logger", logger, ("csv", "tensorboard"))
     check_hardware(trainer_options)
+    if compile:
+        check_compiler(trainer_options.get("accelerator", "auto"))
 
 
 def process() -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..data.dataset import Dataset
@@ -25,12 +27,28 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 def check_hardware(options: dict[str, Any]) -> None:
     """Refuse accelerators, devices and strategies that Lightning cannot give, in one message."""
-    quietly = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quietly = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     try:
         with quiet():
-            L.Trainer(**quietly | {"enable_model_summary": False} | options)
+            L.Trainer(**quietly | options)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise MixvaeError(f"Lightning's Trainer cannot be made of {options}: {error}") from error
+
+
+def check_compiler(accelerator: str) -> None:
+    """Refuse to compile where torch.compile cannot: on a CPU it needs a C++ compiler.
+
+    What it takes to find out, some seconds, is loading what the run needs anyway.
+    """
+    device = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as error:  # it has dozens of kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MixvaeError(
+            f"torch.compile does not work here ({reason}). Install a C++ compiler, such as g++ or "
+            "clang++ (another one is named by the environment variable CXX), or leave compile out."
+        ) from error
 
 
 def make_trainer(
@@ -43,13 +61,15 @@ def make_trainer(
     if settings.patience is not None:
         callbacks.append(Patience(settings.patience, warmup))
     callbacks += [Best(checkpoints, warmup), Last(checkpoints)]
-    if progress and terminal:
-        callbacks.append(Bar(refresh_rate=20))
+    bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if progress and terminal and not bar:
+        callbacks.append(Bar())
+        bar = True
     ours: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "precision": PRECISIONS[settings.precision],
         "gradient_clip_val": settings.clip,
-        "enable_progress_bar": progress and terminal,
+        "enable_progress_bar": bar,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # ShuffledBatches deals the rows out itself
