@@ -116,7 +116,7 @@ def our_epoch(
     batch_size: int,
     precision: str,
     device: str = "cpu",
-    compile: bool = False,
+    compile: bool | str = False,
 ) -> Stamps:
     """The second of two epochs."""
     watch, on = Watch(), "gpu" if device == "cuda" else device

@@ -77,6 +77,8 @@ def main() -> None:
             ways, libraries = {precision: ours}, LIBRARIES
             if precision == "bf16":
                 ways["bf16, compiled"] = partial(ours, compile=True)
+                if args.device == "cuda":
+                    ways["bf16, CUDA graphs"] = partial(ours, compile="reduce-overhead")
                 libraries = LIBRARIES[:1]
             loops = {by: partial(plain_epoch, name, args.rows, by=by, **chosen) for by in libraries}
             took = epochs_in_turn(ways | loops, args)

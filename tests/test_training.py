@@ -36,6 +36,7 @@ from mixvae.training.module import (
 
 SMALL = {"n_components": 3, "n_latent": 2, "hidden": (8, 8)}
 QUICK = {"batch_size": 128, "progress": False, "pictures": False, "accelerator": "cpu"}
+ONE_EPOCH = QUICK | {"max_epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -380,10 +381,26 @@ def test_where_nothing_can_be_compiled_no_run_is_begun(digits, tmp_path, monkeyp
         raise RuntimeError("No working C++ compiler found\n\nSet TORCHDYNAMO_VERBOSE=1 ...")
 
     monkeypatch.setattr(torch, "compile", lambda _: fails)
-    how = {"max_epochs": 1, **QUICK}
     with pytest.raises(MixvaeError, match=r"\(No working C\+\+ compiler found\). Install a C\+\+"):
-        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", compile=True, **how)
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", compile=True, **ONE_EPOCH)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_kernels_are_made_in_the_mode_asked_for(digits, tmp_path, monkeypatch):
+    modes = []
+
+    def compiled(function, mode=None):
+        modes.append(mode)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    for i, chosen in enumerate((False, True, "reduce-overhead")):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / f"{i}", compile=chosen, **ONE_EPOCH)
+    assert modes == [None, None, None, "reduce-overhead"]  # each tried first, on something small
+    with pytest.raises(MixvaeError, match="compile 'fast'"):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "3", compile="fast", **ONE_EPOCH)
+    assert not (tmp_path / "3").exists()
 
 
 def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
@@ -400,8 +417,8 @@ def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
             return super().get_metrics(*args)
 
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    how = {**QUICK, "batch_size": 36, "max_epochs": 1}
-    mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[Slow(), Seen()], **how)
+    how = ONE_EPOCH | {"batch_size": 36, "callbacks": [Slow(), Seen()]}
+    mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **how)
     assert sorted(set(drawn)) == [1, 4, 7, 10, 13, 14]
 
 

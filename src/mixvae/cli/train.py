@@ -56,6 +56,7 @@ def training_parser(recipe: str | None) -> Parser:
         parser.unset("likelihood", help=LIKELIHOOD)
     parser.add_options("data", open_data)
     _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
+    parser.bare("compile", "true")
     if recipe in FIXED:
         parser.add_options("choice of components", _pruning_options)
     return parser
@@ -104,6 +105,7 @@ def _resume(argv: list[str]) -> Run:
     _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
     parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
+    parser.bare("compile", "true")
     parser.unset(*KEPT, *DATA_OPTIONS)
     _, values = parser.read(argv)
     folder = values.pop("resume")

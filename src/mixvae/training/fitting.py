@@ -15,7 +15,7 @@ from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Schedule, Settings, check
+from .settings import Compile, Schedule, Settings, check
 
 RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
 
@@ -33,7 +33,7 @@ def fit(
     patience: int | None = None,
     clip: float | None = None,
     precision: PrecisionChoice = "auto",
-    compile: bool = False,
+    compile: Compile = False,
     seed: int = 0,
     accelerator: str = "auto",
     devices: int | str = 1,
@@ -67,6 +67,8 @@ def fit(
         compile: let torch.compile make kernels of the objective, in half a minute or so, or a few
             seconds where it has made them before. On a CPU steps with MLPs are then mostly 1.1 to
             1.2 times as fast, with convolutions no faster; the noise may be other noise.
+            reduce-overhead is for a GPU and small models, which wait for its kernels' launches: a
+            step's are launched as one (CUDA graphs). That has not been run yet.
         seed: of the noise and the order of the data.
         accelerator: cpu, gpu or auto, as Lightning's.
         devices: processes or devices on each node.
@@ -124,7 +126,7 @@ def resume(
     logger: Any = "csv",
     progress: bool = True,
     pictures: bool = True,
-    compile: bool = False,
+    compile: Compile = False,
     **trainer_options: Any,
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
@@ -173,7 +175,7 @@ def _train(
     logger: Any,
     progress: bool,
     pictures: bool,
-    compile: bool,
+    compile: Compile,
     trainer_options: dict[str, Any],
     done: int | None = None,
 ) -> Run:
@@ -227,12 +229,13 @@ def begin(
         _write_yaml(folder / folders.CONFIG, settings)
 
 
-def _check_options(logger: Any, compile: bool, trainer_options: dict[str, Any]) -> None:
+def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
     """Refuse what Lightning or torch.compile would, before anything is written."""
     from .trainer import check_compiler, check_hardware
 
     if isinstance(logger, str):
         one_of("logger", logger, ("csv", "tensorboard"))
+    one_of("compile", str(compile).lower(), ("false", "true", "reduce-overhead"))
     check_hardware(trainer_options)
     if compile:
         check_compiler(trainer_options.get("accelerator", "auto"))

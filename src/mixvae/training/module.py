@@ -22,7 +22,7 @@ from ..recipes.recipe import Recipe
 from ..seeding import seed_noise, seed_of
 from ..trace import Scale
 from .batches import Batch, Batches
-from .settings import Schedule
+from .settings import Compile, Schedule
 
 TRAIN, VAL = 1, 2  # streams of noise
 HEALTH_ROWS = 1000  # of validation data that an epoch's component health is of, at least
@@ -44,7 +44,7 @@ class TrainingModule(L.LightningModule):
         seed: the noise of a step depends on (seed, epoch, batch, process) alone.
         warmup_steps: steps over which the KL terms' weight rises from 0 to 1.
         binarize: draw binary pixels from the grey levels, anew at each step.
-        compile: make kernels of the objective, for training.
+        compile: make kernels of the objective, for training, and in which of PyTorch's modes.
         check_every: steps between looks at whether the terms are finite; a look on an accelerator
             waits for it.
         listeners: called with the history after every epoch, on the first process.
@@ -59,7 +59,7 @@ class TrainingModule(L.LightningModule):
         seed: int,
         warmup_steps: int,
         binarize: bool,
-        compile: bool,
+        compile: Compile,
         check_every: int,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -86,7 +86,8 @@ class TrainingModule(L.LightningModule):
             x, y = self.transfer_batch_to_device(batch, self.device, 0)
             with evaluating(self.model):  # looks up which KLs there are: nor can it that
                 self.objective(self.model, self._seen(x), 1.0, y)
-            self.objective = torch.compile(self.objective)
+            mode = None if self.compiled is True else self.compiled
+            self.objective = torch.compile(self.objective, mode=mode)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch

@@ -12,6 +12,7 @@ from ..run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
 Schedule = Literal["constant", "cosine"]
+Compile = bool | Literal["reduce-overhead"]
 
 
 @dataclass(frozen=True)

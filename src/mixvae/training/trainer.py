@@ -20,7 +20,7 @@ from ..run import CHECKPOINTS, LOG
 from .batches import ShuffledBatches
 from .callbacks import Bar, Best, Last, Patience, StraightToDisk, log_to, print_line
 from .module import TrainingModule
-from .settings import Settings
+from .settings import Compile, Settings
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -86,7 +86,7 @@ def make_module(
     settings: Settings,
     trainer: L.Trainer,
     progress: bool,
-    compile: bool,
+    compile: Compile,
     first_epoch: int,
 ) -> tuple[TrainingModule, ShuffledBatches]:
     """The module, and the order of the data in this process."""
