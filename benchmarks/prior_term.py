@@ -15,10 +15,10 @@ from statistics import median
 import torch
 from harness import PRECISIONS, begin, judged, ms, options, report, steps_in_turn, training_step
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent
 
 import mixvae
-from mixvae.distributions import mixture
+from mixvae.distributions import diagonal_normal, mixture
 
 B, C, K, L = 100, 500, 3, 40
 OPTIONS = {"n_components": K, "n_pseudo_inputs": C, "n_latent": L, "hidden": [300, 300]}
@@ -57,16 +57,11 @@ def densities(log_prob: Callable[[Independent, Tensor], Tensor]) -> Callable[[],
 
     def term() -> None:
         z, loc, scale, mu, sigma = (leaf.clone().requires_grad_() for leaf in leaves)
-        prior = log_prob(normals(loc, scale), z)
-        posterior = log_prob(normals(mu, sigma), z.transpose(1, 2))
+        prior = log_prob(diagonal_normal(loc, scale), z)
+        posterior = log_prob(diagonal_normal(mu, sigma), z.transpose(1, 2))
         (prior.sum() - posterior.sum()).backward()
 
     return term
-
-
-def normals(loc: Tensor, scale: Tensor) -> Independent:
-    """Diagonal ones."""
-    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
 def by_product(components: Independent, z: Tensor) -> Tensor:

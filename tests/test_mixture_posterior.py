@@ -216,11 +216,12 @@ def test_with_one_component_all_bounds_are_the_vaes():
 
 @pytest.mark.parametrize("sample", [(), (5,), (5, 6)])
 @pytest.mark.parametrize("batch", [(), (4,)])
-def test_densities_of_all_pairs_agree_with_broadcasting(sample: tuple, batch: tuple):
-    components, z = normals(*batch, K), torch.randn(*sample, *batch, L)
+@pytest.mark.parametrize("k", [1, K])
+def test_densities_of_all_pairs_agree_with_broadcasting(sample: tuple, batch: tuple, k: int):
+    components, z = normals(*batch, k), torch.randn(*sample, *batch, L)
     slow = components.log_prob(z.unsqueeze(-2))
     torch.testing.assert_close(log_prob_each(components, z), slow)
-    weights = torch.rand(*batch, K).softmax(-1)
+    weights = torch.rand(*batch, k).softmax(-1)
     ours = mixture(weights, components)
     assert isinstance(ours, NormalMixture)
     theirs = MixtureSameFamily(Categorical(weights), components)

@@ -12,9 +12,9 @@ from mixvae.errors import MixvaeError
 from mixvae.nn import MLP, Stacked
 from mixvae.products import Linear
 from mixvae.recipes.convolutions import ConvNetwork
-from mixvae.recipes.gated import GatedMLPNetwork, gated, he
+from mixvae.recipes.gated import gated, he
+from mixvae.recipes.mlps import GatedMLPNetwork, MLPNetwork
 from mixvae.recipes.networks import (
-    MLPNetwork,
     NetworkName,
     decoders,
     encoders,

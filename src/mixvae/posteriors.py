@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
-from .distributions import Chain, Kumaraswamy, StickBreaking
+from .distributions import Chain, Kumaraswamy, StickBreaking, diagonal_normal
 from .distributions.pairs import loc_and_scale
 from .errors import at_least
-from .nn import Stacked, full_precision
+from .nn import Stacked, full_precision, relu
 from .products import Linear
 
 MIN_SCALE = 1e-6
@@ -36,9 +36,7 @@ class NormalPosterior(nn.Module):
         made = self.net(h)
         if some is not None:
             made = made[torch.arange(len(h), device=h.device).unsqueeze(1), some]
-        loc, raw = full_precision(made).chunk(2, -1)
-        normal = Normal(loc, F.softplus(raw) + MIN_SCALE, validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return _normal(made, MIN_SCALE)
 
 
 class StickPosterior(nn.Module):
@@ -87,9 +85,7 @@ class OneHotPosterior(nn.Module):
     ) -> Distribution:
         """q(z | x, k), batch (B, K); of the components ``some`` alone, batch (B, S)."""
         bias = self.bias if some is None else self.bias[some]
-        loc, raw = full_precision(self.head((self.read(h) + bias).relu())).chunk(2, -1)
-        normal = Normal(loc, F.softplus(raw) + MIN_SCALE, validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return _normal(self.head(relu(self.read(h) + bias)), MIN_SCALE)
 
 
 class ConditionalNormal(nn.Module):
@@ -104,9 +100,7 @@ class ConditionalNormal(nn.Module):
         self.net, self.n_latent = net, n_latent
 
     def forward(self, h: Float[Tensor, "*n I"]) -> Distribution:
-        loc, raw = full_precision(self.net(h)).chunk(2, -1)
-        normal = Normal(loc, F.softplus(raw) + MIN_LEVEL_SCALE, validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return _normal(self.net(h), MIN_LEVEL_SCALE)
 
 
 class ChainPosterior(nn.Module):
@@ -153,6 +147,12 @@ class PairPosterior(nn.Module):
         return Chain(first, second, self.second.n_latent)
 
 
+def _normal(made: Float[Tensor, "*n P"], least: float) -> Distribution:
+    """N(loc, scale^2) of loc and raw scale side by side; the scale is softplus and ``least``."""
+    loc, raw = full_precision(made).chunk(2, -1)
+    return diagonal_normal(loc, F.softplus(raw) + least)
+
+
 def _side_by_side(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
     """Both in one row, after broadcasting."""
     shape = torch.broadcast_shapes(h.shape[:-1], z.shape[:-1])
@@ -161,5 +161,4 @@ def _side_by_side(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor
 
 def _picked(normals: Distribution, pick: Callable[[Tensor], Tensor]) -> Distribution:
     """Some of a batch of diagonal normals, picked of loc and scale alike."""
-    loc, scale = (pick(t) for t in loc_and_scale(normals))
-    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+    return diagonal_normal(*(pick(t) for t in loc_and_scale(normals)))

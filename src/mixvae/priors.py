@@ -16,15 +16,14 @@ from torch.distributions import (
     Beta,
     Categorical,
     Distribution,
-    Independent,
     MixtureSameFamily,
-    Normal,
 )
 
 from .distributions import (
     Chain,
     NormalMixture,
     StickBreaking,
+    diagonal_normal,
     log_prob_each,
     mixture,
     process_sticks,
@@ -45,8 +44,7 @@ class NormalPrior(nn.Module):
         self.register_buffer("loc", loc)
 
     def forward(self, encode: Encode) -> Distribution:
-        normal = Normal(self.loc, torch.ones_like(self.loc), validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return diagonal_normal(self.loc, torch.ones_like(self.loc))
 
 
 class VampPrior(nn.Module):
@@ -180,7 +178,7 @@ class GaussianMixturePrior(nn.Module):
 
     def forward(self, encode: Encode) -> NormalMixture:
         scale = F.softplus(self.raw_scale) + MIN_LEVEL_SCALE
-        normals = Independent(Normal(self.loc, scale, validate_args=False), 1, validate_args=False)
+        normals = diagonal_normal(self.loc, scale)
         index = Categorical(logits=self.logits, validate_args=False)
         return NormalMixture(index, normals, validate_args=False)
 

@@ -8,7 +8,7 @@ from .discretized import DiscretizedLogistic, LogisticMixture
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
-from .pairs import kl_pairs, log_prob_each
+from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sticks import StickBreaking, dirichlet_sticks, process_sticks
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "NormalMixture",
     "OuterProduct",
     "StickBreaking",
+    "diagonal_normal",
     "dirichlet_sticks",
     "kl_pairs",
     "kl_series",

@@ -14,6 +14,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 
+def diagonal_normal(loc: Float[Tensor, "*n L"], scale: Float[Tensor, "*n L"]) -> Independent:
+    """N(loc, scale^2) of independent dimensions, batch (*n), event (L,), unchecked."""
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
 def is_diagonal_normal(p: Distribution) -> bool:
     """Whether p is a normal of independent dimensions, event (L,)."""
     return (
@@ -31,8 +36,7 @@ def loc_and_scale(p: Distribution) -> tuple[Tensor, Tensor]:
 
 def in_a_row(p: Distribution) -> Independent:
     """A diagonal normal with all its batch axes as one."""
-    loc, scale = (t.flatten(0, -2) for t in loc_and_scale(p))
-    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+    return diagonal_normal(*(t.flatten(0, -2) for t in loc_and_scale(p)))
 
 
 def log_prob_each(components: Distribution, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n K"]:

@@ -1,57 +1,18 @@
-"""Gated layers, (W x + b) * sigmoid(V x + c), and an MLP of them (VampPrior; GMMpVAE, Section V-A).
+"""Gated layers, (W x + b) * sigmoid(V x + c) (VampPrior; GMMpVAE, Section V-A).
 
 W and V are one layer of twice the width, which ``nn.GLU`` follows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod, sqrt
 from typing import TypeVar
 
 from torch import nn
 
-from ..errors import MixvaeError
 from ..products import Linear
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-
-@dataclass(frozen=True)
-class GatedMLPNetwork:
-    """Gated layers that read x as a row; the decoders mirror the encoder's widths."""
-
-    x_shape: Sequence[int]
-    hidden: Sequence[int]
-
-    def __post_init__(self) -> None:
-        if not self.hidden:
-            raise MixvaeError("hidden must name at least one width, such as [300, 300]; got none.")
-
-    @property
-    def n_features(self) -> int:
-        return self.hidden[-1]
-
-    @property
-    def n_shared(self) -> int:
-        return self.hidden[-1]
-
-    def layout(self) -> nn.Module:
-        return nn.Flatten()
-
-    def encoder(self, n_labels: int = 0) -> nn.Module:
-        return gated(prod(self.x_shape) + n_labels, self.hidden)
-
-    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
-        body = gated(n_latent, self.hidden[::-1])
-        return nn.Sequential(body, Linear(self.hidden[0], n_params))
-
-    def sub_decoder(self, n_latent: int) -> nn.Module:
-        return gated(n_latent, [self.n_shared])
-
-    def mix_decoder(self, n_params: int) -> nn.Module:
-        body = gated(self.n_shared, self.hidden[:-1][::-1])
-        return nn.Sequential(body, Linear(self.hidden[0], n_params))
 
 
 def gated(n_in: int, widths: Sequence[int]) -> nn.Module:

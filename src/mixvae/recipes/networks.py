@@ -1,16 +1,14 @@
 """The networks that recipes share: one component's, by name, and K of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from torch import nn
 
-from ..errors import MixvaeError, one_of
-from ..nn import MLP, Make, ReLU, Shared, Spread, Stacked
+from ..errors import one_of
+from ..nn import Make, Shared, Spread, Stacked
 from .convolutions import ConvNetwork, Norm
-from .gated import GatedMLPNetwork
+from .mlps import GatedMLPNetwork, MLPNetwork
 
 NetworkName = Literal["mlp", "gated-mlp", "conv", "gated-conv"]
 
@@ -41,44 +39,6 @@ class Network(Protocol):
 
     def mix_decoder(self, n_params: int) -> nn.Module:
         """Features (N, K or 1, F) to parameters (N, K or 1, n_params)."""
-
-
-@dataclass(frozen=True)
-class MLPNetwork:
-    """Linear layers that read x as a row; the decoders mirror the encoder's widths."""
-
-    x_shape: Sequence[int]
-    hidden: Sequence[int]
-    activations: Sequence[Make] | None = None  # the encoder's; None is ReLU
-
-    def __post_init__(self) -> None:
-        if not self.hidden:
-            raise MixvaeError("hidden must name at least one width, such as [500, 500]; got none.")
-
-    @property
-    def n_features(self) -> int:
-        return self.hidden[-1]
-
-    @property
-    def n_shared(self) -> int:
-        return self.hidden[-1]
-
-    def layout(self) -> nn.Module:
-        return nn.Flatten()
-
-    def encoder(self, n_labels: int = 0) -> nn.Module:
-        *inner, last = self.activations or [ReLU] * len(self.hidden)
-        n_inputs = prod(self.x_shape) + n_labels
-        return nn.Sequential(MLP(n_inputs, self.n_features, self.hidden[:-1], inner), last())
-
-    def decoder(self, n_latent: int, n_params: int) -> nn.Module:
-        return MLP(n_latent, n_params, self.hidden[::-1])
-
-    def sub_decoder(self, n_latent: int) -> nn.Module:
-        return nn.Sequential(MLP(n_latent, self.n_shared), nn.Tanh())
-
-    def mix_decoder(self, n_params: int) -> nn.Module:
-        return MLP(self.n_shared, n_params, self.hidden[:-1][::-1], nn.ELU)
 
 
 def network_of(
