@@ -3,7 +3,8 @@
     python benchmarks/all.py [--full] [--threads 1] [--clock wall]
 
 By default quick ones, whose tables go to runs/benchmarks/ and are good for a look: few repeats and
-rows. With --full each has its own defaults, and the tables in results/benchmarks/ are replaced.
+rows. Their epochs are so short that a checkpoint takes a fifth of them: there, read "steps", not
+"ratio". With --full each has its own defaults, and the tables in results/benchmarks/ are replaced.
 """
 
 import argparse
