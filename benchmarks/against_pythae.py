@@ -1,13 +1,14 @@
 """An epoch of mixvae beside one of pythae 0.1.2, each by its own trainer.
 
-    python benchmarks/against_pythae.py [--models vae iwae-5] [--rows 10000] [--repeats 5]
+    python benchmarks/against_pythae.py [--models vae iwae-5] [--rows 50000] [--repeats 3]
 
 Networks of 784-300-300-40 and back with ReLUs, batches of 100 binary images, Adam at 1e-3. pythae
 is given the same layers. Both log, draw their progress bars and save a checkpoint of weights and
 optimizer at the epoch's end ("after the steps": ours and theirs, ms); validation is left out.
 pythae trains this likelihood in float32 alone, and that is what our fast mode is compared with:
 bf16, and either precision with --compile, whose kernels are made in the first epoch. Times are of
-the second; ratios above 1 say that mixvae is faster, "steps" without what comes after them. Needs
+the second; ratios above 1 say that mixvae is faster, "steps" without what comes after them. It all
+takes half an hour, most of it for iwae-50. Needs
 `pip install -e ".[bench]"`.
 """
 
@@ -61,10 +62,10 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Time, print and write."""
-    parser = options(__doc__, repeats=5)
+    parser = options(__doc__, repeats=3)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of ours")
-    parser.add_argument("--rows", type=int, default=10_000, help="images an epoch (10000)")
+    parser.add_argument("--rows", type=int, default=50_000, help="images an epoch (50000: MNIST's)")
     args = begin(parser)
     rows: list[dict[str, str]] = []
     for model in args.models:
