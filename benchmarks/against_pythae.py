@@ -8,8 +8,7 @@ optimizer at the epoch's end ("after the steps": ours and theirs, ms); validatio
 pythae trains this likelihood in float32 alone, and that is what our fast mode is compared with:
 bf16, and either precision with --compile, whose kernels are made in the first epoch. Times are of
 the second; ratios above 1 say that mixvae is faster, "steps" without what comes after them. It all
-takes half an hour, most of it for iwae-50. Needs
-`pip install -e ".[bench]"`.
+takes half an hour, most of it for iwae-50. Needs `pip install -e ".[bench]"`.
 """
 
 import logging
