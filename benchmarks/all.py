@@ -3,7 +3,7 @@
     python benchmarks/all.py [--full] [--threads 1] [--clock wall]
 
 By default quick ones, whose tables go to runs/benchmarks/ and are good for a look: few repeats and
-rows. Their epochs are so short that a checkpoint takes a fifth of them: there, read "steps", not
+rows. Their epochs are so short that a checkpoint is up to a quarter: there, read "steps", not
 "ratio". With --full each has its own defaults, and the tables in results/benchmarks/ are replaced.
 """
 

@@ -157,7 +157,7 @@ def _by_copy(
     if not wanted and by_onednn(x, weight, 2 * x.numel() // len(x) * weight.shape[1]):
         biases = [None] * len(x) if bias is None else bias.unbind()
         copies = zip(x.unbind(), weight.unbind(), biases, strict=True)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():  # which makes longer work of what is put in place
             return torch.stack([onednn(*copy) for copy in copies])
         made = x.new_empty(*x.shape[:2], weight.shape[1])
         for place, copy in zip(made.unbind(), copies, strict=True):

@@ -86,7 +86,7 @@ class Patience(EarlyStopping):
 class Bar(TQDMProgressBar):
     """A progress bar with the terms of the objective, redrawn by the clock.
 
-    By steps, a quick model's would take longer than what it shows, and a slow one's stand still.
+    By steps, a slow model's would stand still, and a quick one's be drawn oftener than it is seen.
     """
 
     def __init__(self) -> None:

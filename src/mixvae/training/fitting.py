@@ -235,7 +235,8 @@ def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any
 
     if isinstance(logger, str):
         one_of("logger", logger, ("csv", "tensorboard"))
-    one_of("compile", str(compile).lower(), ("false", "true", "reduce-overhead"))
+    if not isinstance(compile, bool):
+        one_of("compile", compile, ("reduce-overhead",))
     check_hardware(trainer_options)
     if compile:
         check_compiler(trainer_options.get("accelerator", "auto"))

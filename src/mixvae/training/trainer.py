@@ -38,7 +38,7 @@ def check_hardware(options: dict[str, Any]) -> None:
 def check_compiler(accelerator: str) -> None:
     """Refuse to compile where torch.compile cannot: on a CPU it needs a C++ compiler.
 
-    What it takes to find out, some seconds, is loading what the run needs anyway.
+    That takes some seconds, most of them for loading what the run needs anyway.
     """
     device = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     try:
