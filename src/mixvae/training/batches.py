@@ -77,6 +77,10 @@ class Batches(DataLoader[tuple[Tensor, ...]]):
         self.x, self.y = x, y
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        return self.batches()
+
+    def batches(self) -> Iterator[Batch]:
+        """One after the other."""
         for rows in self.sampler:
             here = rows.to(self.x.device, non_blocking=True)
             x = self.x.index_select(0, here)  # three times as fast as by square brackets

@@ -47,7 +47,8 @@ class Last(Checkpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        if trainer.global_step == 0:
+        assert isinstance(pl_module, TrainingModule)
+        if not pl_module.history:
             trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
 
 
@@ -93,6 +94,12 @@ class Bar(TQDMProgressBar):
         super().__init__()
         self._drawn = 0.0
 
+    @property
+    def total_train_batches(self) -> int | float:
+        module = self.trainer.lightning_module
+        assert isinstance(module, TrainingModule)
+        return module.n_batches
+
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
@@ -101,9 +108,10 @@ class Bar(TQDMProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        last = batch_idx + 1 == self.total_train_batches
-        if last or time.monotonic() - self._drawn >= REDRAWN:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        assert isinstance(pl_module, TrainingModule)
+        done = len(pl_module.train_means.values)  # of which Lightning's step may have been many
+        if done == self.total_train_batches or time.monotonic() - self._drawn >= REDRAWN:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, done - 1)
             self._drawn = time.monotonic()
 
     def get_metrics(

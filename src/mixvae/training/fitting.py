@@ -78,7 +78,10 @@ def fit(
         progress: show a progress bar, or lines where there is no terminal.
         pictures: end with the run folder's pictures.
         settings: written to config.yaml in the run folder as they are.
-        trainer_options: anything else that Lightning's Trainer takes.
+        trainer_options: anything else that Lightning's Trainer takes. Steps are taken many at a
+            time, unless something of Lightning's own is asked for (such an option, a logger, one of
+            its callbacks, one with hooks for batches) or there are several devices: it then sees
+            each. The weights become the same.
 
     Raises:
         MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
@@ -184,12 +187,13 @@ def _train(
     from .finish import announce, finish
     from .memory import kept_memory
     from .starting import start
+    from .stretches import Stretches, StretchModule
     from .trainer import make_module, make_trainer, quiet
 
     with quiet(), kept_memory(), torch.random.fork_rng():
         trainer = make_trainer(folder, how, logger, progress, trainer_options)
         module, sampler = make_module(
-            recipe, data, folder, how, trainer, progress, compile, done or 0
+            recipe, data, folder, how, trainer, progress, compile, done or 0, trainer_options
         )
         if progress and process() == 0:
             announce(recipe, data, folder, how)
@@ -199,10 +203,11 @@ def _train(
         y, y_val = (data.train.y, data.val.y) if conditional else (None, None)
         home = trainer.strategy.root_device if trainer.world_size == 1 else None
         in_order = even_batches(len(data.val), how.batch_size)
+        loader = Stretches if isinstance(module, StretchModule) else Batches
         try:
             trainer.fit(
                 module,
-                Batches(data.train.x, y, sampler, home),
+                loader(data.train.x, y, sampler, home),
                 Batches(data.val.x, y_val, in_order, home),
                 ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
                 weights_only=True,

@@ -43,6 +43,7 @@ class TrainingModule(L.LightningModule):
         lr_schedule: what becomes of it over the steps.
         seed: the noise of a step depends on (seed, epoch, batch, process) alone.
         warmup_steps: steps over which the KL terms' weight rises from 0 to 1.
+        clip: largest norm of the gradient.
         binarize: draw binary pixels from the grey levels, anew at each step.
         compile: make kernels of the objective, for training, and in which of PyTorch's modes.
         check_every: steps between looks at whether the terms are finite; a look on an accelerator
@@ -58,6 +59,7 @@ class TrainingModule(L.LightningModule):
         lr_schedule: Schedule,
         seed: int,
         warmup_steps: int,
+        clip: float | None,
         binarize: bool,
         compile: Compile,
         check_every: int,
@@ -67,22 +69,40 @@ class TrainingModule(L.LightningModule):
         self.recipe = recipe
         self.model = recipe.model
         self.lr, self.lr_schedule = lr, lr_schedule
-        self.seed, self.warmup_steps = seed, warmup_steps
+        self.seed, self.warmup_steps, self.clip = seed, warmup_steps, clip
         self.binarize, self.check_every = binarize, check_every
         self.train_means, self.val_means, self.val_health = Means(), Means(), HealthMeter()
         self.compiled = compile
         self.objective = recipe.objective.__call__
         self.listeners = listeners
         self.history: History = []
+        self._steps_before = 0
+
+    @property
+    def step(self) -> int:
+        """Steps of the optimizer so far, those before resuming included."""
+        return self._steps_before + self.global_step
+
+    @property
+    def n_batches(self) -> int | float:
+        """Batches of an epoch."""
+        return self.trainer.num_training_batches
+
+    @property
+    def n_steps(self) -> int | float:
+        """Steps of the optimizer in all."""
+        return self.trainer.estimated_stepping_batches
 
     def kl_scale(self, step: int) -> float:
         """The warm-up's weight of the KL terms at a step, counted from 1."""
         return min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
 
     def on_train_start(self) -> None:
+        # Lightning counts steps taken one by one, and in stretches, apart
+        self._steps_before = int(self.history[-1]["step"]) - self.global_step if self.history else 0
         if self.compiled:
             onednn_is_quicker()  # measured now: what compiles it cannot
-            batch = next(iter(cast(Batches, self.trainer.train_dataloader)))
+            batch = next(cast(Batches, self.trainer.train_dataloader).batches())
             x, y = self.transfer_batch_to_device(batch, self.device, 0)
             with evaluating(self.model):  # looks up which KLs there are: nor can it that
                 self.objective(self.model, self._seen(x), 1.0, y)
@@ -90,14 +110,18 @@ class TrainingModule(L.LightningModule):
             self.objective = torch.compile(self.objective, mode=mode)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.loss(batch, batch_idx)
+
+    def loss(self, batch: Batch, batch_idx: int) -> Tensor:
+        """What a step makes less: the objective's negative."""
         x, y = batch
         self._seed(TRAIN, self.global_rank, self.current_epoch, batch_idx)
         x = self._seen(x)
-        terms = self.objective(self.model, x, self._scale(self.global_step + 1), y)
+        terms = self.objective(self.model, x, self._scale(self.step + 1), y)
         values = torch.stack(list(terms.values()))
         self.train_means.add(tuple(terms), values.detach(), len(x))
         if len(self.train_means.values) % self.check_every == 0:
-            self._check(self.check_every, self.global_step)
+            self._check(self.check_every, self.step)
         return -values.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -120,7 +144,7 @@ class TrainingModule(L.LightningModule):
         means = self.val_means.pop()
         for name, value in means.items():
             if not value.isfinite():
-                raise self._non_finite(f"validation {name}", self.global_step)
+                raise self._non_finite(f"validation {name}", self.step)
         health = self.val_health.pop(self.model)
         by_component = {"kl_z": health.kl, "share": health.share}
         by_component |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
@@ -140,8 +164,8 @@ class TrainingModule(L.LightningModule):
         means = with_sum(self.train_means.pop())
         self.log_dict({f"train/{name}": value for name, value in means.items()})
         logged = {name: float(v) for name, v in self.trainer.callback_metrics.items()}
-        step = self.global_step
-        place = {"epoch": self.current_epoch, "step": step, "kl_scale": self.kl_scale(step)}
+        scale = self.kl_scale(self.step)
+        place = {"epoch": self.current_epoch, "step": self.step, "kl_scale": scale}
         self.history.append(place | logged | {"seconds": time.perf_counter() - self._started})
         if self.trainer.is_global_zero:
             for listen in self.listeners:
@@ -153,16 +177,14 @@ class TrainingModule(L.LightningModule):
         adam = torch.optim.Adam(self.model.parameters(), self.lr, fused=fused)
         if self.lr_schedule == "constant":
             return adam
-        n_steps = self.trainer.estimated_stepping_batches
-        curve = torch.optim.lr_scheduler.LambdaLR(adam, partial(half_cosine, n_steps=n_steps))
+        falling = partial(half_cosine, n_steps=self.n_steps)
+        curve = torch.optim.lr_scheduler.LambdaLR(adam, falling)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": curve, "interval": "step"}}
 
     def optimizer_zero_grad(
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
     ) -> None:
-        for group in optimizer.param_groups:  # its own function keeps a profile, which takes longer
-            for p in group["params"]:
-                p.grad = None
+        drop_gradients(optimizer)
 
     def configure_gradient_clipping(
         self,
@@ -170,15 +192,14 @@ class TrainingModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
+        limit = gradient_clip_val or self.clip
         # Under mixed precision Lightning refuses fused steps: has a scaler; bfloat16 has none.
-        if gradient_clip_val and self.trainer.precision == "bf16-mixed":
+        if limit and self.trainer.precision == "bf16-mixed":
             how = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             plugin = self.trainer.precision_plugin
-            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, how)
+            Precision.clip_gradients(plugin, optimizer, limit, how)
         else:
-            super().configure_gradient_clipping(
-                optimizer, gradient_clip_val, gradient_clip_algorithm
-            )
+            super().configure_gradient_clipping(optimizer, limit, gradient_clip_algorithm)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -209,7 +230,7 @@ class TrainingModule(L.LightningModule):
 
     def _check_rest(self) -> None:
         """Look at the batches since the last look."""
-        self._check(len(self.train_means.values) % self.check_every, self.global_step - 1)
+        self._check(len(self.train_means.values) % self.check_every, self.step - 1)
 
     def _check(self, n: int, last_step: int) -> None:
         """Raise at the first term of the last n batches that is not finite.
@@ -233,6 +254,13 @@ class TrainingModule(L.LightningModule):
             f"stopped before the weights were saved. Last good checkpoint: {saved}. Try a smaller "
             "lr, clip=1.0, or precision='32'."
         )
+
+
+def drop_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """As its own ``zero_grad``, which keeps a profile and takes longer."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = None
 
 
 def half_cosine(step: int, *, n_steps: float) -> float:

@@ -3,8 +3,9 @@
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from .batches import ShuffledBatches
 from .callbacks import Bar, Best, Last, Patience, StraightToDisk, log_to, print_line
 from .module import TrainingModule
 from .settings import Compile, Settings
+from .stretches import StretchModule, in_stretches
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -30,7 +32,7 @@ def check_hardware(options: dict[str, Any]) -> None:
     quietly = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     try:
         with quiet():
-            L.Trainer(**quietly | options)
+            L.Trainer(**quietly | options | {"callbacks": callbacks_of(options)})
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise MixvaeError(f"Lightning's Trainer cannot be made of {options}: {error}") from error
 
@@ -51,13 +53,19 @@ def check_compiler(accelerator: str) -> None:
         ) from error
 
 
+def callbacks_of(options: Mapping[str, Any]) -> list[L.Callback]:
+    """The callbacks among a Trainer's options, one or several, in a list of our own."""
+    given = options.get("callbacks") or []
+    return [given] if isinstance(given, L.Callback) else list(given)
+
+
 def make_trainer(
-    folder: Path, settings: Settings, logger: Any, progress: bool, options: dict[str, Any]
+    folder: Path, settings: Settings, logger: Any, progress: bool, options: Mapping[str, Any]
 ) -> L.Trainer:
     """The Trainer; ``options`` are Lightning's own and win over ours."""
     terminal = sys.stderr.isatty()
     warmup, checkpoints = settings.warmup_epochs, folder / CHECKPOINTS
-    callbacks = list(options.pop("callbacks", None) or [])
+    callbacks = callbacks_of(options)
     if settings.patience is not None:
         callbacks.append(Patience(settings.patience, warmup))
     callbacks += [Best(checkpoints, warmup), Last(checkpoints)]
@@ -68,7 +76,6 @@ def make_trainer(
     ours: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "precision": PRECISIONS[settings.precision],
-        "gradient_clip_val": settings.clip,
         "enable_progress_bar": bar,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
@@ -76,7 +83,8 @@ def make_trainer(
         "default_root_dir": folder,
         "plugins": [StraightToDisk()],
     }
-    return L.Trainer(callbacks=callbacks, logger=make_logger(logger, folder), **ours | options)
+    rest = {"callbacks": callbacks, "logger": make_logger(logger, folder)}
+    return L.Trainer(**(ours | dict(options) | rest))
 
 
 def make_module(
@@ -88,6 +96,7 @@ def make_module(
     progress: bool,
     compile: Compile,
     first_epoch: int,
+    options: Mapping[str, Any],
 ) -> tuple[TrainingModule, ShuffledBatches]:
     """The module, and the order of the data in this process."""
     sampler = ShuffledBatches(
@@ -99,12 +108,15 @@ def make_module(
         epoch=first_epoch,
     )
     lines = [print_line] if progress and not sys.stderr.isatty() else []
-    module = TrainingModule(
+    stretches = in_stretches(trainer, options, callbacks_of(options))
+    make = partial(StretchModule, n_batches=len(sampler)) if stretches else TrainingModule
+    module = make(
         recipe,
         lr=settings.lr,
         lr_schedule=settings.lr_schedule,
         seed=settings.seed,
         warmup_steps=settings.warmup_epochs * len(sampler),
+        clip=settings.clip,
         binarize=data.binarize == "dynamic",
         compile=compile,
         check_every=1 if trainer.strategy.root_device.type == "cpu" else 50,
