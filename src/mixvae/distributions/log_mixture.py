@@ -33,21 +33,19 @@ class LogMixture(torch.autograd.Function):
         powers, coefficients, constant = product_form(z, loc, scale)
         constant = (constant + log_w).unsqueeze(-1)  # within the product, at no pass
         with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
-        log_each = with_one @ torch.cat([coefficients, constant], -1).mT
+        log_each = (with_one @ torch.cat([coefficients, constant], -1).mT).to(z.dtype)
         top = log_each.amax(-1, keepdim=True)
-        log_each -= top
-        r = log_each.to(z.dtype).clamp_min_(SMALLEST).exp_()
-        total = r.sum(-1, keepdim=True)
-        ctx.save_for_backward(z, loc, scale, r, total)
-        return (top + total.to(top).log()).squeeze(-1).to(z.dtype)
+        r = log_each.clamp_min_(top + SMALLEST).softmax(-1)
+        ctx.save_for_backward(z, loc, scale, r)
+        return (top - r.amax(-1, keepdim=True).log()).squeeze(-1)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, gradient: Float[Tensor, "*batch N"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        z, loc, scale, r, total = ctx.saved_tensors
-        r = r * (gradient.unsqueeze(-1) / total)  # responsibilities, times what is asked of them
+        z, loc, scale, r = ctx.saved_tensors
+        r = r * gradient.unsqueeze(-1)
         precision = scale.square().reciprocal()
         drawn, away = _product(r, torch.cat([precision * loc, precision], -1).mT).chunk(2, -1)
         moments = _product(torch.cat([z, z.square()], -1).mT, r.mT)  # oneDNN copies no weight
