@@ -244,6 +244,50 @@ def test_densities_in_float32_lose_only_what_their_inputs_had_lost(scale: float)
     torch.testing.assert_close(ours.double(), exact, rtol=1e-6, atol=1e-3)
 
 
+def overlapping(scale: float, *batch: int) -> tuple[Tensor, ...]:
+    """200 codes near 50 components, each of which another lies on, in 40 dimensions, float32."""
+    mu, sigma = torch.randn(*batch, 25, 40), scale * (0.5 + torch.rand(*batch, 25, 40))
+    beside = mu + 0.2 * sigma * torch.randn_like(mu)
+    near = torch.arange(200) % 25
+    z = mu[..., near, :] + sigma[..., near, :] * torch.randn(*batch, 200, 40)
+    parts = (z, torch.cat([mu, beside], -2), torch.cat([sigma, sigma], -2))
+    return tuple(part.float() for part in (*parts, torch.zeros(*batch, 50)))
+
+
+def log_density(z: Tensor, loc: Tensor, scale: Tensor, log_w: Tensor) -> Tensor:
+    """Under a mixture, by differences in float64."""
+    z, loc, scale, log_w = (t.double() for t in (z, loc, scale, log_w))
+    each = Independent(Normal(loc, scale), 1).log_prob(z.movedim(-2, 0).unsqueeze(-2))
+    return (each + log_w.log_softmax(-1)).logsumexp(-1).movedim(0, -1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(1.0, 5e-6), (0.1, 4e-4), (0.01, 4e-2)], ids=lambda value: f"{value:g}"
+)
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("half", [False, True])
+def test_densities_of_a_mixture_are_as_precise_in_training_as_they_say(
+    scale, expected, batch, half
+):
+    """In float32, also where the networks are in half precision."""
+    leaves = overlapping(scale, *batch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        ours = LogMixture.apply(*leaves[:3], leaves[3].log_softmax(-1))
+    assert ours.dtype == torch.float32
+    off = (ours.double() - log_density(*leaves)).square().mean().sqrt()
+    assert off < 2 * expected
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-3])
+def test_densities_of_a_mixture_are_precise_without_a_gradient(scale: float):
+    z, loc, sigma, log_w = overlapping(scale)
+    components = Independent(Normal(loc, sigma), 1)
+    with torch.no_grad():
+        ours = mixture(log_w.exp(), components).log_prob(z)
+    assert ours.dtype == torch.float32
+    assert (ours.double() - log_density(z, loc, sigma, log_w)).abs().max() < 1e-3
+
+
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_the_density_of_a_mixture_has_the_gradient_that_it_says(batch: tuple):
     leaves = [torch.randn(*batch, 5, L), torch.randn(*batch, K, L), 0.2 + torch.rand(*batch, K, L)]

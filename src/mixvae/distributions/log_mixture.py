@@ -1,9 +1,13 @@
-r"""The log density of many codes under one mixture of normals, with a backward pass of its own.
+r"""The log density of many codes under one mixture of normals, for training.
 
 .. math:: \log\sum_k w_k N(z; \mu_k, \sigma_k^2)
 
-Its gradients are sums over components of responsibilities, which are two matrix products more:
-a third of the time of differentiating through the densities of all pairs.
+Gradients are sums over components of responsibilities, which are two matrix products more: a third
+of the time of differentiating through the densities of all pairs.
+
+All products are in the type that comes. In float32, in 40 dimensions, log densities are off by
+0.0004 nats (root mean square) at scales of 0.1, by 0.04 at 0.01 and by nats at 0.001. What is
+reported is taken without a gradient, and is precise.
 """
 
 from typing import Any
@@ -30,37 +34,54 @@ class LogMixture(torch.autograd.Function):
         scale: Float[Tensor, "*batch K L"],
         log_w: Float[Tensor, "*batch K"],
     ) -> Float[Tensor, "*batch N"]:
-        powers, coefficients, constant = product_form(z, loc, scale)
-        constant = (constant + log_w).unsqueeze(-1)  # within the product, at no pass
-        with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
-        log_each = (with_one @ torch.cat([coefficients, constant], -1).mT).to(z.dtype)
-        top = log_each.amax(-1, keepdim=True)
-        r = log_each.clamp_min_(top + SMALLEST).softmax(-1)
-        ctx.save_for_backward(z, loc, scale, r)
-        return (top - r.amax(-1, keepdim=True).log()).squeeze(-1)
+        powers, coefficients, constant = product_form(z, loc, scale, log_w)
+        with torch.autocast(z.device.type, enabled=False):
+            log_each = _product(powers, coefficients, constant)
+        r, log_p = normalized(log_each)
+        ctx.save_for_backward(z, loc, scale, powers, coefficients, r)
+        return log_p
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, gradient: Float[Tensor, "*batch N"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        z, loc, scale, r = ctx.saved_tensors
+        z, loc, scale, powers, coefficients, r = ctx.saved_tensors
         r = r * gradient.unsqueeze(-1)
-        precision = scale.square().reciprocal()
-        drawn, away = _product(r, torch.cat([precision * loc, precision], -1).mT).chunk(2, -1)
-        moments = _product(torch.cat([z, z.square()], -1).mT, r.mT)  # oneDNN copies no weight
-        first, second = moments.mT.contiguous().chunk(2, -1)
+        away, drawn = _product(r, coefficients.mT).chunk(2, -1)
+        moments = _product(powers.mT, r.mT)  # oneDNN copies no weight
+        halves, first = moments.mT.contiguous().chunk(2, -1)  # second moments, times -1/2
         mass = r.sum(-2).unsqueeze(-1)
+        precision = coefficients.chunk(2, -1)[0]
         apart = torch.addcmul(first, loc, mass, value=-1)  # of z - loc, and its square
-        squares = torch.addcmul(second, loc, first + apart, value=-1)
+        squares = torch.addcmul(halves, loc, first + apart, value=0.5)  # times -1/2 too
         return (
-            drawn - z * away,
+            torch.addcmul(drawn, z, away, value=-1),
             precision * apart,
-            torch.addcmul(-mass, precision, squares) / scale,
+            torch.addcmul(mass, precision, squares, value=2) / -scale,
             mass.squeeze(-1),
         )
 
 
-def _product(a: Float[Tensor, "*batch N M"], b: Float[Tensor, "*batch K M"]) -> Tensor:
-    """a b^T."""
-    return linear(a, b) if a.dim() == 2 else a @ b.mT
+def normalized(
+    log_each: Float[Tensor, "*batch N K"],
+) -> tuple[Float[Tensor, "*batch N K"], Float[Tensor, "*batch N"]]:
+    """Responsibilities, and the log of the sum, of log densities, which are written over.
+
+    Quicker than ``logsumexp``.
+    """
+    top = log_each.amax(-1, keepdim=True)
+    r = log_each.clamp_min_(top + SMALLEST).softmax(-1)
+    return r, (top - r.amax(-1, keepdim=True).log()).squeeze(-1)
+
+
+def _product(
+    a: Float[Tensor, "*batch N M"],
+    b: Float[Tensor, "*batch K M"],
+    constant: Float[Tensor, "*batch K"] | None = None,
+) -> Tensor:
+    """a b^T, and a constant for each column."""
+    if a.dim() == 2:
+        return linear(a, b, constant)
+    made = a @ b.mT
+    return made if constant is None else made.add_(constant.unsqueeze(-2))

@@ -1,11 +1,12 @@
 """Mixtures; those of diagonal normals have fast densities."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-from .log_mixture import LogMixture
-from .pairs import in_a_row, is_diagonal_normal, kl_pairs, loc_and_scale
+from .log_mixture import LogMixture, normalized
+from .pairs import in_a_row, is_diagonal_normal, kl_pairs, loc_and_scale, log_prob_pairs
 
 
 def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> MixtureSameFamily:
@@ -24,7 +25,11 @@ class NormalMixture(MixtureSameFamily):
         n_sample = z.dim() - 1 - len(self.batch_shape)
         rows = z.reshape(-1, *z.shape[n_sample:]).movedim(0, -2)  # (*batch, N, L)
         loc, scale = loc_and_scale(self.component_distribution)
-        log_p = LogMixture.apply(rows, loc, scale, self.mixture_distribution.logits)
+        log_w = self.mixture_distribution.logits
+        if torch.is_grad_enabled():
+            log_p = LogMixture.apply(rows, loc, scale, log_w)
+        else:  # what is reported is precise
+            log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
         return log_p.movedim(-1, 0).reshape(z.shape[:-1])
 
     def pool(self) -> "NormalMixture":

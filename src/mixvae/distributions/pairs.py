@@ -58,18 +58,25 @@ def log_prob_pairs(
     z: Float[Tensor, "*batch N L"],
     loc: Float[Tensor, "*batch K L"],
     scale: Float[Tensor, "*batch K L"],
+    log_w: Float[Tensor, "*batch K"] | float = 0.0,
 ) -> Float[Tensor, "*batch N K"]:
-    """log N(z_n; loc_k, scale_k^2), summed over L, of all pairs."""
-    powers, coefficients, constant = product_form(z, loc, scale)
-    return (powers @ coefficients.mT + constant.unsqueeze(-2)).to(z.dtype)
+    """log_w_k + log N(z_n; loc_k, scale_k^2), summed over L, of all pairs."""
+    x, mu, sigma = precisely(z), precisely(loc), precisely(scale)
+    powers, coefficients, constant = product_form(x, mu, sigma, log_w)
+    with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
+    with_constant = torch.cat([coefficients, constant.unsqueeze(-1)], -1)  # at no pass of its own
+    return (with_one @ with_constant.mT).to(z.dtype)
 
 
-def product_form(z: Tensor, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def product_form(
+    z: Tensor, loc: Tensor, scale: Tensor, log_w: Tensor | float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Powers of z (*batch, N, 2 L), coefficients (*batch, K, 2 L) and constants (*batch, K)."""
-    x, mu, precision = precisely(z), precisely(loc), precisely(scale).pow(-2)
-    shift = mu * precision
-    constant = -scale.log().sum(-1) - 0.5 * ((mu * shift).sum(-1) + log(2 * pi) * z.shape[-1])
-    return torch.cat([-0.5 * x.square(), x], -1), torch.cat([precision, shift], -1), constant
+    precision = scale.square().reciprocal_()
+    shift = loc * precision
+    constant = -scale.log().sum(-1) - 0.5 * ((loc * shift).sum(-1) + log(2 * pi) * z.shape[-1])
+    powers = torch.cat([z.square().mul_(-0.5), z], -1)
+    return powers, torch.cat([precision, shift], -1), constant + log_w
 
 
 def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
