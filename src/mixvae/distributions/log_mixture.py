@@ -47,11 +47,11 @@ class LogMixture(torch.autograd.Function):
         ctx: Any, gradient: Float[Tensor, "*batch N"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         z, loc, scale, powers, coefficients, r = ctx.saved_tensors
-        r = r * gradient.unsqueeze(-1)
-        away, drawn = _product(r, coefficients.mT).chunk(2, -1)
-        moments = _product(powers.mT, r.mT)  # oneDNN copies no weight
+        asked = gradient.unsqueeze(-1)
+        away, drawn = (asked * _product(r, coefficients.mT)).chunk(2, -1)
+        moments = _product((asked * powers).mT, r.mT)  # oneDNN copies no weight
         halves, first = moments.mT.contiguous().chunk(2, -1)  # second moments, times -1/2
-        mass = r.sum(-2).unsqueeze(-1)
+        mass = r.mT @ asked
         precision = coefficients.chunk(2, -1)[0]
         apart = torch.addcmul(first, loc, mass, value=-1)  # of z - loc, and its square
         squares = torch.addcmul(halves, loc, first + apart, value=0.5)  # times -1/2 too
