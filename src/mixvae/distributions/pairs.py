@@ -74,11 +74,10 @@ def product_form(
     """Powers of z (*batch, N, 2 L), coefficients (*batch, K, 2 L) and constants (*batch, K)."""
     precision = scale.square().reciprocal_()
     shift = loc * precision
-    constant = (
-        -scale.log().addcmul_(loc, shift, value=0.5).sum(-1) - 0.5 * log(2 * pi) * z.shape[-1]
-    )
+    each = scale.log().addcmul_(loc, shift, value=0.5)
+    constant = log_w - each.sum(-1) - 0.5 * log(2 * pi) * z.shape[-1]
     powers = torch.cat([z.square().mul_(-0.5), z], -1)
-    return powers, torch.cat([precision, shift], -1), constant + log_w
+    return powers, torch.cat([precision, shift], -1), constant
 
 
 def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
