@@ -163,7 +163,7 @@ def test_a_logger_of_lightnings_is_told_of_single_steps(digits, tmp_path):
 
 
 def test_gradients_of_several_batches_are_accumulated(digits, tmp_path):
-    """By Lightning: half as many steps, of which the learning rate and the log know."""
+    """By Lightning: a third as many steps, of which the learning rate and the log know."""
     how = FULL | {"out": tmp_path / "run", "accumulate_grad_batches": 3}
     run = mixvae.fit(recipe(digits, "vae"), digits, **how)
     assert [row["step"] for row in run.history] == [3, 6, 9, 12]

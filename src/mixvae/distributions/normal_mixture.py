@@ -28,7 +28,7 @@ class NormalMixture(MixtureSameFamily):
         log_w = self.mixture_distribution.logits
         if torch.is_grad_enabled():
             log_p = LogMixture.apply(rows, loc, scale, log_w)
-        else:  # what is reported is precise
+        else:  # validation and evaluation are precise
             log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
         return log_p.movedim(-1, 0).reshape(z.shape[:-1])
 
