@@ -1,5 +1,6 @@
 """One image file as 8-bit pixels; needs Pillow."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndar
     """
     pillow = _pillow()
     try:
-        with pillow.open(path, formats=_FORMATS) as image:
+        # by its path, Pillow may map a file into memory, and then scrambles a turned TIFF image
+        with path.open("rb") as file, pillow.open(file, formats=_FORMATS) as image:
             wrong = _deep(image, path) or _several(image)
             array = None if wrong else _pixels(_upright(image), image_size)
     except Exception as error:  # damaged files have Pillow raise anything
@@ -74,11 +76,10 @@ def _upright(image: Any) -> Any:
     """The image turned as its EXIF orientation says; if that cannot be read, as it is stored."""
     from PIL import ImageOps
 
-    image.load()
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # damaged EXIF data, which viewers pass over too
-        return image
+    image.load()  # which turns a TIFF image itself
+    with suppress(Exception):  # damaged EXIF data, which viewers pass over too
+        if image.format != "TIFF":
+            ImageOps.exif_transpose(image, in_place=True)
     return image
 
 

@@ -35,7 +35,7 @@ def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -
         )
     found: dict[str, Path] = {}
     for folder in named:
-        split = _SPLITS[_split(folder.name)]
+        split = _split(folder.name)
         if split in found:
             raise MixvaeError(
                 f"{top}: {_names([found[split], folder])} are both the {split} split; join them."
@@ -47,9 +47,9 @@ def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -
 
 
 def _split(name: str) -> str:
-    """The word for a split that a folder's name is, or an empty string."""
+    """The split that a folder's name means, or an empty string."""
     found = _NAME.fullmatch(name.casefold())
-    return found[1] if found else ""
+    return _SPLITS[found[1]] if found else ""
 
 
 def _directly_in(folder: Path, images: Sequence[Path]) -> list[Path]:
@@ -75,9 +75,7 @@ def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
     parts = _directly_in(top, images)
     words = {_SPLITS.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
     if len(words - {""}) > 1:
-        raise MixvaeError(
-            f"{top}: {_names(parts)} may be splits or classes; call splits train, val and test."
-        )
+        raise MixvaeError(f"{top}: {_names(parts)} may be splits or classes; {LAYOUT}.")
     depth = len(top.parts) + 1
     for path in images:
         if any(map(_split, path.parts[depth:-1])):
@@ -87,7 +85,7 @@ def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
 def _repeated(folder: Path, split: str, images: Sequence[Path]) -> Path:
     """``train/train``, as some archives unpack, where ``train`` holds nothing else."""
     inside = _directly_in(folder, images)
-    splits = {_SPLITS.get(_split(path.name), "") for path in inside}
+    splits = {_split(path.name) for path in inside}
     if not splits or "" in splits:  # one class may be called train beside others
         return folder
     if splits == {split} and len(inside) == 1:
