@@ -87,8 +87,8 @@ def _names(arrays: Iterable[str], path: Path) -> dict[str, str]:
         raise MixvaeError(
             f"{path}: expected an array named {' or '.join(KEYS['x'])}, one named "
             f"{' or '.join(KEYS['y'])} where there are labels, and x_val, y_val, x_test, y_test "
-            f"where there are such splits, got {', '.join(strange or found.values()) or 'none'}; rename or "
-            "remove what is not used: np.savez(path, x=..., y=...)."
+            f"where there are such splits, got {', '.join(strange or found.values()) or 'none'}; "
+            "rename or remove what is not used: np.savez(path, x=..., y=...)."
         )
     return found
 
