@@ -28,7 +28,7 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
 
     Raises `MixvaeError` for images that differ in size, cannot be read, have more than 8 bits a
     channel or several frames or pages, or are of a format that is not read; for folders that may
-    be splits or classes; for links in a circle or to nothing; and for no images at all.
+    be splits or classes; for links in a loop or to nothing; and for no images at all.
     """
     if image_size is not None and min(image_size) < 1:
         raise MixvaeError(f"image_size must be (H, W), each at least 1 pixel; got {image_size}.")

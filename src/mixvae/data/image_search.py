@@ -23,7 +23,7 @@ def find_images(root: Path) -> tuple[list[Path], list[Path]]:
     """The images below ``root``, and the folders there, each sorted by path.
 
     Raises `MixvaeError` for images in a format that is not read, for links that lead nowhere or
-    in a circle, and for folders that cannot be opened.
+    in a loop, and for folders that cannot be opened.
     """
     images: list[Path] = []
     folders: list[Path] = []
@@ -34,7 +34,7 @@ def find_images(root: Path) -> tuple[list[Path], list[Path]]:
         folder, above = pending.pop()
         real = folder.resolve()
         paths_to[real] += 1
-        _refuse_circle(folder, real, above, paths_to[real])
+        _refuse_loop(folder, real, above, paths_to[real])
         folders.append(folder)
         for path, is_folder in _entries(folder):
             if is_folder:
@@ -69,10 +69,10 @@ def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
         ) from error
 
 
-def _refuse_circle(folder: Path, real: Path, above: tuple[Path, ...], n_paths: int) -> None:
+def _refuse_loop(folder: Path, real: Path, above: tuple[Path, ...], n_paths: int) -> None:
     if any(one.is_relative_to(real) for one in above):
         raise MixvaeError(
-            f"{folder}: a link to {real}, in which it lies itself; remove it, as it has no end."
+            f"{folder}: a loop, as it links to {real}, in which it lies itself; remove the link."
         )
     if n_paths > len(SPLIT_WORDS):  # links to links to links can be more than one can count
         raise MixvaeError(
