@@ -8,8 +8,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mixvae.data.dataset import Binarize, Dataset
-from mixvae.data.pixels import make_split
+from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import Parts, assemble
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 # What the arrays of an .npz file may be called, by what they are.
@@ -34,26 +35,32 @@ def from_arrays(
     n_val: int | None = None,
     n_test: int | None = None,
     seed: int = 0,
+    transform: Transform | None = None,
 ) -> Dataset:
     """A `Dataset` of NumPy or PyTorch arrays (or lists of them), copied.
 
     ``x`` is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), floats in [0, 1], bool or uint8;
     ``y`` holds N integers. ``val`` and ``test`` are arrays like ``x``, or pairs (x, y); without
     them, ``n_val`` and ``n_test`` images are held out, by default as in `assemble`: a fifth for
-    test, then a tenth for validation. Raises `MixvaeError` for whatever cannot be used.
+    test, then a tenth for validation.
+
+    Whether integers are divided by 255 is decided once, on ``x``: where it is uint8 and not only 0
+    and 1; a `MixvaeWarning` says where that leaves it near black. Give a trained model's
+    ``transform`` (`Dataset.transform`) with data for that model. Raises `MixvaeError` for whatever
+    cannot be used.
     """
     given = {"x": x, "y": y}
     for part, value in (("val", val), ("test", test)):
         is_pair = isinstance(value, tuple) and len(value) == 2
         given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
-    parts = _parts(given, name)
+    parts = _parts(given, name, transform)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
-def read(path: Path) -> Parts:
+def read(path: Path, transform: Transform | None = None) -> Parts:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
-    Raises `MixvaeError` for pickled objects, which are never loaded, and for unknown names.
+    ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never loaded, and for unknown names.
     """
     try:
         with path.open("rb") as file:  # np.load leaves a file that it opens and refuses open
@@ -71,7 +78,7 @@ def read(path: Path) -> Parts:
             f"{path}: expected an array named {' or '.join(KEYS['x'])}, got "
             f"{', '.join(arrays) or 'none'}; save it with np.savez(path, x=..., y=...)."
         )
-    return _parts(given, path.name)
+    return _parts(given, path.name, transform)
 
 
 def _pick(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> Any:
@@ -81,13 +88,16 @@ def _pick(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) 
     return arrays[found[0]] if found else None
 
 
-def _parts(given: Mapping[str, Any], where: str) -> Parts:
+def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) -> Parts:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
-    train = make_split(given["x"], given["y"], where=f"{where}, train")
+    how = choose_transform(given["x"], transform, where=f"{where}, train")
+    train = make_split(given["x"], given["y"], where=f"{where}, train", transform=how)
     others = []
     for part in ("val", "test"):
         x, y = given[f"x_{part}"], given[f"y_{part}"]
         if x is None and y is not None:
             raise MixvaeError(f"{where}: labels y_{part} without images x_{part}; give both.")
-        others.append(None if x is None else make_split(x, y, where=f"{where}, {part}"))
-    return Parts(train, *others)
+        others.append(
+            None if x is None else make_split(x, y, where=f"{where}, {part}", transform=how)
+        )
+    return Parts(train, *others, transform=how)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from mixvae.data.dataset import Split
-from mixvae.data.pixels import make_split
+from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -18,12 +19,16 @@ _TRANSPARENT = ("LA", "PA", "RGBA")
 _DEEP = ("I", "F")  # those of more than 8 bits begin so
 
 
-def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
+def read(
+    root: Path, image_size: tuple[int, int] | None = None, transform: Transform | None = None
+) -> Parts:
     """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
 
     Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits. In
     each, images lie side by side, or in a subfolder a class; the classes are numbered by name.
     What is transparent is white, as in most viewers. ``image_size`` (H, W) in pixels resizes all.
+    Levels are divided as ``transform`` says, or, where that leaves integers alone or there is none,
+    as the training images suggest: files of images hold 8 bits.
     Raises `MixvaeError` for images that differ in size or cannot be read, and for none at all.
     """
     if image_size is not None and min(image_size) < 1:
@@ -35,12 +40,16 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
     paths = [path for part in files.values() for path in part]
     arrays = iter(_one_shape(paths, [_pixels(path, image_size) for path in paths]))
     splits: dict[str, Split] = {}
+    how = None if transform is None or transform.scale == 1 else transform
     for part, names in classes.items():
         # np.stack would leave the colours last in memory, where no .view is possible
         x = np.array([next(arrays) for _ in files[part]])
         y = None if names is None else [numbers[name] for name in names]
-        splits[part] = make_split(x, y, where=str(folders[part]))
-    return Parts(**splits)
+        if part == "train":  # it comes first
+            how = choose_transform(x, how, where=str(folders[part]))
+        splits[part] = make_split(x, y, where=str(folders[part]), transform=how)
+    assert how is not None
+    return Parts(**splits, transform=how)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
