@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mixvae.data.dataset import Binarize, Dataset
+from mixvae.data.dataset import Binarize, Dataset, Split
 from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import Parts, assemble
 from mixvae.data.transform import Transform
@@ -60,7 +60,8 @@ def from_arrays(
 def read(path: Path, transform: Transform | None = None) -> Parts:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
-    ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never loaded, and for unknown names.
+    ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
+    loaded, and for unknown names.
     """
     try:
         with path.open("rb") as file:  # np.load leaves a file that it opens and refuses open
@@ -92,12 +93,11 @@ def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) ->
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
     how = choose_transform(given["x"], transform, where=f"{where}, train")
     train = make_split(given["x"], given["y"], where=f"{where}, train", transform=how)
-    others = []
+    others: dict[str, Split | None] = {}
     for part in ("val", "test"):
         x, y = given[f"x_{part}"], given[f"y_{part}"]
         if x is None and y is not None:
             raise MixvaeError(f"{where}: labels y_{part} without images x_{part}; give both.")
-        others.append(
-            None if x is None else make_split(x, y, where=f"{where}, {part}", transform=how)
-        )
-    return Parts(train, *others, transform=how)
+        name = f"{where}, {part}"
+        others[part] = None if x is None else make_split(x, y, where=name, transform=how)
+    return Parts(train, others["val"], others["test"], how)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, bernoulli, float32, int64
 
-from mixvae.data.transform import Transform
+from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError, unknown
 
 Binarize = Literal["none", "dynamic", "threshold"]
@@ -73,7 +73,7 @@ class Split:
             array = part.detach().cpu().numpy()
             array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(memoryview(array.reshape(-1)).cast("B"))
+            digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 
@@ -94,7 +94,7 @@ class Dataset:
     test: Split
     binarize: Binarize = "none"
     seed: int = 0
-    transform: Transform = Transform()
+    transform: Transform = AS_STORED
 
     def __repr__(self) -> str:
         """Name, shapes and sizes in one line."""

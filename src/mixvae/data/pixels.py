@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvae.data.dataset import Split
 from mixvae.data.numbers import to_numpy
-from mixvae.data.transform import BYTES, Transform
+from mixvae.data.transform import AS_STORED, BYTES, Transform
 from mixvae.errors import MixvaeError, MixvaeWarning
 
 DARK = 0.2  # of the range: integers that stay below it may be of another range, as 0 to 16
@@ -54,7 +54,7 @@ def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> T
 
 def _suggested(array: np.ndarray) -> Transform:
     # 8-bit images whose brightest pixel is 1 of 255 do not occur; 0/1 data kept as uint8 do.
-    return BYTES if array.dtype == np.uint8 and array.max(initial=0) > 1 else Transform()
+    return BYTES if array.dtype == np.uint8 and array.max(initial=0) > 1 else AS_STORED
 
 
 def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float[Tensor, " N *X"]:

@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Generator, Tensor
 
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.transform import Transform
+from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError
 
 
@@ -18,7 +18,7 @@ class Parts:
     train: Split
     val: Split | None = None
     test: Split | None = None
-    transform: Transform = Transform()
+    transform: Transform = AS_STORED
 
 
 def assemble(
@@ -120,4 +120,4 @@ def _binarized(data: Dataset) -> Dataset:
         for name in ("test", "val"):  # test first, so that it does not depend on n_val
             split = splits[name]
             splits[name] = Split(torch.bernoulli(split.x, generator=generator), split.y)
-    return replace(data, **splits)
+    return replace(data, train=splits["train"], val=splits["val"], test=splits["test"])

@@ -56,4 +56,5 @@ class Transform:
         return "values as stored" if self.scale == 1 else f"integers divided by {self.scale:g}"
 
 
+AS_STORED = Transform()
 BYTES = Transform(255.0)  # of 8-bit images
