@@ -39,16 +39,14 @@ def read(
     numbers = {c: i for i, c in enumerate(sorted({c for cs in classes.values() for c in cs or ()}))}
     paths = [path for part in files.values() for path in part]
     arrays = iter(_one_shape(paths, [_pixels(path, image_size) for path in paths]))
+    # np.stack would leave the colours last in memory, where no .view is possible
+    x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
+    given = None if transform is None or transform.scale == 1 else transform
+    how = choose_transform(x["train"], given, where=str(folders["train"]))
     splits: dict[str, Split] = {}
-    how = None if transform is None or transform.scale == 1 else transform
     for part, names in classes.items():
-        # np.stack would leave the colours last in memory, where no .view is possible
-        x = np.array([next(arrays) for _ in files[part]])
         y = None if names is None else [numbers[name] for name in names]
-        if part == "train":  # it comes first
-            how = choose_transform(x, how, where=str(folders[part]))
-        splits[part] = make_split(x, y, where=str(folders[part]), transform=how)
-    assert how is not None
+        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=how)
     return Parts(**splits, transform=how)
 
 
