@@ -1,6 +1,5 @@
 """A deep mixture as scikit-learn has its models: ``fit``, then ``predict`` and the rest."""
 
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from .data import Binarize, Dataset, from_arrays
+from .data.dataset import draw_rows
 from .data.pixels import choose_transform, make_split
 from .errors import MixvaeError, at_least, unknown
 from .evaluation.likelihood import log_likelihood
@@ -26,7 +26,6 @@ from .families import ExactMixture
 from .operations import codes
 from .pruning import prune
 from .recipes import RECIPES, build, options_of
-from .seeding import seed_of
 from .training import fit
 
 
@@ -235,7 +234,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         if self.binarize == "threshold":
             return (x > 0.5).float()
         if self.binarize == "dynamic":
-            return _drawn(x, self._seed)
+            return draw_rows(x, self._seed)
         return x
 
     def _check_names(self, X: Any, *, reset: bool) -> None:
@@ -245,16 +244,6 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         except (TypeError, ValueError) as error:
             known = "" if reset else " Give X[list(model.feature_names_in_)]."
             raise MixvaeError(f"X: {' '.join(str(error).split())}{known}") from error
-
-
-def _drawn(x: Tensor, seed: int) -> Tensor:
-    """0 or 1, the grey level its probability; a row's values depend on the row and the seed."""
-    generator, drawn = torch.Generator(), torch.empty_like(x)
-    for row, out in zip(x, drawn, strict=True):
-        content = blake2b(row.contiguous().numpy().tobytes(), digest_size=8).digest()
-        generator.manual_seed(seed_of(seed, int.from_bytes(content)))
-        torch.bernoulli(row, generator=generator, out=out)
-    return drawn
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int64
-from torch import Generator, Tensor, bernoulli, float32, int64
+from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 
 from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError, unknown
+from mixvae.seeding import seed_of
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]
@@ -21,6 +22,20 @@ def check_binarize(name: str) -> None:
     """Raise `MixvaeError` unless ``name`` is a way to binarise."""
     if name not in get_args(Binarize):
         raise unknown("binarize", name, get_args(Binarize))
+
+
+def draw_rows(x: Float[Tensor, " N *X"], seed: int) -> Float[Tensor, " N *X"]:
+    """Draw pixels 0 or 1, with the grey level as probability.
+
+    What is drawn of a row depends on the row's own values and ``seed``, not on its place or on
+    other rows; equal rows become equal.
+    """
+    generator, drawn = Generator(), empty_like(x)
+    for row, out in zip(x, drawn, strict=True):
+        content = blake2b(row.contiguous().numpy().tobytes(), digest_size=8).digest()
+        generator.manual_seed(seed_of(seed, int.from_bytes(content)))
+        bernoulli(row, generator=generator, out=out)
+    return drawn
 
 
 @dataclass(frozen=True, eq=False, repr=False)
