@@ -47,7 +47,7 @@ def test_integers_of_any_width_are_read_alike() -> None:
     wide = levels().astype(np.int64)
     a, b = (data.from_arrays(levels(), test=x).test.x for x in (levels(), wide))
     assert torch.equal(a, b)
-    with pytest.raises(MixvaeError, match="with integers divided by 255.*as those of the training"):
+    with pytest.raises(MixvaeError, match=r"integers divided by 255.*as those of the training"):
         data.from_arrays(levels(), test=wide * 2)
 
 
