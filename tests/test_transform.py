@@ -58,6 +58,19 @@ def test_levels_far_below_255_are_warned_of() -> None:
     data.from_arrays(levels() % 2)  # 0 and 1 are no such levels
 
 
+@pytest.mark.parametrize("given", [None, data.Transform(1), data.Transform(255)])
+def test_a_dark_test_picture_in_a_folder_is_divided_as_the_training_pictures_are(
+    tmp_path: Path, given: data.Transform | None
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for part, values in (("train", levels()), ("test", DARK)):
+        (tmp_path / part).mkdir()
+        for i, row in enumerate(values):
+            image.fromarray(row.reshape(2, 2)).save(tmp_path / part / f"{i:02d}.png")
+    test = data.load(tmp_path, transform=given).test.x
+    assert torch.equal(test, torch.tensor(DARK).reshape(1, 1, 2, 2) / 255)
+
+
 def test_named_sets_keep_their_scale() -> None:
     assert data.load("digits", transform=data.Transform(255)).train.x.max() == 1
 
