@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import MixvaeError as MixvaeError
+    from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
     from .pruning import prune as prune
     from .recipes import build as build
@@ -26,6 +27,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 _HOMES = {
     "MixvaeError": "errors",
+    "MixvaeWarning": "errors",
     "DeepMixture": "estimator",
     "build": "recipes",
     "list_recipes": "recipes",

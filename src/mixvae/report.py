@@ -49,8 +49,9 @@ def table(metrics: Mapping[str, Any]) -> str:
         ),
         _representation(metrics.get("representation", {})),
     ]
-    for source in ("health", "log_likelihood"):
-        if warning := metrics.get(source, {}).get("warning"):
+    for source in ("data", "health", "log_likelihood"):
+        found = metrics.get(source)
+        if isinstance(found, Mapping) and (warning := found.get("warning")):
             sections.append(f"warning: {warning}")
     return "\n\n".join(section for section in sections if section) + "\n"
 

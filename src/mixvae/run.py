@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .data.transform import Transform
 from .errors import MixvaeError
 from .files import write_text
 from .recipes import build, options_of
@@ -33,6 +34,11 @@ class Run:
     def pictures(self) -> list[Path]:
         """The PNG files in the folder."""
         return sorted(self.folder.glob("*.png"))
+
+    @property
+    def transform(self) -> Transform | None:
+        """How its data were read; ``mixvae.data.load(path, transform=run.transform)`` does so."""
+        return load_transform(self.folder)
 
 
 def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
@@ -104,6 +110,16 @@ def load(path: str | Path) -> Run:
     recipe.model.eval()
     metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     return Run(folder, recipe, metrics, _history(folder / LOG))
+
+
+def load_transform(folder: Path) -> Transform | None:
+    """The transform of a run's data; None where recipe and weights are there without data.json."""
+    if not (folder / DATA).exists():
+        return None
+    try:
+        return Transform.from_dict(read_json(folder, DATA).get("transform"))
+    except MixvaeError as error:
+        raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
 
 
 def load_weights(recipe: Recipe, path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from ..data import DATASETS, Binarize, Dataset, load
+from ..data import DATASETS, Binarize, Dataset, Transform, load
 from ..errors import MixvaeError, unknown
 from ..recipes import RECIPES
-from ..run import CONFIG, RECIPE, read_json
+from ..run import CONFIG, RECIPE, load_transform, read_json
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")
 
@@ -46,24 +46,40 @@ def open_data(
         image_size: height and width that a folder's images are resized to.
         subset: train on the first so many images only, for a quick trial.
     """
+    return _load(
+        data=data,
+        data_dir=data_dir,
+        binarize=binarize,
+        n_val=n_val,
+        data_seed=data_seed,
+        image_size=image_size,
+        subset=subset,
+    )
+
+
+def _load(
+    *,
+    data: str | None = None,
+    data_seed: int = 0,
+    subset: int | None = None,
+    transform: Transform | None = None,
+    **options: Any,
+) -> Dataset:
+    """`open_data`, where new data for a trained run are read with its ``transform``."""
     if data is None:
         raise MixvaeError(
             f"say which data: --data with one of {', '.join(sorted(DATASETS))}, a folder of "
             "images, or a .npy or .npz file."
         )
-    loaded = load(
-        data,
-        data_dir=data_dir,
-        binarize=binarize,
-        n_val=n_val,
-        seed=data_seed,
-        image_size=image_size,
-    )
+    loaded = load(data, seed=data_seed, transform=transform, **options)
     return loaded if subset is None else loaded.subset(subset)
 
 
 def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
-    """The data that a run was trained on, as its config.yaml has it, but for what is given."""
+    """The data that a run was trained on, as its config.yaml has it, but for what is given.
+
+    Stored values go through the run's own transform, as they did in training.
+    """
     settings = settings_of(Path(folder))
     options = {name: settings[name] for name in DATA_OPTIONS if name in settings} | dict(given)
     if "data" not in options:
@@ -71,7 +87,7 @@ def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
             f"{folder} was not trained from the command line, so it does not say where its data "
             "are; name them with --data."
         )
-    return open_data(**options)
+    return _load(**options, transform=load_transform(Path(folder)))
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from mixvae.data.dataset import Binarize, Dataset
-from mixvae.data.pixels import make_split
+from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import SPLIT_WORDS, Parts, assemble
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 # What an array of an .npz file is called: one of these words, a word for a split (SPLIT_WORDS), or
@@ -34,27 +34,33 @@ def from_arrays(
     n_val: int | None = None,
     n_test: int | None = None,
     seed: int = 0,
+    transform: Transform | None = None,
 ) -> Dataset:
     """A `Dataset` of NumPy or PyTorch arrays (or lists of them), copied.
 
     ``x`` is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), floats in [0, 1], bool or uint8;
     ``y`` holds N integers, (N,) or (N, 1). ``val`` and ``test`` are arrays like ``x``, or pairs
     (x, y); without them, ``n_val`` and ``n_test`` images are held out, by default as in `assemble`:
-    a fifth for test, then a tenth for validation. Raises `MixvaeError` for whatever cannot be used.
+    a fifth for test, then a tenth for validation.
+
+    Whether integers are divided by 255 is decided once, on ``x``: where it is uint8 and not only 0
+    and 1; a `MixvaeWarning` says where that leaves it near black. Give a trained model's
+    ``transform`` (`Dataset.transform`) with data for that model. Raises `MixvaeError` for whatever
+    cannot be used.
     """
     given = {"x": x, "y": y}
     for part, value in (("val", val), ("test", test)):
         is_pair = isinstance(value, tuple) and len(value) == 2
         given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
-    parts = _parts(given, name)
+    parts = _parts(given, name, transform)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
-def read(path: Path) -> Parts:
+def read(path: Path, transform: Transform | None = None) -> Parts:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
-    Raises `MixvaeError` for pickled objects, which are never loaded, for names that say nothing,
-    and for two names that say the same.
+    ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
+    loaded, for names that say nothing, and for two names that say the same.
     """
     try:
         with path.open("rb") as file:  # np.load leaves a file that it opens and refuses open
@@ -67,7 +73,8 @@ def read(path: Path) -> Parts:
             "array of uint8, or of floats in [0, 1]."
         ) from error
     names = _names(arrays, path)
-    return _parts({what: arrays[name] for what, name in names.items()}, path.name)
+    given = {what: arrays[name] for what, name in names.items()}
+    return _parts(given, path.name, transform)
 
 
 def _names(arrays: Iterable[str], path: Path) -> dict[str, str]:
@@ -106,22 +113,15 @@ def _spellings() -> dict[str, str]:
     return found
 
 
-def _parts(given: Mapping[str, Any], where: str) -> Parts:
+def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) -> Parts:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
-    given = {what: _one_column(a) if what.startswith("y") else a for what, a in given.items()}
-    train = make_split(given["x"], given.get("y"), where=f"{where}, train")
-    others = []
+    how = choose_transform(given["x"], transform, where=f"{where}, train")
+    train = make_split(given["x"], given.get("y"), where=f"{where}, train", transform=how)
+    others: dict[str, Split | None] = {}
     for part in ("val", "test"):
         x, y = given.get(f"x_{part}"), given.get(f"y_{part}")
         if x is None and y is not None:
             raise MixvaeError(f"{where}: labels y_{part} without images x_{part}; give both.")
-        others.append(None if x is None else make_split(x, y, where=f"{where}, {part}"))
-    return Parts(train, *others)
-
-
-def _one_column(y: Any) -> Any:
-    """Labels of shape (N, 1), as many files hold them, as (N,); anything else as it is."""
-    with suppress(ValueError):  # rows that differ in length
-        if np.ndim(y) == 2 and np.shape(y)[1] == 1:
-            return y.reshape(-1) if hasattr(y, "reshape") else np.asarray(y).reshape(-1)
-    return y
+        name = f"{where}, {part}"
+        others[part] = None if x is None else make_split(x, y, where=name, transform=how)
+    return Parts(train, others["val"], others["test"], how)

@@ -12,7 +12,8 @@ from mixvae.data.dataset import Split
 from mixvae.data.download import Remote
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
-from mixvae.errors import MixvaeError
+from mixvae.data.transform import BYTES
+from mixvae.errors import MixvaeError, MixvaeWarning
 
 BATCHES = Batches(
     name="cifar100",
@@ -46,9 +47,10 @@ def read(home: Path) -> Parts:
         f"cifar100: the published files are missing, so {subset[0]} and {subset[1].name} are "
         f"used, a subset of {len(train):,} training and {len(test):,} test images; figures on it "
         "do not compare with those on the whole set.",
+        MixvaeWarning,
         stacklevel=2,
     )
-    return Parts(train, test=test)
+    return Parts(train, test=test, transform=BYTES)
 
 
 def _find_subset(home: Path) -> tuple[Path, Path] | None:
@@ -78,4 +80,4 @@ def _read_subset(path: Path) -> Split:
             "it may be cut short or damaged: delete it and get it again."
         ) from error
     x, y = check_batch(values, BATCHES.labels, (32, 32, 3), BATCHES.n_classes, path)
-    return make_split(x, y, where=str(path))
+    return make_split(x, y, where=str(path), transform=BYTES)

@@ -10,6 +10,7 @@ from mixvae.data.compressed import read_bytes
 from mixvae.data.download import Remote, locate
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import BYTES
 from mixvae.errors import MixvaeError
 
 IMAGES, LABELS = 3, 1  # number of dimensions, the last byte of the magic number
@@ -72,7 +73,8 @@ def read_mnist_like(
             arrays[f"{part}-images-idx3-ubyte"],
             arrays[f"{part}-labels-idx1-ubyte"],
             where=str(paths[f"{part}-images-idx3-ubyte"]),
+            transform=BYTES,
         )
         for part in ("train", "t10k")
     )
-    return Parts(train, test=test)
+    return Parts(train, test=test, transform=BYTES)

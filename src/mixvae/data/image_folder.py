@@ -9,12 +9,15 @@ from mixvae.data.dataset import Split
 from mixvae.data.image_file import read_image
 from mixvae.data.image_search import SUFFIXES, find_images
 from mixvae.data.image_splits import split_folders
-from mixvae.data.pixels import make_split
+from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 
-def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
+def read(
+    root: Path, image_size: tuple[int, int] | None = None, transform: Transform | None = None
+) -> Parts:
     """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
 
     Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits; they
@@ -25,6 +28,8 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
 
     Images are turned upright as their EXIF data say, and what is transparent is white, as in
     most viewers. ``image_size`` (H, W) in pixels resizes all.
+    Levels are divided as ``transform`` says, or, where that leaves integers alone or there is none,
+    as the training images suggest: files of images hold 8 bits.
 
     Raises `MixvaeError` for images that differ in size, cannot be read, have more than 8 bits a
     channel or several frames or pages, or are of a format that is not read; for folders that may
@@ -39,13 +44,15 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
     numbers = {c: i for i, c in enumerate(sorted({c for cs in classes.values() for c in cs or ()}))}
     paths = [path for part in files.values() for path in part]
     arrays = iter(_one_shape(paths, [read_image(path, image_size) for path in paths]))
+    # np.stack would leave the colours last in memory, where no .view is possible
+    x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
+    given = None if transform is None or transform.scale == 1 else transform
+    how = choose_transform(x["train"], given, where=str(folders["train"]))
     splits: dict[str, Split] = {}
     for part, names in classes.items():
-        # np.stack would leave the colours last in memory, where no .view is possible
-        x = np.array([next(arrays) for _ in files[part]])
         y = None if names is None else [numbers[name] for name in names]
-        splits[part] = make_split(x, y, where=str(folders[part]))
-    return Parts(**splits)
+        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=how)
+    return Parts(**splits, transform=how)
 
 
 def _images_in(folder: Path, images: Sequence[Path]) -> list[Path]:

@@ -34,7 +34,8 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
     )
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}; "
+        f"validation, {len(data.test):,} test examples; {data.transform}), into {folder}\n"
+        f"{expected}; "
         f"{PRECISIONS[how.precision]}",
         file=sys.stderr,
     )

@@ -152,11 +152,10 @@ def resume(
     folder = Path(folder)
     recipe = folders.load_recipe(folder)
     how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
-    started_on = folders.read_json(folder, folders.DATA)
-    if data.describe() != started_on:
+    if changed := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
-            f"the run {folder} was started on other data: expected {started_on}, "
-            f"got {data.describe()}."
+            f"the run {folder} was started on other data than {data.name}: {changed}. Give the "
+            "same data, or train anew."
         )
     done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
     if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
