@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from .evaluation.pareto import MAX_K
+from .evaluation.pareto import MAX_K, unreliable
 from .run import write_json
 
 RECONSTRUCTION = {
@@ -21,6 +21,7 @@ SELECTION = {
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "by importance sampling: a lower bound in expectation"
+UNKNOWN = "how reliable is not known, as k-hat takes 125 draws"
 CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
@@ -89,9 +90,15 @@ def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
     """The estimate of log p(x), and how far it can be relied on."""
     if not estimate:
         return []
+    error, caveat, bits = f"± {_number(estimate['mean_error'])}", IN_MEAN, []
+    reliable = estimate.get("reliable", True)
+    if reliable is None:
+        caveat = f"{IN_MEAN}; {UNKNOWN}"
+    elif not reliable:
+        caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
     rows = [
-        ["log p(x)", _number(estimate["mean"]), f"± {_number(estimate['mean_error'])}, {IN_MEAN}"],
-        ["  bits per dimension", _number(estimate["bits_per_dim"])],
+        ["log p(x)", _number(estimate["mean"]), f"{error}, {caveat}"],
+        ["  bits per dimension", _number(estimate["bits_per_dim"]), *bits],
         ["  samples an example", f"{estimate['n_samples']:,}"],
         [
             "  effective draws",
