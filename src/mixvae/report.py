@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from .evaluation.health import MIN_KL, MIN_SHARE
 from .evaluation.pareto import MAX_K, unreliable
 from .run import write_json
 
@@ -17,6 +18,11 @@ DEPENDENCE = {"dhsic": "dHSIC", "permuted": "the same, rows shuffled"}
 SELECTION = {
     "n_kept": "components kept",
     "n_selected": "selected a draw, on average",
+}
+STATES = {
+    "dead": f"its code carries under {MIN_KL:g} nat, or its share is under {MIN_SHARE}/K",
+    "collapsed": "its code carries more, but no unit is active: it says nothing of x",
+    "dropped": "taken out by component dropout",
 }
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
@@ -79,6 +85,7 @@ def _bounds(metrics: Mapping[str, Any]) -> str:
     ]
     if "objective" in values:
         note = BOUND if values.get("objective_is_bound") else NO_BOUND
+        note = values.get("objective_note") or note
         rows.append(["objective (as the paper has it)", _number(values["objective"]), note])
     if "elbo" in values:
         rows.append(["ELBO", _number(values["elbo"]), values.get("elbo_note") or BOUND])
@@ -132,13 +139,18 @@ def _components(health: Mapping[str, Any]) -> str:
         f"  effective number of components: {_number(health['effective_components'])} overall, "
         f"{_number(health['effective_per_example'])} for one x"
     )
-    return _section("components (counted from 0)", [head, *rows], right=True) + "\n" + effective
+    states = {row[-1] for row in rows}
+    legend = [f"  {state}: {meaning}" for state, meaning in STATES.items() if state in states]
+    section = _section("components (counted from 0)", [head, *rows], right=True)
+    return "\n".join([section, effective, *legend])
 
 
 def _state(k: int, health: Mapping[str, Any]) -> str:
     if k in health.get("dropped", ()):
         return "dropped"
-    return "dead" if k in health["dead"] else "alive"
+    if k in health["dead"]:
+        return "dead"
+    return "collapsed" if k in health.get("collapsed", ()) else "alive"
 
 
 def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
@@ -157,7 +169,8 @@ def _neighbours(name: str) -> str:
 
 
 def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    rows = [[label, _number(values[key])] for key, label in names.items() if key in values]
+    note = [values["note"]] if "note" in values else []  # why there are none
+    rows = [[label, _number(values[key]), *note] for key, label in names.items() if key in values]
     return _section(title, rows)
 
 

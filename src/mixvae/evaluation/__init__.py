@@ -95,7 +95,7 @@ def evaluate(
         "reconstruction": reconstruction(model, x, y, batch_size=batch_size, seed=seed),
         "health": component_health(model, x, y, batch_size=batch_size).to_dict(),
     }
-    if recipe.n_components > 1 and isinstance(model.family, Joint) and len(x) > 1:
+    if recipe.n_components > 1 and isinstance(model.family, Joint):
         metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
     if model.dropout is not None:
         metrics["selection"] = selection(model)
