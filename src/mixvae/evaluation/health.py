@@ -3,6 +3,7 @@
 Whether one is dead, collapsed or dropped: docs/evaluation.md has the definitions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..flows import Flowed
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..posteriors import StickPosterior
-from ..trace import Trace
+from ..trace import Family, Trace
 from .passes import batches, evaluating
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
@@ -29,8 +30,12 @@ JOINT = (
 )
 EXACT = "start='split' (the default), more start_epochs, fewer components, or another seed"
 POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
-FAMILY = {Joint: JOINT, ExactMixture: EXACT, MixturePosterior: POSTERIOR}
-COLLAPSE = {
+BY_FAMILY: Mapping[type[Family], str] = {
+    Joint: JOINT,
+    ExactMixture: EXACT,
+    MixturePosterior: POSTERIOR,
+}
+COLLAPSE: Mapping[type[Family], str] = {
     Joint: "a KL warm-up (warmup_epochs), a smaller beta_kl, or more epochs",
     ExactMixture: "more start_epochs, over which the KL's weight rises, a KL warm-up "
     "(warmup_epochs), or more epochs",
@@ -54,7 +59,7 @@ class ComponentHealth:
     kept: Bool[Tensor, " K"]  # whether component dropout leaves it in
     advice: str  # what to try if a component is dead
     advice_if_collapsed: str
-    can_collapse: bool  # whether active units mean something: of several x, and codes without end
+    can_collapse: bool  # whether active units mean something: x differ, and codes have no bounds
 
     @property
     def dead(self) -> list[int]:
@@ -155,12 +160,12 @@ class HealthMeter:
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
         """The health so far; starts afresh."""
-        n, mean = self.n, {name: value / self.n for name, value in self.sums.items()}
+        mean = {name: value / self.n for name, value in self.sums.items()}
         self.sums, self.n = {}, 0
-        return _health(mean, n, model)
+        return _health(mean, model)
 
 
-def _health(mean: dict[str, Tensor], n: int, model: MixtureVAE) -> ComponentHealth:
+def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     variance = mean["mu2"] - mean["mu"].square()
     return ComponentHealth(
         kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
@@ -172,23 +177,30 @@ def _health(mean: dict[str, Tensor], n: int, model: MixtureVAE) -> ComponentHeal
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
         kept=model.kept,
-        advice=_advice(model, len(variance), FAMILY),
+        advice=_advice(model, len(variance), BY_FAMILY),
         advice_if_collapsed=_advice(model, len(variance), COLLAPSE),
-        can_collapse=n > 1 and not isinstance(model.posterior, StickPosterior),
+        can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
     )
 
 
+def _varies(mean: dict[str, Tensor]) -> bool:
+    """Whether there are two x that differ, without which no unit can be active."""
+    return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
+
+
 def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dict[str, Tensor]:
-    """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
+    """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
     t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)
-    mu = t.q_z.mean.cpu().double()
+    mu, pixels = t.q_z.mean.cpu().double(), x.flatten(1).cpu().double()
     charge = t.family.charge(t)
     values = {
         "kl": charge * _kl(t),
         "charge": charge,
         "mu": mu,
         "mu2": mu.square(),
+        "x": pixels,
+        "x2": pixels.square(),
         "share": r,
         "used": torch.nn.functional.one_hot(r.argmax(-1), r.shape[-1]),
         "sse": _sse_alone(model, t, y),
@@ -212,7 +224,7 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
     return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
 
 
-def _advice(model: MixtureVAE, n_components: int, by_family: dict[type, str]) -> str:
+def _advice(model: MixtureVAE, n_components: int, by_family: Mapping[type[Family], str]) -> str:
     if n_components == 1:
         return SINGLE
     return by_family.get(type(model.family), by_family[Joint])
