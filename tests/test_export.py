@@ -5,19 +5,16 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, export
 
-from cases import COLOUR, FLAT, LARGER, Case
+from cases import FLAT, LARGER, Case
 from mixvae.model import MixtureVAE
 
 CONV = {"network": "conv", "channels": (4, 6)}
 CASES = [
     Case("vae"),
     Case("m-vae", {"likelihood": "gaussian"}, FLAT),
-    Case("mvae-gs", {"network": "gated-mlp"}),
     Case("mixture-vae", {"shared_layers": True}),
     Case("dlgmm"),
-    Case("vae", CONV | {"norm": "batch", "likelihood": "gaussian"}, COLOUR),
     Case("m-vae", CONV, LARGER),
-    Case("mixture-vae", CONV | {"shared_layers": True}, LARGER),
 ]
 
 
@@ -46,7 +43,7 @@ def test_an_exported_model_takes_a_batch_of_any_size(case: Case) -> None:
     model = case.build().model.eval().requires_grad_(False)
     whole, rows = Whole(model), Dim("rows", min=1)
     program = export(whole, arguments(case, model, 4), dynamic_shapes=[{0: rows}] * 3).module()
-    for n in (1, 3, 50):
+    for n in (1, 50):
         given = arguments(case, model, n)
         for found, expected in zip(program(*given), whole(*given), strict=True):
             torch.testing.assert_close(found, expected)

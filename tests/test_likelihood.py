@@ -594,6 +594,8 @@ OBJECTIVES = [
     ("mvae", {"beta_dhsic": 0.0}, False),
     ("mvae-gs", {}, False),
     ("mixture-vae", {}, True),
+    ("mixture-vae", {"keep_prior": 0.2}, False),  # masks are relaxed, and their KL is not
+    ("mixture-vae", {"keep_prior": 0.2, "beta_dropout": 0.0}, False),
     ("dlgmm", {}, True),
     ("dlgmm", {"form": "paper"}, True),
     ("dlgmm", {"stick_kl": "series"}, False),

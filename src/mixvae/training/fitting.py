@@ -243,8 +243,8 @@ def _check_rows(recipe: Recipe, n_val: int, batch_size: int) -> None:
     if batch_size < 2 or least < 2:
         raise MixvaeError(
             f"a penalty of {recipe.name} ({', '.join(recipe.objective.penalties)}) takes two rows "
-            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of which "
-            "a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
+            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of "
+            "which a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
         )
 
 
