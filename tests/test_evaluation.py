@@ -24,6 +24,7 @@ from mixvae.evaluation import (
     reconstruction,
     responsibilities,
 )
+from mixvae.evaluation.passes import n_clusters
 from mixvae.families import ExactMixture, Joint
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
@@ -330,6 +331,7 @@ def test_a_few_examples_can_be_judged(case: Case, n: int) -> None:
     found = evaluate(recipe, Split(x, y), log_likelihood=2 if recipe.bound is not None else 0)
     assert found["n"] == n
     assert all(value == value for value in found["reconstruction"].values())
+    assert ("clustering" in found) == (n > 1 and n_clusters(recipe.model) > 1)
     assert report.table(found)
 
 

@@ -65,7 +65,7 @@ def evaluate(
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
         ``selection`` where there is component dropout;
-        ``log_likelihood`` if asked for; ``clustering`` if there are labels, and more than one
+        ``log_likelihood`` if asked for; ``clustering`` if there are several labels, and more than one
         component or, in the prior, cluster; and what was evaluated. A figure that is not finite
         stays so: ``report.write_metrics`` writes it as null.
 
@@ -106,7 +106,7 @@ def evaluate(
         metrics["log_likelihood"] = estimate.to_dict()
         if keep is not None:
             keep(estimate)
-    if y is not None and n_clusters(model) > 1:
+    if y is not None and n_clusters(model) > 1 and len(x) > 1:  # any partition of one agrees
         cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(cluster, y)
     return metrics
