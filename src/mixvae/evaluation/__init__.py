@@ -106,7 +106,8 @@ def evaluate(
         metrics["log_likelihood"] = estimate.to_dict()
         if keep is not None:
             keep(estimate)
-    if y is not None and n_clusters(model) > 1 and len(x) > 1:  # any partition of one agrees
+    # Of one example any partition agrees with its label.
+    if y is not None and len(x) > 1 and n_clusters(model) > 1:
         cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(cluster, y)
     return metrics
