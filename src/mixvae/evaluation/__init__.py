@@ -65,8 +65,8 @@ def evaluate(
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
         ``selection`` where there is component dropout;
-        ``log_likelihood`` if asked for; ``clustering`` if there are several labels, and more than one
-        component or, in the prior, cluster; and what was evaluated. A figure that is not finite
+        ``log_likelihood`` if asked for; ``clustering`` if there are several labels, and more than
+        one component or, in the prior, cluster; and what was evaluated. A figure that is not finite
         stays so: ``report.write_metrics`` writes it as null.
 
     Raises:
