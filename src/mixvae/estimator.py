@@ -1,5 +1,6 @@
 """A deep mixture as scikit-learn has its models: ``fit``, then ``predict`` and the rest."""
 
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -155,10 +156,16 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
                     each.append(t.q_z.mean.flatten(1).cpu())
         return torch.cat(each).numpy()
 
-    def score_samples(self, X: Any, *, n_samples: int = 100) -> np.ndarray:
-        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes."""
+    def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
+        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes.
+
+        Warns where Pareto k-hat says that they are not to be relied on, which takes 125 draws.
+        """
         model, seed = self._model(), self._seed
-        return log_likelihood(model, self._x(X), n_samples, seed=seed).log_prob.numpy()
+        found = log_likelihood(model, self._x(X), n_samples, seed=seed)
+        if found.caveat is not None:
+            warnings.warn(f"log p(x) is {found.caveat}. Try more n_samples.", stacklevel=2)
+        return found.log_prob.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`."""

@@ -14,9 +14,8 @@ FIXED = {"mvae-gs": "mvae", "mvae-gau": "mvae", "mixture-vae": "mixture-vae"}  #
 def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
     """The same model without the other components' weights: smaller, and of fixed K.
 
-    In evaluation mode its reconstructions are those of the model that it comes from, if ``keep``
-    are the components that dropout kept; its bounds no longer pay for the codes of the others, for
-    which an exact mixture's never did.
+    In evaluation mode it does what the model does that it comes from, if ``keep`` are the
+    components that dropout kept: the others have no say there.
 
     Args:
         recipe: left as it is. Of any mixture; mvae-gs and mvae-gau become mvae, and a mixture-vae

@@ -99,7 +99,8 @@ def _write(estimate: LogLikelihood, folder: Path, of: str) -> tuple[Path, Path]:
     arrays, names = folder / "log_likelihood.npz", ("log_prob", "standard_error", "ess", "k_hat")
     np.savez(arrays, **{name: getattr(estimate, name).numpy() for name in names})
     picture = folder / "log_likelihood.png"
-    return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of)
+    said = estimate.caveat
+    return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of, caveat=said)
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:

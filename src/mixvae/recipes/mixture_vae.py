@@ -101,11 +101,11 @@ def mixture_vae(
             components; random starts all of them at random, and leaves some without data.
         start_epochs: split: epochs of the one VAE, before those of training.
         n_active: with shared layers: codes that a training step decodes for each x, of components
-            that a gate draws with replacement. With 1 the gate keeps to the start's clusters, with
-            more it goes on learning; n_components: one code of each, which is slower.
+            that a gate draws with replacement. With 1 the gate learns nothing after the start, with
+            more it goes on; n_components: one code of each, which is slower.
         keep_prior: component dropout, which chooses K: prior probability of each component to take
             part, by which it must be worth log (1 - p) / p nats an x; null drops none. All
-            components are then decoded for each x.
+            components are then decoded for each x, and the objective is no bound in training.
         start_rate: the dropout rates to start from.
         temperature: of the concrete masks: the logarithm of one that drops is about 1 / temperature
             nats under 0, and says how much better than the others a component may be, and go.
@@ -126,9 +126,9 @@ def mixture_vae(
         at_least(1, n_active=n_active)
         if n_active == 1 and model.start is None:
             raise MixvaeError(
-                f"n_active=1 trains each x by the component that the start gave it to, and "
-                f"start='random' gives it to none; use n_active=2 or more ({model.n_components} "
-                f"for all), or start='split'."
+                "n_active=1 trains each x by one component, which a gate draws that learns from a "
+                "start alone, and start='random' gives it to none; use n_active=2 or more "
+                f"({model.n_components} for all), or start='split'."
             )
         model.routing = Routing(model.posterior.n_features, model.n_components, n_active)
         objective = parts.objective

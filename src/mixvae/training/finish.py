@@ -76,7 +76,7 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         plots.weights(model, x, y, folder / "weights.png"),
         plots.curves(run.history, folder / "curves.png"),
     ]
-    if "dependence" in metrics:  # a joint mixture of two components or more
+    if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
         drawn += _draw_joint(run, x, y, metrics)
     return drawn
 

@@ -108,6 +108,7 @@ def fit(
             f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
             f"use at most {len(data.train)}."
         )
+    _check_rows(recipe, len(data.val), how.batch_size)
     trainer_options |= {
         "accelerator": accelerator,
         "devices": devices,
@@ -231,6 +232,19 @@ def begin(
     how.save(folder)
     if settings is not None:
         _write_yaml(folder / folders.CONFIG, settings)
+
+
+def _check_rows(recipe: Recipe, n_val: int, batch_size: int) -> None:
+    """Refuse batches of one row, in training or in validation, where penalties are of several."""
+    if not recipe.objective.penalties:
+        return
+    least = n_val // -(-n_val // batch_size)  # of the batches of validation, which are even
+    if batch_size < 2 or least < 2:
+        raise MixvaeError(
+            f"a penalty of {recipe.name} ({', '.join(recipe.objective.penalties)}) takes two rows "
+            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of "
+            "which a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
+        )
 
 
 def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
