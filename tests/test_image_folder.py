@@ -14,6 +14,9 @@ from mixvae import data
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
 
+# the images that are made here have few and dark levels
+pytestmark = pytest.mark.filterwarnings("ignore:.*integers were divided by")
+
 Image = pytest.importorskip("PIL.Image")
 N = {"train": 5, "val": 2, "test": 3}
 

@@ -10,6 +10,9 @@ import torch
 from mixvae import data
 from mixvae.errors import MixvaeError
 
+# the images that are made here have few and dark levels
+pytestmark = pytest.mark.filterwarnings("ignore:.*integers were divided by")
+
 
 def rows(n: int, value: float) -> np.ndarray:
     return np.full((n, 3), value)
