@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from mixvae.data.dataset import Binarize, Dataset
+from mixvae.data.numpy_file import NumpyFile
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts, assemble
 from mixvae.errors import MixvaeError
@@ -55,16 +55,7 @@ def read(path: Path) -> Parts:
 
     Raises `MixvaeError` for pickled objects, which are never loaded, and for unknown names.
     """
-    try:
-        with path.open("rb") as file:  # np.load leaves a file that it opens and refuses open
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise MixvaeError(
-            f"{path}: expected a .npy or .npz file of plain numbers, but {error or 'it is empty'}. "
-            "Arrays of Python objects are not loaded, as they can run code: save each as one "
-            "array of uint8, or of floats in [0, 1]."
-        ) from error
+    arrays = NumpyFile(path)
     given = {what: _pick(arrays, names, path) for what, names in KEYS.items()}
     if given["x"] is None:
         raise MixvaeError(
@@ -74,7 +65,7 @@ def read(path: Path) -> Parts:
     return _parts(given, path.name)
 
 
-def _pick(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> Any:
+def _pick(arrays: Mapping[str, Any], names: tuple[str, ...], path: Path) -> Any:
     found = [name for name in names if name in arrays]
     if len(found) > 1:
         raise MixvaeError(f"{path}: {' and '.join(found)} mean the same thing; keep only one.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mixvae.data.dataset import Split
+from mixvae.data.folder_limit import bounded
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
 from mixvae.errors import MixvaeError
@@ -56,7 +57,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _images_below(folder: Path) -> list[Path]:
     paths = sorted(
         path
-        for path in folder.rglob("*")
+        for path in bounded(folder.rglob("*"), folder, SUFFIXES)
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     if not paths:
