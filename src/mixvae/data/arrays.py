@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mixvae.data.dataset import Binarize, Dataset
 from mixvae.data.numpy_file import NumpyFile
 from mixvae.data.pixels import make_split
