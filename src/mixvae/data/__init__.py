@@ -76,6 +76,7 @@ def load(
     the training images for validation (by default a tenth, at most 5,000), drawn with ``seed``,
     as is a test split of a fifth where the source has none; a source's own splits are kept.
     ``binarize`` is explained at `Dataset`; ``image_size`` (H, W) resizes a folder's images.
+    `image_folder.read` says how a folder is laid out, ``arrays.KEYS`` how arrays are named.
     Raises `MixvaeError` where the data are unknown, missing, damaged or out of range.
     """
     name, home = str(name_or_path), data_home(data_dir)

@@ -9,6 +9,13 @@ from torch import Generator, Tensor
 from mixvae.data.dataset import Binarize, Dataset, Split
 from mixvae.errors import MixvaeError
 
+# What the splits are called in file and folder names, in any case.
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
