@@ -137,9 +137,12 @@ def _build(content: dict[str, Any], forms: Mapping[str, Form], saved: Path) -> R
     name, options = content["recipe"], content["options"]
     n, k = sum(math.prod(shape) for shape, _ in forms.values()), options.get("n_components")
     other = (
-        f"{saved} holds the weights of another recipe than {name} with {options} for x of shape "
-        f"{content['x_shape']}, which {RECIPE} names"
+        f"{saved} holds the weights of another recipe than {name} with {options!s:.2000} for x of "
+        f"shape {content['x_shape']!s:.200}, which {RECIPE} names"
     )
+    long = [v for v in options.values() if isinstance(v, list) and len(v) > len(forms)]
+    if long or (isinstance(k, int) and k > n):  # a tensor a layer, a number a component at least
+        raise MixvaeError(f"{other}: it has fewer layers or components.")
     try:
         with size_limit(n, times=8 + (min(abs(k), 1000) if isinstance(k, int) else 0)):
             recipe = build(name, content["x_shape"], **options)

@@ -15,6 +15,7 @@ FACTORIES: set[Callable[..., Tensor]] = {
     *(torch.arange, torch.linspace, torch.eye, torch.tensor),
 }
 CONSTANTS = 1 << 20  # numbers that a model may make besides its weights
+SMALLEST = 64  # what a tensor counts at least, as each takes time
 
 
 class TooLargeError(MixvaeError):
@@ -45,6 +46,6 @@ class size_limit(TorchFunctionMode):  # noqa: N801 - used as a function, `with s
         return made
 
     def _take(self, n: int) -> None:
-        self.all -= n + 1
+        self.all -= max(n, SMALLEST)
         if n > self.one or self.all < 0:
             raise TooLargeError("it is larger than its weights are")
