@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import MixvaeError
+from .reading import parse_json
 
 CHECKSUM = "sha256"
 UNSET = "0" * 64  # in the checksum's place while it is taken
@@ -53,7 +54,8 @@ def write_weights(weights: Mapping[str, Tensor], recipe: Mapping[str, Any], path
     """Write a safetensors file, whole or not at all. Raises `MixvaeError` for NaN or infinity."""
     check_finite(weights, f"the model for {path}")
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    metadata = {"recipe": json.dumps(recipe, sort_keys=True), CHECKSUM: UNSET}
+    # One entry, as several come in any order, and equal weights should make equal files.
+    metadata = {"recipe": json.dumps({**recipe, CHECKSUM: UNSET}, sort_keys=True)}
     try:
         save_file({name: w.contiguous() for name, w in weights.items()}, partial, metadata)
         with partial.open("r+b") as file:
@@ -72,9 +74,10 @@ def read_weights(path: Path) -> Saved:
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            recipe = (file.metadata() or {}).get("recipe", "{}")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        said = metadata.get(CHECKSUM, "")
+        about = parse_json(recipe)
+        said = str(about.get(CHECKSUM, "")) if isinstance(about, dict) else ""
         with path.open("rb") as content:
             found = _checksum(content, said)[0] if len(said) == len(UNSET) else None
     except (SafetensorError, OSError, ValueError, OverflowError) as error:
@@ -86,7 +89,7 @@ def read_weights(path: Path) -> Saved:
         what = "does not match its checksum: it was altered" if found else "has no checksum of ours"
         raise MixvaeError(f"{path} {what}. Copy the file again, or train again.")
     check_finite(weights, str(path))
-    return Saved(metadata.get("recipe", ""), weights)
+    return Saved(recipe, weights)
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
