@@ -7,7 +7,7 @@ from .. import report
 from ..data import Dataset
 from ..pruning import FIXED
 from ..recipes import options_of
-from ..run import Run, load_recipe
+from ..run import Run, read_recipe
 from ..training import select as prune
 from .inputs import settings_of
 from .runs import open_run, parser_of
@@ -30,7 +30,7 @@ def select(argv: list[str]) -> None:
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
     """Prune a run, and write what the command line would have to train the smaller model."""
-    before, name = settings_of(folder), load_recipe(folder).name
+    before, name = settings_of(folder), read_recipe(folder)["recipe"]
     if not before:
         return prune(folder, data, **options)
     fixed = FIXED.get(name, name)

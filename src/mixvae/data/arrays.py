@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.numpy_file import NumpyFile
 from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import SPLIT_WORDS, Parts, assemble
 from mixvae.data.transform import Transform
@@ -62,16 +60,7 @@ def read(path: Path, transform: Transform | None = None) -> Parts:
     ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
     loaded, for names that say nothing, and for two names that say the same.
     """
-    try:
-        with path.open("rb") as file:  # np.load leaves a file that it opens and refuses open
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise MixvaeError(
-            f"{path}: expected a .npy or .npz file of plain numbers, but {error or 'it is empty'}. "
-            "Arrays of Python objects are not loaded, as they can run code: save each as one "
-            "array of uint8, or of floats in [0, 1]."
-        ) from error
+    arrays = NumpyFile(path)
     names = _names(arrays, path)
     given = {what: arrays[name] for what, name in names.items()}
     return _parts(given, path.name, transform)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from mixvae.data.folder_limit import FolderLimit
 from mixvae.data.splits import SPLIT_WORDS
 from mixvae.errors import MixvaeError
 
@@ -23,12 +24,13 @@ def find_images(root: Path) -> tuple[list[Path], list[Path]]:
     """The images below ``root``, and the folders there, each sorted by path.
 
     Raises `MixvaeError` for images in a format that is not read, for links that lead nowhere or
-    in a loop, and for folders that cannot be opened.
+    in a loop, for folders that cannot be opened, and where images are few among much else.
     """
     images: list[Path] = []
     folders: list[Path] = []
     not_read: list[Path] = []
     paths_to: Counter[Path] = Counter()
+    limit = FolderLimit(root, SUFFIXES)
     pending: list[tuple[Path, tuple[Path, ...]]] = [(root, ())]
     while pending:
         folder, above = pending.pop()
@@ -37,6 +39,7 @@ def find_images(root: Path) -> tuple[list[Path], list[Path]]:
         _refuse_loop(folder, real, above, paths_to[real])
         folders.append(folder)
         for path, is_folder in _entries(folder):
+            limit.count(path)
             if is_folder:
                 pending.append((path, (*above, real)))
             elif path.suffix.lower() in SUFFIXES:

@@ -14,6 +14,7 @@ from ..files import write_text
 from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
+from ..saved_weights import read_checkpoint
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Compile, Schedule, Settings, check
 
@@ -282,7 +283,8 @@ def _claim(out: str | Path | None, name: str) -> Path:
 def _take_best(recipe: Recipe, folder: Path) -> None:
     """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
     best = folder / folders.CHECKPOINTS / "best.ckpt"
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(best)["state_dict"]
+    _check_fits(recipe, state, best)
     weights = {name.removeprefix("model."): w for name, w in state.items()}
     recipe.model.cpu().load_state_dict(weights)
     recipe.model.eval()
@@ -290,23 +292,23 @@ def _take_best(recipe: Recipe, folder: Path) -> None:
 
 def _epochs_done(recipe: Recipe, checkpoint: Path) -> int:
     """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
-    if not checkpoint.is_file():
-        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        done, weights = len(content["history"]), content["state_dict"]
-    except Exception as error:
-        raise MixvaeError(
-            f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
-            "It may have been cut, or hold more than tensors, which is never loaded."
-        ) from error
+    content = read_checkpoint(checkpoint)
+    history, weights = content.get("history"), content["state_dict"]
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise MixvaeError(f"{checkpoint} is no whole checkpoint of a run: it has no history.")
+    if (best := checkpoint.with_name("best.ckpt")).exists():
+        _check_fits(recipe, read_checkpoint(best)["state_dict"], best)  # not after all epochs
+    _check_fits(recipe, weights, checkpoint)
+    return len(history)
+
+
+def _check_fits(recipe: Recipe, weights: dict[str, torch.Tensor], checkpoint: Path) -> None:
     expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
     if expected != {name: w.shape for name, w in weights.items()}:
         raise MixvaeError(
             f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
             f"{recipe.options}, which the run folder names."
         )
-    return done
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
