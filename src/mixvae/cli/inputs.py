@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ..data import DATASETS, Binarize, Dataset, load
+from ..data import DATASETS, Binarize, Dataset, Split, load, load_all
 from ..errors import MixvaeError, unknown
 from ..recipes import RECIPES
 from ..run import CONFIG, RECIPE, read_json
@@ -42,9 +42,10 @@ def open_data(
             probability (validation and test data once); threshold: above one half.
         n_val: how many training images to hold out for validation; by default a tenth, at most
             5,000.
-        data_seed: of the splits and of the binarised validation and test images.
+        data_seed: of the splits and of the binarised validation and test images, 0 to 2**64 - 1.
         image_size: height and width that a folder's images are resized to.
-        subset: train on the first so many images only, for a quick trial.
+        subset: for a quick trial, train on so many images only, and validate on a fifth as many,
+            but on 100 at least.
     """
     if data is None:
         raise MixvaeError(
@@ -64,6 +65,11 @@ def open_data(
 
 def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
     """The data that a run was trained on, as its config.yaml has it, but for what is given."""
+    return open_data(**data_options(folder, given))
+
+
+def data_options(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of :func:`open_data` for a run's own data, but for what is given."""
     settings = settings_of(Path(folder))
     options = {name: settings[name] for name in DATA_OPTIONS if name in settings} | dict(given)
     if "data" not in options:
@@ -71,7 +77,30 @@ def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
             f"{folder} was not trained from the command line, so it does not say where its data "
             "are; name them with --data."
         )
-    return open_data(**options)
+    return options
+
+
+def options_for_other(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for data that are not the run's own, but for what is given.
+
+    Of the run's own are kept how pixels are binarised and resized, which the model asks for, and
+    the folder of named sets. The rest (n_val, data_seed, subset) said how its own were split.
+    """
+    before, data = settings_of(folder), str(given["data"])
+    kept = {"binarize", "data_dir"}
+    if data not in DATASETS and Path(data).expanduser().is_dir():
+        kept.add("image_size")
+    return {name: before[name] for name in DATA_OPTIONS if name in kept & before.keys()} | dict(
+        given
+    )
+
+
+def open_all(options: Mapping[str, Any]) -> tuple[Split, bool]:
+    """All that data options name, in the source's order; and if it has a test split of its own."""
+    names = {"data_dir": "data_dir", "binarize": "binarize", "image_size": "image_size"}
+    names["data_seed"] = "seed"
+    given = {names[k]: v for k, v in options.items() if k in names and v is not None}
+    return load_all(options["data"], **given)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From the parts a source has to a whole `Dataset`: hold out what is missing, binarise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
@@ -96,7 +96,7 @@ def _evenly(
 
 
 def _take(split: Split, index: Int64[Tensor, " n"]) -> Split:
-    return Split(split.x[index], None if split.y is None else split.y[index])
+    return replace(split, index=torch.arange(len(split))).take(index)
 
 
 def _refuse_both(name: str, what: str, own: Split | None, asked: int | None) -> None:
@@ -111,10 +111,10 @@ def _binarized(data: Dataset) -> Dataset:
     """Binarise what is binarised once: everything, or all but what the trainer redraws."""
     splits = {"train": data.train, "val": data.val, "test": data.test}
     if data.binarize == "threshold":
-        splits = {name: Split((s.x > 0.5).float(), s.y) for name, s in splits.items()}
+        splits = {name: replace(s, x=(s.x > 0.5).float()) for name, s in splits.items()}
     elif data.binarize == "dynamic":
         generator = Generator().manual_seed(data.seed)
         for name in ("test", "val"):  # test first, so that it does not depend on n_val
             split = splits[name]
-            splits[name] = Split(torch.bernoulli(split.x, generator=generator), split.y)
+            splits[name] = replace(split, x=torch.bernoulli(split.x, generator=generator))
     return Dataset(data.name, **splits, binarize=data.binarize, seed=data.seed)

@@ -73,8 +73,9 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         plots.samples(model, folder / "samples.png"),
         plots.codes(model, x, y, folder / "codes.png"),
         plots.weights(model, x, y, folder / "weights.png"),
-        plots.curves(run.history, folder / "curves.png"),
     ]
+    if run.history:  # a pruned model that was not trained has none
+        drawn.append(plots.curves(run.history, folder / "curves.png"))
     if "dependence" in metrics:  # a joint mixture of two components or more
         drawn += _draw_joint(run, x, y, metrics)
     return drawn
