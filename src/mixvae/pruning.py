@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import MixvaeError
+from .errors import MixvaeError, is_a
 from .recipes import build, options_of
 from .recipes.recipe import Recipe
 
@@ -27,6 +27,7 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
         MixvaeError: for components that do not exist or are named twice, for none, and where
             nothing says which to keep.
     """
+    is_a(Recipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
     name = FIXED.get(recipe.name, recipe.name)
     options = {key: recipe.options[key] for key in options_of(name)} | {"n_components": len(keep)}

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .errors import MixvaeError
+from .errors import MixvaeError, is_a
 from .files import write_text
 from .recipes import build, options_of
 from .recipes.recipe import Recipe
@@ -98,6 +98,7 @@ def load(path: str | Path) -> Run:
         MixvaeError: if the folder is no run, or its weights are missing, truncated, no safetensors
             file, or another recipe's.
     """
+    is_a((str, Path), "the run folder's path", path=path)
     folder = Path(path)
     recipe = load_recipe(folder)
     load_weights(recipe, folder / WEIGHTS)

@@ -43,13 +43,13 @@ def evaluate(argv: list[str]) -> None:
     split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
     if out is not None:
         check_folder(Path(out))
-    if codes and split == "train":
+    data = source.data
+    split, judged = source.part(split)
+    if codes and split in ("train", "all"):
         raise MixvaeError(
             "--representation trains on the training data, and judges on others; give --split test "
             "or val."
         )
-    data = source.data
-    split, judged = source.part(split)
     metrics = {"data": data.describe(), "split": split}
     estimates: list[LogLikelihood] = []
     metrics |= measure(run.recipe, judged, keep=estimates.append, **values)

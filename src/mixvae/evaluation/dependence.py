@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import MixvaeError
 from ..kernels import dhsic, pairwise_hsic
 from ..labels import Classes
 from ..model import MixtureVAE
-from .passes import batches, evaluating
+from .passes import batches, check_x, evaluating
 
 
 def dependence(
@@ -36,6 +37,12 @@ def dependence(
         ``dhsic`` and ``permuted``, means over x, kernel bandwidth in closed form; ``pairs`` and
         ``pairs_permuted``, the same of HSIC, K lists of K numbers.
     """
+    check_x(model, x, y)
+    if model.n_components < 2 or len(x) < 2:
+        raise MixvaeError(
+            "the dependence of codes needs two components and two x at least; got "
+            f"{model.n_components} and {len(x)}."
+        )
     sums: dict[str, Tensor] = {}
     with evaluating(model, seed):
         for part, labels in batches(model, x, y, batch_size):
