@@ -70,7 +70,7 @@ def is_a(kind: type | tuple[type, ...], advice: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            expected = " or a ".join(k.__name__ for k in kinds)
+            expected = " or a ".join(k.__name__ for k in kinds if k is not type(None))
             raise MixvaeError(
                 f"{name} must be a {expected} ({advice}); got {type(value).__name__}."
             )

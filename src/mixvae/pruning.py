@@ -57,9 +57,10 @@ def kept_by(recipe: Recipe, keep: Sequence[int] | None) -> list[int]:
         if model.dropout is None:
             raise MixvaeError(
                 f"the recipe {recipe.name} has no component dropout that says which components to "
-                "keep; name them, such as keep=[0, 2]."
+                "keep; name them by their numbers (keep), such as 0 and 2."
             )
         keep = model.kept.nonzero().flatten().tolist()
+    is_a((list, tuple, range), "a list of numbers, such as [0, 2]", keep=keep)
     if not keep or len(set(keep)) < len(keep):
         raise MixvaeError(f"keep must name at least one component, each once; got {list(keep)}.")
     return sorted(model.check_component(k, "a component to keep") for k in keep)

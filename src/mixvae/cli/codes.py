@@ -15,6 +15,7 @@ from ..run import Run
 from .parser import Parser
 from .runs import Part, Source, file_name, open_run, out_file, parser_of, rows_of
 
+MAX_CELLS = 1500  # images in a picture
 ENCODE = """Write the codes of data into a .npz file: codes (N, K, L), the posterior means of every
 component; scales, their standard deviations; weights (N, K), how far each component
 answers for each image, or each of vade's clusters; index (N,), which row of the data's
@@ -76,7 +77,9 @@ def interpolate(argv: list[str]) -> None:
     model, steps, crossed = run.recipe.model, values["steps"], values["crossed"]
     whole(2, steps=steps)
     whole(1, n=values["n"])
-    _check_size(model, min(values["n"], len(source.data.train)), steps, "steps")
+    n = min(values["n"], len(source.data.train) // 2) * (1 + crossed)
+    _check_size(model, n, steps)
+    _check_cells(out, n * (steps + 2))
     x, y = rows_of(run, source, values["split"])
     start, end, y = operations.pairs(model, x, y, n=values["n"])
     if not len(start):
@@ -101,10 +104,11 @@ def traverse(argv: list[str]) -> None:
         group.add_argument(name, type=float, default=default, metavar="float", help=text)
     run, source, values = open_run(parser, argv, with_data=True)
     model, component, latent = run.recipe.model, values["component"], values["latent"]
+    out = _picture(run, "traverse", parser, values, source)
     whole(1, steps=values["steps"])
     finite(**{"from": values["from"], "to": values["to"]})
-    _check_size(model, 1, values["steps"], "steps")
-    out = _picture(run, "traverse", parser, values, source)
+    _check_size(model, 1, values["steps"])
+    _check_cells(out, model.n_components * (values["steps"] + 1))
     x, y = _one(*rows_of(run, source, values["split"]), values["index"])
     which = range(model.n_components) if component is None else [component]
     at = torch.linspace(values["from"], values["to"], values["steps"]).tolist()
@@ -125,6 +129,8 @@ def cross(argv: list[str]) -> None:
     run, source, values = open_run(parser, argv, with_data=True)
     out, n = _picture(run, "cross", parser, values, source), values["n"]
     whole(1, n=n)
+    if n > 1:  # one x is shown, however many components there are
+        _check_cells(out, min(n, len(source.data.train)) * run.recipe.n_components**2)
     x, y = rows_of(run, source, values["split"])
     if out.suffix == ".png":
         plots.crossed(run.recipe.model, x, out, y=y, n=n)
@@ -140,10 +146,19 @@ def _picture(
     return out_file(run, file_name(command, ".png", parser, values, source), values["out"])
 
 
-def _check_size(model: MixtureVAE, n: int, steps: int, what: str) -> None:
+def _check_size(model: MixtureVAE, n: int, steps: int) -> None:
     """Refuse more images than memory holds."""
     sizes = (n, steps, model.n_components, *model.decoder.likelihood.x_shape)
-    fits_memory(4 * prod(sizes), f"{what} {steps}")
+    fits_memory(4 * prod(sizes), f"steps {steps}")
+
+
+def _check_cells(out: Path, n: int) -> None:
+    """Refuse more images than a picture shows, which would take minutes to draw."""
+    if out.suffix == ".png" and n > MAX_CELLS:
+        raise MixvaeError(
+            f"a picture has at most {MAX_CELLS:,} images, and this one would have {n:,}; ask for "
+            "fewer, or write an array: --out FILE.npy"
+        )
 
 
 def _one(x: Tensor, y: Tensor | None, index: int) -> tuple[Tensor, Tensor | None]:

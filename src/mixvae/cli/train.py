@@ -80,10 +80,10 @@ def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> 
     prune = values.pop("prune", False)
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
-    values["batch_size"] = _fitting(values["batch_size"], data)
     built = build(recipe, data, seed=values["seed"], **options)
     if prune:
         kept_by(built, None)  # a recipe without dropout is told before it is trained
+    values["batch_size"] = _fitting(values["batch_size"], data)
     run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run
 

@@ -132,11 +132,9 @@ class Dataset:
                 f"{self.name}: a subset has 1 to {len(self.train)} training images, got n={n}."
             )
         n_val = min(len(self.val), max(100, n // 5))
-        return replace(
-            self,
-            train=self.train.take(torch.arange(n)),
-            val=self.val.take(torch.arange(n_val) * len(self.val) // n_val),
-        )
+        rows = torch.arange(n_val) * len(self.val) // n_val
+        val = self.val if n_val == len(self.val) else self.val.take(rows)
+        return replace(self, train=self.train.take(torch.arange(n)), val=val)
 
     def describe(self) -> dict[str, Any]:
         """What a run's record says of its data, in values that JSON can hold."""

@@ -27,7 +27,9 @@ def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
     Raises `MixvaeError` for images that differ in size or cannot be read, and for none at all.
     """
     if image_size is not None and min(image_size) < 1:
-        raise MixvaeError(f"image_size must be (H, W), each at least 1 pixel; got {image_size}.")
+        raise MixvaeError(
+            f"image_size must be a height and a width of at least 1 pixel; got {image_size}."
+        )
     folders = _split_folders(root)
     files = {part: _images_below(folder) for part, folder in folders.items()}
     classes = {part: _classes(folders[part], paths) for part, paths in files.items()}
@@ -128,7 +130,7 @@ def _one_shape(paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> list[np.n
             (h0, w0), (h, w) = arrays[0].shape[:2], array.shape[:2]
             raise MixvaeError(
                 f"images must be of one size, but {paths[0]} has {h0} by {w0} pixels and {path} "
-                f"{h} by {w}; pass image_size=(H, W) to resize all."
+                f"{h} by {w}; give image_size, a height and a width, to resize all."
             )
     n_channels = 3 if any(array.ndim == 3 for array in arrays) else 1
     return [

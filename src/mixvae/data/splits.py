@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Generator, Tensor
 
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,7 @@ def assemble(
     shuffled, so that the first n are a fair sample. Raises `MixvaeError` for counts that leave a
     split empty or that contradict the source, and for an unknown ``binarize``.
     """
+    seeds(seed=seed)
     generator = Generator().manual_seed(seed)
     train, val, test = parts.train, parts.val, parts.test
     _refuse_both(name, "test", test, n_test)
@@ -68,7 +69,7 @@ def _draw(
     y: Tensor | None, index: Int64[Tensor, " N"], n: int, generator: Generator, what: str
 ) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " n"]]:
     """`hold_out` among the images at ``index``, as indices."""
-    if not 1 <= n < len(index):
+    if not isinstance(n, int) or not 1 <= n < len(index):
         raise MixvaeError(
             f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
             f"1 to train on, got {n}. It cannot be empty: the best epoch is chosen on validation "

@@ -143,7 +143,7 @@ def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     if not likelihood.is_density:
         raise MixvaeError(
             f"{type(likelihood).__name__} is no density of x, so that there is no log p(x) to "
-            "estimate. Train with likelihood='gaussian', or binarise the data and use 'bernoulli'."
+            "estimate. Train with likelihood gaussian, or binarise the data and use bernoulli."
         )
     likelihood.check(x)
 

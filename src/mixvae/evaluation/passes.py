@@ -136,6 +136,7 @@ def n_clusters(model: MixtureVAE) -> int:
 
 def _prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
     """The prior, where its normals are the clusters."""
+    check_model(model)
     prior = model.prior
     return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
 

@@ -88,6 +88,8 @@ def fit(
             term of the objective becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
+    is_a((str, Path, type(None)), "the run folder's path", out=out)
     if isinstance(recipe, str):
         recipe = build(recipe, data, seed=seed)
     how = Settings(
