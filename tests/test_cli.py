@@ -552,7 +552,7 @@ def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
         (["cross", "--n", "0"], "n must be at least 1"),
         (["cross", "--out", "no/such/folder/a.png"], "there is no folder"),
         (["encode", "--out", "a.npy"], "must be a .npz file"),
-        (["encode", "--split", "all"], "--split takes train|val|test"),
+        (["encode", "--split", "half"], "--split takes train|val|test|all"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

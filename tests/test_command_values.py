@@ -70,7 +70,9 @@ def test_a_value_out_of_range_is_refused_before_a_folder_is_made(
     argv = [*ON_DIGITS, "--accelerator", "cpu", f"--{option}", value]
     assert message in refused(capsys, *argv)
     assert not list(tmp_path.iterdir())
-    (tmp_path / "c.yaml").write_text(f"{option}: {[int(value)] if option == 'hidden' else value}")
+    if f"--{option}" in SMALL:  # which has the last word
+        return
+    (tmp_path / "c.yaml").write_text(f"{option}: {value}")
     assert message in refused(capsys, *argv[:-2], "--config", "c.yaml")
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
 
@@ -238,7 +240,6 @@ def test_a_pruned_model_without_epochs_has_no_curves(capsys, own):
         (["traverse", "--steps", "1000000000000"], "GiB of memory"),
         (["traverse", "--from", "1e400"], "from must be a finite number"),
         (["traverse", "--to", "-1e400"], "to must be a finite number"),
-        (["cross", "--n", "10000000"], "at most 1,500 images"),
         (["interpolate", "--steps", "1000"], "at most 1,500 images"),
         (["sample", "--seed", str(2**64)], "seed must be at most"),
         (["evaluate", "--seed", "-1"], "seed must be at least 0"),
