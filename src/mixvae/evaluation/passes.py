@@ -81,8 +81,8 @@ def check_x(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> None:
         )
     if y is not None and (y.dtype != torch.int64 or y.shape != x.shape[:1]):
         raise MixvaeError(
-            f"y must have the class of each of the {len(x)} x as int64; got {len(y)} values of "
-            f"shape {tuple(y.shape)} in {y.dtype}."
+            f"y must have the class of each of the {len(x)} x; got {len(y)} in {y.dtype} of shape "
+            f"{tuple(y.shape)}, where int64 of shape ({len(x)},) was expected."
         )
 
 
