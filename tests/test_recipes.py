@@ -71,7 +71,10 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
         ),
         (partial(build, "mvae", IMAGE, kl_reduction="avg"), "unknown kl_reduction 'avg'"),
         (partial(build, "mvae", IMAGE, beta_kl=-1.0), "beta_kl must be at least 0; got -1.0"),
-        (partial(build, "mvae", IMAGE, beta_w=float("nan")), "beta_w must be at least 0; got nan"),
+        (
+            partial(build, "mvae", IMAGE, beta_w=float("nan")),
+            "beta_w must be a finite number; got nan",
+        ),
         (
             partial(build, "m-vae", IMAGE, beta_dhsic=-0.5),
             "beta_dhsic must be at least 0; got -0.5",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import MixvaeError
+from .errors import MixvaeError, is_a
 from .recipes import build, options_of
 from .recipes.recipe import Recipe
 
@@ -26,6 +26,7 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
         MixvaeError: for components that do not exist or are named twice, for none, and where
             nothing says which to keep.
     """
+    is_a(Recipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
     name = FIXED.get(recipe.name, recipe.name)
     options = {key: recipe.options[key] for key in options_of(name)} | {"n_components": len(keep)}
@@ -55,9 +56,10 @@ def kept_by(recipe: Recipe, keep: Sequence[int] | None) -> list[int]:
         if model.dropout is None:
             raise MixvaeError(
                 f"the recipe {recipe.name} has no component dropout that says which components to "
-                "keep; name them, such as keep=[0, 2]."
+                "keep; name them by their numbers (keep), such as 0 and 2."
             )
         keep = model.kept.nonzero().flatten().tolist()
+    is_a((list, tuple, range), "a list of numbers, such as [0, 2]", keep=keep)
     if not keep or len(set(keep)) < len(keep):
         raise MixvaeError(f"keep must name at least one component, each once; got {list(keep)}.")
     return sorted(model.check_component(k, "a component to keep") for k in keep)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .data.transform import Transform
-from .errors import MixvaeError
+from .errors import MixvaeError, MixvaeWarning, is_a
 from .files import write_text
 from .history_file import read_history
 from .reading import parse_json, read_json_object
@@ -120,6 +120,7 @@ def load(path: str | Path) -> Run:
         MixvaeError: if the folder is no run, or its weights are missing, truncated, no safetensors
             file, altered, not finite, or another recipe's.
     """
+    is_a((str, Path), "the run folder's path", path=path)
     folder = Path(path)
     content, weights = read_recipe(folder), folder / WEIGHTS
     if not weights.is_file():
@@ -204,7 +205,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
     try:
         return read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     except MixvaeError as error:
-        warnings.warn(f"the run's figures are left out: {error}", stacklevel=3)
+        warnings.warn(f"the run's figures are left out: {error}", MixvaeWarning, stacklevel=3)
         return {}
 
 

@@ -1,9 +1,8 @@
 """``mixvae train``: a recipe, data and options in, a run folder out."""
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from ..data import Dataset
 from ..errors import MixvaeError
@@ -89,12 +88,24 @@ def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> 
     prune = values.pop("prune", False)
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
-    torch.manual_seed(values["seed"])
-    built = build(recipe, data, **options)
+    built = build(recipe, data, seed=values["seed"], **options)
     if prune:
         kept_by(built, None)  # a recipe without dropout is told before it is trained
+    values["batch_size"] = _fitting(values["batch_size"], data)
     run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run
+
+
+def _fitting(batch_size: int, data: Dataset) -> int:
+    """The batch size, or all training data where there are fewer, which is said."""
+    n = len(data.train)
+    if batch_size > n:
+        print(
+            f"mixvae: batch-size {batch_size} is larger than the {n} training examples, which are "
+            "taken all at once: with one step an epoch, more epochs may be needed.",
+            file=sys.stderr,
+        )
+    return min(batch_size, n)
 
 
 def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:

@@ -30,14 +30,17 @@ row above, a line in ``RECIPES``.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from operator import index
 from typing import Any
 
+import torch
+
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, at_least, unknown
+from ..errors import MixvaeError, finite, fits_memory, is_number, unknown, whole
 from ..priors import VampPrior
+from ..seeding import noise
 from .flow_vae import flow_vae
 from .hvae import hvae
 from .latent_mixtures import dldpmm, dlgmm, sb_vae
@@ -71,6 +74,9 @@ RECIPES: Mapping[str, Callable[..., Parts]] = {
     "misvae": misvae,
 }
 
+LARGE = 10_000  # above it, what a size takes is looked at before it is taken
+MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # made one by one: at most LARGE
+
 # By the type of its default, what an option must be.
 KINDS = {
     bool: (bool, "true or false"),
@@ -81,20 +87,25 @@ KINDS = {
 __all__ = ["RECIPES", "Recipe", "build", "list_recipes", "options_of"]
 
 
-def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
+def build(
+    name: str, x: Sequence[int] | Dataset, *, seed: int | None = None, **options: Any
+) -> Recipe:
     """Build a recipe's model and objective.
 
     Args:
         name: a name in :func:`list_recipes`.
         x: the shape of one x, such as (1, 28, 28) or (784,); or the data, whose kind then also
             chooses the likelihood: bernoulli for binary pixels, gaussian for grey and colour.
+        seed: of the first weights, 0 to 2**64 - 1: with one, the same call gives the same weights,
+            and ``fit(build(name, data, seed=s), data, seed=s)`` is ``fit(name, data, seed=s)``. By
+            default they come from PyTorch's global generator.
         options: the recipe's own arguments; ``help(mixvae.recipes.RECIPES[name])`` lists them.
 
     Raises:
         MixvaeError: for an unknown name or option, or a value that cannot be used.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
+    if not isinstance(name, str) or name not in RECIPES:
+        raise unknown("recipe", str(name), RECIPES)
     defaults = options_of(name)
     for option in options:
         if option not in defaults:
@@ -110,10 +121,11 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
     x_shape = _shape(x)
     options = defaults | options
     options = {key: _plain(key, options[key], default) for key, default in defaults.items()}
-    parts = RECIPES[name](x_shape, **options)
-    for part in parts.model.modules():
-        if data is not None and isinstance(part, VampPrior) and part.from_data:
-            part.start_from(data.train.x)
+    with noise(seed):
+        parts = _parts(name, x_shape, options)
+        for part in parts.model.modules():
+            if data is not None and isinstance(part, VampPrior) and part.from_data:
+                part.start_from(data.train.x)
     is_density = parts.model.decoder.likelihood.is_density
     bound, claim = parts.bound if is_density else None, parts.objective_is_bound
     claim = is_density and (is_bound(parts.objective) if claim is None else claim)
@@ -141,8 +153,40 @@ def _shape(x: Any) -> tuple[int, ...]:
         ) from error
     if not x_shape:
         raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
-    at_least(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
+    whole(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
     return x_shape
+
+
+def _parts(name: str, x_shape: tuple[int, ...], options: dict[str, Any]) -> Parts:
+    """What the recipe's function makes, after a look at the memory that it takes."""
+    whole(1, LARGE, **{key: options[key] for key in MODULES_EACH if key in options})
+    what = f"the recipe {name} with these sizes"
+    if max(_numbers([*x_shape, *options.values()])) > LARGE:
+        fits_memory(_bytes(name, x_shape, options), what)
+    try:
+        return RECIPES[name](x_shape, **options)
+    except RuntimeError as error:
+        if "alloc" in str(error) or "overflow" in str(error):  # by PyTorch
+            raise MixvaeError(f"{what} takes more memory than there is; ask for less.") from error
+        raise
+
+
+def _bytes(name: str, x_shape: tuple[int, ...], options: dict[str, Any]) -> float:
+    """What a recipe's weights take, without taking it."""
+    try:
+        with torch.device("meta"):
+            state = RECIPES[name](x_shape, **options).model.state_dict()
+    except (NotImplementedError, RuntimeError):  # a part that looks at values, or sizes beyond all
+        return 0
+    return sum(values.nbytes for values in state.values())
+
+
+def _numbers(values: Iterable[Any]) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, int):
+            yield value
 
 
 def _plain(name: str, value: Any, default: Any) -> Any:
@@ -155,11 +199,26 @@ def _plain(name: str, value: Any, default: Any) -> Any:
             raise MixvaeError(f"{name} must be a list, such as {list(default)}; got {value!r}.")
         return [_plain(name, each, default[0]) for each in value]
     if type(default) not in KINDS:
-        return value
+        return _json(name, value)
     kind, expected = KINDS[type(default)]
     if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
         raise MixvaeError(f"{name} must be {expected}; got {value!r}.")
     plain = type(default)(value)
     if kind is Integral:
-        at_least(1, **{name: plain})
-    return plain
+        whole(1, **{name: plain})
+    return _json(name, plain)
+
+
+def _json(name: str, value: Any) -> Any:
+    """The value, if JSON has it as it is: that is how it is kept in ``recipe.json``."""
+    if isinstance(value, (list, tuple)):
+        return [_json(name, each) for each in value]
+    if is_number(value):
+        finite(**{name: value})
+        return int(value) if isinstance(value, Integral) else float(value)
+    if not isinstance(value, (str, bool, type(None))):
+        raise MixvaeError(
+            f"{name} must be a number, a text, true or false, or a list of these, as recipe.json "
+            f"keeps it; got {type(value).__name__}."
+        )
+    return value

@@ -24,7 +24,7 @@ def labels_of(conditional: bool, n_classes: int | None, *, planes: bool) -> Labe
         return NO_LABELS
     if n_classes is None:
         raise MixvaeError(
-            "conditional=True needs n_classes, the number of classes; data with labels give it: "
+            "conditional needs n_classes, the number of classes; data with labels give it: "
             "build the recipe for a Dataset that has some."
         )
     at_least(1, n_classes=n_classes)

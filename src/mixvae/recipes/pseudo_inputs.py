@@ -75,8 +75,8 @@ def gmmp_vae(
     one_of("decode", decode, ("each", "average"))
     if matching == "optimal" and n_components > MAX_COMPONENTS:
         raise MixvaeError(
-            f"matching='optimal' tries all orders, of at most {MAX_COMPONENTS} components; got "
-            f"n_components={n_components}. Use matching='greedy'."
+            f"matching optimal tries all orders, of at most {MAX_COMPONENTS} components; got "
+            f"n_components {n_components}. Use matching greedy."
         )
     p_x = pixel_likelihood(likelihood, x_shape, pixelcnn, pixelcnn_features, pixelcnn_layers)
     net = network_of(network, x_shape, hidden, channels, norm)

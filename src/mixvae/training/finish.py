@@ -74,8 +74,9 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         plots.samples(model, folder / "samples.png"),
         plots.codes(model, x, y, folder / "codes.png"),
         plots.weights(model, x, y, folder / "weights.png"),
-        plots.curves(run.history, folder / "curves.png"),
     ]
+    if run.history:  # a pruned model that was not trained has none
+        drawn.append(plots.curves(run.history, folder / "curves.png"))
     if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
         drawn += _draw_joint(run, x, y, metrics)
     return drawn

@@ -9,14 +9,14 @@ import torch
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, one_of
+from ..errors import MixvaeError, is_a, one_of
 from ..files import write_text
 from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
 from ..saved_weights import read_checkpoint
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Compile, Schedule, Settings, check
+from .settings import Compile, Schedule, Settings, check, check_memory, check_saved
 
 RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
 
@@ -89,9 +89,10 @@ def fit(
             term of the objective becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
+    is_a((str, Path, type(None)), "the run folder's path", out=out)
     if isinstance(recipe, str):
-        torch.manual_seed(seed)
-        recipe = build(recipe, data)
+        recipe = build(recipe, data, seed=seed)
     how = Settings(
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -104,6 +105,8 @@ def fit(
         seed=seed,
     )
     check(recipe, data)
+    check_saved(recipe)
+    check_memory(recipe, how.batch_size)
     if how.batch_size > len(data.train):
         raise MixvaeError(
             f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
@@ -117,6 +120,7 @@ def fit(
         "strategy": strategy,
     }
     _check_options(logger, compile, trainer_options)
+    _check_processes(how, data, trainer_options)
     folder = _claim(out, f"{recipe.name}-{data.name}")
     if process() == 0:
         begin(recipe, data, folder, how, settings)
@@ -151,9 +155,11 @@ def resume(
     Raises:
         MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
     """
+    is_a((str, Path), "the run folder's path", folder=folder)
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     folder = Path(folder)
     recipe = folders.load_recipe(folder)
-    how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
+    how = Settings.load(folder, **({} if max_epochs is None else {"max_epochs": max_epochs}))
     if changed := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
             f"the run {folder} was started on other data than {data.name}: {changed}. Give the "
@@ -166,6 +172,7 @@ def resume(
         )
     _check_options(logger, compile, trainer_options)
     check(recipe, data)
+    _check_processes(how, data, trainer_options)
     how.save(folder)
     options = (logger, progress, pictures, compile, trainer_options)
     return _train(recipe, data, folder, how, *options, done)
@@ -259,6 +266,19 @@ def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any
     check_hardware(trainer_options)
     if compile:
         check_compiler(trainer_options.get("accelerator", "auto"))
+
+
+def _check_processes(how: Settings, data: Dataset, options: dict[str, Any]) -> None:
+    """Refuse more processes than there are full batches for."""
+    from .trainer import n_processes
+
+    n = n_processes(options)
+    if n > 1 and how.batch_size * n > len(data.train):
+        raise MixvaeError(
+            f"batch_size {how.batch_size} on {n} processes is larger than the {len(data.train)} "
+            f"training examples; use a batch_size of at most {len(data.train) // n}, or fewer "
+            "devices."
+        )
 
 
 def process() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import at_least
+from ..errors import at_least, is_a
 from ..pruning import kept_by, prune
 from ..report import write_metrics
 from ..run import Run
@@ -47,6 +47,8 @@ def select(
     """
     from .finish import finish
 
+    is_a((str, Path), "the run folder's path", folder=folder)
+    is_a(Dataset, "the run's, from mixvae.data.load", data=data)
     at_least(0, finetune_epochs=finetune_epochs)
     whole = folders.load(folder)
     kept = kept_by(whole.recipe, keep)
