@@ -8,6 +8,10 @@ class MixvaeError(ValueError):
     """Input that cannot be used. The message says what was expected, what came, what to do."""
 
 
+class MixvaeWarning(UserWarning):
+    """Something that works, and of which one should know. The command line shows it in a line."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
     """The error for a name that is not in ``known``, with the nearest one that is."""
     known = sorted(known)

@@ -1,23 +1,26 @@
-"""A run folder: what it holds, how it is claimed, written and read back. Nothing is unpickled."""
+"""A run folder: what it holds, how it is written and read back. Nothing is unpickled."""
 
 import json
-import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from .errors import MixvaeError
-from .files import write_text
+from .errors import MixvaeError, MixvaeWarning
+from .files import write_text, write_weights
 from .recipes import build, options_of
 from .recipes.recipe import Recipe
+from .run_folder import CHECKPOINTS as CHECKPOINTS
+from .run_folder import CONFIG as CONFIG
+from .run_folder import DATA as DATA
+from .run_folder import LOG, METRICS, RECIPE, WEIGHTS, is_complete
+from .run_folder import TRAINING as TRAINING
+from .run_folder import claim as claim
 
 FORMAT = 1
-RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
-DATA, TRAINING, CONFIG, CHECKPOINTS = "data.json", "training.json", "config.yaml", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,10 @@ class Run:
         """The PNG files in the folder."""
         return sorted(self.folder.glob("*.png"))
 
-
-def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
-    """Make a new folder for a run: ``out``, or the next free runs/NAME-001.
-
-    Raises:
-        MixvaeError: if ``out`` exists and is not empty, or cannot be written.
-    """
-    try:
-        if out is None:
-            return _next_free(root, name)
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise MixvaeError(
-                f"the run folder {folder} exists and is not empty; a run is never overwritten. "
-                f"Give another folder, or go on with that run: mixvae train --resume {folder}"
-            )
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("permission denied")
-    except OSError as error:
-        place = out if out is not None else root
-        raise MixvaeError(f"cannot write the run folder {place}: {error}.") from error
-    return folder
+    @property
+    def complete(self) -> bool:
+        """Whether training has ended, and weights, figures and pictures are all of its end."""
+        return is_complete(self.folder)
 
 
 def save_recipe(recipe: Recipe, folder: Path) -> None:
@@ -67,9 +51,8 @@ def save_recipe(recipe: Recipe, folder: Path) -> None:
 def save_weights(recipe: Recipe, folder: Path) -> None:
     """Write ``model.safetensors``, which names the recipe that it belongs to."""
     weights = {name: w.contiguous() for name, w in recipe.model.state_dict().items()}
-    partial = folder / f".{WEIGHTS}.{os.getpid()}"
-    save_file(weights, partial, {"recipe": json.dumps(recipe.to_dict(), sort_keys=True)})
-    partial.replace(folder / WEIGHTS)
+    metadata = {"recipe": json.dumps(recipe.to_dict(), sort_keys=True)}
+    write_weights(folder / WEIGHTS, weights, metadata)
 
 
 def load_recipe(folder: str | Path) -> Recipe:
@@ -94,6 +77,8 @@ def load_recipe(folder: str | Path) -> Recipe:
 def load(path: str | Path) -> Run:
     """A trained run, its model in evaluation mode on the CPU.
 
+    Warns if the run is not complete: it goes on, or was stopped, after these weights were written.
+
     Raises:
         MixvaeError: if the folder is no run, or its weights are missing, truncated, no safetensors
             file, or another recipe's.
@@ -103,6 +88,13 @@ def load(path: str | Path) -> Run:
     load_weights(recipe, folder / WEIGHTS)
     recipe.model.eval()
     metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
+    if not is_complete(folder):
+        warnings.warn(
+            f"the run {folder} is not finished: its weights and figures may be of an earlier "
+            f"epoch than its last. Finish it: mixvae train --resume {folder}",
+            MixvaeWarning,
+            stacklevel=2,
+        )
     return Run(folder, recipe, metrics, _history(folder / LOG))
 
 
@@ -159,18 +151,6 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise MixvaeError(f"{path} must hold a JSON object; it holds a {type(content).__name__}.")
     return content
-
-
-def _next_free(root: Path, name: str) -> Path:
-    number = 1
-    while True:
-        folder = root / f"{name}-{number:03d}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
 
 
 def _history(path: Path) -> list[dict[str, float]]:

@@ -6,12 +6,15 @@ a recipe's new argument is an option without a line here.
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from shlex import quote
+from typing import Any
 
 from .. import __version__
-from ..errors import MixvaeError, unknown
+from ..errors import MixvaeError, MixvaeWarning, unknown
 
 COMMANDS = {  # name -> the module here that has the function of that name, and what it does
     "recipes": ("lists", "list the models, or one model's options"),
@@ -41,14 +44,34 @@ A first run, in seconds: mixvae train m-vae --data digits --max-epochs 5"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, or 2 for input that cannot be used, or 130 after Ctrl-C.
+    """Run one command and return its exit code.
 
-    With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
+    0; 1 where the operating system refuses (a full disk, a folder that cannot be written); 2 for
+    input that cannot be used; 130 after Ctrl-C; 141 if the reader of the output has closed it, as
+    ``| head`` does. With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
     """
     try:
-        _run(list(sys.argv[1:] if argv is None else argv))
+        with _warnings_as_lines():
+            code = _answer(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except OSError as error:
+        if _debugging():
+            raise
+        what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        print(f"mixvae: error: {' '.join([what, *_notes(error)])}", file=sys.stderr)
+        _drop_output()
+        return 1
+
+
+def _answer(argv: list[str]) -> int:
+    try:
+        _run(argv)
     except MixvaeError as error:
-        if os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0"):
+        if _debugging():
             raise
         print(f"mixvae: error: {error}", file=sys.stderr)
         return 2
@@ -74,3 +97,37 @@ def _run(argv: list[str]) -> None:
         getattr(module, name)(argv)
     else:
         raise unknown("command", name, COMMANDS)
+
+
+def _debugging() -> bool:
+    return os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0")
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def _drop_output() -> None:
+    """Lose what could not be written, which Python would try once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Our own warnings are lines like our errors."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
+            if issubclass(category, MixvaeWarning):
+                print(f"mixvae: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *rest, **named)
+
+        warnings.simplefilter("always", MixvaeWarning)
+        warnings.showwarning = show
+        yield

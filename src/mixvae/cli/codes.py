@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import operations, plots
 from ..data import SplitName
 from ..errors import MixvaeError, at_least
+from ..files import write_array, write_arrays
 from .runs import open_run, out_file, parser_of, rows_of
 
 ENCODE = """Write the codes of a run's data into a .npz file: codes (N, K, L), the posterior
@@ -53,7 +53,7 @@ def encode(argv: list[str]) -> None:
     }
     if split.y is not None:
         arrays["y"] = split.y
-    np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
+    write_arrays(out, **{name: array.numpy() for name, array in arrays.items()})
     print(out)
 
 
@@ -76,7 +76,7 @@ def interpolate(argv: list[str]) -> None:
             operations.interpolate(model, start, end, steps, shift=shift, y=y)
             for shift in range(1 + crossed)
         ]
-        np.save(out, (torch.stack(each) if crossed else each[0]).numpy())
+        write_array(out, (torch.stack(each) if crossed else each[0]).numpy())
     print(out)
 
 
@@ -101,7 +101,7 @@ def traverse(argv: list[str]) -> None:
         plots.traversals(model, x, out, y=y, **how)
     else:
         each = [operations.traverse(model, x, k, latent, at, y, alone=alone) for k in which]
-        np.save(out, torch.stack(each).squeeze(2).numpy())
+        write_array(out, torch.stack(each).squeeze(2).numpy())
     print(out)
 
 
@@ -117,7 +117,7 @@ def cross(argv: list[str]) -> None:
         plots.crossed(run.recipe.model, x, out, y=y, n=n)
     else:
         y = None if y is None else y[:n]
-        np.save(out, operations.cross_decode(run.recipe.model, x[:n], y).numpy())
+        write_array(out, operations.cross_decode(run.recipe.model, x[:n], y).numpy())
     print(out)
 
 

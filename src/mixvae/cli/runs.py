@@ -1,5 +1,6 @@
 """What the commands on a trained run share: how they open it, and what they may write."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 from ..data import Dataset, SplitName
 from ..errors import MixvaeError
 from ..run import Run, load
-from .inputs import DATA_OPTIONS, open_data, reopen
+from .inputs import DATA_OPTIONS, open_data, reopen, settings_of
 from .parser import Parser
 from .pictures import check_path
 
@@ -19,26 +20,39 @@ def parser_of(command: str, about: str) -> Parser:
 
 
 def open_run(
-    parser: Parser, argv: list[str], *, with_data: bool = False
+    parser: Parser, argv: list[str], *, with_data: bool = False, mend: bool = False
 ) -> tuple[Run, Any, dict[str, Any]]:
-    """The run, its data if they are needed, and the other options."""
+    """The run, its data if they are needed, and the other options.
+
+    ``mend``: write figures and pictures of the run that are missing, if its training is over.
+    """
     if with_data:
         parser.add_options("data; by default the run's own", open_data, skip={"subset"})
         parser.unset(*(name for name in DATA_OPTIONS if name != "subset"))
     words, values = parser.read(argv, 1)
     if not words:
         raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
-    run = load(words[0])
+    folder = Path(words[0])
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
     if "data" in given:
         given["subset"] = None  # the subset was of the run's own data
-    data = reopen(run.folder, given) if with_data else None
+    data = reopen(folder, given) if with_data else None
+    if mend and data is not None:
+        _mend(folder, data)
+    run = load(folder)
     if data is not None and data.x_shape != run.recipe.x_shape:
         raise MixvaeError(
             f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "
             f"{data.x_shape}."
         )
     return run, data, values
+
+
+def _mend(folder: Path, data: Dataset) -> None:
+    from ..training.missing import write_missing
+
+    if write_missing(folder, data, pictures=settings_of(folder).get("pictures", True)):
+        print(f"what was missing of the run {folder} has been written", file=sys.stderr)
 
 
 def rows_of(run: Run, data: Dataset, split: SplitName) -> tuple[Tensor, Tensor | None]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from ..data import SplitName
 from ..errors import MixvaeError, at_least
 from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
+from ..files import write_arrays
 from ..model import MixtureVAE
 from ..run import Run
 from .pictures import check_folder, check_image, save
@@ -22,7 +22,8 @@ EVALUATE = """Take a run's figures on its test data, or on other data. With --lo
 log p(x), by importance sampling: 5,000 samples an example unless another number is
 given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples. Every
 example's figures and a histogram are written into the run folder, as
-log_likelihood.npz and log_likelihood.png.
+log_likelihood.npz and log_likelihood.png. So are metrics.json and pictures that a run
+whose training is over lacks.
 
   mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000"""
 
@@ -35,7 +36,7 @@ def evaluate(argv: list[str]) -> None:
     parser.bare("log_likelihood", SAMPLES)
     parser.unset("batch_size", help="By default as in training.")
     parser.set_defaults(progress=True)
-    run, data, values = open_run(parser, argv, with_data=True)
+    run, data, values = open_run(parser, argv, with_data=True, mend=True)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
     if out is not None:
@@ -96,7 +97,7 @@ def reconstruct(argv: list[str]) -> None:
 def _write(estimate: LogLikelihood, folder: Path, of: str) -> tuple[Path, Path]:
     """Every example's figures as arrays, and the histogram of its log p(x)."""
     arrays, names = folder / "log_likelihood.npz", ("log_prob", "standard_error", "ess", "k_hat")
-    np.savez(arrays, **{name: getattr(estimate, name).numpy() for name in names})
+    write_arrays(arrays, **{name: getattr(estimate, name).numpy() for name in names})
     picture = folder / "log_likelihood.png"
     return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of)
 

@@ -2,8 +2,10 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,10 +16,22 @@ from ..files import write_text
 from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
+from ..run_folder import ORIGIN, is_finished, last_checkpoint, new_folder, own_folder, unmark
+from .checkpoints import history_of, why_over
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Compile, Schedule, Settings, check
 
 RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
+
+
+class Options(NamedTuple):
+    """What a run is done with, and its weights do not depend on."""
+
+    logger: Any = "csv"
+    progress: bool = True
+    pictures: bool = True
+    compile: Compile = False
+    trainer: dict[str, Any] = {}  # noqa: RUF012 - Lightning's, which nobody changes
 
 
 def fit(
@@ -85,8 +99,11 @@ def fit(
 
     Raises:
         MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
-            term of the objective becomes NaN or infinite.
-        KeyboardInterrupt: on Ctrl-C; the run can be resumed.
+            term of the objective becomes NaN or infinite. Nothing stays of a run that fails so in
+            its first epoch.
+        OSError: where the operating system refuses to write. Once there is a checkpoint, the run
+            can be resumed.
+        KeyboardInterrupt: on Ctrl-C; likewise.
     """
     if isinstance(recipe, str):
         torch.manual_seed(seed)
@@ -102,23 +119,42 @@ def fit(
         precision=chosen_precision(precision, accelerator, process()),
         seed=seed,
     )
-    check(recipe, data)
-    if how.batch_size > len(data.train):
-        raise MixvaeError(
-            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
-            f"use at most {len(data.train)}."
-        )
     trainer_options |= {
         "accelerator": accelerator,
         "devices": devices,
         "num_nodes": num_nodes,
         "strategy": strategy,
     }
-    _check_options(logger, compile, trainer_options)
-    folder = _claim(out, f"{recipe.name}-{data.name}")
-    if process() == 0:
-        begin(recipe, data, folder, how, settings)
-    return _train(recipe, data, folder, how, logger, progress, pictures, compile, trainer_options)
+    options = Options(logger, progress, pictures, compile, trainer_options)
+    return new_run(recipe, data, how, options, out=out, settings=settings)
+
+
+def new_run(
+    recipe: Recipe,
+    data: Dataset,
+    how: Settings,
+    options: Options,
+    *,
+    out: str | Path | None,
+    settings: dict[str, Any] | None,
+    origin: dict[str, Any] | None = None,
+) -> Run:
+    """Train from the start into a new folder; ``origin`` says what the recipe came from."""
+    from .finish import conclude
+
+    check(recipe, data)
+    if how.batch_size > len(data.train):
+        raise MixvaeError(
+            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
+            f"use at most {len(data.train)}."
+        )
+    _check_options(options)
+    with claimed(out, f"{recipe.name}-{data.name}") as folder:
+        if process() == 0:
+            begin(recipe, data, folder, how, settings, origin)
+        history = _train(recipe, data, folder, how, options)
+        run = Run(folder, recipe, {}, history)
+        return conclude(run, data, how, options.pictures, first=process() == 0)
 
 
 def resume(
@@ -126,6 +162,7 @@ def resume(
     data: Dataset,
     *,
     max_epochs: int | None = None,
+    patience: int | None = None,
     logger: Any = "csv",
     progress: bool = True,
     pictures: bool = True,
@@ -134,12 +171,15 @@ def resume(
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
 
-    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit.
+    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit. A run that
+    was stopped after its last epoch is finished: best weights, figures and pictures.
 
     Args:
         folder: the run folder.
         data: the data that the run was started with.
         max_epochs: passes over the data in all; by default as many as the run was started for.
+        patience: as in :func:`fit`; by default as the run was started with. A run that its patience
+            ended goes on with a larger one.
         logger: as in :func:`fit`.
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
@@ -147,27 +187,36 @@ def resume(
         trainer_options: accelerator, devices and anything else that Lightning's Trainer takes.
 
     Raises:
-        MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
+        MixvaeError: if the folder is no run, its checkpoint is damaged, the data differ, another
+            process trains the run, or there is nothing left to do.
+        OSError, KeyboardInterrupt: as :func:`fit`.
     """
+    from .finish import conclude
+
     folder = Path(folder)
+    options = Options(logger, progress, pictures, compile, trainer_options)
     recipe = folders.load_recipe(folder)
-    how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
     started_on = folders.read_json(folder, folders.DATA)
     if data.describe() != started_on:
         raise MixvaeError(
             f"the run {folder} was started on other data: expected {started_on}, "
             f"got {data.describe()}."
         )
-    done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
-    if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
-        raise MixvaeError(
-            f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
-        )
-    _check_options(logger, compile, trainer_options)
     check(recipe, data)
-    how.save(folder)
-    options = (logger, progress, pictures, compile, trainer_options)
-    return _train(recipe, data, folder, how, *options, done)
+    _check_options(options)
+    given = {"max_epochs": max_epochs, "patience": patience}
+    with own_folder(folder) if process() == 0 else nullcontext():
+        how = Settings.load(folder, **{k: v for k, v in given.items() if v is not None})
+        history = history_of(recipe, folder)
+        over = why_over(folder, history, how)
+        if over and is_finished(folder):
+            raise MixvaeError(f"the run {folder} {over}")
+        how.save(folder)
+        if not over:
+            unmark(folder)
+            history = _train(recipe, data, folder, how, options, len(history))
+        run = Run(folder, recipe, {}, history)
+        return conclude(run, data, how, pictures, first=process() == 0)
 
 
 def _train(
@@ -175,21 +224,21 @@ def _train(
     data: Dataset,
     folder: Path,
     how: Settings,
-    logger: Any,
-    progress: bool,
-    pictures: bool,
-    compile: Compile,
-    trainer_options: dict[str, Any],
+    options: Options,
     done: int | None = None,
-) -> Run:
-    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
+) -> list[dict[str, float]]:
+    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint.
+
+    Returns the history.
+    """
     from .batches import Batches, even_batches
-    from .finish import announce, finish
+    from .finish import announce
     from .memory import kept_memory
     from .starting import start
     from .stretches import Stretches, StretchModule
     from .trainer import make_module, make_trainer, quiet
 
+    logger, progress, _, compile, trainer_options = options
     with quiet(), kept_memory(), torch.random.fork_rng():
         trainer = make_trainer(folder, how, logger, progress, trainer_options)
         module, sampler = make_module(
@@ -209,22 +258,22 @@ def _train(
                 module,
                 loader(data.train.x, y, sampler, home),
                 Batches(data.val.x, y_val, in_order, home),
-                ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
+                ckpt_path=None if done is None else last_checkpoint(folder),
                 weights_only=True,
             )
         except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt(str(folder)) from stop
-    _take_best(recipe, folder)
-    run = Run(folder, recipe, {}, module.history)
-    if process() == 0:
-        folders.save_weights(recipe, folder)
-        run.metrics.update(finish(run, data, how, pictures=pictures))
-    return run
+            raise KeyboardInterrupt from stop
+    return module.history
 
 
 def begin(
-    recipe: Recipe, data: Dataset, folder: Path, how: Settings, settings: dict[str, Any] | None
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path,
+    how: Settings,
+    settings: dict[str, Any] | None,
+    origin: dict[str, Any] | None = None,
 ) -> None:
     """Write what a run folder holds before there are weights."""
     folders.save_recipe(recipe, folder)
@@ -232,12 +281,15 @@ def begin(
     how.save(folder)
     if settings is not None:
         _write_yaml(folder / folders.CONFIG, settings)
+    if origin is not None:
+        folders.write_json(folder / ORIGIN, origin)
 
 
-def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
+def _check_options(options: Options) -> None:
     """Refuse what Lightning or torch.compile would, before anything is written."""
     from .trainer import check_compiler, check_hardware
 
+    logger, _, _, compile, trainer_options = options
     if isinstance(logger, str):
         one_of("logger", logger, ("csv", "tensorboard"))
     if not isinstance(compile, bool):
@@ -254,46 +306,18 @@ def process() -> int:
     return getattr(rank_zero_only, "rank", 0) or 0
 
 
-def _claim(out: str | Path | None, name: str) -> Path:
+@contextmanager
+def claimed(out: str | Path | None, name: str) -> Iterator[Path]:
     """The first process makes the folder; the others, which Lightning starts, are told of it."""
     if process() == 0:
-        folder = folders.claim(out, name)
-        os.environ[RUN_FOLDER] = str(folder)
-        return folder
+        with new_folder(out, name) as folder:
+            os.environ[RUN_FOLDER] = str(folder)
+            yield folder
+        return
     told = out if out is not None else os.environ.get(RUN_FOLDER)
     if told is None:
         raise MixvaeError("with several processes started from outside, name the run folder (out).")
-    return Path(told)
-
-
-def _take_best(recipe: Recipe, folder: Path) -> None:
-    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
-    best = folder / folders.CHECKPOINTS / "best.ckpt"
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    weights = {name.removeprefix("model."): w for name, w in state.items()}
-    recipe.model.cpu().load_state_dict(weights)
-    recipe.model.eval()
-
-
-def _epochs_done(recipe: Recipe, checkpoint: Path) -> int:
-    """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
-    if not checkpoint.is_file():
-        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        done, weights = len(content["history"]), content["state_dict"]
-    except Exception as error:
-        raise MixvaeError(
-            f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
-            "It may have been cut, or hold more than tensors, which is never loaded."
-        ) from error
-    expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
-    if expected != {name: w.shape for name, w in weights.items()}:
-        raise MixvaeError(
-            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
-            f"{recipe.options}, which the run folder names."
-        )
-    return done
+    yield Path(told)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
