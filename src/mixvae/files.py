@@ -42,11 +42,26 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def _with_the_systems_errors(partial: Path) -> Iterator[None]:
+    """On a full disk torch has a RuntimeError, NumPy an OSError that does not say what it is.
+
+    The operating system says it when it is asked to write more to the same file.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        if getattr(error, "errno", None) is None:
+            with partial.open("ab") as file:
+                file.write(bytes(PROBE))
+        raise
+
+
 def write_array(path: Path, array: Any) -> None:
     """Write a .npy file."""
     import numpy as np
 
-    with whole(path) as partial, partial.open("wb") as file:
+    with whole(path) as partial, _with_the_systems_errors(partial), partial.open("wb") as file:
         np.save(file, array)
 
 
@@ -54,33 +69,20 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     """Write a .npz file."""
     import numpy as np
 
-    with whole(path) as partial, partial.open("wb") as file:
+    with whole(path) as partial, _with_the_systems_errors(partial), partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write what ``torch.load(path, weights_only=True)`` reads, straight to the disk.
-
-    Raises:
-        OSError: if the operating system refuses, where torch has a RuntimeError for a full disk.
-    """
+    """Write what ``torch.load(path, weights_only=True)`` reads, straight to the disk."""
     import torch
 
-    with whole(path) as partial:
-        try:
-            torch.save(content, partial)
-        except RuntimeError:
-            with partial.open("ab") as file:  # a full disk refuses this too, and says so
-                file.write(bytes(PROBE))
-            raise
+    with whole(path) as partial, _with_the_systems_errors(partial):
+        torch.save(content, partial)
 
 
 def write_weights(path: Path, weights: dict[str, Any], metadata: dict[str, str]) -> None:
-    """Write a safetensors file.
-
-    Raises:
-        OSError: if the operating system refuses, where safetensors has an error of its own.
-    """
+    """Write a safetensors file; what the operating system refuses is an OSError here too."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
