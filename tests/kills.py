@@ -1,8 +1,8 @@
 """Kill a small run whenever a file is about to be written or has been, and go on with it.
 
 A script: each training is a process of its own, ended as SIGKILL would, with nothing tidied.
-``kills.py FOLDER`` kills at every file, ``kills.py FOLDER 3,8 5`` at some of the first training's,
-and of the one that goes on for more epochs.
+``kills.py FOLDER`` kills at every file, ``kills.py FOLDER 4,8+ 5`` before the fourth file and after
+the eighth of a first training, and before the fifth of one that goes on for more epochs.
 """
 
 import json
@@ -86,9 +86,9 @@ def survive(place, name, start, go_on, moments):
     assert alone(start, whole)
     expected = content(whole)
     assert "samples.png" in expected
-    for n in moments:
-        folder = place / f"{name}-{n}"
-        if alone(start, folder, die_at=n, after=n % 2 == 0):
+    for n, after in moments:
+        folder = place / f"{name}-{n}{'-after' * after}"
+        if alone(start, folder, die_at=n, after=after):
             return
         assert alone(go_on, folder)
         found = content(folder)
@@ -118,7 +118,9 @@ def go_on_for_more(folder):
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    moments = [[int(n) for n in text.split(",")] for text in sys.argv[2:]] or [count(1), count(1)]
+    moments = [
+        [(int(n.rstrip("+")), "+" in n) for n in words.split(",")] for words in sys.argv[2:]
+    ] or [((n, after) for n in count(1) for after in (False, True)) for _ in range(2)]
     mixvae.plots.figures.DPI = 20  # for time
     survive(place, "fit", lambda folder: fit(folder, 1), go_on_or_start, moments[0])
     assert alone(fit, place / "once", 1)

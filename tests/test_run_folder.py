@@ -49,7 +49,7 @@ def run(digits, tmp_path) -> mixvae.Run:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 def test_a_run_killed_at_any_file_ends_as_if_it_had_not_been(tmp_path):
     """Of a first training: its settings, weights, pictures. Of more epochs: the same, the mark."""
-    script = [sys.executable, Path(__file__).with_name("kills.py"), tmp_path, "3,8,11", "5,12"]
+    script = [sys.executable, Path(__file__).with_name("kills.py"), tmp_path, "3+,4,8+,11", "5,12"]
     done = subprocess.run(
         script, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )

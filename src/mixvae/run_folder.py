@@ -99,8 +99,8 @@ def unmark(folder: Path) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the mark is there."""
-    return (folder / FINISHED).exists()
+    """Whether the mark is there, and the weights that it speaks of."""
+    return (folder / FINISHED).exists() and (folder / WEIGHTS).exists()
 
 
 def is_complete(folder: Path) -> bool:
@@ -159,6 +159,8 @@ def _take(folder: Path) -> None:
 
 def _check_free(folder: Path) -> None:
     names = {path.name for path in folder.iterdir() if not PARTIAL.fullmatch(path.name)}
+    if CHECKPOINTS in names and {*(folder / CHECKPOINTS).glob("*")} <= partials(folder).keys():
+        names.remove(CHECKPOINTS)  # nothing was saved
     if names and not (lock.LOCK in names and names <= BEGUN):
         raise MixvaeError(
             f"the run folder {folder} exists and is not empty; a run is never overwritten. "

@@ -23,9 +23,7 @@ def history_of(recipe: Recipe, folder: Path) -> History:
     if not checkpoint.is_file():
         if (folder / ORIGIN).exists() and (folder / WEIGHTS).exists():
             return []
-        raise MixvaeError(
-            f"{checkpoint} is missing: nothing to resume. Start the run again, in another folder."
-        )
+        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         history, weights = list(content["history"]), content["state_dict"]
