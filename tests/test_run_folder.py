@@ -168,7 +168,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_is_finished_late
         assert main(["train", "vae", *LINE, "--out", str(folder)]) == 1
     err = capsys.readouterr().err
     assert err.endswith(
-        "mixvae: error: No space left on device: curves.png "
+        "mixvae: error: No space left on device: curves.png. "
         f"Go on with: mixvae train --resume {folder}\n"
     )
     assert main(["train", "--resume", str(folder)]) == 0

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _debugging():
             raise
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-        print(f"mixvae: error: {' '.join([what, *_notes(error)])}", file=sys.stderr)
+        print(f"mixvae: error: {'. '.join([what, *_notes(error)])}", file=sys.stderr)
         _drop_output()
         return 1
 
