@@ -146,8 +146,8 @@ def test_a_run_that_patience_ended_goes_on_with_a_larger_one_alone(digits, tmp_p
     assert (run.folder / "model.safetensors").read_bytes() == weights
     (run.folder / "finished.json").unlink()
     assert len(mixvae.resume(run.folder, digits, **QUICK).history) == n
-    whole = fit(digits, tmp_path / "whole", patience=2, **how)
-    more = mixvae.resume(run.folder, digits, patience=2, **QUICK)
+    whole = fit(digits, tmp_path / "whole", patience=4, **how)
+    more = mixvae.resume(run.folder, digits, patience=4, **QUICK)
     assert len(more.history) == len(whole.history) > n
     assert more.metrics["bounds"] == whole.metrics["bounds"]
 
