@@ -191,7 +191,7 @@ def test_building_with_a_seed_leaves_the_global_generator_alone():
         {"options": RECIPE.options | {"n_latnt": 5}},
         {"x_shape": (4.0,)},
     ],
-    ids=str,
+    ids=["name", "value", "object", "misspelled", "shape"],
 )
 def test_a_recipe_that_cannot_be_loaded_is_refused_before_it_is_trained(
     tmp_path, monkeypatch, changes

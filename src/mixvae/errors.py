@@ -15,7 +15,10 @@ class MixvaeError(ValueError):
 
 
 class MixvaeWarning(UserWarning):
-    """Input that is used, but is likely not what was meant. The message says what to do."""
+    """Something that works and is likely not what was meant, or of which one should know.
+
+    The message says what to do. The command line shows it in a line.
+    """
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:

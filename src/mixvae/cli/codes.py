@@ -4,12 +4,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import operations, plots
 from ..errors import MixvaeError, finite, fits_memory, whole
+from ..files import write_array, write_arrays
 from ..model import MixtureVAE
 from ..run import Run
 from .parser import Parser
@@ -64,7 +64,7 @@ def encode(argv: list[str]) -> None:
         arrays["index"] = split.index
     if split.y is not None:
         arrays["y"] = split.y
-    np.savez(out, **{name: array.numpy() for name, array in arrays.items()})
+    write_arrays(out, **{name: array.numpy() for name, array in arrays.items()})
     print(out)
 
 
@@ -91,7 +91,7 @@ def interpolate(argv: list[str]) -> None:
             operations.interpolate(model, start, end, steps, shift=shift, y=y)
             for shift in range(1 + crossed)
         ]
-        np.save(out, (torch.stack(each) if crossed else each[0]).numpy())
+        write_array(out, (torch.stack(each) if crossed else each[0]).numpy())
     print(out)
 
 
@@ -118,7 +118,7 @@ def traverse(argv: list[str]) -> None:
         plots.traversals(model, x, out, y=y, **how)
     else:
         each = [operations.traverse(model, x, k, latent, at, y, alone=alone) for k in which]
-        np.save(out, torch.stack(each).squeeze(2).numpy())
+        write_array(out, torch.stack(each).squeeze(2).numpy())
     print(out)
 
 
@@ -136,7 +136,7 @@ def cross(argv: list[str]) -> None:
         plots.crossed(run.recipe.model, x, out, y=y, n=n)
     else:
         y = None if y is None else y[:n]
-        np.save(out, operations.cross_decode(run.recipe.model, x[:n], y).numpy())
+        write_array(out, operations.cross_decode(run.recipe.model, x[:n], y).numpy())
     print(out)
 
 

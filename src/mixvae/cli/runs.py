@@ -1,6 +1,7 @@
 """What the commands on a trained run share: how they open it, and what they may write."""
 
 import json
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,11 +60,13 @@ def open_run(
     argv: list[str],
     *,
     with_data: bool = False,
+    mend: bool = False,
     keep: Callable[[str], None] | None = None,
 ) -> tuple[Run, Any, dict[str, Any]]:
     """The run, the source of its data if they are needed, and the other options.
 
     Warns where the run's own data have changed since training; ``keep`` is called with the warning.
+    ``mend``: write figures and pictures of the run that are missing, if its training is over.
     """
     if with_data:
         parser.add_options("data; by default the run's own", open_data, skip={"subset"})
@@ -71,27 +74,38 @@ def open_run(
     words, values = parser.read(argv, 1)
     if not words:
         raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
-    run = load(words[0])
+    folder = Path(words[0])
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
-    source = _source(run, given) if with_data else None
-    if source is not None and not given and (changed := changes(run, source.data)):
+    if not with_data:
+        return load(folder), None, values
+    source = _source(folder, given)
+    if mend and not source.is_other:
+        _mend(folder, source.data)
+    run = load(folder)
+    if not source.is_other and (changed := changes(run, source.data)):
         warnings.warn(changed, MixvaeWarning, stacklevel=2)
         if keep is not None:
             keep(changed)
+    if source.data.x_shape != run.recipe.x_shape:
+        raise MixvaeError(
+            f"the run {folder} was trained on x of shape {run.recipe.x_shape}; {source.data.name} "
+            f"has {source.data.x_shape}."
+        )
     return run, source, values
 
 
-def _source(run: Run, given: Mapping[str, Any]) -> Source:
-    own = settings_of(run.folder).get("data")
+def _source(folder: Path, given: Mapping[str, Any]) -> Source:
+    own = settings_of(folder).get("data")
     is_other = "data" in given and own not in (given["data"], located(given)["data"])
-    options = (options_for_other if is_other else data_options)(run.folder, given)
-    data = open_for(run.folder, options)
-    if data.x_shape != run.recipe.x_shape:
-        raise MixvaeError(
-            f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "
-            f"{data.x_shape}."
-        )
-    return Source(run.folder, options, is_other, data)
+    options = (options_for_other if is_other else data_options)(folder, given)
+    return Source(folder, options, is_other, open_for(folder, options))
+
+
+def _mend(folder: Path, data: Dataset) -> None:
+    from ..training.missing import write_missing
+
+    if write_missing(folder, data, pictures=settings_of(folder).get("pictures", True)):
+        print(f"what was missing of the run {folder} has been written", file=sys.stderr)
 
 
 def changes(run: Run, data: Dataset) -> str:

@@ -9,8 +9,10 @@ from ..errors import MixvaeError
 from ..pruning import FIXED, kept_by
 from ..reading import read_yaml
 from ..recipes import RECIPES, build, list_recipes, options_of
-from ..run import Run
+from ..run import Run, load
+from ..run_folder import can_go_on, is_finished
 from ..training import fit, resume
+from ..training.selecting import PRUNED
 from .inputs import (
     DATA_OPTIONS,
     as_flags,
@@ -131,14 +133,25 @@ def _resume(argv: list[str]) -> Run:
     _, values = parser.read([*as_flags(before, KEPT), *argv])
     del values["resume"]
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
+    if before.get("prune") and _only_pruning_is_left(Path(folder), values):
+        return _then_prune(load(folder), data, before | values)
     run = resume(folder, data, **values)
     return _then_prune(run, data, before | values) if before.get("prune") else run
+
+
+def _only_pruning_is_left(folder: Path, given: dict[str, Any]) -> bool:
+    """Whether a run was stopped after its training, while its smaller model was made."""
+    more = given.get("max_epochs") is not None or given.get("patience") is not None
+    return is_finished(folder) and not is_finished(folder / PRUNED) and not more
 
 
 def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     """The smaller model's run, trained as the whole one was."""
     show(run)
     how = {key: settings[key] for key in (*KEPT, "finetune_epochs") if key in settings}
+    pruned = run.folder / PRUNED
+    if can_go_on(pruned) and not is_finished(pruned):
+        return resume(pruned, data, **{key: how[key] for key in KEPT if key in how})
     return select_from(run.folder, data, **how)
 
 

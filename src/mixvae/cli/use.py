@@ -4,7 +4,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from .. import plots, report
 from ..errors import MixvaeError, fits_memory, whole
 from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
+from ..files import write_arrays
 from ..model import MixtureVAE
 from ..run import Run
 from .parser import Parser
@@ -24,7 +24,8 @@ log p(x), by importance sampling: 5,000 samples an example unless another number
 given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples. Every
 example's figures and a histogram are written into the run folder, as
 log_likelihood.npz and log_likelihood.png, whose names also say the split, the number
-of examples and so on where these are not the default.
+of examples and so on where these are not the default. metrics.json and pictures that a
+run whose training is over lacks are written too.
 
   mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000"""
 
@@ -38,7 +39,7 @@ def evaluate(argv: list[str]) -> None:
     parser.unset("batch_size", help="By default as in training.")
     parser.set_defaults(progress=True)
     changed: list[str] = []
-    run, source, values = open_run(parser, argv, with_data=True, keep=changed.append)
+    run, source, values = open_run(parser, argv, with_data=True, mend=True, keep=changed.append)
     name = file_name("log_likelihood", "", parser, _of_examples(values), source)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
@@ -108,7 +109,7 @@ def _of_examples(values: dict[str, Any]) -> dict[str, Any]:
 def _write(estimate: LogLikelihood, path: Path, of: str) -> tuple[Path, Path]:
     """Every example's figures as arrays, and the histogram of its log p(x)."""
     arrays, names = Path(f"{path}.npz"), ("log_prob", "standard_error", "ess", "k_hat")
-    np.savez(arrays, **{name: getattr(estimate, name).numpy() for name in names})
+    write_arrays(arrays, **{name: getattr(estimate, name).numpy() for name in names})
     picture = plots.log_likelihood(
         estimate.log_prob, Path(f"{path}.png"), of=of, caveat=estimate.caveat
     )
