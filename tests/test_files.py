@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.files import whole, write_array, write_checkpoint, write_text, write_weights
+from mixvae.files import whole, write_array, write_checkpoint, write_text
+from mixvae.saved_weights import write_weights
 from mixvae.training.callbacks import StraightToDisk
 
 
@@ -63,7 +64,7 @@ def full_disk():
     "write",
     [
         lambda path, x: write_checkpoint(path, {"x": x}),
-        lambda path, x: write_weights(path, {"x": x}, {}),
+        lambda path, x: write_weights({"x": x}, {}, path),
         lambda path, x: write_array(path, x.numpy()),
     ],
 )
@@ -81,7 +82,7 @@ def test_a_full_disk_is_an_oserror_that_names_the_file_and_leaves_the_old_one(tm
 def test_permissions_are_those_that_the_umask_leaves(tmp_path):
     before = os.umask(0o027)
     try:
-        write_weights(tmp_path / "weights", {"x": torch.zeros(3)}, {})
+        write_weights({"x": torch.zeros(3)}, {}, tmp_path / "weights")
         write_array(tmp_path / "array", np.zeros(3))
     finally:
         os.umask(before)
