@@ -30,7 +30,7 @@ from mixvae.objectives import (
     mixture_bound,
     paper_objective,
 )
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.trace import Trace
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -210,7 +210,7 @@ def test_bounds_stay_below_the_integrated_evidence_and_importance_weights_reach_
         torch.testing.assert_close(iwae(t)["iwae"], exact, rtol=0, atol=0.05)
 
 
-def integrated(recipe: Recipe, x: Tensor) -> Tensor:
+def integrated(recipe: BuiltRecipe, x: Tensor) -> Tensor:
     """Gauss-Hermite over each code, Gauss-Legendre over w_1 in (0, 1), as p(w) is uniform there."""
     decoder, K = recipe.model.decoder, recipe.n_components
     nodes, mass = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(30))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 
 from .errors import MixvaeError
 from .files import write_text
-from .recipes import build, options_of
-from .recipes.recipe import Recipe
+from .recipes import Recipe, options_of
+from .recipes.building import BuiltRecipe, build, with_options
+from .recipes.registry import of_run
+from .recipes.values import as_json
 
 FORMAT = 1
 RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
@@ -25,7 +27,7 @@ class Run:
     """A trained recipe and its folder."""
 
     folder: Path
-    recipe: Recipe
+    recipe: BuiltRecipe
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
     history: list[dict[str, float]] = field(default_factory=list, repr=False)  # a row an epoch
 
@@ -59,12 +61,12 @@ def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
     return folder
 
 
-def save_recipe(recipe: Recipe, folder: Path) -> None:
+def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``recipe.json``: all that it takes to build the model again, but its weights."""
     write_json(folder / RECIPE, {"format": FORMAT} | recipe.to_dict())
 
 
-def save_weights(recipe: Recipe, folder: Path) -> None:
+def save_weights(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``model.safetensors``, which names the recipe that it belongs to."""
     weights = {name: w.contiguous() for name, w in recipe.model.state_dict().items()}
     partial = folder / f".{WEIGHTS}.{os.getpid()}"
@@ -72,11 +74,16 @@ def save_weights(recipe: Recipe, folder: Path) -> None:
     partial.replace(folder / WEIGHTS)
 
 
-def load_recipe(folder: str | Path) -> Recipe:
+def load_recipe(folder: str | Path, recipes: Iterable[type[Recipe]] = ()) -> BuiltRecipe:
     """Build the recipe of a run folder afresh, without its weights.
 
+    Args:
+        folder: the run folder.
+        recipes: as in :func:`load`.
+
     Raises:
-        MixvaeError: if the folder is no run, or was written by a later version.
+        MixvaeError: if the folder is no run, was written by a later version, or is of a recipe that
+            is not known.
     """
     folder = Path(folder)
     content = read_json(folder, RECIPE)
@@ -88,25 +95,32 @@ def load_recipe(folder: str | Path) -> Recipe:
     missing = {"recipe", "x_shape", "options"} - content.keys()
     if missing:
         raise MixvaeError(f"{folder / RECIPE} lacks {', '.join(sorted(missing))}; was it edited?")
-    return build(content["recipe"], content["x_shape"], **content["options"])
+    kind = of_run(content["recipe"], str(folder), recipes)
+    return build(with_options(kind, content["options"]), content["x_shape"])
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
     """A trained run, its model in evaluation mode on the CPU.
 
+    Nothing is imported: the run's recipe is one of this package, or one that you have imported.
+
+    Args:
+        path: the run folder.
+        recipes: classes of recipes that the run may be of, beside those that are registered.
+
     Raises:
-        MixvaeError: if the folder is no run, or its weights are missing, truncated, no safetensors
-            file, or another recipe's.
+        MixvaeError: if the folder is no run, or is of a recipe that is not known, or its weights
+            are missing, truncated, no safetensors file, or another recipe's.
     """
     folder = Path(path)
-    recipe = load_recipe(folder)
+    recipe = load_recipe(folder, recipes)
     load_weights(recipe, folder / WEIGHTS)
     recipe.model.eval()
     metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     return Run(folder, recipe, metrics, _history(folder / LOG))
 
 
-def load_weights(recipe: Recipe, path: Path) -> None:
+def load_weights(recipe: BuiltRecipe, path: Path) -> None:
     """Read a safetensors file into a recipe's model, after checking that it belongs to it."""
     if not path.is_file():
         raise MixvaeError(
@@ -133,12 +147,12 @@ def load_weights(recipe: Recipe, path: Path) -> None:
         raise MixvaeError(f"{path} does not fit the recipe {recipe.name}: {error}") from error
 
 
-def _is_of(recipe: Recipe, written_for: str | None) -> bool:
+def _is_of(recipe: BuiltRecipe, written_for: str | None) -> bool:
     """Whether weights name this recipe. What an option that came later is not given is default."""
     if written_for is None:
         return False
     said, ours = json.loads(written_for), recipe.to_dict()
-    known = json.loads(json.dumps(options_of(recipe.name)))
+    known = {name: as_json(value) for name, value in options_of(type(recipe.recipe)).items()}
     return said | {"options": known | said["options"]} == ours
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from ..data.dataset import Split
 from ..errors import MixvaeError, at_least
 from ..families import Joint
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from . import likelihood
 from .bounds import bounds
 from .clustering import clustering
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def evaluate(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     split: Split,
     *,
     log_likelihood: int = 0,

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from ..errors import at_least
 from ..labels import Classes
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from .passes import batches, evaluating
 
 NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
 
 
 def bounds(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     x: Float[Tensor, "N *X"],
     y: Classes | None = None,
     *,
@@ -57,7 +57,7 @@ def bounds(
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
 
 
-def _means(recipe: Recipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
+def _means(recipe: BuiltRecipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
     """The means over one batch."""
     trace = recipe.model(x, n_samples, y)
     terms = recipe.objective.terms(trace)

@@ -12,7 +12,7 @@ from ..data.dataset import Dataset
 from ..errors import MixvaeError, one_of
 from ..files import write_text
 from ..recipes import build
-from ..recipes.recipe import Recipe
+from ..recipes.building import AnyRecipe, BuiltRecipe
 from ..run import Run
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Compile, Schedule, Settings, check
@@ -21,7 +21,7 @@ RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts wh
 
 
 def fit(
-    recipe: Recipe | str,
+    recipe: BuiltRecipe | AnyRecipe,
     data: Dataset,
     *,
     out: str | Path | None = None,
@@ -51,7 +51,8 @@ def fit(
     final weights (whatever the warm-up), and none from before the warm-up's end.
 
     Args:
-        recipe: from :func:`mixvae.build`, or the name of one.
+        recipe: from :func:`mixvae.build`, or what it takes: a name, a recipe's class, or an
+            instance of it.
         data: from :func:`mixvae.data.load` or :func:`mixvae.data.from_arrays`.
         out: the run folder, which must be new or empty; by default runs/RECIPE-DATA-001 and on.
         max_epochs: passes over the training data.
@@ -88,7 +89,7 @@ def fit(
             term of the objective becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
-    if isinstance(recipe, str):
+    if not isinstance(recipe, BuiltRecipe):
         torch.manual_seed(seed)
         recipe = build(recipe, data)
     how = Settings(
@@ -171,7 +172,7 @@ def resume(
 
 
 def _train(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     folder: Path,
     how: Settings,
@@ -224,7 +225,7 @@ def _train(
 
 
 def begin(
-    recipe: Recipe, data: Dataset, folder: Path, how: Settings, settings: dict[str, Any] | None
+    recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings, settings: dict[str, Any] | None
 ) -> None:
     """Write what a run folder holds before there are weights."""
     folders.save_recipe(recipe, folder)
@@ -266,7 +267,7 @@ def _claim(out: str | Path | None, name: str) -> Path:
     return Path(told)
 
 
-def _take_best(recipe: Recipe, folder: Path) -> None:
+def _take_best(recipe: BuiltRecipe, folder: Path) -> None:
     """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
     best = folder / folders.CHECKPOINTS / "best.ckpt"
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
@@ -275,7 +276,7 @@ def _take_best(recipe: Recipe, folder: Path) -> None:
     recipe.model.eval()
 
 
-def _epochs_done(recipe: Recipe, checkpoint: Path) -> int:
+def _epochs_done(recipe: BuiltRecipe, checkpoint: Path) -> int:
     """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
     if not checkpoint.is_file():
         raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")

@@ -53,7 +53,8 @@ def select(
     small = prune(whole.recipe, kept)
     if settings is not None:
         own = {key: value for key, value in small.options.items() if key in settings}
-        settings = settings | {"recipe": small.name} | own
+        own |= {} if small.name == whole.recipe.name else {"recipe": small.name}
+        settings = settings | own
     out = whole.folder / PRUNED if out is None else Path(out)
     how = Settings.load(whole.folder, warmup_epochs=0)
     if finetune_epochs:

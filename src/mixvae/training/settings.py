@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, one_of
 from ..labels import OneHot
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
@@ -58,7 +58,7 @@ class Settings:
             raise MixvaeError(f"{folder / TRAINING} is not a run's settings: {error}.") from error
 
 
-def check(recipe: Recipe, data: Dataset) -> None:
+def check(recipe: BuiltRecipe, data: Dataset) -> None:
     """Refuse data that the recipe cannot be trained on, before a folder is made."""
     if recipe.x_shape != data.x_shape:
         raise MixvaeError(
@@ -72,7 +72,7 @@ def check(recipe: Recipe, data: Dataset) -> None:
         likelihood.check(data.train.x)
 
 
-def _check_labels(recipe: Recipe, data: Dataset) -> None:
+def _check_labels(recipe: BuiltRecipe, data: Dataset) -> None:
     labels = recipe.model.labels
     if isinstance(labels, OneHot):
         for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():
