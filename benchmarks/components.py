@@ -65,7 +65,11 @@ def built(name: str, network: str, x: Tensor, n_components: int) -> BuiltRecipe:
 
 
 def compare(
-    make: Callable[[int], BuiltRecipe], x: Tensor, components: list[int], precision: str, repeats: int
+    make: Callable[[int], BuiltRecipe],
+    x: Tensor,
+    components: list[int],
+    precision: str,
+    repeats: int,
 ) -> list[dict[str, Any]]:
     """A row for every K."""
     apart = [training_step(make(1), x, precision) for _ in range(max(components))]

@@ -57,7 +57,9 @@ class Case:
         values = (f"{key}={value}" for key, value in self.options.items())
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
-    def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> BuiltRecipe:
+    def build(
+        self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any
+    ) -> BuiltRecipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,)}

@@ -27,8 +27,7 @@ from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.priors import NormalPrior
-from mixvae.recipes import build
-from mixvae.recipes import BuiltRecipe
+from mixvae.recipes import BuiltRecipe, build
 from mixvae.weights import KnownWeights, Weights
 
 

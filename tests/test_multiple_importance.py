@@ -45,7 +45,9 @@ def passes(monkeypatch: pytest.MonkeyPatch):
     A component's noise is the same in every company.
     """
 
-    def trace(recipe: BuiltRecipe, x: Tensor, some: Tensor | None = None, n_samples: int = S) -> Trace:
+    def trace(
+        recipe: BuiltRecipe, x: Tensor, some: Tensor | None = None, n_samples: int = S
+    ) -> Trace:
         noise = torch.randn(n_samples, len(x), K, L, generator=torch.Generator().manual_seed(3))
         its = noise if some is None else noise[:, :, some]
         monkeypatch.setattr(

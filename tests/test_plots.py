@@ -13,8 +13,7 @@ from mixvae.data import from_arrays
 from mixvae.evaluation import dependence, evaluate
 from mixvae.evaluation.passes import evaluating
 from mixvae.model import MixtureVAE
-from mixvae.recipes import build
-from mixvae.recipes import BuiltRecipe
+from mixvae.recipes import BuiltRecipe, build
 from mixvae.run import Run
 from mixvae.training.finish import draw
 

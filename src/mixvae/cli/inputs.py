@@ -7,18 +7,10 @@ from typing import Any
 import yaml
 
 from ..data import DATASETS, Binarize, Dataset, load
-from ..errors import MixvaeError, unknown
-from ..recipes import RECIPES
+from ..errors import MixvaeError
 from ..run import CONFIG, RECIPE, read_json
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")
-
-
-def check_recipe(name: str) -> str:
-    """The name, if there is such a recipe."""
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return name
 
 
 def open_data(

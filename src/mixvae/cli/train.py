@@ -8,21 +8,23 @@ import torch
 
 from ..data import Dataset
 from ..errors import MixvaeError
-from ..pruning import FIXED, kept_by
+from ..pruning import kept_by
 from ..recipes import RECIPES, build, list_recipes, options_of
+from ..recipes.registry import name_of, summary_of
 from ..run import Run
 from ..training import fit, resume
-from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen, settings_of
+from .inputs import DATA_OPTIONS, located, open_data, read_yaml, reopen, settings_of
 from .parser import Parser, split
+from .recipe_files import Named, add_recipes, import_recipes, recipe_of
 from .select import select_from, show
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
 ABOUT = """Train a model on data. The result is a run folder; none is ever overwritten.
 
   mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
+  mixvae train my_file.py:MyVAE --data digits
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
-LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
 ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
 
@@ -36,9 +38,9 @@ def train(argv: list[str]) -> None:
     show(run)
 
 
-def training_parser(recipe: str | None) -> Parser:
+def training_parser(recipe: Named | None) -> Parser:
     """All options of ``mixvae train RECIPE``; without a recipe, those that all share."""
-    parser = Parser(USAGE.replace("RECIPE", recipe or "RECIPE"), ABOUT)
+    parser = Parser(USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), ABOUT)
     files = parser.add_argument_group("files")
     files.add_argument(
         "--config", type=str, metavar="FILE", help="options in YAML; flags override."
@@ -48,41 +50,41 @@ def training_parser(recipe: str | None) -> Parser:
         rows = (f"  {name:13s}{line}" for name, line in list_recipes().items())
         parser.epilog = "\n".join(["mixvae train RECIPE --help adds the recipe's options:", *rows])
     else:
-        parser.add_options(
-            f"recipe {recipe}: {list_recipes()[recipe].rstrip('.')}",
-            RECIPES[recipe],
-            skip={"x_shape"},
-        )
-        parser.unset("likelihood", help=LIKELIHOOD)
+        title = f"recipe {name_of(recipe.kind)}: {summary_of(recipe.kind)}"
+        parser.add_options(title.rstrip(".: "), recipe.kind)
     parser.add_options("data", open_data)
     _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
     parser.bare("compile", "true")
-    if recipe in FIXED:
+    if recipe and recipe.kind.drops_components:
         parser.add_options("choice of components", _pruning_options)
     return parser
 
 
-def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
+def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
     lines = _read_config(given)
-    recipe = recipe or lines.get("recipe")
+    word = word or lines.get("recipe")
     lines.pop("recipe", None)
-    if recipe is None and "help" not in given:
-        raise MixvaeError(f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}.")
-    parser = training_parser(recipe and check_recipe(recipe))
+    if word is None and "help" not in given:
+        raise MixvaeError(
+            f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}; one of your own is "
+            "FILE:CLASS."
+        )
+    recipe = recipe_of(word) if word else None
+    parser = training_parser(recipe)
     # A file's lines are flags that come before those on the line, which so have the last word.
     _, values = parser.read([*_as_flags(lines), *argv], 1)
     assert recipe is not None
     for name in ("config", "resume"):
         del values[name]
     out = values.pop("out")
-    settings = located({"recipe": recipe} | values)
+    settings = located({"recipe": recipe.word} | values)
     data = open_data(**{name: values.pop(name) for name in DATA_OPTIONS})
-    options = {name: values.pop(name) for name in options_of(recipe) if name in values}
+    options = {name: values.pop(name) for name in options_of(recipe.kind)}
     prune = values.pop("prune", False)
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
     torch.manual_seed(values["seed"])
-    built = build(recipe, data, **options)
+    built = build(recipe.kind, data, **options)
     if prune:
         kept_by(built, None)  # a recipe without dropout is told before it is trained
     run = fit(built, data, out=out, settings=settings, **values)
@@ -102,6 +104,7 @@ def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:
 def _resume(argv: list[str]) -> Run:
     parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
     parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
+    add_recipes(parser)
     _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
     parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
@@ -109,6 +112,8 @@ def _resume(argv: list[str]) -> Run:
     parser.unset(*KEPT, *DATA_OPTIONS)
     _, values = parser.read(argv)
     folder = values.pop("resume")
+    del values["recipes"]
+    import_recipes(argv)
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
     before = settings_of(Path(folder))
     run = resume(folder, data, **{k: before[k] for k in KEPT if k in before} | values)

@@ -11,9 +11,9 @@ from ..errors import MixvaeError, at_least, unknown
 from ..model import MixtureVAE
 from ..objectives import Bound, Objective
 from ..priors import VampPrior
-from .shapes import check_parts
 from .recipe import Parts, Recipe
 from .registry import check_class, find, name_of
+from .shapes import check_parts
 
 AnyRecipe = str | type[Recipe] | Recipe
 

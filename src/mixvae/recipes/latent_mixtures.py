@@ -163,7 +163,7 @@ class DLDPMM(StickMixture):
 @register("sb-vae")
 @dataclass(frozen=True, kw_only=True)
 class StickBreakingVAE(StickOptions, ImportanceWeighted, OneNetwork):
-    """The stick-breaking VAE: the code is the weights of a broken stick (Nalisnick & Smyth 2017)."""
+    """The stick-breaking VAE: the code is a broken stick's weights (Nalisnick & Smyth 2017)."""
 
     creation_order: ClassVar = ("posterior", "encoder", "weights", "decoder", "prior")
 

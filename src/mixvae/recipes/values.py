@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import MISSING, Field
-from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -22,7 +21,6 @@ KINDS: dict[Any, tuple[type, str]] = {
 SEQUENCES = (Sequence, list, tuple)
 
 
-@cache
 def hints_of(recipe: type) -> dict[str, Any]:
     """The annotations of a recipe's class and of those it inherits from."""
     try:

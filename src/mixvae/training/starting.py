@@ -27,7 +27,9 @@ GATE_STEPS = 300  # that a gate takes at least to learn the components that x st
 Say = Callable[[str], None]
 
 
-def start(recipe: BuiltRecipe, data: Dataset, how: Settings, device: torch.device, say: bool) -> None:
+def start(
+    recipe: BuiltRecipe, data: Dataset, how: Settings, device: torch.device, say: bool
+) -> None:
     """Start a model that asks for it; others, and one that has been started, are left as they are.
 
     A mixture that is split: one VAE of the same networks is trained, and split by clusters of its
