@@ -6,6 +6,8 @@ import jaxtyping
 import pytest
 import torch
 
+from mixvae.recipes import registry
+
 
 @pytest.fixture
 def maths() -> Iterator[None]:
@@ -23,3 +25,12 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def own_recipes() -> Iterator[None]:
+    """Recipes that a test registers are forgotten after it."""
+    before = dict(registry._registered)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)

@@ -27,7 +27,7 @@ from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.priors import NormalPrior
-from mixvae.recipes import BuiltRecipe, build
+from mixvae.recipes import BuiltRecipe, MixtureOfVAEs, build
 from mixvae.weights import KnownWeights, Weights
 
 
@@ -205,7 +205,7 @@ def test_a_seed_gives_the_same_stochastic_error_again() -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_the_exact_mixtures_bound_is_log_p_where_the_posterior_is_exact(batch_size: int) -> None:
     model, p_x = Maps(3).exact()
-    recipe = BuiltRecipe("by-hand", (4,), {}, model, Objective(mixture_bound), mixture_bound)
+    recipe = BuiltRecipe(MixtureOfVAEs(), (4,), model, Objective(mixture_bound))
     found = bounds(recipe, DATA, batch_size=batch_size)
     assert found["elbo"] == pytest.approx(float(p_x.log_prob(DATA).mean()), abs=1e-9)
     assert found["objective"] == pytest.approx(found["elbo"])

@@ -122,9 +122,9 @@ def test_a_later_format_is_refused(folder):
         load_recipe(folder)
 
 
-def test_an_unknown_recipe_in_the_file_names_the_nearest(folder):
+def test_an_unknown_recipe_in_the_file_names_the_nearest_and_says_what_to_name(folder):
     edit(folder, recipe="mvea")
-    with pytest.raises(MixvaeError, match="Did you mean 'mvae'"):
+    with pytest.raises(MixvaeError, match=r"recipes=\[\.\.\.\].* FILE:CLASS.*mean 'mvae'"):
         load_recipe(folder)
 
 

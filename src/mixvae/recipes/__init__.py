@@ -30,17 +30,22 @@ file here with ``@register``, and a row above; or in a file of your own, with
 ``@mixvae.register``.
 """
 
-# isort: off - in the order of the table, in which they are listed
+# In the order of the table, in which they are listed.
+# isort: off
+from .vae import VAE, BetaVAE, IWAE
+from .m_vae import AveragedVAEs
+from .mvae import MVAE, MVAEGau, MVAEGS
+from .mixture_vae import MixtureOfVAEs
+from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
+from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
+from .hvae import HVAE
+from .vade import VaDE
+from .flow_vae import FlowVAE
+from .multiple_importance import MISVAE, SEMVAE
+
 # isort: on
 from .building import BuiltRecipe, build, options_of
-from .flow_vae import FlowVAE
-from .hvae import HVAE
 from .joint import JointMixture
-from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
-from .m_vae import AveragedVAEs
-from .mixture_vae import MixtureOfVAEs
-from .multiple_importance import MISVAE, SEMVAE
-from .mvae import MVAE, MVAEGS, MVAEGau
 from .options import (
     Autoencoder,
     ComponentOptions,
@@ -53,11 +58,8 @@ from .options import (
     OneNetwork,
     PixelOptions,
 )
-from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
 from .recipe import Parts, Recipe
 from .registry import RECIPES, list_recipes, register
-from .vade import VaDE
-from .vae import IWAE, VAE, BetaVAE
 
 __all__ = [
     "DLDPMM",

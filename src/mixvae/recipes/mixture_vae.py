@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -74,10 +74,10 @@ class MixtureOfVAEs(ImportanceWeighted, Autoencoder, ComponentOptions):
         sparse = self.shared_layers and self.n_active < self.n_components
         return sparse and self.keep_prior is None
 
-    def single(self) -> Self:
-        return replace(super().single(), keep_prior=None)
+    def single(self) -> "MixtureOfVAEs":
+        return replace(self, n_components=1, keep_prior=None)
 
-    def without_dropout(self) -> Self:
+    def without_dropout(self) -> "MixtureOfVAEs":
         """The same without masks, and as then without a gate."""
         if self.keep_prior is None:
             return self

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -37,7 +37,7 @@ class ComponentOptions(Recipe):
     n_components: int = 4
     """Number K of components."""
 
-    def single(self) -> Self:
+    def single(self) -> Recipe:
         return replace(self, n_components=1)
 
 
@@ -87,11 +87,9 @@ class LikelihoodOptions(Recipe):
     """The likelihood p(x | z). By default the data choose: bernoulli where all pixels are 0 or 1,
     else gaussian; without data bernoulli."""
 
-    def resolve(self, data: Dataset | None = None) -> Self:
-        recipe = super().resolve(data)
-        if recipe.likelihood is not None:
-            return recipe
-        return replace(recipe, likelihood="bernoulli" if data is None else data.likelihood)
+    def decided_by(self, data: Dataset | None) -> dict[str, Any]:
+        usual = "bernoulli" if data is None else data.likelihood
+        return super().decided_by(data) | {"likelihood": usual}
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         return likelihood_of(self.likelihood or "bernoulli", x_shape)
@@ -158,10 +156,9 @@ class LabelOptions(Recipe):
     n_classes: int | None = None
     """Number of classes. By default the data's."""
 
-    def resolve(self, data: Dataset | None = None) -> Self:
-        recipe = super().resolve(data)
-        known = recipe.n_classes is not None or data is None or not recipe.conditional
-        return recipe if known else replace(recipe, n_classes=data.n_classes if data else None)
+    def decided_by(self, data: Dataset | None) -> dict[str, Any]:
+        n_classes = data.n_classes if data is not None and self.conditional else None
+        return super().decided_by(data) | {"n_classes": n_classes}
 
     def labels_of(self, *, planes: bool) -> Labels:
         """How class labels join x and z; as images of one value where ``planes``."""

@@ -1,8 +1,8 @@
 """A recipe: plain options, and the parts of a model that they make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
@@ -75,14 +75,19 @@ class Recipe:
     def check(self) -> None:
         """Raise a MixvaeError for options that do not go together; their types are right."""
 
-    def resolve(self, data: Dataset | None = None) -> Self:
+    def resolve(self, data: Dataset | None = None) -> "Recipe":
         """The same recipe with the options that are None set to what the data decide.
 
         Without data, to their usual values. An option that is not None stays.
         """
-        return self
+        decided = self.decided_by(data).items()
+        return replace(self, **{key: v for key, v in decided if getattr(self, key) is None})
 
-    def single(self) -> Self:
+    def decided_by(self, data: Dataset | None) -> dict[str, Any]:
+        """What the data, or None, decide of the options that are None; :meth:`resolve` takes it."""
+        return {}
+
+    def single(self) -> "Recipe":
         """The same recipe with one component, as pretraining trains it."""
         return self
 
