@@ -23,6 +23,7 @@ from ..weights import KnownWeights, Weights
 from .values import as_json, checked, hints_of
 
 Shape = tuple[int, ...]
+KINDS: Mapping[str, type[nn.Module]] = {"weights": Weights, "decoder": Decoder}  # else any module
 
 
 class Parts(NamedTuple):
@@ -97,7 +98,8 @@ class Recipe:
 
     def parts(self, x_shape: Shape) -> Parts:
         """The model and its objective, for x of this shape."""
-        slots = self.make_slots(x_shape, self.make_likelihood(x_shape))
+        likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
+        slots = self.make_slots(x_shape, likelihood)
         sampler = self.make_sampler(x_shape)
         model = MixtureVAE(
             trunk=slots["encoder"],
@@ -105,21 +107,23 @@ class Recipe:
             weights=slots["weights"],
             decoder=slots["decoder"],
             prior=slots["prior"],
-            family=self.make_family(),
+            family=self._is_a(Family, self.make_family(), "family"),
             dropout=self.make_dropout(),
             labels=self.make_labels(),
             subset=sampler if isinstance(sampler, Subset) else None,
             routing=sampler if isinstance(sampler, Routing) else None,
             start=self.make_start(),
         )
-        return Parts(model, self.finish_objective(self.make_objective()))
+        objective = self._is_a(Objective, self.make_objective(), "objective")
+        return Parts(model, self.finish_objective(objective))
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         """The parts of ``creation_order`` by name."""
         made: dict[str, Any] = {}
         for slot in self.creation_order:
             more = (likelihood,) if slot == "decoder" else ()
-            made[slot] = getattr(self, f"make_{slot}")(x_shape, *more)
+            part = getattr(self, f"make_{slot}")(x_shape, *more)
+            made[slot] = self._is_a(KINDS.get(slot, nn.Module), part, slot)
         return made
 
     def encoder_features(self, x_shape: Shape) -> int:
@@ -177,6 +181,14 @@ class Recipe:
     def finish_objective(self, objective: Objective) -> Objective:
         """The objective with what the shared options of a recipe make of it."""
         return objective
+
+    def _is_a(self, kind: Any, part: Any, slot: str) -> Any:
+        if isinstance(part, kind):
+            return part
+        raise MixvaeError(
+            f"{type(self).__name__}.make_{slot} must return a {kind.__module__}.{kind.__name__}; "
+            f"it returned {part!r:.60}."
+        )
 
     def _lacks(self, hook: str) -> MixvaeError:
         name = type(self).__name__

@@ -9,7 +9,6 @@ from torch.distributions import Distribution
 
 from ..errors import MixvaeError
 from ..model import MixtureVAE
-from ..objectives import Objective
 from .recipe import Parts, Recipe, Shape
 
 ROWS = 2
@@ -26,11 +25,6 @@ def check_parts(recipe: Recipe, parts: Parts, x_shape: Shape) -> None:
     name = kind.__name__
     if not (isinstance(parts, Parts) and isinstance(parts.model, MixtureVAE)):
         raise MixvaeError(f"{name}.parts must return mixvae.recipes.Parts; got {parts!r:.80}.")
-    if not isinstance(parts.objective, Objective):
-        raise MixvaeError(
-            f"{name}.make_objective must return a mixvae.objectives.Objective; got "
-            f"{type(parts.objective).__name__}."
-        )
     model, training = parts.model, parts.model.training
     try:
         with torch.random.fork_rng([]), torch.no_grad():
@@ -46,7 +40,8 @@ def _pass(name: str, model: MixtureVAE, x_shape: Shape) -> None:
     if model.labels.n_classes is not None:
         y = torch.zeros(ROWS, dtype=torch.long)
     h = _run(f"{name}.make_encoder", "reads x", x.shape, lambda: model.features(x, y))
-    if not (isinstance(h, Tensor) and h.dim() == 3 and h.shape[:2] == (ROWS, n_components)):
+    fits = isinstance(h, Tensor) and h.dim() == 3 and len(h) == ROWS
+    if not (fits and h.shape[1] in (1, n_components)):
         raise MixvaeError(
             f"{name}.make_encoder must give features of shape ({ROWS}, {n_components}, H) for "
             f"{ROWS} x and K = {n_components}; it gave {_shown(h)}."
