@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,14 @@ def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
     other.write_text(other.read_text().replace("USUAL", "1.0"))
     for spelled in (["--recipes", other, "--recipes", file], ["--recipes", other, file]):
         assert main(["evaluate", str(folder), *map(str, spelled)]) == 0
+
+
+def test_the_example_of_the_documentation_trains(capsys, tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "own_recipes.md"
+    (tmp_path / "my_file.py").write_text(page.read_text().split("```")[1].removeprefix("python"))
+    argv = ["train", f"{tmp_path}/my_file.py:LaplaceVAE", *SMALL, *QUIET, "--max-epochs", "1"]
+    assert main([*argv, "--scale", "0.5", "--out", str(tmp_path / "run")]) == 0
+    assert "ELBO" in capsys.readouterr().out
 
 
 # In a fresh process
@@ -390,13 +399,13 @@ def test_options_keep_what_json_keeps():
     assert recipe.nested == ((1.0,), (2.0, 3.5))
     assert Optioned(**json.loads(json.dumps(recipe.options()))) == recipe
     for wrong, said in [
-        ({"pair": [1]}, "pair must be 2 values; got [1]"),
+        ({"pair": [1]}, "pair must be a list of 2, such as [1, 2]; got [1]"),
         ({"pair": [1, 0]}, "pair must be at least"),
         ({"names": "abc"}, "names must be a list"),
         ({"names": [1]}, "names must be text; got 1"),
         ({"depth": -1}, "depth must be at least 0; got -1"),
         ({"rate": float("inf")}, "rate must be a finite number; got inf"),
-        ({"rate": True}, "rate must be a number; got True"),
+        ({"rate": True}, "rate must be a number or null; got True"),
         ({"how": None}, "how must be text; got None"),
         ({"nested": [1]}, "nested must be a list"),
     ]:

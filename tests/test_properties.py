@@ -64,7 +64,7 @@ def has_an_order(case: Case) -> bool:
 
 def test_the_cases_cover_every_recipe_and_every_choice():
     def seen(option: str) -> set:
-        built = [recipes.options_of(c.recipe) | c.options for c in CASES]
+        built = [recipes.RECIPES[c.recipe](**c.options).resolve().options() for c in CASES]
         return {options[option] for options in built if option in options}
 
     assert {c.recipe for c in CASES} == set(recipes.RECIPES)

@@ -24,7 +24,14 @@ class DropoutOptions(Recipe):
         super().check()
         at_least(0, beta_dropout=self.beta_dropout)
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether components are dropped at all."""
+        return True
+
     def finish_objective(self, objective: Objective) -> Objective:
         objective = super().finish_objective(objective)
+        if not self.has_masks:
+            return objective
         bound = partial(masked, bound=objective.bound, weight=self.beta_dropout)
         return replace(objective, bound=bound, is_bound=False)

@@ -8,14 +8,15 @@ from torch import nn
 
 from ..decoders import Decoder
 from ..dropout import ComponentDropout, ConcreteDropout
-from ..errors import MixvaeError, at_least
+from ..errors import MixvaeError
 from ..families import ExactMixture
 from ..likelihoods import Likelihood
-from ..objectives import Objective, masked, mixture_bound, routed
+from ..objectives import Objective, mixture_bound, routed
 from ..routing import Routing
 from ..starts import Split
 from ..trace import Family
 from ..weights import KnownWeights, Weights
+from .masks import DropoutOptions
 from .networks import decoders_from_one, encoders, shared_encoder
 from .options import Autoencoder, ComponentOptions, ImportanceWeighted
 from .recipe import Shape
@@ -24,10 +25,9 @@ from .registry import register
 
 @register("mixture-vae")
 @dataclass(frozen=True, kw_only=True)
-class MixtureOfVAEs(ImportanceWeighted, Autoencoder, ComponentOptions):
+class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOptions):
     """A mixture of K VAEs with learned proportions, the component's index summed out exactly."""
 
-    drops_components: ClassVar = True
     creation_order: ClassVar = ("encoder", "decoder", "posterior", "weights", "prior")
 
     n_components: int = 10
@@ -50,17 +50,12 @@ class MixtureOfVAEs(ImportanceWeighted, Autoencoder, ComponentOptions):
     """Component dropout, which chooses K: prior probability of each component to take part, by
     which it must be worth log (1 - p) / p nats an x; null drops none. All components are then
     decoded for each x."""
-    start_rate: float = 0.1
-    """Dropout rates to start from."""
     temperature: float = 0.03
     """Temperature of the concrete masks: the logarithm of one that drops is about 1 / temperature
     nats under 0, and says how much better than the others a component may be, and go."""
-    beta_dropout: float = 1.0
-    """Weight of what the rates cost."""
 
     def check(self) -> None:
         super().check()
-        at_least(0, beta_dropout=self.beta_dropout)
         if self.gated and self.n_active == 1 and self.make_start() is None:
             raise MixvaeError(
                 f"n_active=1 trains each x by the component that the start gave it to, and "
@@ -72,7 +67,11 @@ class MixtureOfVAEs(ImportanceWeighted, Autoencoder, ComponentOptions):
     def gated(self) -> bool:
         """Whether a gate chooses a few components for a training step."""
         sparse = self.shared_layers and self.n_active < self.n_components
-        return sparse and self.keep_prior is None
+        return sparse and not self.has_masks
+
+    @property
+    def has_masks(self) -> bool:
+        return self.keep_prior is not None
 
     def single(self) -> "MixtureOfVAEs":
         return replace(self, n_components=1, keep_prior=None)
@@ -124,9 +123,6 @@ class MixtureOfVAEs(ImportanceWeighted, Autoencoder, ComponentOptions):
 
     def finish_objective(self, objective: Objective) -> Objective:
         objective = super().finish_objective(objective)
-        if self.keep_prior is not None:
-            bound = partial(masked, bound=objective.bound, weight=self.beta_dropout)
-            return replace(objective, bound=bound, is_bound=False)
-        if self.gated:
-            return replace(objective, bound=partial(routed, bound=objective.bound))
-        return objective
+        if not self.gated:
+            return objective
+        return replace(objective, bound=partial(routed, bound=objective.bound))

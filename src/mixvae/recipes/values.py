@@ -1,7 +1,7 @@
 """Values of options: what an annotation allows, as plain Python and JSON have it."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, Field
+from dataclasses import Field
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ..errors import MixvaeError, at_least, one_of
+from ..errors import MixvaeError, at_least, unknown
 
 KINDS: dict[Any, tuple[type, str]] = {
     bool: (bool, "true or false"),
@@ -34,22 +34,18 @@ def hints_of(recipe: type) -> dict[str, Any]:
 
 def check_hint(recipe: str, name: str, hint: Any) -> None:
     """Raise a MixvaeError unless JSON can hold what the annotation allows."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        inner = arguments
-    elif origin in SEQUENCES:
-        inner = tuple(each for each in arguments if each is not Ellipsis)
-    elif origin is Literal or hint in KINDS:
-        return
-    else:
-        shown = getattr(hint, "__name__", hint)
-        raise MixvaeError(
-            f"the option {name} of {recipe} is of type {shown}, which recipe.json cannot hold: "
-            "options are bool, int, float, str, Literal, sequences of these, and None. Make "
-            f"objects in a method, such as make_prior."
-        )
-    for each in inner:
-        check_hint(recipe, name, each)
+    for each in _alternatives(hint):
+        if get_origin(each) in SEQUENCES:
+            for inner in get_args(each):
+                if inner is not Ellipsis:
+                    check_hint(recipe, name, inner)
+        elif get_origin(each) is not Literal and each not in KINDS:
+            shown = getattr(each, "__name__", each)
+            raise MixvaeError(
+                f"the option {name} of {recipe} is of type {shown}, which recipe.json cannot hold: "
+                "options are bool, int, float, str, Literal, sequences of these, and None. Make "
+                "objects in a method, such as make_prior."
+            )
 
 
 def checked(option: Field[Any], value: Any, hint: Any) -> Any:
@@ -58,7 +54,21 @@ def checked(option: Field[Any], value: Any, hint: Any) -> Any:
     Raises:
         MixvaeError: for what the annotation does not allow, and for infinite numbers.
     """
-    return _Check(option)(value, hint)
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind = next((each for each in _alternatives(hint) if _is_of(value, each)), None)
+    if kind is None:
+        raise _wrong(option, value, _alternatives(hint))
+    if get_origin(kind) in SEQUENCES:
+        inner = get_args(kind)
+        inner = inner if _is_fixed(kind) else inner[:1] * len(value)
+        return tuple(checked(option, each, own) for each, own in zip(value, inner, strict=True))
+    if kind is int:
+        at_least(option.metadata.get("at_least", 1), **{option.name: value})
+        return int(value)
+    if kind is float and not isfinite(value):
+        raise MixvaeError(f"{option.name} must be a finite number; got {value}.")
+    return float(value) if kind is float else value
 
 
 def as_json(value: Any) -> Any:
@@ -66,77 +76,39 @@ def as_json(value: Any) -> Any:
     return [as_json(each) for each in value] if isinstance(value, tuple) else value
 
 
-class _Check:
-    """What one option may be."""
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
-    def __init__(self, option: Field[Any]) -> None:
-        self.name, self.default = option.name, option.default
-        self.minimum = option.metadata.get("at_least", 1)
 
-    def __call__(self, value: Any, hint: Any) -> Any:
-        origin, arguments = get_origin(hint), get_args(hint)
-        if isinstance(value, np.generic):
-            value = value.item()
-        if origin in (Union, UnionType):
-            return self._union(value, arguments)
-        if origin is Literal:
-            if not any(value == each and type(value) is type(each) for each in arguments):
-                one_of(self.name, value if isinstance(value, str) else repr(value), arguments)
-            return value
-        if origin in SEQUENCES:
-            return self._sequence(value, hint, arguments)
-        return self._scalar(value, hint)
-
-    def _union(self, value: Any, hints: Sequence[Any]) -> Any:
-        kinds = [hint for hint in hints if hint is not NoneType]
-        if value is None and NoneType in hints:
-            return None
-        if len(kinds) == 1:
-            return self(value, kinds[0])
-        fitting = [hint for hint in kinds if _is_of(value, hint)]
-        if not fitting:
-            raise self._wrong(hints, value)
-        return self(value, fitting[0])
-
-    def _sequence(self, value: Any, hint: Any, hints: Sequence[Any]) -> Any:
-        if not isinstance(value, (list, tuple)):
-            raise self._wrong([hint], value)
-        if get_origin(hint) is tuple and Ellipsis not in hints:
-            if len(value) != len(hints):
-                raise MixvaeError(f"{self.name} must be {len(hints)} values; got {list(value)}.")
-            return tuple(self(each, own) for each, own in zip(value, hints, strict=True))
-        return tuple(self(each, hints[0]) for each in value)
-
-    def _scalar(self, value: Any, hint: Any) -> Any:
-        if not _is_of(value, hint):
-            raise self._wrong([hint], value)
-        if hint is float:
-            if not isfinite(value):
-                raise MixvaeError(f"{self.name} must be a finite number; got {value}.")
-            return float(value)
-        if hint is int:
-            at_least(self.minimum, **{self.name: value})
-            return int(value)
-        return value
-
-    def _wrong(self, hints: Sequence[Any], value: Any) -> MixvaeError:
-        allowed = [self._words(hint) for hint in hints]
-        expected = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
-        return MixvaeError(f"{self.name} must be {expected}; got {value!r}.")
-
-    def _words(self, hint: Any) -> str:
-        if get_origin(hint) is Literal:
-            return " or ".join(map(repr, get_args(hint)))
-        if hint in KINDS:
-            return KINDS[hint][1]
-        usual = self.default if self.default is not MISSING else None
-        return f"a list, such as {list(usual)}" if isinstance(usual, (list, tuple)) else "a list"
+def _is_fixed(hint: Any) -> bool:
+    """Whether a sequence's annotation says how long it is."""
+    return get_origin(hint) is tuple and Ellipsis not in get_args(hint)
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    """Whether the value is of the kind that an annotation names, not looking into sequences."""
+    """Whether the value is of a kind, not looking into sequences."""
     if get_origin(hint) is Literal:
         return any(value == each and type(value) is type(each) for each in get_args(hint))
     if get_origin(hint) in SEQUENCES:
-        return isinstance(value, (list, tuple))
+        is_list = isinstance(value, (list, tuple))
+        return is_list and (not _is_fixed(hint) or len(get_args(hint)) == len(value))
     return isinstance(value, KINDS[hint][0]) and isinstance(value, bool) == (hint is bool)
+
+
+def _wrong(option: Field[Any], value: Any, hints: Sequence[Any]) -> MixvaeError:
+    choices = [each for hint in hints if get_origin(hint) is Literal for each in get_args(hint)]
+    if choices and isinstance(value, str) and not {int, float} & set(hints):
+        return unknown(option.name, value, choices)
+    allowed = [_words(hint, option.default) for hint in hints]
+    expected = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
+    return MixvaeError(f"{option.name} must be {expected}; got {value!r}.")
+
+
+def _words(hint: Any, usual: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) not in SEQUENCES:
+        return KINDS[hint][1]
+    length = f" of {len(get_args(hint))}" if _is_fixed(hint) else ""
+    example = f", such as {list(usual)}" if isinstance(usual, (list, tuple)) and usual else ""
+    return f"a list{length}{example}"
