@@ -87,6 +87,16 @@ class Case:
         return torch.arange(len(x)) % self.options["n_classes"]
 
 
+def saying(recipe: BuiltRecipe, options: dict[str, Any]) -> BuiltRecipe:
+    """The same, which is saved under these options, as another version would have had them."""
+
+    class Saying(BuiltRecipe):
+        def to_dict(self) -> dict[str, Any]:
+            return super().to_dict() | {"options": options}
+
+    return Saying(**vars(recipe))
+
+
 def _conv(recipe: str, x_shape: tuple[int, ...] = LARGER, **options: Any) -> Case:
     return Case(recipe, {"network": "conv", "channels": (4, 6)} | options, x_shape)
 

@@ -207,7 +207,7 @@ def npy(value: Any) -> bytes:
         (lambda f: (f / "cifar100_train_subset12.npz").write_bytes(b"PK\3\4"), "plain numbers"),
         (lambda f: (f / "cifar100_train_subset12.npz").write_bytes(b""), "plain numbers"),
         (lambda f: np.savez(f / "cifar100_train_subset12", x=0), "data and fine_labels .* got x"),
-        (lambda f: (f / "cifar100_train_subset12.npz").write_bytes(npy(0)), "got nothing"),
+        (lambda f: (f / "cifar100_train_subset12.npz").write_bytes(npy(0)), "got x;"),
         (lambda f: (f / "cifar100_train_subset12.npz").unlink(), "could not fetch"),
     ],
 )

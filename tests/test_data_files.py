@@ -6,6 +6,8 @@ import hashlib
 import io
 import lzma
 import struct
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
@@ -473,4 +475,76 @@ def test_without_pillow_the_error_says_how_to_get_it(
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MixvaeError, match=r"pip install 'mixvae\[data\]'"):
+        data.load(tmp_path)
+
+
+# -- bombs
+
+
+def test_a_compressed_file_is_unpacked_no_further_than_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(idx_bytes(IMAGES))
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(MixvaeError, match=r"promises 16 bytes .* but 48 follow at the least"):
+        idx.read_idx(path, idx.IMAGES)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+def test_text_that_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixvae.data.compressed.MAX_BYTES", 1 << 20)
+    (tmp_path / "a.amat.gz").write_bytes(gzip.compress(bytes(1 << 21)))
+    with pytest.raises(MixvaeError, match="unpacks to more than 1,048,576 bytes"):
+        read_amat(tmp_path / "a.amat.gz")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_an_array_of_another_size_than_its_header_says_is_refused(
+    tmp_path: Path, suffix: str
+) -> None:
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6, 3)}
+    np.lib.format.write_array_header_1_0(file, header)
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "npy":
+        path.write_bytes(file.getvalue() + bytes(100))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", file.getvalue() + bytes(100))
+    with pytest.raises(MixvaeError, match="12,000,000,000,000 bytes is promised, and 100 follow"):
+        data.load(path)
+
+
+def test_arrays_that_are_larger_than_memory_are_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixvae.data.numpy_file.MAX_BYTES", 1 << 20)
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((20, 1 << 16), np.uint8))
+    with pytest.raises(MixvaeError, match="its arrays are larger than 1,048,576 bytes"):
+        data.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_arrays_of_either_order_and_byte_order_are_read(tmp_path: Path, by_columns: bool) -> None:
+    x = RNG.random((20, 3, 4)).astype(">f4")
+    np.save(tmp_path / "x.npy", np.asfortranarray(x) if by_columns else x)
+    rows = torch.cat([s.x for s in vars(data.load(tmp_path / "x.npy")).values() if hasattr(s, "x")])
+    found = {row.numpy().tobytes() for row in rows}
+    assert found == {row[None].astype("<f4").tobytes() for row in x}
+
+
+def test_a_folder_of_other_things_is_not_searched_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MixvaeError, match="holds all files there are"):
+        data.load("/")
+    monkeypatch.setattr("mixvae.data.folder_limit.OTHERS", 30)
+    for i in range(31):
+        (tmp_path / f"{i}.txt").touch()
+    with pytest.raises(MixvaeError, match="30 files and folders in it are none"):
         data.load(tmp_path)

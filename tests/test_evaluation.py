@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from cases import CASES, Case
 from linear_models import DATA, LinearPosterior, Maps, Repeat, stacked
+from mixvae import report
 from mixvae.data.dataset import Split
 from mixvae.decoders import Decoder
 from mixvae.distributions import Delta
@@ -22,6 +24,7 @@ from mixvae.evaluation import (
     reconstruction,
     responsibilities,
 )
+from mixvae.evaluation.passes import n_clusters
 from mixvae.families import ExactMixture, Joint
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
@@ -156,6 +159,57 @@ def test_a_component_whose_kl_is_nan_is_not_called_alive() -> None:
     assert 0 in component_health(model, X).dead
 
 
+def turned_off(model: MixtureVAE) -> MixtureVAE:
+    """Component 0 codes N(3, 1) whatever x is: 4.5 nats, and not one of them says anything."""
+    with torch.no_grad():
+        model.posterior.slope[0] = 0
+        model.posterior.offset[0] = 3
+    return model
+
+
+@pytest.mark.parametrize(
+    ("family", "remedy"), [(Joint(), "smaller beta_kl"), (ExactMixture(), "more start_epochs")]
+)
+def test_a_component_without_an_active_unit_is_collapsed_and_a_remedy_is_named(
+    family: Any, remedy: str
+) -> None:
+    weights = FirstPixel() if isinstance(family, Joint) else KnownWeights(2)
+    model = turned_off(one_pixel(family, weights))
+    with torch.no_grad():
+        model.posterior.slope[1] = 3  # alive
+        model.decoder.branch.body.weight.zero_()
+        model.decoder.branch.body.bias.fill_(0.5)
+    health = component_health(model, X)
+    assert (float(health.kl[0]), health.active_units.tolist()) == (pytest.approx(4.5), [0, 1])
+    found = health.to_dict()
+    assert found["collapsed"] == [0]
+    assert 0 not in found["dead"]
+    assert "components is collapsed, counted from 0: component 0 (KL 4.50 nats" in found["warning"]
+    assert remedy in found["warning"]
+    assert "warmup_epochs" in found["warning"]
+    table = report.table({"health": found})
+    assert next(row for row in table.splitlines() if row.split()[:1] == ["0"])[-9:] == "collapsed"
+    assert "\n  collapsed: its code carries more, but no unit is active" in table
+
+
+def test_a_component_is_dead_before_it_is_collapsed() -> None:
+    health = component_health(one_pixel(Joint(), FirstPixel()), X)
+    assert (health.dead, health.active_units.tolist(), health.collapsed) == ([1], [1, 0], [])
+
+
+def test_one_example_says_nothing_of_collapse() -> None:
+    model = turned_off(one_pixel(Joint(), FirstPixel()))
+    assert component_health(model, X[2:]).collapsed == []
+    assert component_health(model, X[1:]).collapsed == [0]
+
+
+def test_a_broken_stick_is_not_called_collapsed_by_the_variance_of_its_small_weights() -> None:
+    recipe = Case("sb-vae", {"n_latent": 30}).build()
+    health = component_health(recipe.model, recipe_data(recipe, 20))
+    assert health.active_units.tolist() == [0]
+    assert health.collapsed == []
+
+
 def test_evaluating_leaves_modes_and_the_random_state_as_they_were() -> None:
     recipe = small()
     recipe.model.train()
@@ -235,6 +289,49 @@ def test_an_importance_weighted_objective_keeps_its_own_number_of_samples() -> N
 
 def test_a_last_batch_of_one_does_not_break_a_penalty_on_pairs() -> None:
     assert "objective/dhsic" in bounds(small(), images(11), batch_size=10)
+
+
+def recipe_data(recipe: BuiltRecipe, n: int) -> Tensor:
+    x = torch.rand(n, *recipe.x_shape, generator=torch.Generator().manual_seed(3))
+    return x.round()
+
+
+def test_a_dependence_of_one_row_is_not_defined_and_stops_nothing(tmp_path: Any) -> None:
+    for found in (
+        evaluate(small(), Split(images(1))),
+        evaluate(small(), Split(images(4)), batch_size=1),
+    ):
+        bounds, dependence = found["bounds"], found["dependence"]
+        assert bounds["objective/dhsic"] is bounds["objective"] is dependence["dhsic"] is None
+        assert "single row" in bounds["objective_note"]
+        assert "single row" in dependence["note"]
+        assert isinstance(bounds["elbo"], float)
+        assert isinstance(bounds["objective/kl_z"], float)
+        rows = report.table(found).splitlines()
+        for start in ("    dhsic", "  objective (as the paper has it)", "  dHSIC"):
+            assert next(row for row in rows if row.startswith(start)).split("  ")[-1] != ""
+            assert "--" in next(row for row in rows if row.startswith(start))
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert evaluate(small(), Split(images(2)))["dependence"]["dhsic"] is not None
+
+
+SMALLEST = list(
+    {
+        (c.recipe, c.options.get("network"), str(c.options.get("keep_prior"))): c for c in CASES
+    }.values()
+)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("case", SMALLEST, ids=str)
+def test_a_few_examples_can_be_judged(case: Case, n: int) -> None:
+    recipe, x = case.build(), case.data(n)
+    y = torch.arange(n) % case.options.get("n_classes", 2)
+    found = evaluate(recipe, Split(x, y), log_likelihood=2 if recipe.bound is not None else 0)
+    assert found["n"] == n
+    assert all(value == value for value in found["reconstruction"].values())
+    assert ("clustering" in found) == (n > 1 and n_clusters(recipe.model) > 1)
+    assert report.table(found)
 
 
 # Clustering, and all of it

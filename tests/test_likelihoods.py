@@ -187,6 +187,49 @@ def test_its_mean_is_what_the_slope_of_its_log_density_lacks():
     assert ((p.mean >= 0) & (p.mean <= 1)).all()
 
 
+def variance_of(eta: float) -> float:
+    """Of a continuous Bernoulli, by 400 terms of its partial fractions: no difference of two."""
+    terms = [
+        2 * (k**2 - eta**2) / (k**2 + eta**2) ** 2 for k in (2 * pi * n for n in range(1, 400))
+    ]
+    rest = 2 / (4 * pi**2 * 399.5)  # of the terms left out, eta far below their poles
+    return sum(terms) + rest
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_slope_of_its_mean_is_its_variance_for_logits_of_any_size(dtype):
+    """1/eta^2 - e^-eta / (1 - e^-eta)^2; 1/12 at 0, where the two are nearly equal."""
+    sizes = [0.0, 1e-8, 0.1, 0.49, 0.5, 0.51, 3.0, 88.0, 89.0, 120.0, 709.0, 1e4, 1e9, 1e30]
+    eta = torch.tensor([-v for v in sizes] + sizes, dtype=dtype, requires_grad=True)
+    mean = ContinuousBernoulli(eta).mean
+    (slope,) = torch.autograd.grad(mean.sum(), eta)
+    assert slope.isfinite().all()
+    size = eta.detach().double().abs()
+    exact = size**-2 - (-size).exp() / torch.expm1(-size) ** 2
+    small = size < 1
+    exact[small] = torch.tensor([variance_of(float(v)) for v in size[small]], dtype=torch.float64)
+    torch.testing.assert_close(slope.double(), exact, rtol=2e-5, atol=1e-30)
+
+
+def test_the_slope_of_its_mean_is_what_finite_differences_give():
+    eta = torch.tensor([-120.0, -89.0, -30.0, -0.5, 0.0, 0.2, 5.0, 89.0, 300.0]).double()
+    step = 1e-4 * eta.abs().clamp_min(1)
+    ends = [ContinuousBernoulli(eta + side * step).mean for side in (1, -1)]
+    single = eta.float().requires_grad_()
+    (slope,) = torch.autograd.grad(ContinuousBernoulli(single).mean.sum(), single)
+    torch.testing.assert_close(slope.double(), (ends[0] - ends[1]) / (2 * step), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_slope_of_its_log_density_is_finite_for_logits_of_any_size(dtype):
+    """And it is x less the mean."""
+    eta = torch.tensor([-1e30, -1e6, -89.0, 0.0, 89.0, 1e6, 1e30], dtype=dtype, requires_grad=True)
+    x = torch.full_like(eta, 0.25)
+    p = ContinuousBernoulli(eta)
+    (slope,) = torch.autograd.grad(p.log_prob(x).sum(), eta)
+    torch.testing.assert_close(slope, x - p.mean.detach())
+
+
 def test_a_continuous_bernoulli_keeps_its_digits_in_float32():
     logits = torch.tensor([*ETAS, *torch.linspace(-30, 30, 301)])
     x = torch.tensor([0.0, 1e-3, 0.5, 0.7, 1.0])[:, None].float()

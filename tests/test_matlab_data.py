@@ -1,15 +1,18 @@
 """Omniglot and Frey Faces, out of small MATLAB files."""
 
 import gzip
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
 
 from mixvae import data
 from mixvae.data import frey_faces, omniglot
+from mixvae.data.matlab import read_matlab
 from mixvae.errors import MixvaeError
 
 
@@ -140,3 +143,39 @@ def test_where_to_put_a_file_that_cannot_be_had_is_told(tmp_path: Path, read, mo
     monkeypatch.setattr("mixvae.data.download.urlopen", refuse)
     with pytest.raises(MixvaeError, match=r"(?s)no network.*\.mat  from https"):
         read(tmp_path)
+
+
+def test_what_scipy_writes_is_read_whatever_its_type_compressed_or_not(tmp_path: Path):
+    for kind in ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?"]:
+        for compressed in (False, True):
+            x = np.random.default_rng(0).integers(0, 2, (3, 5)).astype(kind)
+            arrays = {"other": np.zeros((100, 100)), "x": x, "text": "abc", "s": {"a": 1}}
+            savemat(tmp_path / "a.mat", arrays, do_compression=compressed)
+            found = read_matlab(tmp_path / "a.mat", {"x": (3, None)})["x"]
+            assert (found == x).all()
+            assert found.dtype == loadmat(tmp_path / "a.mat")["x"].dtype
+
+
+def test_a_compressed_array_is_unpacked_no_further_than_its_header_says(tmp_path: Path):
+    savemat(tmp_path / "a.mat", {"x": np.zeros((1000, 1000))}, do_compression=True)
+    content = (tmp_path / "a.mat").read_bytes()
+    whole = zlib.decompress(content[136:])
+    short = whole[:4] + (len(whole) - 8 - 80_000).to_bytes(4, "little") + whole[8:]
+    packed = zlib.compress(short)
+    (tmp_path / "a.mat").write_bytes(content[:132] + len(packed).to_bytes(4, "little") + packed)
+    with pytest.raises(MixvaeError, match="is promised, and others follow"):
+        read_matlab(tmp_path / "a.mat", {"x": (None, None)})
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_altered_byte_ends_in_anything_but_an_error_or_numbers(tmp_path: Path, compressed: bool):
+    """SciPy's reader ends the process at some of them."""
+    path, rng = tmp_path / "a.mat", np.random.default_rng(0)
+    savemat(path, {"x": np.eye(3), "y": np.eye(2)}, do_compression=compressed)
+    whole = path.read_bytes()
+    for _ in range(200):
+        content = bytearray(whole)
+        content[rng.integers(100, len(whole))] ^= rng.integers(1, 256)
+        path.write_bytes(content)
+        with suppress(MixvaeError):
+            assert read_matlab(path, {"x": (3, 3)})["x"].shape == (3, 3)

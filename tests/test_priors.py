@@ -128,6 +128,23 @@ def test_the_start_is_what_scikit_learn_fits():
     assert clustering(prior.responsibilities(z).argmax(-1), heap)["acc"] == 1
 
 
+def test_codes_that_are_all_the_same_have_no_clusters_to_start_from():
+    prior, z = GaussianMixturePrior(3, L), torch.full((40, L), 0.7)
+    for same in (z, torch.zeros(40, L), z * (1 + 1e-7 * torch.rand(40, 1))):
+        with pytest.raises(MixvaeError, match=r"40 codes to start from are all the same.*random"):
+            prior.start_from(same, torch.ones_like(z))
+    assert not prior.started
+
+
+@pytest.mark.usefixtures("single")
+def test_vade_on_data_that_are_all_alike_says_so(tmp_path):
+    same = data.from_arrays(np.full((64, 9), 0.5, dtype="float32"), name="flat")
+    recipe = recipes.build("vade", same, n_clusters=3, n_latent=L, hidden=[8], start_epochs=1)
+    quick = {"accelerator": "cpu", "precision": "32", "progress": False, "batch_size": 16}
+    with pytest.raises(MixvaeError, match="all the same"):
+        mixvae.fit(recipe, same, out=tmp_path / "run", max_epochs=1, **quick)
+
+
 def test_the_start_is_as_wide_as_the_posteriors_are():
     z, heap = blobs()
     narrow, wide = GaussianMixturePrior(3, L), GaussianMixturePrior(3, L)

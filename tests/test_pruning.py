@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import mixvae
-from cases import CASES, Case
+from cases import CASES, FLAT, Case
 from mixvae.errors import MixvaeError
+from mixvae.evaluation import bounds, log_likelihood
 from mixvae.objectives import elbo
 from mixvae.recipes import BuiltRecipe
 
@@ -39,13 +40,62 @@ def test_a_pruned_model_reconstructs_as_the_masked_one(case):
 
 
 @pytest.mark.parametrize("case", MASKED, ids=str)
-def test_a_pruned_model_no_longer_pays_for_the_others(case):
+def test_the_bound_of_a_masked_model_is_its_pruned_selfs(case):
+    """Neither pays for the codes or the weights of components that are not there."""
     recipe, x = masked(case), case.data()
     y, small = case.labels(x), mixvae.prune(recipe)
     before, after = (elbo(r.model.mean_trace(x, y)) for r in (recipe, small))
-    assert (after["kl_z"] > before["kl_z"]).all()
-    if case.options.get("concentration") != "normalised":  # else its total changes
-        assert (after["kl_w"] >= before["kl_w"]).all()
+    if case.options.get("concentration") == "normalised":  # whose sum is another once it is pruned
+        before.pop("kl_w")
+        after.pop("kl_w")
+    torch.testing.assert_close(after, before)
+    with torch.no_grad():  # as does the objective, but where it is divided by their number
+        whole, part = (r.model.posterior(r.model.features(x, y)).mean for r in (recipe, small))
+        torch.testing.assert_close(part, whole[:, [0, 2]])
+
+
+SCORED = [
+    *(Case(name, {"likelihood": "gaussian"}, FLAT) for name in ("mvae-gs", "mvae-gau")),
+    Case("mvae-gs", {"concentration": "normalised", "likelihood": "gaussian"}, FLAT),
+    Case("mvae-gau", {"conditional": True, "n_classes": 2}, FLAT),
+    Case("mixture-vae", {"keep_prior": 0.2, "likelihood": "gaussian"}, FLAT),
+    Case("mixture-vae", {"keep_prior": 0.2, "shared_layers": True}, FLAT),
+]
+
+
+@pytest.mark.parametrize("case", SCORED, ids=str)
+def test_a_masked_model_scores_as_its_pruned_self(case):
+    """Though the posterior of what was dropped is far from its prior: no draw is weighed by it."""
+    recipe, x = masked(case), case.data(3)
+    with torch.no_grad():
+        head = recipe.model.posterior.net.body
+        head.weight *= 0.1
+        head.bias.copy_(torch.tensor([0.0, 0.0, 0.55, 0.55]))  # the prior's mean and scale
+        head.bias[1] = 4
+    y, small = case.labels(x), mixvae.prune(recipe)
+    whole, part = (
+        log_likelihood(r.model, x, 2000, y=y, seed=s) for s, r in enumerate((recipe, small))
+    )
+    error = (whole.standard_error.square() + part.standard_error.square()).sqrt()
+    assert (error < 0.1).all()
+    assert ((whole.log_prob - part.log_prob).abs() < 4 * error).all()
+    found = [
+        bounds(r, x.repeat(100, 1), None if y is None else y.repeat(100)) for r in (recipe, small)
+    ]
+    tolerance = 0.5 if case.options.get("concentration") == "normalised" else 0.15
+    assert found[0]["elbo"] == pytest.approx(found[1]["elbo"], abs=tolerance)
+    assert found[0]["elbo"] < whole.mean + 4 * whole.mean_error
+
+
+@pytest.mark.parametrize("case", SCORED, ids=str)
+def test_a_masked_model_draws_as_its_pruned_self(case):
+    recipe = masked(case)
+    y = None if not case.options.get("conditional") else torch.arange(4000) % 2
+    with torch.no_grad():
+        many = [r.model.sample(4000, y=y) for r in (recipe, mixvae.prune(recipe))]
+    error = (many[0].var(0) / 4000 + many[1].var(0) / 4000).sqrt()
+    assert ((many[0].mean(0) - many[1].mean(0)).abs() < 4.5 * error + 1e-6).all()
+    torch.testing.assert_close(many[0].std(0), many[1].std(0), rtol=0.1, atol=1e-6)
 
 
 def test_a_pruned_model_is_smaller_and_the_whole_one_is_left_as_it_was():

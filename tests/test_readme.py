@@ -14,6 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
+@pytest.mark.filterwarnings("default:log p.x. is UNRELIABLE")  # after five epochs it is
 def test_each_python_block_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "block.py").write_text(BLOCKS[number])

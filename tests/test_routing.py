@@ -160,6 +160,17 @@ def test_the_gate_costs_its_kl_from_the_responsibilities_and_learns_by_nothing_e
 
 
 @pytest.mark.parametrize("bound", [mixture_bound, iwae])
+def test_a_gate_that_draws_one_component_learns_nothing(bound):
+    """Of one draw r is 1, whatever the gate: its KL is 0, and so is its gradient."""
+    case = Case("mixture-vae", {"n_components": K, "shared_layers": True})
+    model = case.build(n_active=1, start="split").model
+    gate = routed(model(case.data(), 3), bound=bound)["gate"]
+    assert (gate == 0).all()
+    found = torch.autograd.grad(gate.sum(), list(model.routing.parameters()))
+    assert not any(g.any() for g in found)
+
+
+@pytest.mark.parametrize("bound", [mixture_bound, iwae])
 def test_the_gates_term_leaves_the_other_gradients_as_they_are(bound):
     gradients = []
     for terms in (bound, partial(routed, bound=bound)):

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
+from cases import saying
 from mixvae import build
 from mixvae.errors import MixvaeError
 from mixvae.run import claim, load, load_recipe, save_recipe, save_weights
@@ -86,15 +86,13 @@ def test_a_pickle_called_safetensors_is_refused_and_not_run(folder, monkeypatch)
 def test_a_run_from_before_an_option_was_there_has_its_default(folder):
     x = torch.rand(3, 1, 4, 4)
     before = load(folder).recipe.model.reconstruct(x)
-    content = json.loads((folder / "recipe.json").read_text())
-    del content["options"]["network"], content["options"]["channels"]
-    (folder / "recipe.json").write_text(json.dumps(content))
-    weights = load_file(folder / "model.safetensors")
-    del content["format"]
-    save_file(weights, folder / "model.safetensors", {"recipe": json.dumps(content)})
+    recipe = load(folder).recipe
+    kept = {k: v for k, v in recipe.options.items() if k not in ("network", "channels")}
+    older = saying(recipe, kept)
+    save_recipe(older, folder)
+    save_weights(older, folder)
     assert torch.equal(load(folder).recipe.model.reconstruct(x), before)
-    content["options"]["n_latent"] = 7
-    save_file(weights, folder / "model.safetensors", {"recipe": json.dumps(content)})
+    save_weights(saying(recipe, kept | {"n_latent": 7}), folder)
     with pytest.raises(MixvaeError, match="the weights of another recipe"):
         load(folder)
 

@@ -57,6 +57,24 @@ def test_every_component_decodes_its_own_coding_as_the_vae_decodes_the_code(netw
 
 
 @in_float64
+@pytest.mark.parametrize(("scale", "off"), [(0.01, 0.02), (0.1, 0.15), (1.0, 0.45)])
+def test_small_scales_are_multiplied_by_the_diagonal_of_the_root_approximately(scale, off):
+    """What a softplus allows; the means of test above are exact."""
+    one, many = SHARED.build(n_components=1).model, SHARED.build(seed=1).model
+    head = one.posterior.net.body
+    with torch.no_grad():
+        head.weight[:, L:] = 0
+        head.bias[:, L:] = torch.tensor(scale).expm1().log()
+    z, k = codes()
+    split(one, many, z, k)
+    found = many.infer(SHARED.data(2))[0].stddev[0]  # (K, L)
+    for i in range(K):
+        variance, axes = torch.linalg.eigh(z[k == i].T.cov())
+        root = (axes / variance.sqrt()) @ axes.T
+        torch.testing.assert_close(found[i] / scale, root.diagonal(), rtol=off, atol=0.05)
+
+
+@in_float64
 def test_proportions_are_the_clusters_shares():
     one, many = SHARED.build(n_components=1).model, SHARED.build().model
     z, k = codes()

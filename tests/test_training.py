@@ -59,6 +59,41 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+# -- few data
+
+
+def few(n_val: int, n_test: int) -> data.Dataset:
+    x = torch.rand(40, 1, 5, 4, generator=torch.Generator().manual_seed(1)).round().numpy()
+    return data.from_arrays(x, val=x[:n_val], test=x[-n_test:], name="few")
+
+
+@pytest.mark.parametrize("name", ["m-vae", "mvae-gs", "mixture-vae", "vae"])
+def test_a_run_with_a_single_test_image_ends_with_figures_and_pictures(tmp_path, name):
+    dataset = few(8, 1)
+    options = SMALL | ({"hidden": 8} if name.startswith("mvae") else {})
+    options |= {"start_epochs": 1} if name == "mixture-vae" else {}
+    options = {k: v for k, v in options.items() if k in mixvae.recipes.options_of(name)}
+    one = mixvae.build(name, dataset, **options)
+    how = ONE_EPOCH | {"batch_size": 16, "pictures": True}
+    run = mixvae.fit(one, dataset, out=tmp_path / "run", **how)
+    assert run.metrics["n"] == 1
+    assert run.metrics["bounds"]["elbo"] is not None
+    assert (tmp_path / "run" / "reconstructions.png").exists()
+    if name in ("m-vae", "mvae-gs"):
+        assert run.metrics["bounds"]["objective/dhsic"] is None
+        assert "single row" in run.metrics["bounds"]["objective_note"]
+
+
+@pytest.mark.parametrize(("n_val", "batch_size"), [(1, 16), (8, 1), (3, 2)])
+def test_penalties_on_batches_of_one_row_are_refused_before_a_folder_is_made(
+    tmp_path, n_val, batch_size
+):
+    how = ONE_EPOCH | {"batch_size": batch_size, "out": tmp_path / "run"}
+    with pytest.raises(MixvaeError, match=r"dhsic.* takes two rows in every batch"):
+        mixvae.fit(recipe(few(n_val, 4)), few(n_val, 4), **how)
+    assert not (tmp_path / "run").exists()
+
+
 # -- resuming
 
 

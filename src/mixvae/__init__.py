@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from . import plots as plots
     from . import recipes as recipes
     from .errors import MixvaeError as MixvaeError
+    from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
     from .pruning import prune as prune
     from .recipes import Recipe as Recipe
@@ -41,6 +42,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 _HOMES = {
     "MixvaeError": "errors",
+    "MixvaeWarning": "errors",
     "DeepMixture": "estimator",
     "Recipe": "recipes",
     "build": "recipes",

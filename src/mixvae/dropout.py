@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.distributions import Dirichlet, Distribution
 
+from .distributions import Delta, Face
 from .errors import MixvaeError
 
 MIN_WEIGHT = 1e-20  # of a component before its logarithm: 1/w stays in float32's range
@@ -23,6 +25,18 @@ def reweigh(w: Float[Tensor, "*b K"], log_mask: Float[Tensor, "*b K"]) -> Float[
     Taken as a softmax, so that some component has weight however small all masks are.
     """
     return (w.clamp_min(MIN_WEIGHT).log() + log_mask).softmax(-1)
+
+
+def without_dropped(w: Distribution, kept: Bool[Tensor, " K"]) -> Distribution:
+    """Weights (event (K,)) given that the components outside ``kept`` have none of it.
+
+    What is left of a Dirichlet's draw, shared out anew, is a Dirichlet of the kept components.
+    """
+    if isinstance(w, Dirichlet):
+        return Face(Dirichlet(w.concentration[..., kept], validate_args=False), kept)
+    assert isinstance(w, Delta), f"no component dropout is known for {type(w).__name__}"
+    log_mask = torch.where(kept, 0.0, -torch.inf).to(w.loc.dtype)
+    return Delta(reweigh(w.loc, log_mask.expand_as(w.loc)))
 
 
 class ComponentDropout(nn.Module, ABC):

@@ -8,6 +8,10 @@ class MixvaeError(ValueError):
     """Input that cannot be used. The message says what was expected, what came, what to do."""
 
 
+class MixvaeWarning(UserWarning):
+    """Input that is used, but is likely not what was meant. The message says what to do."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
     """The error for a name that is not in ``known``, with the nearest one that is."""
     known = sorted(known)

@@ -1,5 +1,6 @@
 """A deep mixture as scikit-learn has its models: ``fit``, then ``predict`` and the rest."""
 
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,11 +14,12 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from .data import Binarize, Dataset, from_arrays
-from .data.pixels import make_split
+from .data.dataset import draw_rows
+from .data.pixels import choose_transform, make_split
 from .errors import MixvaeError, at_least
 from .evaluation.likelihood import log_likelihood
 from .evaluation.passes import batches, cluster_probabilities, evaluating
@@ -32,15 +34,21 @@ from .training import fit
 class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """A deep mixture of VAEs as a scikit-learn estimator.
 
-    X is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8. What
-    cannot be used raises a `MixvaeError`, which is a ValueError.
+    X is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8; or a
+    DataFrame, whose columns new data must have, in the same order. What cannot be used raises a
+    `MixvaeError`, which is a ValueError.
+
+    Whether integers are divided by 255 is decided once, in ``fit``: where X is uint8 and not only
+    0 and 1. What a method returns for a row depends on that row, the model and ``random_state``
+    alone: :meth:`score_samples` exactly, the others up to the rounding of float32, as products of
+    matrices of another number of rows are summed in another order.
 
     Args:
         recipe: a name in :func:`mixvae.list_recipes`, or a recipe's class or an instance of it.
         n_components: number K of components; None is the recipe's own, and all there is for a
             recipe without components (vae).
         binarize: make pixels 0 or 1. threshold: above one half; dynamic: drawn with the grey level
-            as probability, anew at each step of training, and once in new data.
+            as probability, anew at each step of training, and once in new data (equal rows alike).
         max_epochs: passes over the training data.
         batch_size: rows a step; all rows where there are fewer.
         lr: Adam's learning rate.
@@ -58,6 +66,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         n_components_: K; with mvae-gs or mvae-gau the number that was chosen, the model being
             pruned to these.
         n_features_in_: the number of values in one x.
+        feature_names_in_: the columns of X, where it was a DataFrame with names of type str.
+        data_transform_: the :class:`~mixvae.data.Transform` of stored values, for new data too.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     def fit(self, X: Any, y: Any = None) -> "DeepMixture":
         """Train on X; y is not used."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._check_names(X, reset=True)
         data = self._split(X, seed)
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
@@ -111,6 +122,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         self.history_ = run.history
         self.n_components_ = chosen.n_components
         self.n_features_in_ = int(np.prod(data.x_shape))
+        self.data_transform_ = data.transform
         self._seed = seed
         self.labels_ = self.predict(X)
         return self
@@ -145,10 +157,16 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
                     each.append(t.q_z.mean.flatten(1).cpu())
         return torch.cat(each).numpy()
 
-    def score_samples(self, X: Any, *, n_samples: int = 100) -> np.ndarray:
-        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes."""
+    def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
+        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes.
+
+        Warns where Pareto k-hat says that they are not to be relied on, which takes 125 draws.
+        """
         model, seed = self._model(), self._seed
-        return log_likelihood(model, self._x(X), n_samples, seed=seed).log_prob.numpy()
+        found = log_likelihood(model, self._x(X), n_samples, seed=seed)
+        if found.caveat is not None:
+            warnings.warn(f"log p(x) is {found.caveat}. Try more n_samples.", stacklevel=2)
+        return found.log_prob.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of :meth:`score_samples`."""
@@ -193,7 +211,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
 
     def _split(self, X: Any, seed: int) -> Dataset:
         """X as training and validation data. The latter serve as test data, which are not used."""
-        split = make_split(X, where="X")
+        transform = choose_transform(X, where="X")
+        split = make_split(X, where="X", transform=transform)
         n_val = max(1, round(self.validation_fraction * len(split)))
         if not (0 < self.validation_fraction < 1 and n_val < len(split)):
             raise MixvaeError(
@@ -202,9 +221,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             )
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
         x, held_out = split.x[order[n_val:]], split.x[order[:n_val]]
-        return from_arrays(
-            x, val=held_out, test=held_out, name="X", binarize=self.binarize, seed=seed
-        )
+        how: dict[str, Any] = {"binarize": self.binarize, "seed": seed, "transform": transform}
+        return from_arrays(x, val=held_out, test=held_out, name="X", **how)
 
     def _model(self) -> Any:
         check_is_fitted(self, "model_")
@@ -212,7 +230,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
 
     def _x(self, X: Any) -> Tensor:
         """New data as the model takes them."""
-        x = make_split(X, where="X").x
+        self._check_names(X, reset=False)
+        x = make_split(X, where="X", transform=self.data_transform_).x
         if tuple(x.shape[1:]) != self.recipe_.x_shape:
             raise MixvaeError(
                 f"X must hold x of shape {self.recipe_.x_shape}, as in fit; got "
@@ -221,8 +240,16 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         if self.binarize == "threshold":
             return (x > 0.5).float()
         if self.binarize == "dynamic":
-            return torch.bernoulli(x, generator=torch.Generator().manual_seed(self._seed))
+            return draw_rows(x, self._seed)
         return x
+
+    def _check_names(self, X: Any, *, reset: bool) -> None:
+        """Remember the names of a DataFrame's columns, or refuse others; as scikit-learn does."""
+        try:
+            validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)
+        except (TypeError, ValueError) as error:
+            known = "" if reset else " Give X[list(model.feature_names_in_)]."
+            raise MixvaeError(f"X: {' '.join(str(error).split())}{known}") from error
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ class Joint(Family):
     r"""K codes at once, decoded together: the latent is (z_1 ... z_K, w). M-VAE, MVAE, and the VAE.
 
     .. math:: \log p(x | z, w) + \sum_k \log\frac{p(z_k)}{q(z_k|x)} + \log\frac{p(w)}{q(w|x)}
+
+    Components that dropout took out for good are no part of it: k runs over those that are left.
     """
 
     def log_lik(self, t: Trace) -> Float[Tensor, "S B"]:
@@ -24,7 +26,7 @@ class Joint(Family):
         return (t.log_lik + _log(t.b)).logsumexp(-1)
 
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
-        log_ratio = (t.log_prior - t.log_q).sum(-1)
+        log_ratio = t.of_kept(t.log_prior - t.log_q).sum(-1)
         if t.p_w is not None:
             log_ratio = log_ratio + _log_weights_ratio(t)
         return self.log_lik(t) + kl_scale * log_ratio
@@ -35,7 +37,7 @@ class Joint(Family):
         .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
         """
         t = _exact(t)
-        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.kl.sum(-1)}
+        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.of_kept(t.kl).sum(-1)}
         if t.p_w is not None:
             terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
         return terms

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from .decoders import Decoder
-from .distributions import Delta, mixture
-from .dropout import ComponentDropout, reweigh
+from .distributions import Delta, Face, mixture
+from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import MixvaeError
 from .labels import NO_LABELS, Classes, Labels
 from .routing import Routing
@@ -120,8 +120,10 @@ class MixtureVAE(nn.Module):
         ``p_z`` is ``prior(encode)``; a prior of pseudo-inputs is worth handing in where one model
         draws many times.
         """
+        masks = self.dropout if self.dropout is not None and self.dropout.training else None
+        q_w = q_w if masks else self._of_kept(q_w)
         z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
-        b = w if self.dropout is None else reweigh(w, self.dropout(w))
+        b = reweigh(w, masks(w)) if masks else w
         return self._trace(x, y, q_z, q_w, z, w, b, p_z)
 
     def draw_some(
@@ -150,7 +152,7 @@ class MixtureVAE(nn.Module):
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
         q_z, q_w = self.infer(x, y)
-        return mixture(q_w.mean, q_z)
+        return mixture(self._of_kept(q_w).mean, q_z)
 
     def decode(
         self,
@@ -168,9 +170,9 @@ class MixtureVAE(nn.Module):
     def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
         """The pass with codes and weights at their means: S = 1, nothing random."""
         q_z, q_w = self.infer(x, y)
+        q_w = self._of_kept(q_w)
         z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
-        b = w if self.dropout is None else reweigh(w, self.dropout.fixed(w))
-        return self._trace(x, y, q_z, q_w, z, w, b)
+        return self._trace(x, y, q_z, q_w, z, w, w)
 
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
@@ -251,8 +253,14 @@ class MixtureVAE(nn.Module):
 
     def _kept_weights(self, n: int) -> Float[Tensor, "n K"]:
         """Weights to generate with, none of them on components that dropout took out."""
-        w = self.weights.generate(n)
-        return w if self.dropout is None else reweigh(w, self.dropout.fixed(w))
+        w, p_w = self.weights.generate(n), self.weights.prior()
+        if self.dropout is None:
+            return w
+        return self._of_kept(Delta(w)).mean if p_w is None else self._of_kept(p_w).sample((n,))
+
+    def _of_kept(self, w: Distribution) -> Distribution:
+        """Weights, given that the components that dropout took out have none."""
+        return w if self.dropout is None else without_dropped(w, self.dropout.kept())
 
     def _trace(
         self,
@@ -266,6 +274,9 @@ class MixtureVAE(nn.Module):
         p_z: Distribution | None = None,
         p_x: Distribution | None = None,
     ) -> Trace:
+        p_w, kept = self.weights.prior(), None
+        if isinstance(q_w, Face) and p_w is not None:
+            p_w, kept = without_dropped(p_w, q_w.kept), q_w.kept
         return Trace(
             x=x,
             z=z,
@@ -274,10 +285,11 @@ class MixtureVAE(nn.Module):
             q_z=q_z,
             p_z=self.prior(self.encode) if p_z is None else p_z,
             q_w=q_w,
-            p_w=self.weights.prior(),
+            p_w=p_w,
             p_x=self.decode(z, b, y) if p_x is None else p_x,
             decode=partial(self.decode, y=y),
             family=self.family,
+            kept=kept,
             lik_name=self.decoder.likelihood.term,
             kl_mask=None if self.dropout is None else self.dropout.penalty(),
         )

@@ -47,7 +47,7 @@ def relu(x: Tensor) -> Tensor:
     PyTorch's own is compiled to a mask of booleans, which on a CPU is written and read one by one:
     that takes up to a third of a step.
     """
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return x.relu()
     made: Tensor = _Relu.apply(x)
     return made

@@ -32,6 +32,7 @@ from .errors import MixvaeError, at_least
 from .posteriors import MIN_LEVEL_SCALE, ConditionalNormal
 
 Encode = Callable[[Tensor], Distribution]
+ROUNDING = 1e-6  # of the largest code: what differs by less does so by rounding
 
 
 class NormalPrior(nn.Module):
@@ -197,7 +198,8 @@ class GaussianMixturePrior(nn.Module):
         No scale becomes less than a tenth of that of all means.
 
         Raises:
-            MixvaeError: for fewer codes than components, or codes that are not finite.
+            MixvaeError: for fewer codes than components, or codes that are not finite or all the
+                same.
         """
         if len(loc) < len(self.logits):
             raise MixvaeError(
@@ -206,6 +208,12 @@ class GaussianMixturePrior(nn.Module):
             )
         if not (loc.isfinite() & scale.isfinite()).all():
             raise MixvaeError("the codes to start from are not finite; try a smaller lr.")
+        if float((loc.amax(0) - loc.amin(0)).max()) <= ROUNDING * float(loc.abs().max()):
+            raise MixvaeError(
+                f"the {len(loc)} codes to start from are all the same and have no clusters: the "
+                "training data are all alike, or the encoder no longer reads them. Look at the "
+                "data, or use start='random'."
+            )
         fitted = _fit(loc, len(self.logits), seed)
         share = torch.from_numpy(fitted.predict_proba(loc.double().cpu().numpy())).T  # (C, N)
         mass = share.sum(1, keepdim=True).clamp_min(1e-12)

@@ -55,7 +55,8 @@ def linears(
     if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
         dtype = torch.get_autocast_dtype(x.device.type)
         operands = [t.to(dtype) for t in operands]
-    if torch._C._are_functorch_transforms_active():  # which want another kind of Function
+    # Transforms want another kind of Function; programs that are exported, none.
+    if torch._C._are_functorch_transforms_active() or torch.compiler.is_exporting():
         return _by_copy(*operands)
     made: Tensor = _Linears.apply(*operands)
     return made
@@ -67,7 +68,8 @@ def by_onednn(x: Tensor, weight: Tensor, work: int) -> bool:
     Shapes that do not fit are left to PyTorch too, whose error says so.
     """
     return (
-        work >= LEAST
+        not torch.compiler.is_exporting()  # for any number of rows, and other libraries
+        and work >= LEAST
         and x.dtype == weight.dtype == torch.float32
         and x.is_cpu
         and x.shape[-1] == weight.shape[-1]

@@ -11,9 +11,8 @@ from .recipes.building import BuiltRecipe, build, with_options
 def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe:
     """The same model without the other components' weights: smaller, and of fixed K.
 
-    In evaluation mode its reconstructions are those of the model that it comes from, if ``keep``
-    are the components that dropout kept; its bounds no longer pay for the codes of the others, for
-    which an exact mixture's never did.
+    In evaluation mode it does what the model does that it comes from, if ``keep`` are the
+    components that dropout kept: the others have no say there.
 
     Args:
         recipe: left as it is. Of any mixture; mvae-gs and mvae-gau become mvae, and a mixture-vae

@@ -5,7 +5,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from .evaluation.pareto import MAX_K
+from .evaluation.health import MIN_KL, MIN_SHARE
+from .evaluation.pareto import MAX_K, unreliable
 from .run import write_json
 
 RECONSTRUCTION = {
@@ -18,9 +19,15 @@ SELECTION = {
     "n_kept": "components kept",
     "n_selected": "selected a draw, on average",
 }
+STATES = {
+    "dead": f"its code carries under {MIN_KL:g} nat, or its share is under {MIN_SHARE}/K",
+    "collapsed": "its code carries more, but no unit is active: it says nothing of x",
+    "dropped": "taken out by component dropout",
+}
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "by importance sampling: a lower bound in expectation"
+UNKNOWN = "how reliable is not known, as k-hat takes 125 draws"
 CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
 CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
@@ -49,8 +56,9 @@ def table(metrics: Mapping[str, Any]) -> str:
         ),
         _representation(metrics.get("representation", {})),
     ]
-    for source in ("health", "log_likelihood"):
-        if warning := metrics.get(source, {}).get("warning"):
+    for source in ("data", "health", "log_likelihood"):
+        found = metrics.get(source)
+        if isinstance(found, Mapping) and (warning := found.get("warning")):
             sections.append(f"warning: {warning}")
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -78,6 +86,7 @@ def _bounds(metrics: Mapping[str, Any]) -> str:
     ]
     if "objective" in values:
         note = BOUND if values.get("objective_is_bound") else NO_BOUND
+        note = values.get("objective_note") or note
         rows.append(["objective (as the paper has it)", _number(values["objective"]), note])
     if "elbo" in values:
         rows.append(["ELBO", _number(values["elbo"]), values.get("elbo_note") or BOUND])
@@ -89,9 +98,15 @@ def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
     """The estimate of log p(x), and how far it can be relied on."""
     if not estimate:
         return []
+    error, caveat, bits = f"± {_number(estimate['mean_error'])}", IN_MEAN, []
+    reliable = estimate.get("reliable", True)
+    if reliable is None:
+        caveat = f"{IN_MEAN}; {UNKNOWN}"
+    elif not reliable:
+        caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
     rows = [
-        ["log p(x)", _number(estimate["mean"]), f"± {_number(estimate['mean_error'])}, {IN_MEAN}"],
-        ["  bits per dimension", _number(estimate["bits_per_dim"])],
+        ["log p(x)", _number(estimate["mean"]), f"{error}, {caveat}"],
+        ["  bits per dimension", _number(estimate["bits_per_dim"]), *bits],
         ["  samples an example", f"{estimate['n_samples']:,}"],
         [
             "  effective draws",
@@ -125,13 +140,18 @@ def _components(health: Mapping[str, Any]) -> str:
         f"  effective number of components: {_number(health['effective_components'])} overall, "
         f"{_number(health['effective_per_example'])} for one x"
     )
-    return _section("components (counted from 0)", [head, *rows], right=True) + "\n" + effective
+    states = {row[-1] for row in rows}
+    legend = [f"  {state}: {meaning}" for state, meaning in STATES.items() if state in states]
+    section = _section("components (counted from 0)", [head, *rows], right=True)
+    return "\n".join([section, effective, *legend])
 
 
 def _state(k: int, health: Mapping[str, Any]) -> str:
     if k in health.get("dropped", ()):
         return "dropped"
-    return "dead" if k in health["dead"] else "alive"
+    if k in health["dead"]:
+        return "dead"
+    return "collapsed" if k in health.get("collapsed", ()) else "alive"
 
 
 def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
@@ -150,7 +170,8 @@ def _neighbours(name: str) -> str:
 
 
 def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    rows = [[label, _number(values[key])] for key, label in names.items() if key in values]
+    note = [values["note"]] if "note" in values else []  # why there are none
+    rows = [[label, _number(values[key]), *note] for key, label in names.items() if key in values]
     return _section(title, rows)
 
 

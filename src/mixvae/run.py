@@ -1,21 +1,25 @@
 """A run folder: what it holds, how it is claimed, written and read back. Nothing is unpickled."""
 
 import json
+import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
+from .data.transform import Transform
 from .errors import MixvaeError
 from .files import write_text
+from .history_file import read_history
+from .reading import parse_json, read_json_object
 from .recipes import Recipe, options_of
 from .recipes.building import BuiltRecipe, build, with_options
 from .recipes.registry import of_run
 from .recipes.values import as_json
+from .saved_weights import Form, form_of, read_checkpoint, read_weights, write_weights
+from .size_limit import TooLargeError, size_limit
 
 FORMAT = 1
 RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
@@ -35,6 +39,11 @@ class Run:
     def pictures(self) -> list[Path]:
         """The PNG files in the folder."""
         return sorted(self.folder.glob("*.png"))
+
+    @property
+    def transform(self) -> Transform | None:
+        """How its data were read; ``mixvae.data.load(path, transform=run.transform)`` does so."""
+        return load_transform(self.folder)
 
 
 def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
@@ -68,22 +77,14 @@ def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
 
 def save_weights(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``model.safetensors``, which names the recipe that it belongs to."""
-    weights = {name: w.contiguous() for name, w in recipe.model.state_dict().items()}
-    partial = folder / f".{WEIGHTS}.{os.getpid()}"
-    save_file(weights, partial, {"recipe": json.dumps(recipe.to_dict(), sort_keys=True)})
-    partial.replace(folder / WEIGHTS)
+    write_weights(recipe.model.state_dict(), recipe.to_dict(), folder / WEIGHTS)
 
 
-def load_recipe(folder: str | Path, recipes: Iterable[type[Recipe]] = ()) -> BuiltRecipe:
-    """Build the recipe of a run folder afresh, without its weights.
-
-    Args:
-        folder: the run folder.
-        recipes: as in :func:`load`.
+def read_recipe(folder: str | Path) -> dict[str, Any]:
+    """What ``recipe.json`` says: recipe, x_shape and options. Nothing is built.
 
     Raises:
-        MixvaeError: if the folder is no run, was written by a later version, or is of a recipe that
-            is not known.
+        MixvaeError: if the folder is no run, or was written by a later version.
     """
     folder = Path(folder)
     content = read_json(folder, RECIPE)
@@ -92,11 +93,27 @@ def load_recipe(folder: str | Path, recipes: Iterable[type[Recipe]] = ()) -> Bui
             f"{folder / RECIPE} has format {content.get('format')!r}; this version of mixvae reads "
             f"{FORMAT}. Use the version that wrote it."
         )
-    missing = {"recipe", "x_shape", "options"} - content.keys()
-    if missing:
-        raise MixvaeError(f"{folder / RECIPE} lacks {', '.join(sorted(missing))}; was it edited?")
-    kind = of_run(content["recipe"], str(folder), recipes)
-    return build(with_options(kind, content["options"]), content["x_shape"])
+    for name, kind in {"recipe": str, "x_shape": list, "options": dict}.items():
+        if not isinstance(content.get(name), kind):
+            raise MixvaeError(f"{folder / RECIPE} lacks the {kind.__name__} {name}; was it edited?")
+    return content
+
+
+def load_recipe(folder: str | Path) -> BuiltRecipe:
+    """Build the recipe of a run folder afresh, to be trained on from its last checkpoint.
+
+    Raises:
+        MixvaeError: if the folder is no run, was written by a later version, or its recipe is not
+            known, or another than that of its checkpoint (of its weights, where there is none).
+    """
+    folder = Path(folder)
+    content, last = read_recipe(folder), folder / CHECKPOINTS / "last.ckpt"
+    kind = of_run(content["recipe"], str(folder))
+    if last.exists() or not (folder / WEIGHTS).exists():
+        saved = form_of(read_checkpoint(last, "meta")["state_dict"])
+        forms = {name.removeprefix("model."): form for name, form in saved.items()}
+        return _build(kind, content, forms, last)
+    return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)
 
 
 def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
@@ -109,51 +126,99 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
         recipes: classes of recipes that the run may be of, beside those that are registered.
 
     Raises:
-        MixvaeError: if the folder is no run, or is of a recipe that is not known, or its weights
-            are missing, truncated, no safetensors file, or another recipe's.
+        MixvaeError: if the folder is no run, its recipe is not known, or its weights are missing,
+            truncated, no safetensors file, altered, not finite, or another recipe's.
     """
     folder = Path(path)
-    recipe = load_recipe(folder, recipes)
-    load_weights(recipe, folder / WEIGHTS)
+    content, weights = read_recipe(folder), folder / WEIGHTS
+    kind = of_run(content["recipe"], str(folder), recipes)
+    if not weights.is_file():
+        raise MixvaeError(
+            f"{weights} is missing: the run was not finished. Go on with it: "
+            f"mixvae train --resume {folder}"
+        )
+    saved = read_weights(weights)
+    _check_names_recipe(saved.recipe, kind, content, weights)
+    recipe = _build(kind, content, form_of(saved.weights), weights)
+    recipe.model.load_state_dict(saved.weights)
     recipe.model.eval()
-    metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
-    return Run(folder, recipe, metrics, _history(folder / LOG))
+    return Run(folder, recipe, _metrics(folder), read_history(folder / LOG))
 
 
-def load_weights(recipe: BuiltRecipe, path: Path) -> None:
-    """Read a safetensors file into a recipe's model, after checking that it belongs to it."""
-    if not path.is_file():
-        raise MixvaeError(
-            f"{path} is missing: the run was not finished. Go on with it: "
-            f"mixvae train --resume {path.parent}"
-        )
+def load_transform(folder: Path) -> Transform | None:
+    """The transform of a run's data; None where recipe and weights are there without data.json."""
+    if not (folder / DATA).exists():
+        return None
     try:
-        with safe_open(path, "pt") as file:
-            written_for = (file.metadata() or {}).get("recipe")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        return Transform.from_dict(read_json(folder, DATA).get("transform"))
+    except MixvaeError as error:
+        raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
+
+
+def _build(
+    kind: type[Recipe], content: dict[str, Any], forms: Mapping[str, Form], saved: Path
+) -> BuiltRecipe:
+    """The recipe that ``recipe.json`` names, if the weights in the file ``saved`` are its own.
+
+    What it would be larger than they are is never built.
+    """
+    name, options = content["recipe"], content["options"]
+    n, k = sum(math.prod(shape) for shape, _ in forms.values()), options.get("n_components")
+    other = (
+        f"{saved} holds the weights of another recipe than {name} with {options!s:.2000} for x of "
+        f"shape {content['x_shape']!s:.200}, which {RECIPE} names"
+    )
+    long = [v for v in options.values() if isinstance(v, list) and len(v) > len(forms)]
+    if long or (isinstance(k, int) and k > n):  # a tensor a layer, a number a component at least
+        raise MixvaeError(f"{other}: it has fewer layers or components.")
+    try:
+        with size_limit(n, times=8 + (min(abs(k), 1000) if isinstance(k, int) else 0)):
+            recipe = build(with_options(kind, options), content["x_shape"])
+    except TooLargeError as error:
+        raise MixvaeError(f"{other}: {error}.") from error
+    except MixvaeError as error:
+        raise MixvaeError(f"{RECIPE} of {saved.parent}: {error}") from error
+    except Exception as error:  # of values from a file, almost any
         raise MixvaeError(
-            f"{path} is not a whole safetensors file ({error}); nothing else is read, since a "
-            "pickle can run code. Train again, or copy the file again if it was cut."
+            f"{RECIPE} of {saved.parent} names a model that cannot be built ({error}); was it "
+            "edited?"
         ) from error
-    if not _is_of(recipe, written_for):
-        raise MixvaeError(
-            f"{path} holds the weights of another recipe than {path.parent / RECIPE} names: "
-            f"expected {recipe.to_dict()}, found {written_for}."
-        )
+    ours = form_of(recipe.model.state_dict())
+    for part in sorted(ours.keys() | forms.keys()):
+        if ours.get(part) != forms.get(part):
+            raise MixvaeError(f"{other}: {part} is {forms.get(part)}, not {ours.get(part)}.")
+    return recipe
+
+
+def _check_names_recipe(
+    said: str, kind: type[Recipe], content: dict[str, Any], weights: Path
+) -> None:
+    """Raise unless weights name the run's recipe. An option that came later has its default."""
     try:
-        recipe.model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise MixvaeError(f"{path} does not fit the recipe {recipe.name}: {error}") from error
+        found = _completed(parse_json(said), kind)
+    except (ValueError, TypeError, KeyError) as error:
+        raise MixvaeError(f"{weights} does not say which recipe it belongs to.") from error
+    expected = _completed(content, kind)
+    if found != expected:
+        raise MixvaeError(
+            f"{weights} holds the weights of another recipe than {weights.parent / RECIPE} names: "
+            f"expected {expected}, found {found}."
+        )
 
 
-def _is_of(recipe: BuiltRecipe, written_for: str | None) -> bool:
-    """Whether weights name this recipe. What an option that came later is not given is default."""
-    if written_for is None:
-        return False
-    said, ours = json.loads(written_for), recipe.to_dict()
-    known = {name: as_json(value) for name, value in options_of(type(recipe.recipe)).items()}
-    return said | {"options": known | said["options"]} == ours
+def _completed(said: dict[str, Any], kind: type[Recipe]) -> dict[str, Any]:
+    """What names a recipe, with the defaults of options that it does not name."""
+    known = {name: as_json(value) for name, value in options_of(kind).items()} | said["options"]
+    return {"recipe": said["recipe"], "x_shape": said["x_shape"], "options": known}
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """The figures of a run, which are a record: none, with a warning, where they are damaged."""
+    try:
+        return read_json(folder, METRICS) if (folder / METRICS).exists() else {}
+    except MixvaeError as error:
+        warnings.warn(f"the run's figures are left out: {error}", stacklevel=3)
+        return {}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -163,16 +228,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """Read one of a run folder's JSON files."""
-    path = folder / name
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(folder / name)
     except FileNotFoundError:
         raise MixvaeError(f"{folder} is not a run folder: it has no {name}.") from None
-    except (OSError, ValueError) as error:
-        raise MixvaeError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise MixvaeError(f"{path} must hold a JSON object; it holds a {type(content).__name__}.")
-    return content
 
 
 def _next_free(root: Path, name: str) -> Path:
@@ -185,12 +244,3 @@ def _next_free(root: Path, name: str) -> Path:
             number += 1
         else:
             return folder
-
-
-def _history(path: Path) -> list[dict[str, float]]:
-    import csv
-
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]

@@ -3,6 +3,8 @@ r"""One VAE into K: the start of a mixture whose components share most of their 
 Clusters of the VAE's codes become components. Component k codes by
 :math:`z' = C_k^{-1/2} (z - m_k)`, in which its cluster has mean 0 and covariance 1, as its prior
 has, and decodes z' as the VAE decodes z: each starts on data of its own, with all that was learned.
+That is exact for means and decoders. Scales are multiplied by the diagonal of :math:`C_k^{-1/2}`,
+and a softplus allows that only approximately; correlations are left out.
 """
 
 import torch

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
@@ -49,6 +49,7 @@ class Trace:
     p_w: Distribution | None  # p(w), None where w is not random
     p_x: Distribution  # p(x | z, w), batch (S, B, K), or (S, B, 1) after blending
     family: "Family"
+    kept: Bool[Tensor, " K"] | None = None  # whose codes count, where dropout took some out
     lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
     kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
     decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
@@ -95,6 +96,10 @@ class Trace:
         """
         each = _kl(self.q_z, self.p_z, self.z)  # (B, K), or (S, B, K)
         return each if each.dim() == 2 else each.flatten(0, -3).mean(0)
+
+    def of_kept(self, each: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        """What every code costs; 0 for those of components that dropout took out for good."""
+        return each if self.kept is None else each.masked_fill(~self.kept, 0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:

@@ -51,7 +51,7 @@ class KnownWeights(Weights):
             self.register_buffer("logits", logits)
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
-        return Delta(self.logits.softmax(0).expand(len(h), -1))
+        return Delta(self.logits.softmax(0).expand(h.shape[0], -1))
 
     def prior(self) -> None:
         return None
@@ -134,7 +134,7 @@ class StickWeights(Weights):
         self.register_buffer("beta", prior.concentration0.clone())
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
-        logs = self.net(h[:, :-1]) if self.n_components > 1 else h.new_zeros(len(h), 0, 2)
+        logs = self.net(h[:, :-1]) if self.n_components > 1 else h.new_zeros(h.shape[0], 0, 2)
         log_a, log_b = full_precision(logs).unbind(-1)
         return StickBreaking(Kumaraswamy.from_logs(log_a, log_b, series=self.series))
 

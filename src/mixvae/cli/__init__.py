@@ -6,12 +6,15 @@ a recipe's new argument is an option without a line here.
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from shlex import quote
+from typing import Any
 
 from .. import __version__
-from ..errors import MixvaeError, unknown
+from ..errors import MixvaeError, MixvaeWarning, unknown
 
 COMMANDS = {  # name -> the module here that has the function of that name, and what it does
     "recipes": ("lists", "list the models, or one model's options"),
@@ -46,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
     """
     try:
-        _run(list(sys.argv[1:] if argv is None else argv))
+        with _warnings_in_a_line():
+            _run(list(sys.argv[1:] if argv is None else argv))
     except MixvaeError as error:
         if os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0"):
             raise
@@ -61,6 +65,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if stop.code:
             raise
     return 0
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Our own warnings as lines on stderr, without the place in the code that they come from."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+            if issubclass(category, MixvaeWarning):
+                print(f"mixvae: warning: {message}", file=sys.stderr)
+            else:
+                others(message, category, *where, **how)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", MixvaeWarning)
+        yield
 
 
 def _run(argv: list[str]) -> None:

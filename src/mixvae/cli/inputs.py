@@ -1,14 +1,15 @@
 """What commands read: data sets by their options, and runs with the settings they began with."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..data import DATASETS, Binarize, Dataset, load
+from ..data import DATASETS, Binarize, Dataset, Transform, load
 from ..errors import MixvaeError
-from ..run import CONFIG, RECIPE, read_json
+from ..reading import read_yaml
+from ..run import CONFIG, RECIPE, load_transform, read_json
+from .parser import Parser
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")
 
@@ -38,32 +39,54 @@ def open_data(
         image_size: height and width that a folder's images are resized to.
         subset: train on the first so many images only, for a quick trial.
     """
+    return _load(
+        data=data,
+        data_dir=data_dir,
+        binarize=binarize,
+        n_val=n_val,
+        data_seed=data_seed,
+        image_size=image_size,
+        subset=subset,
+    )
+
+
+def _load(
+    *,
+    data: str | None = None,
+    data_seed: int = 0,
+    subset: int | None = None,
+    transform: Transform | None = None,
+    **options: Any,
+) -> Dataset:
+    """`open_data`, where new data for a trained run are read with its ``transform``."""
     if data is None:
         raise MixvaeError(
             f"say which data: --data with one of {', '.join(sorted(DATASETS))}, a folder of "
             "images, or a .npy or .npz file."
         )
-    loaded = load(
-        data,
-        data_dir=data_dir,
-        binarize=binarize,
-        n_val=n_val,
-        seed=data_seed,
-        image_size=image_size,
-    )
+    loaded = load(data, seed=data_seed, transform=transform, **options)
     return loaded if subset is None else loaded.subset(subset)
 
 
 def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
-    """The data that a run was trained on, as its config.yaml has it, but for what is given."""
-    settings = settings_of(Path(folder))
-    options = {name: settings[name] for name in DATA_OPTIONS if name in settings} | dict(given)
+    """The data that a run was trained on, as its config.yaml has it, but for what is given.
+
+    Stored values go through the run's own transform, as they did in training.
+    """
+    kept = as_flags(settings_of(Path(folder)), DATA_OPTIONS)
+    parser = Parser(f"data of {Path(folder) / CONFIG}", "")
+    parser.add_options("data", open_data)
+    parser.unset(*DATA_OPTIONS)
+    try:
+        options = parser.read(kept)[1] | dict(given)
+    except MixvaeError as error:
+        raise MixvaeError(f"{Path(folder) / CONFIG}: {error}") from error
     if "data" not in options:
         raise MixvaeError(
             f"{folder} was not trained from the command line, so it does not say where its data "
             "are; name them with --data."
         )
-    return open_data(**options)
+    return _load(**options, transform=load_transform(Path(folder)))
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
@@ -72,20 +95,13 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return read_yaml(folder / CONFIG) if (folder / CONFIG).exists() else {}
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of options."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MixvaeError(f"{path}: no such file.") from None
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise MixvaeError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise MixvaeError(
-            f"{path} must hold options, one a line, such as 'n_components: 4'; it holds "
-            f"{content!r:.60}."
-        )
-    return content
+def as_flags(lines: Mapping[str, Any], only: Collection[str] | None = None) -> list[str]:
+    """A file's options, or ``only`` some of them, as the line would have them."""
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in lines.items()
+        if only is None or name in only
+    ]
 
 
 def located(options: Mapping[str, Any]) -> dict[str, Any]:

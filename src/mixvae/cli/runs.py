@@ -1,13 +1,15 @@
 """What the commands on a trained run share: how they open it, and what they may write."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..data import Dataset, SplitName
-from ..errors import MixvaeError
-from ..run import Run, load
+from ..errors import MixvaeError, MixvaeWarning
+from ..run import DATA, Run, load, read_json
 from .inputs import DATA_OPTIONS, open_data, reopen
 from .parser import Parser
 from .pictures import check_path
@@ -22,9 +24,16 @@ def parser_of(command: str, about: str) -> Parser:
 
 
 def open_run(
-    parser: Parser, argv: list[str], *, with_data: bool = False
+    parser: Parser,
+    argv: list[str],
+    *,
+    with_data: bool = False,
+    keep: Callable[[str], None] | None = None,
 ) -> tuple[Run, Any, dict[str, Any]]:
-    """The run, its data if they are needed, and the other options."""
+    """The run, its data if they are needed, and the other options.
+
+    Warns where the run's own data have changed since training; ``keep`` is called with the warning.
+    """
     if with_data:
         parser.add_options("data; by default the run's own", open_data, skip={"subset"})
         parser.unset(*(name for name in DATA_OPTIONS if name != "subset"))
@@ -43,7 +52,19 @@ def open_run(
             f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "
             f"{data.x_shape}."
         )
+    if data is not None and "data" not in given and (changed := changes(run, data)):
+        warnings.warn(changed, MixvaeWarning, stacklevel=2)
+        if keep is not None:
+            keep(changed)
     return run, data, values
+
+
+def changes(run: Run, data: Dataset) -> str:
+    """That data are not those the run was trained on, and how they differ; "" if they are."""
+    if not (run.folder / DATA).exists():
+        return ""
+    found = data.differences(read_json(run.folder, DATA))
+    return f"the data are not those the run was trained on: {found}" if found else ""
 
 
 def rows_of(run: Run, data: Dataset, split: SplitName) -> tuple[Tensor, Tensor | None]:

@@ -5,7 +5,9 @@ from typing import Any
 
 from .. import report
 from ..data import Dataset
-from ..run import Run, load_recipe
+from ..recipes.building import with_options
+from ..recipes.registry import of_run
+from ..run import Run, read_recipe
 from ..training import select as prune
 from .inputs import settings_of
 from .runs import open_run, parser_of
@@ -31,7 +33,8 @@ def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
     before = settings_of(folder)
     if not before:
         return prune(folder, data, **options)
-    whole = load_recipe(folder).recipe
+    said = read_recipe(folder)
+    whole = with_options(of_run(said["recipe"], str(folder)), said["options"])
     lost = whole.options().keys() - whole.without_dropout().options().keys()
     lost |= {"prune", "finetune_epochs"}
     settings = {key: value for key, value in before.items() if key not in lost}

@@ -1,6 +1,5 @@
 """``mixvae train``: a recipe, data and options in, a run folder out."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +8,12 @@ import torch
 from ..data import Dataset
 from ..errors import MixvaeError
 from ..pruning import kept_by
+from ..reading import read_yaml
 from ..recipes import RECIPES, build, list_recipes, options_of
 from ..recipes.registry import name_of, summary_of
 from ..run import Run
 from ..training import fit, resume
-from .inputs import DATA_OPTIONS, located, open_data, read_yaml, reopen, settings_of
+from .inputs import DATA_OPTIONS, as_flags, located, open_data, reopen, settings_of
 from .parser import Parser, split
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of
 from .select import select_from, show
@@ -72,7 +72,7 @@ def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Ru
     recipe = recipe_of(word) if word else None
     parser = training_parser(recipe)
     # A file's lines are flags that come before those on the line, which so have the last word.
-    _, values = parser.read([*_as_flags(lines), *argv], 1)
+    _, values = parser.read([*as_flags(lines), *argv], 1)
     assert recipe is not None
     for name in ("config", "resume"):
         del values[name]
@@ -110,13 +110,13 @@ def _resume(argv: list[str]) -> Run:
     parser.add_options("data; by default as before", open_data)
     parser.bare("compile", "true")
     parser.unset(*KEPT, *DATA_OPTIONS)
-    _, values = parser.read(argv)
-    folder = values.pop("resume")
-    del values["recipes"]
+    folder = parser.read(argv)[1]["resume"]
     import_recipes(argv)
-    data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
     before = settings_of(Path(folder))
-    run = resume(folder, data, **{k: before[k] for k in KEPT if k in before} | values)
+    _, values = parser.read([*as_flags(before, KEPT), *argv])
+    del values["resume"], values["recipes"]
+    data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
+    run = resume(folder, data, **values)
     return _then_prune(run, data, before | values) if before.get("prune") else run
 
 
@@ -139,11 +139,3 @@ def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:
     if not given["config"]:
         raise MixvaeError("--config takes a YAML file; none was given.")
     return read_yaml(Path(given["config"][0]))
-
-
-def _as_flags(lines: dict[str, Any]) -> list[str]:
-    """A file's options as the line would have them."""
-    text = {
-        name: v if isinstance(v, str) else json.dumps(v, default=str) for name, v in lines.items()
-    }
-    return [f"--{name}={value}" for name, value in text.items()]

@@ -35,7 +35,8 @@ def evaluate(argv: list[str]) -> None:
     parser.bare("log_likelihood", SAMPLES)
     parser.unset("batch_size", help="By default as in training.")
     parser.set_defaults(progress=True)
-    run, data, values = open_run(parser, argv, with_data=True)
+    changed: list[str] = []
+    run, data, values = open_run(parser, argv, with_data=True, keep=changed.append)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
     if out is not None:
@@ -45,7 +46,7 @@ def evaluate(argv: list[str]) -> None:
             "--representation trains on the training data, and judges on others; give --split test "
             "or val."
         )
-    metrics = {"data": data.describe(), "split": split}
+    metrics = {"data": data.describe() | {"warning": "; ".join(changed) or None}, "split": split}
     estimates: list[LogLikelihood] = []
     metrics |= measure(run.recipe, data.seen(split), keep=estimates.append, **values)
     if codes:
@@ -98,7 +99,8 @@ def _write(estimate: LogLikelihood, folder: Path, of: str) -> tuple[Path, Path]:
     arrays, names = folder / "log_likelihood.npz", ("log_prob", "standard_error", "ess", "k_hat")
     np.savez(arrays, **{name: getattr(estimate, name).numpy() for name in names})
     picture = folder / "log_likelihood.png"
-    return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of)
+    said = estimate.caveat
+    return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of, caveat=said)
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:

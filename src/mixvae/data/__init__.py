@@ -23,6 +23,7 @@ from mixvae.data.arrays import from_arrays
 from mixvae.data.dataset import Binarize, Dataset, Split, SplitName, check_binarize
 from mixvae.data.download import data_home
 from mixvae.data.splits import Parts, assemble
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError, unknown
 
 DATASETS: dict[str, ModuleType] = {
@@ -42,6 +43,7 @@ __all__ = [
     "Dataset",
     "Split",
     "SplitName",
+    "Transform",
     "descriptions",
     "from_arrays",
     "load",
@@ -67,6 +69,7 @@ def load(
     n_val: int | None = None,
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
+    transform: Transform | None = None,
 ) -> Dataset:
     """A data set by name, or from a folder of images or a .npy or .npz file.
 
@@ -76,6 +79,9 @@ def load(
     the training images for validation (by default a tenth, at most 5,000), drawn with ``seed``,
     as is a test split of a fifth where the source has none; a source's own splits are kept.
     ``binarize`` is explained at `Dataset`; ``image_size`` (H, W) resizes a folder's images.
+    `image_folder.read` says how a folder is laid out, ``arrays.KEYS`` how arrays are named.
+    ``transform`` is that of a trained model, for new data of a user's own; by default the training
+    data decide, as in `from_arrays`. A named set has its own.
     Raises `MixvaeError` where the data are unknown, missing, damaged or out of range.
     """
     name, home = str(name_or_path), data_home(data_dir)
@@ -86,15 +92,17 @@ def load(
     if name in DATASETS:
         parts = DATASETS[name].read(home)
     else:
-        parts, name = _read_path(path, image_size), path.resolve().name
+        parts, name = _read_path(path, image_size, transform), path.resolve().name
     return assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
 
 
-def _read_path(path: Path, image_size: tuple[int, int] | None) -> Parts:
+def _read_path(
+    path: Path, image_size: tuple[int, int] | None, transform: Transform | None
+) -> Parts:
     if path.is_dir():
-        return image_folder.read(path, image_size)
+        return image_folder.read(path, image_size, transform)
     if path.is_file() and path.suffix in (".npy", ".npz"):
-        return arrays.read(path)
+        return arrays.read(path, transform)
     if path.is_file():
         raise MixvaeError(f"{path}: expected a folder of images or a .npy or .npz file.")
     if path.suffix or path.name != str(path):

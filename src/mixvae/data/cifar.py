@@ -15,7 +15,8 @@ from mixvae.data.download import Remote, locate
 from mixvae.data.numpy_pickle import read_pickle
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
-from mixvae.errors import MixvaeError
+from mixvae.data.transform import BYTES
+from mixvae.errors import MixvaeError, MixvaeWarning
 
 SHAPE = (3, 32, 32)
 
@@ -60,9 +61,11 @@ def read_batches(source: Batches, home: Path) -> Parts:
             f"{source.name}: found {len(train)} of the {len(source.train)} training files, "
             f"{', '.join(path.name for path in train)}, in {train[0].parent}; these alone are "
             "used, and figures do not compare with those on the whole set. Put the others there.",
+            MixvaeWarning,
             stacklevel=2,
         )
-    return Parts(_split(source, train), test=_split(source, [paths[source.test]]))
+    test = _split(source, [paths[source.test]])
+    return Parts(_split(source, train), test=test, transform=BYTES)
 
 
 def check_batch(
@@ -125,4 +128,4 @@ def _split(source: Batches, paths: Sequence[Path]) -> Split:
     x = np.concatenate([images for images, _ in batches]).reshape(-1, *SHAPE)
     y = np.concatenate([labels for _, labels in batches])
     del batches
-    return make_split(x, y, where=str(paths[0].parent))
+    return make_split(x, y, where=str(paths[0].parent), transform=BYTES)

@@ -1,18 +1,16 @@
 """Objects in a hundred classes, 50,000 + 10,000 colour images of 32 by 32 (Krizhevsky, 2009)."""
 
 import warnings
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
 
 from mixvae.data.cifar import Batches, check_batch, read_batches
 from mixvae.data.dataset import Split
 from mixvae.data.download import Remote
+from mixvae.data.numpy_file import NumpyFile
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
-from mixvae.errors import MixvaeError
+from mixvae.data.transform import BYTES
+from mixvae.errors import MixvaeError, MixvaeWarning
 
 BATCHES = Batches(
     name="cifar100",
@@ -46,9 +44,10 @@ def read(home: Path) -> Parts:
         f"cifar100: the published files are missing, so {subset[0]} and {subset[1].name} are "
         f"used, a subset of {len(train):,} training and {len(test):,} test images; figures on it "
         "do not compare with those on the whole set.",
+        MixvaeWarning,
         stacklevel=2,
     )
-    return Parts(train, test=test)
+    return Parts(train, test=test, transform=BYTES)
 
 
 def _find_subset(home: Path) -> tuple[Path, Path] | None:
@@ -66,16 +65,8 @@ def _find_subset(home: Path) -> tuple[Path, Path] | None:
 
 
 def _read_subset(path: Path) -> Split:
-    try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            keys = () if isinstance(arrays, np.ndarray) else tuple(arrays)
-            wanted = ("data", BATCHES.labels)
-            values = {key: arrays[key] if key in wanted else None for key in keys}
-    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
-        raise MixvaeError(
-            f"{path}: expected a .npz file of plain numbers, but {error or 'it is empty'}; "
-            "it may be cut short or damaged: delete it and get it again."
-        ) from error
+    arrays = NumpyFile(path)
+    wanted = ("data", BATCHES.labels)
+    values = {key: arrays[key] if key in wanted else None for key in arrays}
     x, y = check_batch(values, BATCHES.labels, (32, 32, 3), BATCHES.n_classes, path)
-    return make_split(x, y, where=str(path))
+    return make_split(x, y, where=str(path), transform=BYTES)

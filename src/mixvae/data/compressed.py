@@ -3,33 +3,59 @@
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from io import BufferedIOBase
 from pathlib import Path
+from typing import Any
 
 from mixvae.errors import MixvaeError
 
-_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".xz": lzma.decompress,
-}
+MAX_BYTES = 1 << 30  # unpacked; the largest file of a data set that is known by name has 0.2 GB
+_OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_CHUNK = 1 << 24  # bytes
+
+
+def _plain(path: Path) -> BufferedIOBase:
+    return path.open("rb")
 
 
 def find(name: str, folders: Iterable[Path]) -> Path | None:
     """The first file with that name, plain or compressed, in the folders in their order."""
     for folder in folders:
-        for suffix in ("", *_DECOMPRESS):
+        for suffix in ("", *_OPEN):
             path = folder / f"{name}{suffix}"
             if path.is_file():
                 return path
     return None
 
 
-def read_bytes(path: Path) -> bytes:
-    """The uncompressed content. Raises `MixvaeError` where the file is cut short or damaged."""
+def read_bytes(path: Path, size_of: Callable[[bytes], int] | None = None) -> bytes:
+    """The uncompressed content, of at most ``MAX_BYTES``.
+
+    ``size_of`` tells from its beginning (64 bytes, or what there is) how many there should be: more
+    than one byte above that are not unpacked. Raises `MixvaeError` where the file is cut short,
+    damaged or too large.
+    """
     try:
-        return _DECOMPRESS.get(path.suffix, bytes)(path.read_bytes())
+        with _OPEN.get(path.suffix, _plain)(path) as file:
+            start = file.read(64)
+            limit = MAX_BYTES if size_of is None else min(size_of(start), MAX_BYTES)
+            content = start + b"".join(_chunks(file, limit + 1 - len(start)))
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise MixvaeError(
             f"{path}: expected a whole {path.suffix or 'readable'} file, but: {error}; "
             "it may be cut short or damaged: delete it and get it again."
         ) from error
+    if len(content) > MAX_BYTES:
+        raise MixvaeError(
+            f"{path}: unpacks to more than {MAX_BYTES:,} bytes, so it is another file than the "
+            "data set's: delete it and get that one."
+        )
+    return content
+
+
+def _chunks(file: BufferedIOBase, n: int) -> Iterator[bytes]:
+    """The next ``n`` bytes, or as many as there are."""
+    while n > 0 and (chunk := file.read(min(n, _CHUNK))):
+        n -= len(chunk)
+        yield chunk

@@ -13,6 +13,7 @@ from mixvae.data.download import Remote, locate
 from mixvae.data.matlab import read_matlab
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import BYTES
 
 FILE = "frey_rawface.mat"
 URL = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
@@ -28,4 +29,5 @@ def read(home: Path) -> Parts:
     images = faces[order].reshape(-1, 1, HEIGHT, WIDTH)
     n_test = min(N_TEST, len(images) // 2)
     train, test = images[n_test:], images[:n_test]
-    return Parts(make_split(train, where=str(path)), test=make_split(test, where=str(path)))
+    splits = (make_split(part, where=str(path), transform=BYTES) for part in (train, test))
+    return Parts(next(splits), test=next(splits), transform=BYTES)

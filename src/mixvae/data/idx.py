@@ -1,6 +1,7 @@
 """The IDX format of MNIST and its relatives: a magic number, the sizes, then unsigned bytes."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mixvae.data.compressed import read_bytes
 from mixvae.data.download import Remote, locate
 from mixvae.data.pixels import make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import BYTES
 from mixvae.errors import MixvaeError
 
 IMAGES, LABELS = 3, 1  # number of dimensions, the last byte of the magic number
@@ -27,23 +29,33 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
 
     Raises `MixvaeError` for another magic number, or a length other than the header's.
     """
-    data = read_bytes(path)
-    magic, expected = int.from_bytes(data[:4], "big"), 0x0800 + n_dims
     header = 4 + 4 * n_dims
+    data = read_bytes(path, lambda start: header + _n_bytes(start, n_dims))
+    magic, expected = int.from_bytes(data[:4], "big"), 0x0800 + n_dims
     if magic != expected or len(data) < header:
+        short = f" in a file of {len(data)} bytes" if len(data) < header else ""
         raise MixvaeError(
             f"{path}: expected an IDX file with magic number {expected} and a header of {header} "
-            f"bytes, got {magic} in a file of {len(data)} bytes; is it the right file?"
+            f"bytes, got {magic}{short}; is it the right file?"
         )
     shape = tuple(int(size) for size in np.frombuffer(data, ">u4", n_dims, offset=4))
-    n_bytes = int(np.prod(shape, dtype=object))  # object: a wrong header must not overflow
+    n_bytes = _n_bytes(data, n_dims)
     n_found = len(data) - header
     if n_found != n_bytes:
+        follow = "follow at the least" if n_found > n_bytes else "follow"
         raise MixvaeError(
-            f"{path}: the header promises {n_bytes} bytes for shape {shape}, but {n_found} follow; "
-            "it may be cut short or damaged: delete it and get it again."
+            f"{path}: the header promises {n_bytes} bytes for shape {shape}, but {n_found} {follow}"
+            "; it may be cut short or damaged: delete it and get it again."
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _n_bytes(start: bytes, n_dims: int) -> int:
+    """The size of the array, as the beginning of the file says; 0 if it is none of ``n_dims``."""
+    if int.from_bytes(start[:4], "big") != 0x0800 + n_dims:
+        return 0
+    sizes = (int.from_bytes(start[4 + 4 * i : 8 + 4 * i], "big") for i in range(n_dims))
+    return math.prod(sizes)
 
 
 def read_mnist_like(
@@ -72,7 +84,8 @@ def read_mnist_like(
             arrays[f"{part}-images-idx3-ubyte"],
             arrays[f"{part}-labels-idx1-ubyte"],
             where=str(paths[f"{part}-images-idx3-ubyte"]),
+            transform=BYTES,
         )
         for part in ("train", "t10k")
     )
-    return Parts(train, test=test)
+    return Parts(train, test=test, transform=BYTES)

@@ -1,68 +1,66 @@
-"""A folder of pictures (png, jpg, bmp, gif), its subfolders the classes; needs Pillow."""
+"""A folder of images (png, jpg, bmp, gif, webp, tif), its subfolders the classes; needs Pillow."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mixvae.data.dataset import Split
-from mixvae.data.pixels import make_split
+from mixvae.data.image_file import read_image
+from mixvae.data.image_search import SUFFIXES, find_images
+from mixvae.data.image_splits import split_folders
+from mixvae.data.pixels import choose_transform, make_split
 from mixvae.data.splits import Parts
+from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-_GREY = ("1", "L", "LA")  # Pillow's modes
-_TRANSPARENT = ("LA", "PA", "RGBA")
-_DEEP = ("I", "F")  # those of more than 8 bits begin so
 
-
-def read(root: Path, image_size: tuple[int, int] | None = None) -> Parts:
+def read(
+    root: Path, image_size: tuple[int, int] | None = None, transform: Transform | None = None
+) -> Parts:
     """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
 
-    Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits. In
-    each, images lie side by side, or in a subfolder a class; the classes are numbered by name.
-    What is transparent is white, as in most viewers. ``image_size`` (H, W) in pixels resizes all.
-    Raises `MixvaeError` for images that differ in size or cannot be read, and for none at all.
+    Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits; they
+    may also be called training, valid, validation, dev or testing, with ``_set``, ``_data`` or
+    ``_images`` after it, in capitals, and lie in one folder more. In each, images lie side by
+    side, or in a subfolder a class; the classes are numbered by name. Hidden files and folders
+    are left out, links are followed, files that are no images are passed over.
+
+    Images are turned upright as their EXIF data say, and what is transparent is white, as in
+    most viewers. ``image_size`` (H, W) in pixels resizes all.
+    Levels are divided as ``transform`` says, or, where that leaves integers alone or there is none,
+    as the training images suggest: files of images hold 8 bits.
+
+    Raises `MixvaeError` for images that differ in size, cannot be read, have more than 8 bits a
+    channel or several frames or pages, or are of a format that is not read; for folders that may
+    be splits or classes; for links in a loop or to nothing; and for no images at all.
     """
     if image_size is not None and min(image_size) < 1:
         raise MixvaeError(f"image_size must be (H, W), each at least 1 pixel; got {image_size}.")
-    folders = _split_folders(root)
-    files = {part: _images_below(folder) for part, folder in folders.items()}
+    images, all_folders = find_images(root)
+    folders = split_folders(root, images, all_folders)
+    files = {part: _images_in(folder, images) for part, folder in folders.items()}
     classes = {part: _classes(folders[part], paths) for part, paths in files.items()}
     numbers = {c: i for i, c in enumerate(sorted({c for cs in classes.values() for c in cs or ()}))}
     paths = [path for part in files.values() for path in part]
-    arrays = iter(_one_shape(paths, [_pixels(path, image_size) for path in paths]))
+    arrays = iter(_one_shape(paths, [read_image(path, image_size) for path in paths]))
+    # np.stack would leave the colours last in memory, where no .view is possible
+    x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
+    given = None if transform is None or transform.scale == 1 else transform
+    how = choose_transform(x["train"], given, where=str(folders["train"]))
     splits: dict[str, Split] = {}
     for part, names in classes.items():
-        # np.stack would leave the colours last in memory, where no .view is possible
-        x = np.array([next(arrays) for _ in files[part]])
         y = None if names is None else [numbers[name] for name in names]
-        splits[part] = make_split(x, y, where=str(folders[part]))
-    return Parts(**splits)
+        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=how)
+    return Parts(**splits, transform=how)
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    found = {
-        part: root / name
-        for part, names in SPLITS.items()
-        for name in names
-        if (root / name).is_dir()
-    }
-    return found if "train" in found else {"train": root}
-
-
-def _images_below(folder: Path) -> list[Path]:
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+def _images_in(folder: Path, images: Sequence[Path]) -> list[Path]:
+    paths = [path for path in images if path.parts[: len(folder.parts)] == folder.parts]
     if not paths:
         raise MixvaeError(
             f"{folder}: expected images ({', '.join(SUFFIXES)}) there or in its subfolders, "
-            "found none."
+            "found none that is not hidden."
         )
     return paths
 
@@ -77,48 +75,6 @@ def _classes(folder: Path, paths: Sequence[Path]) -> list[str] | None:
             "is outside; move it, or put all images side by side."
         )
     return None if loose else [parts[0] for parts in inside]
-
-
-def _pixels(path: Path, image_size: tuple[int, int] | None) -> np.ndarray:
-    """One image as uint8, (H, W) if it is grey and else (H, W, 3)."""
-    pillow = _pillow()
-    try:
-        with pillow.open(path) as image:
-            deep = image.mode.startswith(_DEEP)  # converting would clip the values
-            mode = "L" if image.mode in _GREY else "RGB"
-            picture = image if deep else _on_white(image).convert(mode)
-            if image_size is not None and not deep:
-                picture = picture.resize(image_size[::-1], pillow.Resampling.BOX)
-            array = np.asarray(picture)
-            if image.mode == "P" and (array == array[..., :1]).all():
-                array = array[..., 0]  # a palette, as in .gif, may hold nothing but greys
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-        raise MixvaeError(
-            f"{path}: cannot be read as an image ({error}); remove or replace it."
-        ) from error
-    if deep:
-        raise MixvaeError(
-            f"{path}: expected 8 bits a channel, got {array.dtype}; convert the image first."
-        )
-    return array
-
-
-def _on_white(image: Any) -> Any:
-    """The picture as it is seen; what is transparent may have any colour, often black, beneath."""
-    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
-        return image
-    white = _pillow().new("RGBA", image.size, "white")
-    return _pillow().alpha_composite(white, image.convert("RGBA"))
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MixvaeError(
-            "reading images needs Pillow, which is not installed: pip install 'mixvae[data]'"
-        ) from error
-    return Image
 
 
 def _one_shape(paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

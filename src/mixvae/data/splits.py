@@ -1,22 +1,31 @@
 """From the parts a source has to a whole `Dataset`: hold out what is missing, binarise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
 from torch import Generator, Tensor
 
 from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError
+
+# What the splits are called in file and folder names, in any case.
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a source holds: training images, and the other splits where it has them."""
+    """What a source holds: training images, other splits where it has them, and how it was read."""
 
     train: Split
     val: Split | None = None
     test: Split | None = None
+    transform: Transform = AS_STORED
 
 
 def assemble(
@@ -51,7 +60,8 @@ def assemble(
         val = _take(train, held)
     else:
         rest = rest[torch.randperm(len(rest), generator=generator)]
-    return _binarized(Dataset(name, _take(train, rest), val, test, binarize, seed))
+    chosen = _take(train, rest)
+    return _binarized(Dataset(name, chosen, val, test, binarize, seed, parts.transform))
 
 
 def hold_out(split: Split, n: int, generator: Generator, *, what: str) -> tuple[Split, Split]:
@@ -117,4 +127,4 @@ def _binarized(data: Dataset) -> Dataset:
         for name in ("test", "val"):  # test first, so that it does not depend on n_val
             split = splits[name]
             splits[name] = Split(torch.bernoulli(split.x, generator=generator), split.y)
-    return Dataset(data.name, **splits, binarize=data.binarize, seed=data.seed)
+    return replace(data, train=splits["train"], val=splits["val"], test=splits["test"])

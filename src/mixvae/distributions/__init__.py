@@ -5,6 +5,7 @@ from .chain import Chain
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
+from .face import Face
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
@@ -17,6 +18,7 @@ __all__ = [
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
+    "Face",
     "Kumaraswamy",
     "LogisticMixture",
     "NormalMixture",

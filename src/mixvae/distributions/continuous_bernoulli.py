@@ -31,7 +31,7 @@ class ContinuousBernoulli(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        small, square = self._small(), self.logits.square()
+        small, square = self._small(), self._where_small().square()
         series = square / 24 * (1 - square / 120 * (1 - square / 63 * (1 - 3 * square / 160)))
         slope = self._steepness(small)
         distance = torch.where(self.logits > 0, 1 - value, value)  # to the likelier end
@@ -40,10 +40,11 @@ class ContinuousBernoulli(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        small, square = self._small(), self.logits.square()
-        series = self.logits / 12 * (1 - square / 60 * (1 - square / 42 * (1 - square / 40)))
+        small, eta = self._small(), self._where_small()
+        square = eta.square()
+        series = eta / 12 * (1 - square / 60 * (1 - square / 42 * (1 - square / 40)))
         slope = self._steepness(small)
-        low = 1 / slope - 1 / torch.expm1(slope)
+        low = 1 / slope + (-slope).exp() / torch.expm1(-slope)  # 1 / expm1(slope) overflows
         return torch.where(small, 0.5 + series, torch.where(self.logits > 0, 1 - low, low))
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -56,6 +57,10 @@ class ContinuousBernoulli(Distribution):
 
     def _small(self) -> Tensor:
         return self.logits.abs() < SMALL
+
+    def _where_small(self) -> Tensor:
+        """The logits where a series is used, else 0: a power that overflows has a NaN gradient."""
+        return self.logits.masked_fill(~self._small(), 0)
 
     def _steepness(self, small: Tensor) -> Tensor:
         """The logits' size, where no series takes over: an unused 0 / 0 has a NaN for gradient."""

@@ -65,8 +65,8 @@ def evaluate(
     Returns:
         ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
         ``selection`` where there is component dropout;
-        ``log_likelihood`` if asked for; ``clustering`` if there are labels, and more than one
-        component or, in the prior, cluster; and what was evaluated. A figure that is not finite
+        ``log_likelihood`` if asked for; ``clustering`` if there are several labels, and more than
+        one component or, in the prior, cluster; and what was evaluated. A figure that is not finite
         stays so: ``report.write_metrics`` writes it as null.
 
     Raises:
@@ -95,7 +95,7 @@ def evaluate(
         "reconstruction": reconstruction(model, x, y, batch_size=batch_size, seed=seed),
         "health": component_health(model, x, y, batch_size=batch_size).to_dict(),
     }
-    if recipe.n_components > 1 and isinstance(model.family, Joint) and len(x) > 1:
+    if recipe.n_components > 1 and isinstance(model.family, Joint):
         metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
     if model.dropout is not None:
         metrics["selection"] = selection(model)
@@ -106,7 +106,8 @@ def evaluate(
         metrics["log_likelihood"] = estimate.to_dict()
         if keep is not None:
             keep(estimate)
-    if y is not None and n_clusters(model) > 1:
+    # Of one example any partition agrees with its label.
+    if y is not None and len(x) > 1 and n_clusters(model) > 1:
         cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
         metrics["clustering"] = clustering(cluster, y)
     return metrics

@@ -1,5 +1,6 @@
 """The objective and the valid bound on held-out data."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from ..labels import Classes
 from ..recipes.building import BuiltRecipe
 from .passes import batches, evaluating
 
+ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
 NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
 
 
@@ -32,13 +34,15 @@ def bounds(
         n_samples: samples S; None is the objective's own number, without which an
             importance-weighted objective would be another one.
         batch_size: rows at a time. Penalties (dHSIC) are statistics of a batch of this size: with
-            another one they, and the objective, differ a little.
+            another one they, and the objective, differ a little. Of a batch of one row there are
+            none.
         seed: of the noise.
 
     Returns:
         ``objective``, the sum of its terms ``objective/NAME``; ``objective_is_bound``, whether that
         is known to be a lower bound on log p(x); and ``elbo``, which is one, or None, with the
-        reason under ``elbo_note``, where the likelihood is no density.
+        reason under ``elbo_note``, where the likelihood is no density. A penalty, and with it the
+        objective, is None where a batch is a single row; ``objective_note`` then says so.
 
     Raises:
         MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
@@ -48,19 +52,33 @@ def bounds(
     at_least(1, n_samples=n_samples)
     recipe.model.decoder.likelihood.check(x)
     sums: dict[str, float] = {}
+    undefined: set[str] = set()
     with evaluating(recipe.model, seed):
         for part, labels in batches(recipe.model, x, y, batch_size):
             for name, value in _means(recipe, part, labels, n_samples).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(part)
+            undefined |= _undefined(recipe, len(part))
     means: dict[str, Any] = {name: total / len(x) for name, total in sums.items()}
+    if undefined:
+        means |= dict.fromkeys(undefined) | {"objective_note": ONE_ROW}
     means["objective_is_bound"] = recipe.objective_is_bound
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
+
+
+def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
+    """The means that a batch of so many rows has not: penalties are statistics of several."""
+    if n_rows > 1 or not recipe.objective.penalties:
+        return set()
+    return {"objective", *(f"objective/{name}" for name in recipe.objective.penalties)}
 
 
 def _means(recipe: BuiltRecipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
     """The means over one batch."""
     trace = recipe.model(x, n_samples, y)
-    terms = recipe.objective.terms(trace)
+    objective = recipe.objective
+    if _undefined(recipe, len(x)):
+        objective = replace(objective, penalties={})
+    terms = objective.terms(trace)
     means = {f"objective/{name}": value for name, value in terms.items()}
     means["objective"] = torch.stack([value.double() for value in terms.values()]).sum()
     if recipe.bound is not None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..kernels import dhsic, pairwise_hsic
 from ..labels import Classes
 from ..model import MixtureVAE
+from .bounds import ONE_ROW
 from .passes import batches, evaluating
 
 
@@ -27,15 +28,18 @@ def dependence(
 
     Args:
         model: a joint mixture of two components or more; it is left in the mode that it came in.
-        x: (N, *X), at least two rows.
+        x: (N, *X).
         y: (N,), the classes of x, for a conditional model.
         batch_size: rows at a time; all values depend on it.
         seed: of the samples and shuffles.
 
     Returns:
         ``dhsic`` and ``permuted``, means over x, kernel bandwidth in closed form; ``pairs`` and
-        ``pairs_permuted``, the same of HSIC, K lists of K numbers.
+        ``pairs_permuted``, the same of HSIC, K lists of K numbers. Where a batch is a single row
+        there are none: ``dhsic`` and ``permuted`` are None, and ``note`` says why.
     """
+    if any(len(part) < 2 for part, _ in batches(model, x, y, batch_size)):
+        return {"dhsic": None, "permuted": None, "note": ONE_ROW}
     sums: dict[str, Tensor] = {}
     with evaluating(model, seed):
         for part, labels in batches(model, x, y, batch_size):

@@ -1,5 +1,9 @@
-"""Is every component alive? What each one codes, answers for, and can do alone."""
+"""Is every component alive? What each one codes, answers for, and can do alone.
 
+Whether one is dead, collapsed or dropped: docs/evaluation.md has the definitions.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,11 +11,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..families import ExactMixture, MixturePosterior
+from ..families import ExactMixture, Joint, MixturePosterior
 from ..flows import Flowed
 from ..labels import Classes
 from ..model import MixtureVAE
-from ..trace import Trace
+from ..posteriors import StickPosterior
+from ..trace import Family, Trace
 from .passes import batches, evaluating
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
@@ -25,6 +30,17 @@ JOINT = (
 )
 EXACT = "start='split' (the default), more start_epochs, fewer components, or another seed"
 POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
+BY_FAMILY: Mapping[type[Family], str] = {
+    Joint: JOINT,
+    ExactMixture: EXACT,
+    MixturePosterior: POSTERIOR,
+}
+COLLAPSE: Mapping[type[Family], str] = {
+    Joint: "a KL warm-up (warmup_epochs), a smaller beta_kl, or more epochs",
+    ExactMixture: "more start_epochs, over which the KL's weight rises, a KL warm-up "
+    "(warmup_epochs), or more epochs",
+    MixturePosterior: "a KL warm-up (warmup_epochs), or more epochs",
+}
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
 
@@ -42,6 +58,8 @@ class ComponentHealth:
     n_latent: int
     kept: Bool[Tensor, " K"]  # whether component dropout leaves it in
     advice: str  # what to try if a component is dead
+    advice_if_collapsed: str
+    can_collapse: bool  # whether active units mean something: x differ, and codes have no bounds
 
     @property
     def dead(self) -> list[int]:
@@ -51,32 +69,50 @@ class ComponentHealth:
         return (self.kept & ~alive).nonzero().flatten().tolist()
 
     @property
+    def collapsed(self) -> list[int]:
+        """Kept components that are not dead, and have no active unit."""
+        if not self.can_collapse:
+            return []
+        without = (self.kept & (self.active_units == 0)).nonzero().flatten().tolist()
+        return [k for k in without if k not in self.dead]
+
+    @property
     def dropped(self) -> list[int]:
         """The components that component dropout took out."""
         return (~self.kept).nonzero().flatten().tolist()
 
     def warning(self) -> str | None:
-        """The dead components and what to try, or None if there are none."""
-        if not (dead := self.dead):
-            return None
+        """The dead and the collapsed components and what to try, or None if there are none."""
+        said = []
+        if dead := self.dead:
+            said.append(
+                f"{self._these(dead, 'dead')}. A component is dead if its code carries less than "
+                f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
+            )
+        if collapsed := self.collapsed:
+            said.append(
+                f"{self._these(collapsed, 'collapsed')}. A component is collapsed if none of its "
+                f"latents is active: no mean varies with x by more than {ACTIVE_VARIANCE:g} in "
+                f"variance, so that its code says nothing of x. Try {self.advice_if_collapsed}."
+            )
+        return " ".join(said) or None
+
+    def _these(self, which: list[int], state: str) -> str:
         each = ", ".join(
-            f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in dead
+            f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in which
         )
-        n_kept, verb = int(self.kept.sum()), "is" if len(dead) == 1 else "are"
-        return (
-            f"{len(dead)} of {n_kept} components {verb} dead, counted from 0: {each}. "
-            f"A component is dead if its code carries less than {MIN_KL:g} nat or its share is "
-            f"under {MIN_SHARE}/K. Try {self.advice}."
-        )
+        n_kept, verb = int(self.kept.sum()), "is" if len(which) == 1 else "are"
+        return f"{len(which)} of {n_kept} components {verb} {state}, counted from 0: {each}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values, the dead components and the warning included."""
         values = {
             name: value.tolist() if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
-            if name not in ("advice", "kept")
+            if name not in ("advice", "advice_if_collapsed", "can_collapse", "kept")
         }
-        return values | {"dead": self.dead, "dropped": self.dropped, "warning": self.warning()}
+        states = {name: getattr(self, name) for name in ("dead", "collapsed", "dropped")}
+        return values | states | {"warning": self.warning()}
 
 
 def component_health(
@@ -141,21 +177,30 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
         kept=model.kept,
-        advice=_advice(model, n_components=len(variance)),
+        advice=_advice(model, len(variance), BY_FAMILY),
+        advice_if_collapsed=_advice(model, len(variance), COLLAPSE),
+        can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
     )
 
 
+def _varies(mean: dict[str, Tensor]) -> bool:
+    """Whether there are two x that differ, without which no unit can be active."""
+    return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
+
+
 def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dict[str, Tensor]:
-    """Sums over a batch, (K,), (K, L) or (), in float64 on the CPU."""
+    """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
     t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)
-    mu = t.q_z.mean.cpu().double()
+    mu, pixels = t.q_z.mean.cpu().double(), x.flatten(1).cpu().double()
     charge = t.family.charge(t)
     values = {
         "kl": charge * _kl(t),
         "charge": charge,
         "mu": mu,
         "mu2": mu.square(),
+        "x": pixels,
+        "x2": pixels.square(),
         "share": r,
         "used": torch.nn.functional.one_hot(r.argmax(-1), r.shape[-1]),
         "sse": _sse_alone(model, t, y),
@@ -179,7 +224,7 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
     return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
 
 
-def _advice(model: MixtureVAE, n_components: int) -> str:
+def _advice(model: MixtureVAE, n_components: int, by_family: Mapping[type[Family], str]) -> str:
     if n_components == 1:
         return SINGLE
-    return {ExactMixture: EXACT, MixturePosterior: POSTERIOR}.get(type(model.family), JOINT)
+    return by_family.get(type(model.family), by_family[Joint])

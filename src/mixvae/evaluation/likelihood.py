@@ -1,10 +1,10 @@
 """Held-out log p(x) by importance sampling."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from math import log, nan, sqrt
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
@@ -16,10 +16,11 @@ from ..labels import Classes
 from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
 from ..seeding import seed_noise
-from .pareto import MAX_K, pareto_k
+from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
 from .passes import batches, device_of, evaluating
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
+Figures = tuple[float, float, float, float]
 PILOT = 0.1  # codes that say who answers for x, as a part of those that count
 EVEN = 0.1  # of the codes that count: dealt out evenly, whatever the pilot says
 
@@ -35,6 +36,7 @@ class LogLikelihood:
     bits_per_dim: float  # the mean over examples
     n_samples: int  # S, as asked for
     n_draws: int  # S, where a draw is a sample of each of K components S/K; at least K if dealt out
+    example: Int64[Tensor, " N"] | None = None  # which one each row is; None is all different
 
     @property
     def mean(self) -> float:
@@ -43,8 +45,28 @@ class LogLikelihood:
 
     @property
     def mean_error(self) -> float:
-        """Standard error of the mean: of the sampling of codes alone, not of the choice of x."""
-        return float(self.standard_error.square().sum().sqrt() / len(self.standard_error))
+        """Standard error of the mean: of the sampling of codes alone, not of the choice of x.
+
+        Equal rows have the same noise, so that their errors add up; others' are independent.
+        """
+        error = self.standard_error
+        if self.example is not None:
+            error = error.new_zeros(len(error)).index_add(0, self.example, error)
+        return float(error.square().sum().sqrt() / len(error))
+
+    @property
+    def reliable(self) -> bool | None:
+        """Whether k-hat is above 0.7 for at most 5% of the examples; None where there is none."""
+        if self.k_hat.isnan().all():
+            return None
+        return bool((self.k_hat > MAX_K).double().mean() <= MAX_SHARE)
+
+    @property
+    def caveat(self) -> str | None:
+        """What stands beside the mean where it is not reliable; None where it is, or none knows."""
+        if self.reliable is not False:
+            return None
+        return unreliable(float((self.k_hat > MAX_K).double().mean()))
 
     def warning(self) -> str | None:
         """The examples whose weights have too heavy a tail, and what to do, or None."""
@@ -69,6 +91,7 @@ class LogLikelihood:
             "n_draws": self.n_draws,
             "ess_mean": float(self.ess.mean()),
             "ess_min": float(self.ess.min()),
+            "reliable": self.reliable,
             "warning": self.warning(),
         }
         known = self.k_hat[~self.k_hat.isnan()]
@@ -91,9 +114,11 @@ def log_likelihood(
 
     Low in expectation (Burda et al. 2016, Theorem 1), by about half the squared standard error.
 
-    Examples go through one at a time, with many samples each, and each has noise of its own: the
-    figure of example i depends on the model, x[i], i, ``n_samples`` and ``seed``, and on no other
-    example. There is no batch size; a fixed number of codes is decoded at a time, whatever N and S.
+    Examples go through one at a time, with many samples each, and the noise of each is seeded by
+    what it holds: the figure of an example depends on the model, its x (and y, of a conditional
+    model), ``n_samples`` and ``seed``; not on its place, nor on any other example, so that equal
+    ones have equal figures. There is no batch size; a fixed number of codes is decoded at a time,
+    whatever N and S.
 
     The codes of an exact mixture that can decode its components one by one (they share layers, and
     training takes some at a time) are dealt out among them: by the responsibilities in a pilot of a
@@ -121,17 +146,28 @@ def log_likelihood(
     weigh, n_draws = _log_weights, model.family.n_draws(n_samples, model.n_components)
     if model.routing is not None:
         weigh, n_draws = _dealt, max(n_samples, model.n_components)  # at least one each
-    seeds = np.random.SeedSequence(seed).generate_state(len(x), np.uint64)
-    estimates = []
+    known: dict[int, tuple[int, Figures]] = {}  # by seed: which example it is, and its figures
+    found = []
     with evaluating(model):
         p_z, device = model.prior(model.encode), device_of(model)
-        rows = zip(seeds.tolist(), batches(model, x, y, 1), strict=True)
-        for row_seed, row in tqdm(rows, "log p(x)", len(x), disable=not progress):
-            seed_noise(row_seed, device)
-            estimates.append(_estimate(weigh(model, *row, p_z, n_draws)))
-    log_prob, error, ess, k_hat = torch.tensor(estimates, dtype=torch.float64).unbind(1)
+        for row in tqdm(batches(model, x, y, 1), "log p(x)", len(x), disable=not progress):
+            if (its_seed := seed_of_row(seed, *row)) not in known:
+                seed_noise(its_seed, device)
+                figures = _estimate(weigh(model, *row, p_z, n_draws))
+                known[its_seed] = len(known), figures
+            found.append(known[its_seed])
+    example = torch.tensor([number for number, _ in found])
+    each = torch.tensor([figures for _, figures in found], dtype=torch.float64)
+    log_prob, error, ess, k_hat = each.unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
-    return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws)
+    return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws, example)
+
+
+def seed_of_row(seed: int, x: Float[Tensor, "1 *X"], y: Classes | None = None) -> int:
+    """The 64-bit seed of an example's noise: a hash of x, of its class if any, and of ``seed``."""
+    said = repr((seed, None if y is None else y.tolist())).encode()
+    values = (x.cpu() + 0.0).contiguous().numpy()  # -0.0 is 0.0
+    return int.from_bytes(blake2b(said + values.tobytes(), digest_size=8).digest())
 
 
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
@@ -193,7 +229,7 @@ def deal(share: Float64[Tensor, " K"], n: int) -> Int64[Tensor, " K"]:
     return 1 + upto.diff(prepend=upto.new_zeros(1))
 
 
-def _estimate(log_w: Float64[Tensor, " T"]) -> tuple[float, float, float, float]:
+def _estimate(log_w: Float64[Tensor, " T"]) -> Figures:
     """log p(x), its standard error, the effective number of draws, and k-hat."""
     n = len(log_w)
     log_prob = log_w.logsumexp(0) - log(n)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 MAX_K = 0.7  # above it, an estimate is not to be relied on
+MAX_SHARE = 0.05  # of the examples above MAX_K, beyond which their mean is not either
 MIN_TAIL = 25  # weights; fewer say nothing of a tail
 TIED = 0.01  # weights that agree to this part have no tail but rounding
 TINY = 1e-150  # of the largest weight; less has underflowed
@@ -37,6 +38,14 @@ def pareto_k(log_weights: Float[Tensor, " S"]) -> float:
         return -inf
     excess = excess[excess > TINY]
     return fit_pareto(excess) if len(excess) >= 5 else inf
+
+
+def unreliable(share: float) -> str:
+    """What is said beside a mean of which so many examples (0 to 1) have a k-hat above 0.7."""
+    return (
+        f"UNRELIABLE: k-hat above {MAX_K} for {share:.0%} of examples; likely too low, error "
+        "larger than ±"
+    )
 
 
 def fit_pareto(excess: Float64[Tensor, " n"]) -> float:

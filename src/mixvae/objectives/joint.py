@@ -37,7 +37,8 @@ def paper_objective(
     """
     joint = Joint()
     log_lik = (t.b * t.log_lik).sum(-1) if expected else joint.log_lik(t)
-    kl_z = t.kl.sum(-1) if kl_reduction == "sum" else t.kl.mean(-1)
+    kl = t.of_kept(t.kl)
+    kl_z = kl.sum(-1) if kl_reduction == "sum" else kl.mean(-1)
     terms = {t.lik_name: log_lik.mean(0), "kl_z": -kl_scale * beta_kl * kl_z}
     if t.p_w is not None:
         terms["kl_w"] = -kl_scale * beta_w * kl_divergence(t.q_w, t.p_w)

@@ -1,6 +1,7 @@
 """How log p(x) spreads over the data."""
 
 from pathlib import Path
+from textwrap import wrap
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -9,7 +10,11 @@ from .figures import panels, save
 
 
 def log_likelihood(
-    log_prob: Float64[Tensor, " N"], path: str | Path, *, of: str = "the examples"
+    log_prob: Float64[Tensor, " N"],
+    path: str | Path,
+    *,
+    of: str = "the examples",
+    caveat: str | None = None,
 ) -> Path:
     """A histogram of estimates of log p(x), in nats (GMMpVAE, Fig. 10), and their mean.
 
@@ -17,6 +22,7 @@ def log_likelihood(
         log_prob: what is not finite is left out, and counted in the title.
         path: the PNG file.
         of: what they are estimates of.
+        caveat: why they are not to be relied on, which is then said in the picture.
     """
     finite = log_prob[log_prob.isfinite()]
     fig, (ax,) = panels(1, 5.0, 3.4)
@@ -27,6 +33,8 @@ def log_likelihood(
         mean = float(finite.mean())
         ax.axvline(mean, color="0.3", ls="--", lw=1, label=f"mean {mean:,.2f}")
         ax.legend(fontsize=7)
+    if caveat is not None:
+        ax.set_title("\n".join(wrap(caveat, 52)), fontsize=7, color="C3")
     ax.set(xlabel="log p(x), nats", ylabel="share of examples")
     left_out = len(log_prob) - len(finite)
     return save(fig, path, f"log p(x) of {of}" + (f"; {left_out} not finite" if left_out else ""))

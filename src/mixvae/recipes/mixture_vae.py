@@ -44,12 +44,12 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
     """Epochs of the one VAE, before those of training, with start split."""
     n_active: int = 2
     """With shared layers: codes that a training step decodes for each x, of components that a gate
-    draws with replacement. With 1 the gate keeps to the start's clusters, with more it goes on
-    learning; n_components: one code of each, which is slower."""
+    draws with replacement. With 1 the gate learns nothing after the start, with more it goes on;
+    n_components: one code of each, which is slower."""
     keep_prior: float | None = None
     """Component dropout, which chooses K: prior probability of each component to take part, by
     which it must be worth log (1 - p) / p nats an x; null drops none. All components are then
-    decoded for each x."""
+    decoded for each x, and the objective is no bound in training."""
     temperature: float = 0.03
     """Temperature of the concrete masks: the logarithm of one that drops is about 1 / temperature
     nats under 0, and says how much better than the others a component may be, and go."""
@@ -58,9 +58,9 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         super().check()
         if self.gated and self.n_active == 1 and self.make_start() is None:
             raise MixvaeError(
-                f"n_active=1 trains each x by the component that the start gave it to, and "
-                f"start='random' gives it to none; use n_active=2 or more ({self.n_components} "
-                f"for all), or start='split'."
+                "n_active=1 trains each x by one component, which a gate draws that learns from a "
+                "start alone, and start='random' gives it to none; use n_active=2 or more "
+                f"({self.n_components} for all), or start='split'."
             )
 
     @property

@@ -34,7 +34,8 @@ def announce(recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings) ->
     )
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}; "
+        f"validation, {len(data.test):,} test examples; {data.transform}), into {folder}\n"
+        f"{expected}; "
         f"{PRECISIONS[how.precision]}",
         file=sys.stderr,
     )
@@ -75,7 +76,7 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         plots.weights(model, x, y, folder / "weights.png"),
         plots.curves(run.history, folder / "curves.png"),
     ]
-    if "dependence" in metrics:  # a joint mixture of two components or more
+    if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
         drawn += _draw_joint(run, x, y, metrics)
     return drawn
 

@@ -14,6 +14,7 @@ from ..files import write_text
 from ..recipes import build
 from ..recipes.building import AnyRecipe, BuiltRecipe
 from ..run import Run
+from ..saved_weights import read_checkpoint
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Compile, Schedule, Settings, check
 
@@ -109,6 +110,7 @@ def fit(
             f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
             f"use at most {len(data.train)}."
         )
+    _check_rows(recipe, len(data.val), how.batch_size)
     trainer_options |= {
         "accelerator": accelerator,
         "devices": devices,
@@ -153,11 +155,10 @@ def resume(
     folder = Path(folder)
     recipe = folders.load_recipe(folder)
     how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
-    started_on = folders.read_json(folder, folders.DATA)
-    if data.describe() != started_on:
+    if changed := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
-            f"the run {folder} was started on other data: expected {started_on}, "
-            f"got {data.describe()}."
+            f"the run {folder} was started on other data than {data.name}: {changed}. Give the "
+            "same data, or train anew."
         )
     done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
     if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
@@ -235,6 +236,19 @@ def begin(
         _write_yaml(folder / folders.CONFIG, settings)
 
 
+def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
+    """Refuse batches of one row, in training or in validation, where penalties are of several."""
+    if not recipe.objective.penalties:
+        return
+    least = n_val // -(-n_val // batch_size)  # of the batches of validation, which are even
+    if batch_size < 2 or least < 2:
+        raise MixvaeError(
+            f"a penalty of {recipe.name} ({', '.join(recipe.objective.penalties)}) takes two rows "
+            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of "
+            "which a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
+        )
+
+
 def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
     """Refuse what Lightning or torch.compile would, before anything is written."""
     from .trainer import check_compiler, check_hardware
@@ -270,7 +284,8 @@ def _claim(out: str | Path | None, name: str) -> Path:
 def _take_best(recipe: BuiltRecipe, folder: Path) -> None:
     """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
     best = folder / folders.CHECKPOINTS / "best.ckpt"
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(best)["state_dict"]
+    _check_fits(recipe, state, best)
     weights = {name.removeprefix("model."): w for name, w in state.items()}
     recipe.model.cpu().load_state_dict(weights)
     recipe.model.eval()
@@ -278,23 +293,23 @@ def _take_best(recipe: BuiltRecipe, folder: Path) -> None:
 
 def _epochs_done(recipe: BuiltRecipe, checkpoint: Path) -> int:
     """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
-    if not checkpoint.is_file():
-        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        done, weights = len(content["history"]), content["state_dict"]
-    except Exception as error:
-        raise MixvaeError(
-            f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
-            "It may have been cut, or hold more than tensors, which is never loaded."
-        ) from error
+    content = read_checkpoint(checkpoint)
+    history, weights = content.get("history"), content["state_dict"]
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise MixvaeError(f"{checkpoint} is no whole checkpoint of a run: it has no history.")
+    if (best := checkpoint.with_name("best.ckpt")).exists():
+        _check_fits(recipe, read_checkpoint(best)["state_dict"], best)  # not after all epochs
+    _check_fits(recipe, weights, checkpoint)
+    return len(history)
+
+
+def _check_fits(recipe: BuiltRecipe, weights: dict[str, torch.Tensor], checkpoint: Path) -> None:
     expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
     if expected != {name: w.shape for name, w in weights.items()}:
         raise MixvaeError(
             f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
             f"{recipe.options}, which the run folder names."
         )
-    return done
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:

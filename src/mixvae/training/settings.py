@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, at_least, one_of
@@ -52,10 +52,27 @@ class Settings:
     @classmethod
     def load(cls, folder: Path, **changed: Any) -> "Settings":
         """Read them back from a run folder, with some of them changed."""
+        content = read_json(folder, TRAINING)
+        hints = get_type_hints(cls)
+        for name, value in content.items():
+            kinds = _kinds(hints.get(name, object))
+            if not isinstance(value, kinds) or (isinstance(value, bool) and object not in kinds):
+                raise MixvaeError(
+                    f"{folder / TRAINING} is not a run's settings: {name} is {value!r:.60}."
+                )
         try:
-            return cls(**read_json(folder, TRAINING) | changed)
+            return cls(**content | changed)
         except TypeError as error:
             raise MixvaeError(f"{folder / TRAINING} is not a run's settings: {error}.") from error
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The types of values of an annotation, as JSON has them."""
+    if get_origin(hint) is Literal:
+        return (str,)
+    if args := get_args(hint):
+        return tuple(kind for arg in args for kind in _kinds(arg))
+    return (int, float) if hint is float else (hint,)
 
 
 def check(recipe: BuiltRecipe, data: Dataset) -> None:

@@ -1,0 +1,101 @@
+"""One image file as 8-bit pixels; needs Pillow."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixvae.errors import MixvaeError
+
+# In Pillow's terms. What other files are called .png may be, it would cut to 8 bits in silence.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+_GREY = ("1", "L", "LA")  # modes
+_TRANSPARENT = ("LA", "PA", "RGBA")
+_DEEP = ("I", "F")  # those of more than 8 bits begin so
+_PNG_BIT_DEPTH = 24  # the byte of a PNG file that says it
+_TIFF_BITS, _TIFF_SAMPLE_FORMAT, _UNSIGNED = 258, 339, (1, 4)
+
+
+def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """The image as uint8, (H, W) if it is grey and else (H, W, 3), turned as its EXIF data say.
+
+    What is transparent is white, as in most viewers. ``image_size`` (H, W) in pixels resizes.
+    Raises `MixvaeError` for what cannot be read, for more than 8 bits a channel, which would be
+    cut off, and for animations and files of several pages.
+    """
+    pillow = _pillow()
+    try:
+        # by its path, Pillow may map a file into memory, and then scrambles a turned TIFF image
+        with path.open("rb") as file, pillow.open(file, formats=_FORMATS) as image:
+            wrong = _deep(image, path) or _several(image)
+            array = None if wrong else _pixels(_upright(image), image_size)
+    except Exception as error:  # damaged files have Pillow raise anything
+        raise MixvaeError(
+            f"{path}: cannot be read as an image ({error}); remove or replace it."
+        ) from error
+    if array is None:
+        raise MixvaeError(f"{path}: {wrong}")
+    return array
+
+
+def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
+    picture = _on_white(image).convert("L" if image.mode in _GREY else "RGB")
+    if image_size is not None:
+        picture = picture.resize(image_size[::-1], _pillow().Resampling.BOX)
+    array = np.asarray(picture)
+    if image.mode == "P" and (array == array[..., :1]).all():
+        return array[..., 0]  # a palette, as in .gif, may hold nothing but greys
+    return array
+
+
+def _deep(image: Any, path: Path) -> str:
+    """What is wrong where values are not 8 bits; Pillow cuts colours to 8 without a word."""
+    kind = ""
+    if image.mode.startswith(_DEEP):  # converting would clip the values
+        kind = f"Pillow's mode {image.mode}"
+    elif image.format == "PNG":
+        with path.open("rb") as file:
+            bits = file.read(_PNG_BIT_DEPTH + 1)[_PNG_BIT_DEPTH]
+        kind = f"{bits} bits" if bits > 8 else ""
+    elif image.format == "TIFF":
+        bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
+        unsigned = set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) <= set(_UNSIGNED)
+        kind = f"{bits} bits" if bits > 8 else "" if unsigned else "signed values"
+    return kind and f"expected 8 bits a channel, got {kind}; convert the image first."
+
+
+def _several(image: Any) -> str:
+    # what else a JPEG file holds (then MPO to Pillow) is a preview or another view of the same
+    if not getattr(image, "is_animated", False) or image.format == "MPO":
+        return ""
+    return "expected one image, got several frames or pages; save each as a file of its own."
+
+
+def _upright(image: Any) -> Any:
+    """The image turned as its EXIF orientation says; if that cannot be read, as it is stored."""
+    from PIL import ImageOps
+
+    image.load()  # which turns a TIFF image itself
+    with suppress(Exception):  # damaged EXIF data, which viewers pass over too
+        if image.format != "TIFF":
+            ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _on_white(image: Any) -> Any:
+    """The picture as it is seen; what is transparent may have any colour, often black, beneath."""
+    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
+        return image
+    white = _pillow().new("RGBA", image.size, "white")
+    return _pillow().alpha_composite(white, image.convert("RGBA"))
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MixvaeError(
+            "reading images needs Pillow, which is not installed: pip install 'mixvae[data]'"
+        ) from error
+    return Image

@@ -1,0 +1,98 @@
+"""Which folders of images are the splits: train, val and test, however they are spelled."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixvae.data.splits import SPLIT_WORDS
+from mixvae.errors import MixvaeError
+
+_SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
+_NAME = re.compile(rf"({'|'.join(_SPLITS)})[ ._-]?(set|split|data|images?|imgs?)?")
+LAYOUT = (
+    "lay images out as train/CLASS/IMAGE, and val and test beside train likewise where there are "
+    "such splits, or as CLASS/IMAGE without splits"
+)
+
+
+def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -> dict[str, Path]:
+    """The folder of each split among ``folders``, which hold ``images``; else ``root`` is train.
+
+    Folders in which all lies in one folder are passed over, so that the splits, or the classes,
+    may lie deeper (``set/train``). Raises `MixvaeError` wherever names of splits and of others
+    are mixed, so that nothing says what is meant.
+    """
+    top = _first_with_several(root, images, folders)
+    named = [f for f in folders if f.parent == top and _split(f.name)]
+    if not named:
+        _refuse_splits_elsewhere(top, images)
+        return {"train": top}
+    others = [path for path in _directly_in(top, images) if path not in named]
+    if others:
+        raise MixvaeError(
+            f"{top}: {_names(named)} would be splits, but {_names(others)} beside not; {LAYOUT} "
+            f"(if {named[0].name} is a class, as {top / 'train' / named[0].name}/IMAGE)."
+        )
+    found: dict[str, Path] = {}
+    for folder in named:
+        split = _split(folder.name)
+        if split in found:
+            raise MixvaeError(
+                f"{top}: {_names([found[split], folder])} are both the {split} split; join them."
+            )
+        found[split] = folder
+    if "train" not in found:
+        raise MixvaeError(f"{top}: found {_names(named)}, but no train beside it; {LAYOUT}.")
+    return {split: _repeated(folder, split, images) for split, folder in found.items()}
+
+
+def _split(name: str) -> str:
+    """The split that a folder's name means, or an empty string."""
+    found = _NAME.fullmatch(name.casefold())
+    return _SPLITS[found[1]] if found else ""
+
+
+def _directly_in(folder: Path, images: Sequence[Path]) -> list[Path]:
+    """The folders with images, and images, in ``folder``."""
+    depth = len(folder.parts)
+    inside = {path.parts[depth] for path in images if path.parts[:depth] == folder.parts}
+    return sorted(folder / name for name in inside)
+
+
+def _first_with_several(root: Path, images: Sequence[Path], folders: Sequence[Path]) -> Path:
+    """The folder below ``root`` that holds all and not merely one other folder of folders."""
+    named = {folder.parent for folder in folders if _split(folder.name)}
+    while root not in named:
+        inside = _directly_in(root, images)
+        if len(inside) != 1 or any(path.parent in (root, inside[0]) for path in images):
+            break
+        root = inside[0]
+    return root
+
+
+def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
+    """Refuse names like ``seg_train`` beside ``seg_test``, and splits in each class."""
+    parts = _directly_in(top, images)
+    words = {_SPLITS.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
+    if len(words - {""}) > 1:
+        raise MixvaeError(f"{top}: {_names(parts)} may be splits or classes; {LAYOUT}.")
+    depth = len(top.parts) + 1
+    for path in images:
+        if any(map(_split, path.parts[depth:-1])):
+            raise MixvaeError(f"{path.parent}: a split would be inside another folder; {LAYOUT}.")
+
+
+def _repeated(folder: Path, split: str, images: Sequence[Path]) -> Path:
+    """``train/train``, as some archives unpack, where ``train`` holds nothing else."""
+    inside = _directly_in(folder, images)
+    splits = {_split(path.name) for path in inside}
+    if not splits or "" in splits:  # one class may be called train beside others
+        return folder
+    if splits == {split} and len(inside) == 1:
+        return _repeated(inside[0], split, images)
+    raise MixvaeError(f"{folder}: the {split} split has {_names(inside)} inside; {LAYOUT}.")
+
+
+def _names(paths: Sequence[Path]) -> str:
+    names = [path.name for path in paths]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,65 @@
+"""From whatever holds numbers to a NumPy array of them, or an error that says what to do."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixvae.errors import MixvaeError
+
+# By NumPy's kind of dtype, what to do about it.
+_ADVICE = {
+    "O": "make all entries numbers of one type, as with x.astype(float).",
+    "c": "give real numbers, such as the magnitudes np.abs(x).",
+    "M": "give numbers, such as the days since the first.",
+    "m": "give numbers, such as x / np.timedelta64(1, 's').",
+    "V": "make its fields columns: numpy.lib.recfunctions.structured_to_unstructured(x).",
+}
+_ELSE = "give float values in [0, 1], bool or uint8."
+
+
+def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
+    """A NumPy array of bools, integers or floats, not copied where that is possible.
+
+    ``where`` names it in errors; ``advice`` says what to do about text and objects. Raises
+    `MixvaeError` for what is sparse, has masked entries, or holds anything but real numbers.
+    """
+    if isinstance(x, Tensor):
+        x = _dense(x, where)
+    if hasattr(x, "todense"):  # SciPy's, which is not imported for this
+        raise MixvaeError(f"{where}: a sparse matrix cannot be used; make it dense: x.toarray().")
+    parts = x if isinstance(x, (list, tuple)) else [x]
+    if any(np.ma.is_masked(part) for part in parts):
+        raise MixvaeError(
+            f"{where}: masked entries cannot be used, as there is no model of missing values; "
+            "fill them (x.filled(0)) or leave those examples out."
+        )
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise MixvaeError(
+            f"{where}: expected one array of numbers, got rows that differ in length; "
+            "make all examples the same shape."
+        ) from error
+    except (TypeError, RuntimeError) as error:
+        raise MixvaeError(
+            f"{where}: expected an array of numbers, got {type(x).__name__}, which NumPy cannot "
+            f"read ({error}); give an array or a tensor."
+        ) from error
+    if array.dtype.kind not in "buif":
+        todo = _ADVICE.get(array.dtype.kind, _ELSE)
+        todo = advice if advice and array.dtype.kind in "OSU" else todo
+        raise MixvaeError(f"{where}: expected an array of numbers, got dtype {array.dtype}; {todo}")
+    return array
+
+
+def _dense(x: Tensor, where: str) -> Tensor:
+    if x.is_nested or x.layout != torch.strided:
+        raise MixvaeError(
+            f"{where}: a sparse or nested tensor cannot be used; make it dense: x.to_dense()."
+        )
+    x = x.detach().cpu()
+    if x.is_floating_point() and x.dtype not in (torch.float16, torch.float32, torch.float64):
+        return x.float()  # NumPy has no bfloat16
+    return x

@@ -1,0 +1,49 @@
+"""Weights of some components alone: a distribution on a face of the simplex."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.distributions import Distribution, constraints, kl_divergence, register_kl
+
+
+class Face(Distribution):
+    """Weights of K components, zero but for those in ``kept``, whose weights are from ``inner``.
+
+    Batch as ``inner``, event (K,). ``log_prob`` is the density of the kept components' weights.
+
+    Args:
+        inner: weights of the kept components, event (n,).
+        kept: which n of the K components these are.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+    support = constraints.simplex
+    has_rsample = True
+
+    def __init__(self, inner: Distribution, kept: Bool[Tensor, " K"]) -> None:
+        self.inner, self.kept = inner, kept
+        super().__init__(inner.batch_shape, kept.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._among_zeros(self.inner.mean)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self._among_zeros(self.inner.rsample(torch.Size(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_prob: Tensor = self.inner.log_prob(value[..., self.kept])
+        return log_prob
+
+    def _among_zeros(self, w: Tensor) -> Tensor:
+        whole = w.new_zeros(*w.shape[:-1], len(self.kept))
+        whole[..., self.kept] = w
+        return whole
+
+
+@register_kl(Face, Face)
+def kl_face(q: Face, p: Face) -> Tensor:
+    """KL(q || p) in nats, of one face: the kept weights'."""
+    return kl_divergence(q.inner, p.inner)

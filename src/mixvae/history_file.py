@@ -1,0 +1,48 @@
+"""A run's ``log.csv``, read row by row: it is a record, whose damage must not cost the model."""
+
+import csv
+import re
+import warnings
+from pathlib import Path
+
+from .errors import MixvaeError
+from .reading import MAX_JSON, read_text
+
+NAME = re.compile(r"[a-z]\w*(/\w+)*")  # of a column
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The epochs that can be read, a row each; warns of those that cannot. None without a file."""
+    if not path.exists():
+        return []
+    try:
+        lines = read_text(path, MAX_JSON).splitlines()
+    except (MixvaeError, OSError) as error:
+        warnings.warn(f"the run's history is left out: {error}", stacklevel=3)
+        return []
+    names = lines[0].split(",") if lines else []
+    if "epoch" not in names or not all(NAME.fullmatch(name) for name in names):
+        warnings.warn(
+            f"{path} does not begin with the names of its columns: it is damaged, and the run's "
+            "history is left out.",
+            stacklevel=3,
+        )
+        return []
+    rows = [_row(names, line) for line in lines[1:]]
+    history = [row for row in rows if row is not None]
+    if len(history) < len(rows):
+        warnings.warn(
+            f"{path} is damaged: {len(rows) - len(history)} of its {len(rows)} rows are not "
+            "numbers, and are left out of the run's history.",
+            stacklevel=3,
+        )
+    return history
+
+
+def _row(names: list[str], line: str) -> dict[str, float] | None:
+    """An epoch's values, without those that it lacks; None unless all are numbers."""
+    try:
+        (cells,) = csv.reader([line], strict=True)
+        return {name: float(v) for name, v in zip(names, cells, strict=True) if v}
+    except (ValueError, csv.Error):
+        return None
