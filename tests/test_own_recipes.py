@@ -174,6 +174,25 @@ def test_it_is_resumed_as_if_it_had_not_stopped(folder, file, tmp_path, capsys):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
 
 
+def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp_path):
+    path, run = tmp_path / "mine.py", str(tmp_path / "run")
+    path.write_text(
+        LAPLACE.replace("recipes.VAE", "recipes.MVAE").replace("laplace-vae", "laplace-mvae")
+    )
+    (tmp_path / "scales.py").write_text("USUAL = 0.5\n")
+    argv = ["--data", "digits", "--subset", "200", "--hidden", "8", "--n-components", "3"]
+    argv += ["--n-latent", "3", *QUIET, "--max-epochs", "1", "--out", run]
+    assert main(["train", str(path), *argv]) == 0
+    named = ["--recipes", str(path), "--pictures", "false"]
+    assert main(["select", run, "--keep", "0", "2", *named]) == 0
+    small = mixvae.load(tmp_path / "run" / "pruned")
+    assert small.recipe.name == "laplace-mvae"
+    assert (small.recipe.n_components, small.recipe.model.prior.scale) == (2, 0.5)
+    config = (small.folder / "config.yaml").read_text()
+    assert f"recipe: {path}:LaplaceVAE\n" in config
+    assert "n_components: 2\n" in config
+
+
 def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(LAPLACE.replace("laplace-vae", "other").replace("from scales", "#"))
