@@ -1,7 +1,8 @@
 """Values of options: what an annotation allows, as plain Python and JSON have it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field
+from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -21,7 +22,7 @@ KINDS: dict[Any, tuple[type, str]] = {
 SEQUENCES = (Sequence, list, tuple)
 
 
-def hints_of(recipe: type) -> dict[str, Any]:
+def _hints_of(recipe: type) -> dict[str, Any]:
     """The annotations of a recipe's class and of those it inherits from."""
     try:
         return get_type_hints(recipe)
@@ -30,6 +31,9 @@ def hints_of(recipe: type) -> dict[str, Any]:
             f"the annotations of {recipe.__name__} cannot be read: {error}. Import the names that "
             "they use at the top of its file."
         ) from error
+
+
+hints_of: Callable[[type], dict[str, Any]] = cache(_hints_of)
 
 
 def check_hint(recipe: str, name: str, hint: Any) -> None:
