@@ -19,8 +19,8 @@ import mixvae
 from cases import IMAGE, Case
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
-from mixvae.objectives import Objective, elbo
-from mixvae.recipes import RECIPES, VAE, BuiltRecipe, Recipe, build, list_recipes
+from mixvae.objectives import Objective, elbo, iwae
+from mixvae.recipes import RECIPES, VAE, BuiltRecipe, Recipe, build, list_recipes, options_of
 
 pytestmark = pytest.mark.usefixtures("own_recipes", "unchecked")
 
@@ -640,6 +640,20 @@ def test_resolve_completes_what_is_none_and_leaves_what_is_given():
     assert given.resolve(data) == given
     assert mixvae.recipes.MVAE().resolve(data).options()["n_classes"] is None
     assert VAE().resolve().options()["likelihood"] == "bernoulli"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_options_of_importance_weighting_are_in_the_objective(name):
+    options = options_of(name)
+    if "n_samples" not in options:
+        return
+    chosen = {"bound": "iwae"} if "bound" in options else {}
+    recipe = Case(name, {"n_samples": 3} | chosen).build()
+    assert recipe.objective.n_samples == 3
+    t = recipe.model.eval()(torch.rand(4, *IMAGE).round(), 3)
+    terms = recipe.objective.bound(t)
+    assert torch.equal(terms["iwae"], iwae(t)["iwae"])
+    assert recipe.objective.is_bound == (not recipe.objective.penalties and "dropout" not in terms)
 
 
 def test_an_objective_with_penalties_is_never_called_a_bound():
