@@ -1,6 +1,6 @@
 """What the tests share. Shapes in signatures are checked too: pyproject.toml tells pytest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jaxtyping
 import pytest
@@ -28,9 +28,13 @@ def unchecked() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_recipes() -> Iterator[None]:
-    """Recipes that a test registers are forgotten after it."""
+def own_recipes() -> Iterator[Callable[[], None]]:
+    """Recipes that a test registers are forgotten after it, and when this is called."""
     before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
+
+    def forget() -> None:
+        registry._registered.clear()
+        registry._registered.update(before)
+
+    yield forget
+    forget()

@@ -146,7 +146,8 @@ def test_a_run_keeps_the_name_and_every_option_and_its_config_names_the_file(fol
     assert f"recipe: {file}:LaplaceVAE\n" in (folder / "config.yaml").read_text()
 
 
-def test_a_config_of_such_a_run_trains_again(folder, tmp_path):
+def test_a_config_of_such_a_run_trains_again(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # from any folder
     config, out = str(folder / "config.yaml"), str(tmp_path / "again")
     assert main(["train", "--config", config, "--scale", "2", *QUIET, "--out", out]) == 0
     assert mixvae.load(out).recipe.options["scale"] == 2.0
@@ -162,11 +163,12 @@ def test_every_command_that_reads_a_run_is_told_of_its_recipe(capsys, folder, fi
     assert "laplace" not in refused(capsys, command, folder, "--recipes", "no_file.py:A")
 
 
-def test_it_is_resumed_as_if_it_had_not_stopped(folder, file, tmp_path, capsys):
+def test_it_is_resumed_as_if_it_had_not_stopped(folder, file, tmp_path, capsys, own_recipes):
     short, long = tmp_path / "short", tmp_path / "long"
     argv = ["train", f"{file}:LaplaceVAE", *SMALL, *QUIET]
     assert main([*argv, "--max-epochs", "1", "--out", str(short)]) == 0
     assert main([*argv, "--max-epochs", "2", "--out", str(long)]) == 0
+    own_recipes()  # as in a new process
     more = ["--recipes", str(file), "--max-epochs", "2", *QUIET]
     assert main(["train", "--resume", str(short), *more]) == 0
     capsys.readouterr()
@@ -174,7 +176,7 @@ def test_it_is_resumed_as_if_it_had_not_stopped(folder, file, tmp_path, capsys):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
 
 
-def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp_path):
+def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp_path, own_recipes):
     path, run = tmp_path / "mine.py", str(tmp_path / "run")
     path.write_text(
         LAPLACE.replace("recipes.VAE", "recipes.MVAE").replace("laplace-vae", "laplace-mvae")
@@ -183,6 +185,7 @@ def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp
     argv = ["--data", "digits", "--subset", "200", "--hidden", "8", "--n-components", "3"]
     argv += ["--n-latent", "3", *QUIET, "--max-epochs", "1", "--out", run]
     assert main(["train", str(path), *argv]) == 0
+    own_recipes()
     named = ["--recipes", str(path), "--pictures", "false"]
     assert main(["select", run, "--keep", "0", "2", *named]) == 0
     small = mixvae.load(tmp_path / "run" / "pruned")
