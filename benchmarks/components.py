@@ -28,7 +28,7 @@ from harness import (
 from torch import Tensor
 
 import mixvae
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.training.estimate import MIB, estimate
 
 SHAPE = (1, 28, 28)
@@ -57,7 +57,7 @@ def main() -> None:
     report(rows, args)
 
 
-def built(name: str, network: str, x: Tensor, n_components: int) -> Recipe:
+def built(name: str, network: str, x: Tensor, n_components: int) -> BuiltRecipe:
     """A recipe where x is."""
     recipe = mixvae.build(name, SHAPE, network=network, n_components=n_components)
     recipe.model.to(x.device)
@@ -65,7 +65,11 @@ def built(name: str, network: str, x: Tensor, n_components: int) -> Recipe:
 
 
 def compare(
-    make: Callable[[int], Recipe], x: Tensor, components: list[int], precision: str, repeats: int
+    make: Callable[[int], BuiltRecipe],
+    x: Tensor,
+    components: list[int],
+    precision: str,
+    repeats: int,
 ) -> list[dict[str, Any]]:
     """A row for every K."""
     apart = [training_step(make(1), x, precision) for _ in range(max(components))]
@@ -96,7 +100,7 @@ def in_a_loop(steps: list[Callable[[], None]]) -> None:
         step()
 
 
-def memory(recipe: Recipe, x: Tensor, precision: str) -> dict[str, str]:
+def memory(recipe: BuiltRecipe, x: Tensor, precision: str) -> dict[str, str]:
     """MiB a component."""
     how = {"batch_size": len(x), "epochs": 1, "bf16": precision == "bf16", "steps": 1}
     expected, k = estimate(recipe, x, device=x.device, **how), recipe.n_components

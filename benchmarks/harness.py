@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixvae.products import onednn_is_quicker
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.training.memory import kept_memory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,7 +180,7 @@ def digit_like(n: int) -> Tensor:
     return (F.avg_pool2d(noise, 5, 1, 2) > 0.17).float()
 
 
-def training_step(recipe: Recipe, x: Tensor, precision: str) -> Callable[[], None]:
+def training_step(recipe: BuiltRecipe, x: Tensor, precision: str) -> Callable[[], None]:
     """A whole step on one batch, Adam included, as the trainer takes it."""
     optimizer = torch.optim.Adam(recipe.model.parameters(), fused=True)
 

@@ -27,7 +27,7 @@ from torch.distributions.dirichlet import _Dirichlet
 
 import mixvae
 from mixvae.products import linear, linears
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 
 BATCH = 128
 SHAPE = (1, 28, 28)
@@ -46,7 +46,7 @@ class Library:
     dense: Callable[..., Tensor]
     axis: int  # of a stacked weight's outputs
 
-    def stacked(self, recipe: Recipe, name: str) -> list[Tensor]:
+    def stacked(self, recipe: BuiltRecipe, name: str) -> list[Tensor]:
         """K layers' weights, (K, in, out) or (K, out, in), and biases (K, 1, out) or (K, out)."""
         state = recipe.model.state_dict()
         weight, bias = (state[f"{name}.{kind}"] for kind in ("weight", "bias"))
@@ -126,7 +126,7 @@ def loss_and_norm(loss: Loss, parameters: list[Tensor], x: Tensor) -> tuple[floa
     return value.item(), float(torch.cat([g.flatten() for g in gradient]).double().norm())
 
 
-def recipe_on(device: torch.device, name: str) -> Recipe:
+def recipe_on(device: torch.device, name: str) -> BuiltRecipe:
     """A recipe with its first weights."""
     torch.manual_seed(0)
     recipe = mixvae.build(name, SHAPE, **MODELS[name])
@@ -151,7 +151,7 @@ def plain_epoch(name: str, rows: int, *, by: str, precision: str, device: str) -
     return {"begun": begun, "trained": now(), "validated": 0.0, "over": 0.0}
 
 
-def plain_m_vae(recipe: Recipe, by: Library) -> tuple[list[Tensor], Loss]:
+def plain_m_vae(recipe: BuiltRecipe, by: Library) -> tuple[list[Tensor], Loss]:
     """Parameters and loss of M-VAE; components first, (K, B, ...), but for x."""
     wide, bias = leaves(first_layer(recipe))
     w2, b2, w3, b3 = leaves(by.stacked(recipe, "trunk.1.body.0.2"), heads(recipe, by))
@@ -169,7 +169,7 @@ def plain_m_vae(recipe: Recipe, by: Library) -> tuple[list[Tensor], Loss]:
     return [wide, bias, w2, b2, w3, b3, w4, b4, w5, b5, w6, b6], loss
 
 
-def plain_mvae_gs(recipe: Recipe, by: Library) -> tuple[list[Tensor], Loss]:
+def plain_mvae_gs(recipe: BuiltRecipe, by: Library) -> tuple[list[Tensor], Loss]:
     """Parameters and loss of MVAE-GS."""
     state = recipe.model.state_dict()
     wide, bias = leaves(first_layer(recipe))
@@ -223,13 +223,13 @@ def dhsic(z: Tensor) -> Tensor:
     return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
 
 
-def first_layer(recipe: Recipe) -> list[Tensor]:
+def first_layer(recipe: BuiltRecipe) -> list[Tensor]:
     """The encoders' first layers as one wide layer."""
     state = recipe.model.state_dict()
     return [state[f"trunk.1.body.0.0.{kind}"].flatten(0, 1) for kind in ("weight", "bias")]
 
 
-def heads(recipe: Recipe, by: Library) -> list[Tensor]:
+def heads(recipe: BuiltRecipe, by: Library) -> list[Tensor]:
     """The codes' and the weights' as one."""
     (w1, b1), (w2, b2) = (by.stacked(recipe, f"{n}.net.body") for n in ("posterior", "weights"))
     return [torch.cat([w1, w2], by.axis), torch.cat([b1, b2], -1)]

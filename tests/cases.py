@@ -36,7 +36,7 @@ from mixvae.posteriors import (
     StickPosterior,
 )
 from mixvae.priors import ChainPrior, GaussianMixturePrior, NormalPrior, StickPrior
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.weights import DirichletWeights, KnownWeights, PairWeights, StickWeights
 
 IMAGE, FLAT = (1, 3, 4), (12,)
@@ -57,7 +57,9 @@ class Case:
         values = (f"{key}={value}" for key, value in self.options.items())
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
-    def build(self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any) -> Recipe:
+    def build(
+        self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any
+    ) -> BuiltRecipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,)}
@@ -83,6 +85,16 @@ class Case:
         if not self.options.get("conditional"):
             return None
         return torch.arange(len(x)) % self.options["n_classes"]
+
+
+def saying(recipe: BuiltRecipe, options: dict[str, Any]) -> BuiltRecipe:
+    """The same, which is saved under these options, as another version would have had them."""
+
+    class Saying(BuiltRecipe):
+        def to_dict(self) -> dict[str, Any]:
+            return super().to_dict() | {"options": options}
+
+    return Saying(**vars(recipe))
 
 
 def _conv(recipe: str, x_shape: tuple[int, ...] = LARGER, **options: Any) -> Case:

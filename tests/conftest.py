@@ -1,10 +1,12 @@
 """What the tests share. Shapes in signatures are checked too: pyproject.toml tells pytest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jaxtyping
 import pytest
 import torch
+
+from mixvae.recipes import registry
 
 
 @pytest.fixture
@@ -23,3 +25,16 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def own_recipes() -> Iterator[Callable[[], None]]:
+    """Recipes that a test registers are forgotten after it, and when this is called."""
+    before = dict(registry._registered)
+
+    def forget() -> None:
+        registry._registered.clear()
+        registry._registered.update(before)
+
+    yield forget
+    forget()

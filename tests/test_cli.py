@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+import mixvae
 from mixvae import data, operations
 from mixvae.cli import main, parser, train
 from mixvae.errors import MixvaeError
@@ -131,18 +133,16 @@ def test_every_option_of_every_recipe_is_in_its_help_with_dashes(capsys, name):
     assert "--data text" in text
 
 
-def test_a_new_argument_of_a_recipe_is_an_option_by_itself(capsys, monkeypatch, caught):
-    def brand_new(x_shape, *, likelihood: str = "gaussian", warm_glow: float = 0.5):
-        """A new recipe.
+@pytest.mark.usefixtures("own_recipes")
+def test_a_new_option_of_a_recipe_is_an_option_on_the_line_by_itself(capsys, caught):
+    @mixvae.register("brand-new")
+    @dataclass(frozen=True, kw_only=True)
+    class BrandNew(mixvae.recipes.VAE):
+        """A new recipe."""
 
-        Args:
-            x_shape: shape of one x.
-            likelihood: p(x | z).
-            warm_glow: how it glows.
-        """
-        return RECIPES["vae"](x_shape, likelihood=likelihood)
+        warm_glow: float = 0.5
+        """how it glows."""
 
-    monkeypatch.setitem(RECIPES, "brand-new", brand_new)
     text = shown(capsys, "train", "brand-new", "--help")
     assert "--warm-glow float" in text
     assert "how it glows. (default: 0.5)" in text
@@ -326,7 +326,7 @@ def test_the_folder_holds_the_options_and_can_be_loaded(folder):
     assert settings["recipe"] == "m-vae"
     assert settings["hidden"] == [16]
     assert settings["subset"] == 256
-    assert "likelihood" not in settings
+    assert settings["likelihood"] is None  # the data decide
     assert load(folder).recipe.options["n_latent"] == 3
 
 

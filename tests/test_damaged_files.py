@@ -7,7 +7,6 @@ import shutil
 import threading
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mixvae
+from cases import saying
 from mixvae import data
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
@@ -135,7 +135,7 @@ def test_an_altered_number_in_a_checkpoint_is_noticed(run, capsys):
 def test_a_recipe_larger_than_its_weights_is_refused_at_once(run, options, consistent):
     """Also where the weights' file names the same recipe."""
     recipe = mixvae.load(run).recipe
-    huge = replace(recipe, options=recipe.options | options)
+    huge = saying(recipe, recipe.options | options)
     save_recipe(huge, run)
     if consistent:
         save_weights(huge, run)

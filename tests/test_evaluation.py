@@ -30,8 +30,7 @@ from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.priors import NormalPrior
-from mixvae.recipes import build
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe, MixtureOfVAEs, build
 from mixvae.weights import KnownWeights, Weights
 
 
@@ -67,7 +66,7 @@ def one_pixel(family: Any, weights: Weights) -> MixtureVAE:
 X = torch.tensor([[0.2], [0.8], [1.0]])
 
 
-def small(name: str = "m-vae", **options: Any) -> Recipe:
+def small(name: str = "m-vae", **options: Any) -> BuiltRecipe:
     torch.manual_seed(0)
     defaults = {"n_latent": 3, "hidden": [8], "likelihood": "gaussian"}
     if name in ("m-vae", "mixture-vae"):
@@ -260,7 +259,7 @@ def test_a_seed_gives_the_same_stochastic_error_again() -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_the_exact_mixtures_bound_is_log_p_where_the_posterior_is_exact(batch_size: int) -> None:
     model, p_x = Maps(3).exact()
-    recipe = Recipe("by-hand", (4,), {}, model, Objective(mixture_bound), mixture_bound)
+    recipe = BuiltRecipe(MixtureOfVAEs(), (4,), model, Objective(mixture_bound))
     found = bounds(recipe, DATA, batch_size=batch_size)
     assert found["elbo"] == pytest.approx(float(p_x.log_prob(DATA).mean()), abs=1e-9)
     assert found["objective"] == pytest.approx(found["elbo"])
@@ -292,7 +291,7 @@ def test_a_last_batch_of_one_does_not_break_a_penalty_on_pairs() -> None:
     assert "objective/dhsic" in bounds(small(), images(11), batch_size=10)
 
 
-def recipe_data(recipe: Recipe, n: int) -> Tensor:
+def recipe_data(recipe: BuiltRecipe, n: int) -> Tensor:
     x = torch.rand(n, *recipe.x_shape, generator=torch.Generator().manual_seed(3))
     return x.round()
 

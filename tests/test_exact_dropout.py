@@ -18,7 +18,7 @@ from mixvae.dropout import ConcreteDropout, reweigh
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import component_health, log_likelihood
 from mixvae.objectives import iwae, mixture_bound
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.trace import Trace
 
 MASKED = Case("mixture-vae", {"keep_prior": 0.2})
@@ -35,7 +35,7 @@ def total(t: Trace) -> Tensor:
     return sum(mixture_bound(t).values())
 
 
-def dropping(case: Case = MASKED) -> Recipe:
+def dropping(case: Case = MASKED) -> BuiltRecipe:
     """A model of three components in evaluation mode, the second of which is dropped."""
     recipe = case.build()
     recipe.model.weights.logits.data.copy_(torch.tensor([0.1, 0.5, 0.4]).log())

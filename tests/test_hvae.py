@@ -97,7 +97,7 @@ def bent() -> Chain:
     return Chain(first, second, 1)
 
 
-def small(**options: object) -> tuple[recipes.Recipe, Tensor]:
+def small(**options: object) -> tuple[recipes.BuiltRecipe, Tensor]:
     torch.manual_seed(1)
     sizes = {"n_latent": BELOW, "n_top": TOP, "hidden": [8], "n_pseudo_inputs": 5}
     recipe = recipes.build("hvae", (6,), **sizes | options)

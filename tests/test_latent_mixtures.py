@@ -16,7 +16,7 @@ K, L, X = 3, 2, (6,)
 MEANS = [-1.5, 0.0, 1.5]
 
 
-def build(name: str, seed: int = 0, **options: object) -> recipes.Recipe:
+def build(name: str, seed: int = 0, **options: object) -> recipes.BuiltRecipe:
     torch.manual_seed(seed)
     small = {"n_latent": L, "hidden": [5]} | ({} if name == "sb-vae" else {"n_components": K})
     recipe = recipes.build(name, X, **small | options)

@@ -25,14 +25,14 @@ from mixvae.evaluation.pareto import fit_pareto
 from mixvae.families import MixturePosterior
 from mixvae.model import MixtureVAE
 from mixvae.plots import figures
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.routing import Routing
 from mixvae.weights import KnownWeights
 
 FAMILIES = ["vae", "m-vae", "mixture-vae", "dlgmm", "gmmp-vae"]
 
 
-def small(name: str = "m-vae", **options: Any) -> Recipe:
+def small(name: str = "m-vae", **options: Any) -> BuiltRecipe:
     return Case(name, {"likelihood": "gaussian"} | options, (6,)).build()
 
 

@@ -334,7 +334,7 @@ def test_the_closed_bound_of_a_kl_to_a_mixture_is_one():
 # -- pseudo-inputs and the matched KL
 
 
-def gmmp(**options: object) -> tuple[recipes.Recipe, Tensor]:
+def gmmp(**options: object) -> tuple[recipes.BuiltRecipe, Tensor]:
     torch.manual_seed(1)
     small = {"n_components": K, "n_latent": L, "hidden": [8], "n_pseudo_inputs": 5}
     recipe = recipes.build("gmmp-vae", (6,), **small | options)

@@ -14,7 +14,7 @@ from cases import COLOUR, Case
 from mixvae.errors import MixvaeError
 from mixvae.objectives import iwae, log_mean_exp, miselbo, mixture_elbo
 from mixvae.posteriors import MIN_SCALE, OneHotPosterior
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.subset import Subset
 from mixvae.trace import Trace
 
@@ -27,7 +27,7 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return sum(terms.values())
 
 
-def misvae(estimator: str = "some-to-all", **options: object) -> tuple[Recipe, Tensor]:
+def misvae(estimator: str = "some-to-all", **options: object) -> tuple[BuiltRecipe, Tensor]:
     """Components that lie apart, each of them a little."""
     small = {"n_components": K, "n_subset": N, "n_samples": S, "one_hot_width": 7}
     case = Case("misvae", small | {"estimator": estimator} | options)
@@ -45,7 +45,9 @@ def passes(monkeypatch: pytest.MonkeyPatch):
     A component's noise is the same in every company.
     """
 
-    def trace(recipe: Recipe, x: Tensor, some: Tensor | None = None, n_samples: int = S) -> Trace:
+    def trace(
+        recipe: BuiltRecipe, x: Tensor, some: Tensor | None = None, n_samples: int = S
+    ) -> Trace:
         noise = torch.randn(n_samples, len(x), K, L, generator=torch.Generator().manual_seed(3))
         its = noise if some is None else noise[:, :, some]
         monkeypatch.setattr(

@@ -1,6 +1,7 @@
 """Bounds and penalties of joint models, against closed forms, quadrature and each other."""
 
 from dataclasses import replace
+from functools import partial
 from math import lgamma, pi
 
 import numpy as np
@@ -16,11 +17,12 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from cases import Case
+from cases import CASES, Case
 from linear_gaussian import LinearGaussian, sigma_points
 from mixvae import kernels
 from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
+from mixvae.families import ExactMixture, Joint
 from mixvae.objectives import (
     Objective,
     dhsic,
@@ -28,10 +30,11 @@ from mixvae.objectives import (
     iwae,
     log_mean_exp,
     mixture_bound,
+    mixture_elbo,
     paper_objective,
 )
-from mixvae.recipes import Recipe
-from mixvae.trace import Trace
+from mixvae.recipes import BuiltRecipe
+from mixvae.trace import Family, Trace
 
 pytestmark = pytest.mark.usefixtures("maths")
 JOINT = [
@@ -47,6 +50,30 @@ def traced(case: Case, n_samples: int = 1, n: int = 6) -> Trace:
     model = case.build().model
     torch.manual_seed(1)
     return model(case.data(n), n_samples)
+
+
+# -- the ELBO is the family's
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_elbo_is_the_bound_of_the_traces_own_family(case: Case) -> None:
+    recipe, x = case.build(), case.data()
+    t = recipe.model.eval()(x.double(), 2, case.labels(x))
+    if isinstance(t.family, Joint):
+        by_hand = partial(paper_objective, kl_reduction="sum")
+    else:
+        by_hand = mixture_bound if isinstance(t.family, ExactMixture) else mixture_elbo
+    if case.options.get("stick_kl") != "series":
+        torch.testing.assert_close(elbo(t, 0.7), by_hand(t, 0.7), rtol=0, atol=0)
+    torch.testing.assert_close(elbo(t), (recipe.bound or elbo)(t), rtol=0, atol=0)
+
+
+def test_a_family_that_says_no_elbo_has_the_mean_of_its_log_weights() -> None:
+    class Other(Joint):
+        elbo = Family.elbo
+
+    t = replace(traced(Case("m-vae"), 5), family=Other())
+    torch.testing.assert_close(elbo(t), {"elbo": t.log_weight.mean(0)})
 
 
 # -- the KLs
@@ -210,7 +237,7 @@ def test_bounds_stay_below_the_integrated_evidence_and_importance_weights_reach_
         torch.testing.assert_close(iwae(t)["iwae"], exact, rtol=0, atol=0.05)
 
 
-def integrated(recipe: Recipe, x: Tensor) -> Tensor:
+def integrated(recipe: BuiltRecipe, x: Tensor) -> Tensor:
     """Gauss-Hermite over each code, Gauss-Legendre over w_1 in (0, 1), as p(w) is uniform there."""
     decoder, K = recipe.model.decoder, recipe.n_components
     nodes, mass = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(30))

@@ -13,15 +13,14 @@ from mixvae.data import from_arrays
 from mixvae.evaluation import dependence, evaluate
 from mixvae.evaluation.passes import evaluating
 from mixvae.model import MixtureVAE
-from mixvae.recipes import build
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe, build
 from mixvae.run import Run
 from mixvae.training.finish import draw
 
 SHAPES = {"grey": (1, 6, 4), "colour": (3, 5, 5), "square": (36,), "line": (7,)}
 
 
-def small(name: str, x_shape: tuple[int, ...], **options: Any) -> Recipe:
+def small(name: str, x_shape: tuple[int, ...], **options: Any) -> BuiltRecipe:
     torch.manual_seed(0)
     k = {} if name == "vae" else {"n_components": 3}
     hidden = {"hidden": 8 if name.startswith("mvae") else [8]}

@@ -64,7 +64,7 @@ def three_kinds() -> data.Dataset:
     return data.from_arrays(x.numpy(), y.numpy(), name="kinds")
 
 
-def vade(**options: object) -> recipes.Recipe:
+def vade(**options: object) -> recipes.BuiltRecipe:
     torch.manual_seed(0)
     small = {"n_clusters": 3, "n_latent": L, "hidden": [16]}
     return recipes.build("vade", three_kinds(), **small | options)
@@ -181,7 +181,7 @@ def settings(**changes: object) -> Settings:
     return Settings(**plain | {"patience": None, "clip": None, "precision": "32"} | changes)
 
 
-def started(recipe: recipes.Recipe, seed: int = 0) -> Tensor:
+def started(recipe: recipes.BuiltRecipe, seed: int = 0) -> Tensor:
     """The prior's means after the start."""
     start(recipe, three_kinds(), settings(seed=seed), torch.device("cpu"), False)
     return recipe.model.prior.loc.detach().clone()

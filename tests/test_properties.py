@@ -18,7 +18,7 @@ from mixvae.likelihoods import LikelihoodName
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Terms
 from mixvae.posteriors import OneHotPosterior
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.recipes.joint import Concentration
 from mixvae.recipes.m_vae import Combine
 from mixvae.recipes.networks import NetworkName, Norm
@@ -32,7 +32,7 @@ every_smooth_case = pytest.mark.parametrize("case", smooth, ids=str)
 every_part = pytest.mark.parametrize("part", PARTS, ids=str)
 
 
-def objective(case: Case, recipe: Recipe, x: Tensor, seed: int = 1) -> Terms:
+def objective(case: Case, recipe: BuiltRecipe, x: Tensor, seed: int = 1) -> Terms:
     torch.manual_seed(seed)
     return recipe.objective(recipe.model, x, y=case.labels(x))
 
@@ -64,7 +64,7 @@ def has_an_order(case: Case) -> bool:
 
 def test_the_cases_cover_every_recipe_and_every_choice():
     def seen(option: str) -> set:
-        built = [recipes.options_of(c.recipe) | c.options for c in CASES]
+        built = [recipes.RECIPES[c.recipe](**c.options).resolve().options() for c in CASES]
         return {options[option] for options in built if option in options}
 
     assert {c.recipe for c in CASES} == set(recipes.RECIPES)

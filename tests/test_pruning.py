@@ -8,7 +8,7 @@ from cases import CASES, FLAT, Case
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import bounds, log_likelihood
 from mixvae.objectives import elbo
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 
 pytestmark = pytest.mark.usefixtures("maths")
 MASKED = [c for c in CASES if c.recipe in ("mvae-gs", "mvae-gau")]
@@ -20,7 +20,7 @@ MASKED = [c for c in MASKED if c.options.get("n_components") != 1 and "rate" not
 MIXTURES = [Case(name) for name in ("m-vae", "mvae", "mixture-vae")]
 
 
-def masked(case: Case) -> Recipe:
+def masked(case: Case) -> BuiltRecipe:
     """A model of three components, the second of which is dropped."""
     recipe = case.build()
     recipe.model.eval()

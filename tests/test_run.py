@@ -3,11 +3,11 @@
 import json
 import os
 import pickle
-from dataclasses import replace
 
 import pytest
 import torch
 
+from cases import saying
 from mixvae import build
 from mixvae.errors import MixvaeError
 from mixvae.run import claim, load, load_recipe, save_recipe, save_weights
@@ -88,11 +88,11 @@ def test_a_run_from_before_an_option_was_there_has_its_default(folder):
     before = load(folder).recipe.model.reconstruct(x)
     recipe = load(folder).recipe
     kept = {k: v for k, v in recipe.options.items() if k not in ("network", "channels")}
-    older = replace(recipe, options=kept)
+    older = saying(recipe, kept)
     save_recipe(older, folder)
     save_weights(older, folder)
     assert torch.equal(load(folder).recipe.model.reconstruct(x), before)
-    save_weights(replace(recipe, options=kept | {"n_latent": 7}), folder)
+    save_weights(saying(recipe, kept | {"n_latent": 7}), folder)
     with pytest.raises(MixvaeError, match="the weights of another recipe"):
         load(folder)
 
@@ -120,9 +120,9 @@ def test_a_later_format_is_refused(folder):
         load_recipe(folder)
 
 
-def test_an_unknown_recipe_in_the_file_names_the_nearest(folder):
+def test_an_unknown_recipe_in_the_file_names_the_nearest_and_says_what_to_name(folder):
     edit(folder, recipe="mvea")
-    with pytest.raises(MixvaeError, match="Did you mean 'mvae'"):
+    with pytest.raises(MixvaeError, match=r"recipes=\[\.\.\.\].* FILE:CLASS.*mean 'mvae'"):
         load_recipe(folder)
 
 

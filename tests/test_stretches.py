@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 import mixvae
 from mixvae import data
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.training import callbacks, stretches, trainer
 from mixvae.training.module import TrainingModule
 from mixvae.training.stretches import STRETCH, Stretches, StretchModule
@@ -35,7 +35,7 @@ def digits() -> data.Dataset:
     return data.load("digits", binarize="dynamic").subset(460)
 
 
-def recipe(digits: data.Dataset, name: str, **chosen: Any) -> Recipe:
+def recipe(digits: data.Dataset, name: str, **chosen: Any) -> BuiltRecipe:
     torch.manual_seed(0)
     return mixvae.build(name, digits, n_latent=2, **chosen)
 

@@ -21,7 +21,7 @@ from mixvae.errors import MixvaeError
 from mixvae.evaluation import evaluate
 from mixvae.evaluation.health import HealthMeter
 from mixvae.objectives import Objective
-from mixvae.recipes.recipe import Recipe
+from mixvae.recipes import BuiltRecipe
 from mixvae.run import load, save_weights
 from mixvae.training import callbacks
 from mixvae.training.batches import Batches, ShuffledBatches, even_batches
@@ -44,7 +44,7 @@ def digits() -> data.Dataset:
     return data.load("digits", binarize="dynamic").subset(512)
 
 
-def recipe(dataset: data.Dataset, name: str = "m-vae", seed: int = 0) -> Recipe:
+def recipe(dataset: data.Dataset, name: str = "m-vae", seed: int = 0) -> BuiltRecipe:
     torch.manual_seed(seed)
     hidden = {"hidden": 8} if name.startswith("mvae") else {}
     return mixvae.build(name, dataset, **SMALL | hidden)
@@ -307,7 +307,7 @@ def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int, **options: An
         value = trace.z.square().mean()
         return value * float("nan") if trace.z.requires_grad and next(calls) >= step else value
 
-    made = Recipe(
+    made = BuiltRecipe(
         **{**vars(made), "objective": Objective(made.objective.bound, {"spoiled": spoiled})}
     )
     mixvae.fit(made, dataset, out=folder, max_epochs=3, **QUICK | options)
@@ -377,7 +377,7 @@ def test_validation_uses_the_objective_at_its_final_weights_whatever_the_warm_up
         seen[torch.is_grad_enabled()].add(kl_scale)
         return made.objective.bound(trace, kl_scale)
 
-    changed = Recipe(**{**vars(made), "objective": Objective(recorded)})
+    changed = BuiltRecipe(**{**vars(made), "objective": Objective(recorded)})
     mixvae.fit(changed, digits, out=tmp_path / "r", max_epochs=2, warmup_epochs=2, **QUICK)
     assert seen == {True: {n / 8 for n in range(1, 9)}, False: {1.0}}
 

@@ -11,13 +11,13 @@ from mixvae import recipes
 from mixvae.distributions import OuterProduct, StickBreaking, dirichlet_sticks, log_prob_each
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import log_likelihood
-from mixvae.recipes import Recipe
+from mixvae.recipes import BuiltRecipe
 
 pytestmark = pytest.mark.usefixtures("maths")
 K, L, X = 3, 2, (6,)
 
 
-def build(name: str = "dlgmm", grow: float = 2.0, **options: object) -> tuple[Recipe, Tensor]:
+def build(name: str = "dlgmm", grow: float = 2.0, **options: object) -> tuple[BuiltRecipe, Tensor]:
     torch.manual_seed(1)
     sizes = {"n_layers": 2, "n_components": K, "n_latent": L, "hidden": [8]}
     recipe = recipes.build(name, X, **sizes | options)

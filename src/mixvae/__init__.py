@@ -8,12 +8,27 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import data as data
+    from . import distributions as distributions
+    from . import evaluation as evaluation
+    from . import families as families
+    from . import kernels as kernels
+    from . import likelihoods as likelihoods
+    from . import model as model
+    from . import nn as nn
+    from . import objectives as objectives
+    from . import operations as operations
+    from . import parts as parts
+    from . import plots as plots
+    from . import recipes as recipes
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
     from .pruning import prune as prune
+    from .recipes import Recipe as Recipe
     from .recipes import build as build
     from .recipes import list_recipes as list_recipes
+    from .recipes import register as register
     from .run import Run as Run
     from .run import load as load
     from .training import fit as fit
@@ -29,8 +44,10 @@ _HOMES = {
     "MixvaeError": "errors",
     "MixvaeWarning": "errors",
     "DeepMixture": "estimator",
+    "Recipe": "recipes",
     "build": "recipes",
     "list_recipes": "recipes",
+    "register": "recipes",
     "prune": "pruning",
     "Run": "run",
     "load": "run",
@@ -39,8 +56,8 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "kernels"),
-    *("objectives", "operations", "plots", "recipes"),
+    *("data", "distributions", "evaluation", "families", "kernels", "likelihoods", "model"),
+    *("nn", "objectives", "operations", "parts", "plots", "recipes"),
 )
 
 __all__ = ["__version__", *_HOMES]

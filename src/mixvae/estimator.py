@@ -20,13 +20,14 @@ from torch import Tensor
 from .data import Binarize, Dataset, from_arrays
 from .data.dataset import draw_rows
 from .data.pixels import choose_transform, make_split
-from .errors import MixvaeError, at_least, unknown
+from .errors import MixvaeError, at_least
 from .evaluation.likelihood import log_likelihood
 from .evaluation.passes import batches, cluster_probabilities, evaluating
 from .families import ExactMixture
 from .operations import codes
 from .pruning import prune
-from .recipes import RECIPES, build, options_of
+from .recipes import options_of
+from .recipes.building import AnyRecipe, build, class_of
 from .training import fit
 
 
@@ -43,7 +44,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     matrices of another number of rows are summed in another order.
 
     Args:
-        recipe: a name in :func:`mixvae.list_recipes`.
+        recipe: a name in :func:`mixvae.list_recipes`, or a recipe's class or an instance of it.
         n_components: number K of components; None is the recipe's own, and all there is for a
             recipe without components (vae).
         binarize: make pixels 0 or 1. threshold: above one half; dynamic: drawn with the grey level
@@ -71,7 +72,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
 
     def __init__(
         self,
-        recipe: str = "mixture-vae",
+        recipe: AnyRecipe = "mixture-vae",
         *,
         n_components: int | None = None,
         binarize: Binarize = "none",
@@ -198,11 +199,9 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         )
 
     def _options(self) -> dict[str, Any]:
-        if self.recipe not in RECIPES:
-            raise unknown("recipe", str(self.recipe), RECIPES)
-        options = dict(self.recipe_options or {})
+        kind, options = class_of(self.recipe), dict(self.recipe_options or {})
         if self.n_components is not None:
-            if "n_components" not in options_of(self.recipe):
+            if "n_components" not in options_of(kind):
                 raise MixvaeError(
                     f"the recipe {self.recipe!r} has one component and no n_components; got "
                     f"{self.n_components}. Leave it out, or choose a mixture, as 'mixture-vae'."

@@ -1,11 +1,14 @@
 """The families: K codes at once; one code of one component; one code that a mixture infers."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import kl_divergence
 
-from .distributions import log_prob_each
-from .trace import Family, Scale, Trace
+from .distributions import by_quadrature, log_prob_each
+from .trace import Family, Scale, Terms, Trace
 
 
 class Joint(Family):
@@ -27,6 +30,17 @@ class Joint(Family):
         if t.p_w is not None:
             log_ratio = log_ratio + _log_weights_ratio(t)
         return self.log_lik(t) + kl_scale * log_ratio
+
+    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
+        r"""The bound with its KLs in closed form where there is one.
+
+        .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
+        """
+        t = _exact(t)
+        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.of_kept(t.kl).sum(-1)}
+        if t.p_w is not None:
+            terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
+        return terms
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         return t.q_w.mean if t.b is t.w else t.b.mean(0)
@@ -54,6 +68,25 @@ class ExactMixture(Family):
 
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         return self.log_weights(t, kl_scale).logsumexp(-1)
+
+    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
+        r"""The bound :math:`E \log\sum_k \pi_k w_k`.
+
+        One sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component (with the
+        closed-form KL inside the logarithm it would be no bound). Split into terms by the
+        responsibilities r_k proportional to pi_k w_k: likelihood, codes' KL and the index's
+        KL(r || pi), which add up to it.
+        """
+        log_weights = self.log_weights(t, kl_scale)
+        # The sum is stationary in r, so a detached r leaves the value and the gradient right.
+        r = log_weights.detach().softmax(-1)
+        log_lik = (r * t.log_lik).sum(-1).mean(0)
+        kl_z = kl_scale * (r * (t.log_prior - t.log_q)).sum(-1).mean(0)
+        return {
+            t.lik_name: log_lik,
+            "kl_z": kl_z,
+            "kl_index": log_weights.logsumexp(-1).mean(0) - log_lik - kl_z,
+        }
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
@@ -103,6 +136,23 @@ class MixturePosterior(Family):
             log_weight = log_weight + kl_scale * _log_weights_ratio(t)
         return log_weight
 
+    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
+        """The bound with E[w] in front of the likelihoods, and the KL of the weights by itself."""
+        t = _exact(t)
+        return self.terms(t, self.log_ratio(t), kl_scale)
+
+    def log_ratio(self, t: Trace) -> Float[Tensor, "S B"]:
+        """The mean over components of log p(z_k | w) - log q(z_k | x, w)."""
+        return (t.w * (self.log_prior(t) - self.log_q(t))).sum(-1)
+
+    def terms(self, t: Trace, log_ratio: Float[Tensor, "S B"], kl_scale: Scale) -> Terms:
+        """A bound's terms, whose codes cost minus ``log_ratio``."""
+        log_lik = (t.q_w.mean.unsqueeze(1) * t.log_lik.transpose(0, 1)).sum(-1).mean(1)
+        terms = {t.lik_name: log_lik, "kl_z": kl_scale * log_ratio.mean(0)}
+        if t.p_w is not None:
+            terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
+        return terms
+
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         """E_q[w], the share of the posterior's mass."""
         return t.q_w.mean
@@ -118,6 +168,12 @@ class MixturePosterior(Family):
         if t.blended:
             return t.p_x.mean.squeeze(2)
         return _weigh(t, self.responsibilities(t).expand_as(t.w))
+
+
+def _exact(t: Trace) -> Trace:
+    """The trace with its sticks' KL by quadrature: by a series it may be nats too low."""
+    q_z, q_w = by_quadrature(t.q_z), by_quadrature(t.q_w)
+    return t if q_z is t.q_z and q_w is t.q_w else replace(t, q_z=q_z, q_w=q_w)
 
 
 def _log_weights_ratio(t: Trace) -> Float[Tensor, "S B"]:

@@ -5,13 +5,10 @@ from collections.abc import Sequence
 import torch
 
 from .errors import MixvaeError, is_a
-from .recipes import build, options_of
-from .recipes.recipe import Recipe
-
-FIXED = {"mvae-gs": "mvae", "mvae-gau": "mvae", "mixture-vae": "mixture-vae"}  # with K chosen
+from .recipes.building import BuiltRecipe, build, with_options
 
 
-def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
+def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe:
     """The same model without the other components' weights: smaller, and of fixed K.
 
     In evaluation mode it does what the model does that it comes from, if ``keep`` are the
@@ -26,14 +23,11 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
         MixvaeError: for components that do not exist or are named twice, for none, and where
             nothing says which to keep.
     """
-    is_a(Recipe, "such as run.recipe", recipe=recipe)
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
-    name = FIXED.get(recipe.name, recipe.name)
-    options = {key: recipe.options[key] for key in options_of(name)} | {"n_components": len(keep)}
-    if options.get("keep_prior") is not None:  # an exact mixture's, with which it has no gate
-        options |= {"keep_prior": None, "n_active": len(keep)}
+    fewer = with_options(recipe.recipe, {"n_components": len(keep)}).without_dropout()
     with torch.random.fork_rng():  # the first weights are drawn, and replaced
-        small = build(name, recipe.x_shape, **options)
+        small = build(fewer, recipe.x_shape)
     whole = recipe.model.state_dict()
     rows = torch.tensor(keep)
     # Every per-component tensor, and no other, has the component axis first.
@@ -47,7 +41,7 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
     return small
 
 
-def kept_by(recipe: Recipe, keep: Sequence[int] | None) -> list[int]:
+def kept_by(recipe: BuiltRecipe, keep: Sequence[int] | None) -> list[int]:
     """The components that :func:`prune` keeps, in their order; raises as it does."""
     model = recipe.model
     if "n_components" not in recipe.options:

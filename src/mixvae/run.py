@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from .errors import MixvaeError, MixvaeWarning, is_a
 from .files import write_text
 from .history_file import read_history
 from .reading import parse_json, read_json_object
-from .recipes import RECIPES, build, options_of
-from .recipes.recipe import Recipe
+from .recipes import Recipe, options_of
+from .recipes.building import BuiltRecipe, build, with_options
+from .recipes.registry import of_run
+from .recipes.values import as_json
 from .run_folder import CHECKPOINTS as CHECKPOINTS
 from .run_folder import CONFIG as CONFIG
 from .run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete
@@ -31,7 +33,7 @@ class Run:
     """A trained recipe and its folder."""
 
     folder: Path
-    recipe: Recipe
+    recipe: BuiltRecipe
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
     history: list[dict[str, float]] = field(default_factory=list, repr=False)  # a row an epoch
 
@@ -51,12 +53,12 @@ class Run:
         return load_transform(self.folder)
 
 
-def save_recipe(recipe: Recipe, folder: Path) -> None:
+def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``recipe.json``: all that it takes to build the model again, but its weights."""
     write_json(folder / RECIPE, {"format": FORMAT} | recipe.to_dict())
 
 
-def save_weights(recipe: Recipe, folder: Path) -> None:
+def save_weights(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``model.safetensors``, which names the recipe that it belongs to."""
     write_weights(recipe.model.state_dict(), recipe.to_dict(), folder / WEIGHTS)
 
@@ -80,42 +82,49 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_recipe(folder: str | Path) -> Recipe:
+def load_recipe(folder: str | Path) -> BuiltRecipe:
     """Build the recipe of a run folder afresh, to be trained on from its last checkpoint.
 
     Raises:
-        MixvaeError: if the folder is no run, was written by a later version, or its recipe is
-            another than that of its checkpoint (of its weights, where there is none).
+        MixvaeError: if the folder is no run, was written by a later version, or its recipe is not
+            known, or another than that of its checkpoint (of its weights, where there is none).
     """
     folder = Path(folder)
     content, last = read_recipe(folder), folder / CHECKPOINTS / "last.ckpt"
+    kind = of_run(content["recipe"], str(folder))
     if last.exists() or not (folder / WEIGHTS).exists():
         saved = form_of(read_checkpoint(last, "meta")["state_dict"])
         forms = {name.removeprefix("model."): form for name, form in saved.items()}
-        return _build(content, forms, last)
-    return _build(content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)
+        return _build(kind, content, forms, last)
+    return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
     """A trained run, its model in evaluation mode on the CPU.
 
+    Nothing is imported: the run's recipe is one of this package, or one that you have imported.
     Warns if the run is not complete: it goes on, or was stopped, after these weights were written.
 
+    Args:
+        path: the run folder.
+        recipes: classes of recipes that the run may be of, beside those that are registered.
+
     Raises:
-        MixvaeError: if the folder is no run, or its weights are missing, truncated, no safetensors
-            file, altered, not finite, or another recipe's.
+        MixvaeError: if the folder is no run, its recipe is not known, or its weights are missing,
+            truncated, no safetensors file, altered, not finite, or another recipe's.
     """
     is_a((str, Path), "the run folder's path", path=path)
     folder = Path(path)
     content, weights = read_recipe(folder), folder / WEIGHTS
+    kind = of_run(content["recipe"], str(folder), recipes)
     if not weights.is_file():
         raise MixvaeError(
             f"{weights} is missing: the run was not finished. Go on with it: "
             f"mixvae train --resume {folder}"
         )
     saved = read_weights(weights)
-    _check_names_recipe(saved.recipe, content, weights)
-    recipe = _build(content, form_of(saved.weights), weights)
+    _check_names_recipe(saved.recipe, kind, content, weights)
+    recipe = _build(kind, content, form_of(saved.weights), weights)
     recipe.model.load_state_dict(saved.weights)
     recipe.model.eval()
     if not is_complete(folder):
@@ -128,10 +137,10 @@ def load(path: str | Path) -> Run:
     return Run(folder, recipe, _metrics(folder), read_history(folder / LOG))
 
 
-def load_weights(recipe: Recipe, path: Path) -> None:
+def load_weights(recipe: BuiltRecipe, path: Path) -> None:
     """Read a weights file into the model of a recipe, after checking that it belongs to it."""
     saved = read_weights(path)
-    _check_names_recipe(saved.recipe, recipe.to_dict(), path)
+    _check_names_recipe(saved.recipe, type(recipe.recipe), recipe.to_dict(), path)
     recipe.model.load_state_dict(saved.weights)
 
 
@@ -145,7 +154,9 @@ def load_transform(folder: Path) -> Transform | None:
         raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
 
 
-def _build(content: dict[str, Any], forms: Mapping[str, Form], saved: Path) -> Recipe:
+def _build(
+    kind: type[Recipe], content: dict[str, Any], forms: Mapping[str, Form], saved: Path
+) -> BuiltRecipe:
     """The recipe that ``recipe.json`` names, if the weights in the file ``saved`` are its own.
 
     What it would be larger than they are is never built.
@@ -161,7 +172,7 @@ def _build(content: dict[str, Any], forms: Mapping[str, Form], saved: Path) -> R
         raise MixvaeError(f"{other}: it has fewer layers or components.")
     try:
         with size_limit(n, times=8 + (min(abs(k), 1000) if isinstance(k, int) else 0)):
-            recipe = build(name, content["x_shape"], **options)
+            recipe = build(with_options(kind, options), content["x_shape"])
     except TooLargeError as error:
         raise MixvaeError(f"{other}: {error}.") from error
     except MixvaeError as error:
@@ -178,13 +189,15 @@ def _build(content: dict[str, Any], forms: Mapping[str, Form], saved: Path) -> R
     return recipe
 
 
-def _check_names_recipe(said: str, content: dict[str, Any], weights: Path) -> None:
+def _check_names_recipe(
+    said: str, kind: type[Recipe], content: dict[str, Any], weights: Path
+) -> None:
     """Raise unless weights name the run's recipe. An option that came later has its default."""
     try:
-        found = _completed(parse_json(said))
+        found = _completed(parse_json(said), kind)
     except (ValueError, TypeError, KeyError) as error:
         raise MixvaeError(f"{weights} does not say which recipe it belongs to.") from error
-    expected = _completed(content)
+    expected = _completed(content, kind)
     if found != expected:
         raise MixvaeError(
             f"{weights} holds the weights of another recipe than {weights.parent / RECIPE} names: "
@@ -192,11 +205,10 @@ def _check_names_recipe(said: str, content: dict[str, Any], weights: Path) -> No
         )
 
 
-def _completed(said: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as `Recipe.to_dict` has it, with the defaults of options that it does not name."""
-    name = said["recipe"]
-    known = json.loads(json.dumps(options_of(name))) if name in RECIPES else {}
-    return {"recipe": name, "x_shape": said["x_shape"], "options": known | said["options"]}
+def _completed(said: dict[str, Any], kind: type[Recipe]) -> dict[str, Any]:
+    """What names a recipe, with the defaults of options that it does not name."""
+    known = {name: as_json(value) for name, value in options_of(kind).items()} | said["options"]
+    return {"recipe": said["recipe"], "x_shape": said["x_shape"], "options": known}
 
 
 def _metrics(folder: Path) -> dict[str, Any]:

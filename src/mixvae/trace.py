@@ -13,6 +13,7 @@ from torch.distributions import Distribution, kl_divergence
 from .distributions import Chain, NormalMixture, kl_to_mixture
 
 Scale = float | Tensor  # a number, or a tensor of one
+Terms = dict[str, Tensor]
 
 
 class Once:
@@ -112,6 +113,14 @@ class Family(ABC):
     @abstractmethod
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
         """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
+
+    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
+        """The evidence lower bound on log p(x) as named terms (B,), nats, that add up to it.
+
+        It is a bound if p(x | z) is a density and ``kl_scale`` is 1. By default it is one term, the
+        mean of the log importance weight over the samples.
+        """
+        return {"elbo": self.log_weight(t, kl_scale).mean(0)}
 
     @abstractmethod
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:

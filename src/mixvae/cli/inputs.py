@@ -6,20 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data import DATASETS, Binarize, Dataset, Split, Transform, load, load_all
-from ..errors import MixvaeError, unknown
+from ..errors import MixvaeError
 from ..reading import read_yaml
-from ..recipes import RECIPES
 from ..run import CONFIG, RECIPE, load_transform, read_json
 from .parser import Parser
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")
-
-
-def check_recipe(name: str) -> str:
-    """The name, if there is such a recipe."""
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return name
 
 
 def open_data(

@@ -5,15 +5,16 @@ from .parser import Parser
 
 def recipes(argv: list[str]) -> None:
     """List the models, or one model's options."""
-    from ..recipes import RECIPES, list_recipes
-    from .inputs import check_recipe
+    from ..recipes import list_recipes
+    from ..recipes.registry import summary_of
+    from .recipe_files import recipe_of
 
-    usage = "mixvae recipes [RECIPE]"
+    usage = "mixvae recipes [RECIPE | FILE:CLASS]"
     words, _ = Parser(usage, "List the models, or one model's options.").read(argv, 1)
     if words:
-        name = check_recipe(words[0])
-        parser = Parser(f"mixvae train {name} --data NAME [OPTIONS]", list_recipes()[name])
-        parser.add_options("options", RECIPES[name], skip={"x_shape"})
+        recipe = recipe_of(words[0]).kind
+        parser = Parser(f"mixvae train {words[0]} --data NAME [OPTIONS]", summary_of(recipe))
+        parser.add_options("options", recipe)
         parser.print_help()
     else:
         _table(list_recipes())

@@ -1,4 +1,4 @@
-"""Options out of a function's signature: jsonargparse reads types and docstrings, this spells them.
+"""Options out of a signature or a dataclass, as jsonargparse reads them; this spells them.
 
 On the line an option has dashes (underscores are accepted), a sequence is ``--hidden 500 500`` or
 ``--hidden [500,500]``, and a switch needs no value.
@@ -8,14 +8,16 @@ import re
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
-from inspect import signature
+from inspect import isclass, signature
 from itertools import takewhile
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from ..errors import MixvaeError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 Flags = list[tuple[str, list[str]]]  # (name with underscores, the words after it)
 
@@ -53,16 +55,20 @@ class Parser(ArgumentParser):
     def add_options(
         self,
         title: str,
-        function: Callable[..., Any],
+        source: Callable[..., Any],
         *,
         skip: Collection[str] = (),
         only: Collection[str] = (),
     ) -> Any:
-        """A group of options: the function's arguments, but for ``skip``, or ``only`` some."""
+        """A group of options: a function's arguments, or a dataclass's fields.
+
+        All of them but for ``skip``, or ``only`` some.
+        """
         group = self.add_argument_group(title)
         left_out: set[str | int] = set(skip)
-        left_out |= {name for name in signature(function).parameters if only and name not in only}
-        group.add_function_arguments(function, as_group=False, skip=left_out)
+        left_out |= {name for name in signature(source).parameters if only and name not in only}
+        add = group.add_class_arguments if isclass(source) else group.add_function_arguments
+        add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
             action.metavar = _words(_type(action), action.default)
             action.help = re.sub(r":\w+:`([^`]*)`", r"\1", action.help or "")

@@ -26,6 +26,7 @@ from .inputs import (
 )
 from .parser import Parser
 from .pictures import check_path
+from .recipe_files import add_recipes, import_recipes
 
 # None is test, or, of other data that have no test split of their own, all.
 Part = Literal["train", "val", "test", "all"]
@@ -52,7 +53,9 @@ class Source:
 
 def parser_of(command: str, about: str) -> Parser:
     """The parser of a command whose one word is a run folder."""
-    return Parser(f"mixvae {command} RUN [OPTIONS]", about)
+    parser = Parser(f"mixvae {command} RUN [OPTIONS]", about)
+    add_recipes(parser)
+    return parser
 
 
 def open_run(
@@ -72,8 +75,10 @@ def open_run(
         parser.add_options("data; by default the run's own", open_data, skip={"subset"})
         parser.unset(*(name for name in DATA_OPTIONS if name != "subset"))
     words, values = parser.read(argv, 1)
+    del values["recipes"]
     if not words:
         raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
+    import_recipes(argv)
     folder = Path(words[0])
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
     if not with_data:

@@ -5,8 +5,8 @@ from typing import Any
 
 from .. import report
 from ..data import Dataset
-from ..pruning import FIXED
-from ..recipes import options_of
+from ..recipes.building import with_options
+from ..recipes.registry import of_run
 from ..run import Run, read_recipe
 from ..training import select as prune
 from .inputs import settings_of
@@ -31,11 +31,13 @@ def select(argv: list[str]) -> None:
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
     """Prune a run, and write what the command line would have to train the smaller model."""
-    before, name = settings_of(folder), read_recipe(folder)["recipe"]
+    before = settings_of(folder)
     if not before:
         return prune(folder, data, **options)
-    fixed = FIXED.get(name, name)
-    lost = options_of(name).keys() - options_of(fixed).keys() | {"prune", "finetune_epochs"}
+    said = read_recipe(folder)
+    whole = with_options(of_run(said["recipe"], str(folder)), said["options"])
+    lost = whole.options().keys() - whole.without_dropout().options().keys()
+    lost |= {"prune", "finetune_epochs"}
     settings = {key: value for key, value in before.items() if key not in lost}
     return prune(folder, data, settings=settings, **options)
 

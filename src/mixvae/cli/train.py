@@ -6,32 +6,26 @@ from typing import Any, Literal
 
 from ..data import Dataset
 from ..errors import MixvaeError
-from ..pruning import FIXED, kept_by
+from ..pruning import kept_by
 from ..reading import read_yaml
 from ..recipes import RECIPES, build, list_recipes, options_of
+from ..recipes.registry import name_of, summary_of
 from ..run import Run, load
 from ..run_folder import can_go_on, is_finished
 from ..training import fit, resume
 from ..training.selecting import PRUNED
-from .inputs import (
-    DATA_OPTIONS,
-    as_flags,
-    check_recipe,
-    located,
-    open_data,
-    reopen,
-    settings_of,
-)
+from .inputs import DATA_OPTIONS, as_flags, located, open_data, reopen, settings_of
 from .parser import Parser, split
+from .recipe_files import Named, add_recipes, import_recipes, recipe_of
 from .select import select_from, show
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
 ABOUT = """Train a model on data. The result is a run folder; none is ever overwritten.
 
   mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
+  mixvae train my_file.py:MyVAE --data digits
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
-LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
 ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
 
@@ -45,9 +39,9 @@ def train(argv: list[str]) -> None:
     show(run)
 
 
-def training_parser(recipe: str | None) -> Parser:
+def training_parser(recipe: Named | None) -> Parser:
     """All options of ``mixvae train RECIPE``; without a recipe, those that all share."""
-    parser = Parser(USAGE.replace("RECIPE", recipe or "RECIPE"), ABOUT)
+    parser = Parser(USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), ABOUT)
     files = parser.add_argument_group("files")
     files.add_argument(
         "--config", type=str, metavar="FILE", help="options in YAML; flags override."
@@ -57,40 +51,40 @@ def training_parser(recipe: str | None) -> Parser:
         rows = (f"  {name:13s}{line}" for name, line in list_recipes().items())
         parser.epilog = "\n".join(["mixvae train RECIPE --help adds the recipe's options:", *rows])
     else:
-        parser.add_options(
-            f"recipe {recipe}: {list_recipes()[recipe].rstrip('.')}",
-            RECIPES[recipe],
-            skip={"x_shape"},
-        )
-        parser.unset("likelihood", help=LIKELIHOOD)
+        title = f"recipe {name_of(recipe.kind)}: {summary_of(recipe.kind)}"
+        parser.add_options(title.rstrip(".: "), recipe.kind)
     parser.add_options("data", open_data)
     _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
     parser.bare("compile", "true")
-    if recipe in FIXED:
+    if recipe and recipe.kind.drops_components:
         parser.add_options("choice of components", _pruning_options)
     return parser
 
 
-def _train(recipe: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
+def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
     lines = _read_config(given)
-    recipe = recipe or lines.get("recipe")
+    word = word or lines.get("recipe")
     lines.pop("recipe", None)
-    if recipe is None and "help" not in given:
-        raise MixvaeError(f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}.")
-    parser = training_parser(recipe and check_recipe(recipe))
+    if word is None and "help" not in given:
+        raise MixvaeError(
+            f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}; one of your own is "
+            "FILE:CLASS."
+        )
+    recipe = recipe_of(word) if word else None
+    parser = training_parser(recipe)
     # A file's lines are flags that come before those on the line, which so have the last word.
     _, values = parser.read([*as_flags(lines), *argv], 1)
     assert recipe is not None
     for name in ("config", "resume"):
         del values[name]
     out = values.pop("out")
-    settings = located({"recipe": recipe} | values)
+    settings = located({"recipe": recipe.word} | values)
     data = open_data(**{name: values.pop(name) for name in DATA_OPTIONS})
-    options = {name: values.pop(name) for name in options_of(recipe) if name in values}
+    options = {name: values.pop(name) for name in options_of(recipe.kind)}
     prune = values.pop("prune", False)
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
-    built = build(recipe, data, seed=values["seed"], **options)
+    built = build(recipe.kind, data, seed=values["seed"], **options)
     if prune:
         kept_by(built, None)  # a recipe without dropout is told before it is trained
     values["batch_size"] = _fitting(values["batch_size"], data)
@@ -123,15 +117,17 @@ def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:
 def _resume(argv: list[str]) -> Run:
     parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
     parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
+    add_recipes(parser)
     _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
     parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
     parser.bare("compile", "true")
     parser.unset(*KEPT, *DATA_OPTIONS)
     folder = parser.read(argv)[1]["resume"]
+    import_recipes(argv)
     before = settings_of(Path(folder))
     _, values = parser.read([*as_flags(before, KEPT), *argv])
-    del values["resume"]
+    del values["resume"], values["recipes"]
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
     if before.get("prune") and _only_pruning_is_left(Path(folder), values):
         return _then_prune(load(folder), data, before | values)

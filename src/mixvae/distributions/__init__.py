@@ -10,7 +10,7 @@ from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
-from .sticks import StickBreaking, dirichlet_sticks, process_sticks
+from .sticks import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 
 __all__ = [
     "Bernoulli",
@@ -24,6 +24,7 @@ __all__ = [
     "NormalMixture",
     "OuterProduct",
     "StickBreaking",
+    "by_quadrature",
     "diagonal_normal",
     "dirichlet_sticks",
     "kl_pairs",

@@ -17,6 +17,7 @@ from torch.distributions import (
 from ..errors import MixvaeError, at_least
 from .kumaraswamy import Kumaraswamy, Logs
 from .log_space import floor, log_beta
+from .outer import OuterProduct
 
 Sticks = Kumaraswamy | Beta
 
@@ -147,3 +148,13 @@ def _log_density(sticks: Sticks, log_v: Tensor, log1m_v: Tensor) -> Tensor:
 
 def _parameters(sticks: Beta) -> Tensor:
     return torch.stack((sticks.concentration1, sticks.concentration0), -1)
+
+
+def by_quadrature(q: Distribution) -> Distribution:
+    """The distribution with the KL of any sticks by quadrature in place of the published series."""
+    if isinstance(q, StickBreaking) and isinstance(q.sticks, Kumaraswamy) and q.sticks.series:
+        return StickBreaking(Kumaraswamy(q.sticks.a, q.sticks.b, validate_args=False))
+    if isinstance(q, OuterProduct):
+        rows, columns = by_quadrature(q.rows), by_quadrature(q.columns)
+        return q if rows is q.rows and columns is q.columns else OuterProduct(rows, columns)
+    return q

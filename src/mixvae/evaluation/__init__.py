@@ -6,7 +6,7 @@ from typing import Any
 from ..data.dataset import Split
 from ..errors import MixvaeError, is_a, seeds, whole
 from ..families import Joint
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from . import likelihood
 from .bounds import bounds
 from .clustering import clustering
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def evaluate(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     split: Split,
     *,
     log_likelihood: int = 0,
@@ -73,7 +73,7 @@ def evaluate(
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
             for and there is none.
     """
-    is_a(Recipe, "such as run.recipe", recipe=recipe)
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     is_a(Split, "one split of a Dataset, such as data.test", split=split)
     whole(0, likelihood.MAX_SAMPLES, log_likelihood=log_likelihood)
     whole(1, n_test=len(split) if n_test is None else n_test, batch_size=batch_size)

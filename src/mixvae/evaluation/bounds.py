@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import fits_memory, is_a, whole
 from ..labels import Classes
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from .passes import batches, check_x, evaluating
 
 ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
@@ -18,7 +18,7 @@ NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be 
 
 
 def bounds(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     x: Float[Tensor, "N *X"],
     y: Classes | None = None,
     *,
@@ -49,7 +49,7 @@ def bounds(
         MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
             has no density for.
     """
-    is_a(Recipe, "such as run.recipe", recipe=recipe)
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     check_x(recipe.model, x, y)
     n_samples = recipe.objective.n_samples if n_samples is None else n_samples
     whole(1, n_samples=n_samples, batch_size=batch_size)
@@ -70,14 +70,14 @@ def bounds(
     return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
 
 
-def _undefined(recipe: Recipe, n_rows: int) -> set[str]:
+def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
     """The means that a batch of so many rows has not: penalties are statistics of several."""
     if n_rows > 1 or not recipe.objective.penalties:
         return set()
     return {"objective", *(f"objective/{name}" for name in recipe.objective.penalties)}
 
 
-def _means(recipe: Recipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
+def _means(recipe: BuiltRecipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
     """The means over one batch."""
     trace = recipe.model(x, n_samples, y)
     objective = recipe.objective

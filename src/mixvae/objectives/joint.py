@@ -16,11 +16,8 @@ Reduction = Literal["mean", "sum"]
 
 
 def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    r"""The evidence lower bound of a joint model, its KLs in closed form.
-
-    .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
-    """
-    return paper_objective(t, kl_scale, kl_reduction="sum")
+    """The evidence lower bound of the trace's own family: :meth:`mixvae.trace.Family.elbo`."""
+    return t.family.elbo(t, kl_scale)
 
 
 def paper_objective(

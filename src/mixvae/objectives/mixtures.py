@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from torch.distributions import kl_divergence
-
 from ..families import ExactMixture, MixturePosterior
 from ..trace import Scale, Trace
 from .importance import log_mean_exp
@@ -13,22 +11,8 @@ Form = Literal["mixture", "index", "paper"]
 
 
 def mixture_bound(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    r"""The exact mixture's evidence lower bound, :math:`E \log\sum_k \pi_k w_k`.
-
-    One sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component (with the closed-form
-    KL inside the logarithm it would be no bound). Split into terms by the responsibilities r_k
-    proportional to pi_k w_k: likelihood, codes' KL and the index's KL(r || pi), which add up to it.
-    """
-    log_weights = ExactMixture().log_weights(t, kl_scale)
-    # The sum is stationary in r, so a detached r leaves the value and the gradient right.
-    r = log_weights.detach().softmax(-1)
-    log_lik = (r * t.log_lik).sum(-1).mean(0)
-    kl_z = kl_scale * (r * (t.log_prior - t.log_q)).sum(-1).mean(0)
-    return {
-        t.lik_name: log_lik,
-        "kl_z": kl_z,
-        "kl_index": log_weights.logsumexp(-1).mean(0) - log_lik - kl_z,
-    }
+    """The evidence lower bound of :class:`mixvae.families.ExactMixture`."""
+    return ExactMixture().elbo(t, kl_scale)
 
 
 def routed(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound) -> Terms:
@@ -60,22 +44,15 @@ def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> 
     - ``paper``: DLGMM (1), own priors and one logarithm of the sum,
       :math:`-\log\sum_k w_k q(z_k|x, k)`; looser, by Jensen's inequality.
     """
-    share = t.q_w.mean
+    share, family = t.q_w.mean, MixturePosterior()
     if form == "mixture":
-        family = MixturePosterior()
-        log_ratio = (t.w * (family.log_prior(t) - family.log_q(t))).sum(-1)
+        log_ratio = family.log_ratio(t)
     elif form == "index":
         log_ratio = (share * (t.log_prior - t.log_q)).sum(-1)
     else:
         entropy = -(t.log_q + t.log_w).logsumexp(-1)
         log_ratio = (share * t.log_prior).sum(-1) + entropy
-    terms = {
-        t.lik_name: (share.unsqueeze(1) * t.log_lik.transpose(0, 1)).sum(-1).mean(1),
-        "kl_z": kl_scale * log_ratio.mean(0),
-    }
-    if t.p_w is not None:
-        terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
-    return terms
+    return family.terms(t, log_ratio, kl_scale)
 
 
 def miselbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:

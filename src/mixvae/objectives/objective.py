@@ -6,23 +6,28 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from ..errors import at_least
-from ..trace import Scale, Trace
+from ..trace import Scale, Terms, Trace
 
-Terms = dict[str, Tensor]
 Bound = Callable[..., Terms]  # (trace, kl_scale) -> terms of shape (B,)
 Penalty = Callable[[Trace], Tensor]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """To be maximised: the mean of a bound over the batch, and penalties."""
+    """To be maximised: the mean of a bound over the batch, and penalties.
+
+    ``is_bound`` says whether it is known to be a lower bound on log p(x), p(x | z) being a
+    density; with penalties it never is.
+    """
 
     bound: Bound
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     n_samples: int = 1
+    is_bound: bool = False
 
     def __post_init__(self) -> None:
         at_least(1, n_samples=self.n_samples)
+        object.__setattr__(self, "is_bound", self.is_bound and not self.penalties)
 
     def __call__(
         self, model: nn.Module, x: Tensor, kl_scale: Scale = 1.0, y: Tensor | None = None

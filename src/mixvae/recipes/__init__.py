@@ -24,201 +24,80 @@ misvae       K  one-hot  uniform    1 net → keep            N(0, I)        pos
 ===========  =  =======  =========  ======================  =============  =========  ==============
 
 Family: joint has K codes at once, exact one code of one of K components, posterior one code that a
-mixture of K infers. A recipe's arguments are plain values, written to ``recipe.json`` and offered
-as command-line options; everything below takes objects. To add one: a function in a file here, a
-row above, a line in ``RECIPES``.
+mixture of K infers. A recipe is a dataclass of plain options, which are written to ``recipe.json``
+and offered on the command line; its methods ``make_...`` make the parts. To add one: a class in a
+file here with ``@register``, and a row above; or in a file of your own, with
+``@mixvae.register``.
 """
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
-from operator import index
-from typing import Any
+# In the order of the table, in which they are listed.
+# isort: off
+from .vae import VAE, BetaVAE, IWAE
+from .m_vae import AveragedVAEs
+from .mvae import MVAE, MVAEGau, MVAEGS
+from .mixture_vae import MixtureOfVAEs
+from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
+from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
+from .hvae import HVAE
+from .vade import VaDE
+from .flow_vae import FlowVAE
+from .multiple_importance import MISVAE, SEMVAE
 
-import torch
+# isort: on
+from .building import BuiltRecipe, build, options_of
+from .joint import JointMixture
+from .options import (
+    Autoencoder,
+    ComponentOptions,
+    ImportanceWeighted,
+    LabelOptions,
+    LatentOptions,
+    LikelihoodOptions,
+    NetworkOptions,
+    OneDecoder,
+    OneNetwork,
+    PixelOptions,
+)
+from .recipe import Parts, Recipe
+from .registry import RECIPES, list_recipes, register
 
-from ..data.dataset import Dataset
-from ..errors import MixvaeError, finite, fits_memory, is_number, unknown, whole
-from ..priors import VampPrior
-from ..seeding import noise
-from .flow_vae import flow_vae
-from .hvae import hvae
-from .latent_mixtures import dldpmm, dlgmm, sb_vae
-from .m_vae import m_vae
-from .mixture_vae import mixture_vae
-from .multiple_importance import misvae, semvae
-from .mvae import mvae, mvae_gau, mvae_gs
-from .pseudo_inputs import gmmp_vae, vamp_prior
-from .recipe import Parts, Recipe, is_bound
-from .vade import vade
-from .vae import beta_vae, iwae, vae
-
-RECIPES: Mapping[str, Callable[..., Parts]] = {
-    "vae": vae,
-    "beta-vae": beta_vae,
-    "iwae": iwae,
-    "m-vae": m_vae,
-    "mvae": mvae,
-    "mvae-gs": mvae_gs,
-    "mvae-gau": mvae_gau,
-    "mixture-vae": mixture_vae,
-    "dlgmm": dlgmm,
-    "dldpmm": dldpmm,
-    "sb-vae": sb_vae,
-    "vamp-prior": vamp_prior,
-    "gmmp-vae": gmmp_vae,
-    "hvae": hvae,
-    "vade": vade,
-    "flow-vae": flow_vae,
-    "semvae": semvae,
-    "misvae": misvae,
-}
-
-LARGE = 10_000  # above it, what a size takes is looked at before it is taken
-MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # made one by one: at most LARGE
-
-# By the type of its default, what an option must be.
-KINDS = {
-    bool: (bool, "true or false"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-}
-
-__all__ = ["RECIPES", "Recipe", "build", "list_recipes", "options_of"]
-
-
-def build(
-    name: str, x: Sequence[int] | Dataset, *, seed: int | None = None, **options: Any
-) -> Recipe:
-    """Build a recipe's model and objective.
-
-    Args:
-        name: a name in :func:`list_recipes`.
-        x: the shape of one x, such as (1, 28, 28) or (784,); or the data, whose kind then also
-            chooses the likelihood: bernoulli for binary pixels, gaussian for grey and colour.
-        seed: of the first weights, 0 to 2**64 - 1: with one, the same call gives the same weights,
-            and ``fit(build(name, data, seed=s), data, seed=s)`` is ``fit(name, data, seed=s)``. By
-            default they come from PyTorch's global generator.
-        options: the recipe's own arguments; ``help(mixvae.recipes.RECIPES[name])`` lists them.
-
-    Raises:
-        MixvaeError: for an unknown name or option, or a value that cannot be used.
-    """
-    if not isinstance(name, str) or name not in RECIPES:
-        raise unknown("recipe", str(name), RECIPES)
-    defaults = options_of(name)
-    for option in options:
-        if option not in defaults:
-            raise unknown(f"option of {name}", option, defaults)
-    data = x if isinstance(x, Dataset) else None
-    if isinstance(x, Dataset):
-        known: dict[str, Any] = {"likelihood": x.likelihood}
-        if options.get("conditional"):
-            known["n_classes"] = x.n_classes
-        given = {key: v for key, v in options.items() if v is not None or key not in known}
-        options = known | given
-        x = x.x_shape
-    x_shape = _shape(x)
-    options = defaults | options
-    options = {key: _plain(key, options[key], default) for key, default in defaults.items()}
-    with noise(seed):
-        parts = _parts(name, x_shape, options)
-        for part in parts.model.modules():
-            if data is not None and isinstance(part, VampPrior) and part.from_data:
-                part.start_from(data.train.x)
-    is_density = parts.model.decoder.likelihood.is_density
-    bound, claim = parts.bound if is_density else None, parts.objective_is_bound
-    claim = is_density and (is_bound(parts.objective) if claim is None else claim)
-    return Recipe(name, x_shape, options, parts.model, parts.objective, bound, claim)
-
-
-def list_recipes() -> dict[str, str]:
-    """Every recipe's name, and what it is in one line."""
-    return {name: (make.__doc__ or "").partition("\n")[0] for name, make in RECIPES.items()}
-
-
-def options_of(name: str) -> dict[str, Any]:
-    """A recipe's options and their defaults."""
-    parameters = inspect.signature(RECIPES[name]).parameters
-    return {key: p.default for key, p in parameters.items() if key != "x_shape"}
-
-
-def _shape(x: Any) -> tuple[int, ...]:
-    try:
-        x_shape = tuple(index(n) for n in x)
-    except TypeError as error:
-        raise MixvaeError(
-            "x must be the shape of one x, such as (1, 28, 28), or a Dataset (of arrays, "
-            f"mixvae.data.from_arrays makes one); got {type(x).__name__}."
-        ) from error
-    if not x_shape:
-        raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
-    whole(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
-    return x_shape
-
-
-def _parts(name: str, x_shape: tuple[int, ...], options: dict[str, Any]) -> Parts:
-    """What the recipe's function makes, after a look at the memory that it takes."""
-    whole(1, LARGE, **{key: options[key] for key in MODULES_EACH if key in options})
-    what = f"the recipe {name} with these sizes"
-    if max(_numbers([*x_shape, *options.values()])) > LARGE:
-        fits_memory(_bytes(name, x_shape, options), what)
-    try:
-        return RECIPES[name](x_shape, **options)
-    except RuntimeError as error:
-        if "alloc" in str(error) or "overflow" in str(error):  # by PyTorch
-            raise MixvaeError(f"{what} takes more memory than there is; ask for less.") from error
-        raise
-
-
-def _bytes(name: str, x_shape: tuple[int, ...], options: dict[str, Any]) -> float:
-    """What a recipe's weights take, without taking it."""
-    try:
-        with torch.device("meta"):
-            state = RECIPES[name](x_shape, **options).model.state_dict()
-    except (NotImplementedError, RuntimeError):  # a part that looks at values, or sizes beyond all
-        return 0
-    return sum(values.nbytes for values in state.values())
-
-
-def _numbers(values: Iterable[Any]) -> Iterator[int]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _numbers(value)
-        elif isinstance(value, int):
-            yield value
-
-
-def _plain(name: str, value: Any, default: Any) -> Any:
-    """A value as JSON has it, if it is of its default's kind.
-
-    Whole numbers are sizes, so at least 1. What defaults to a string is the recipe's to check.
-    """
-    if isinstance(default, (list, tuple)):
-        if not isinstance(value, (list, tuple)):
-            raise MixvaeError(f"{name} must be a list, such as {list(default)}; got {value!r}.")
-        return [_plain(name, each, default[0]) for each in value]
-    if type(default) not in KINDS:
-        return _json(name, value)
-    kind, expected = KINDS[type(default)]
-    if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
-        raise MixvaeError(f"{name} must be {expected}; got {value!r}.")
-    plain = type(default)(value)
-    if kind is Integral:
-        whole(1, **{name: plain})
-    return _json(name, plain)
-
-
-def _json(name: str, value: Any) -> Any:
-    """The value, if JSON has it as it is: that is how it is kept in ``recipe.json``."""
-    if isinstance(value, (list, tuple)):
-        return [_json(name, each) for each in value]
-    if is_number(value):
-        finite(**{name: value})
-        return int(value) if isinstance(value, Integral) else float(value)
-    if not isinstance(value, (str, bool, type(None))):
-        raise MixvaeError(
-            f"{name} must be a number, a text, true or false, or a list of these, as recipe.json "
-            f"keeps it; got {type(value).__name__}."
-        )
-    return value
+__all__ = [
+    "DLDPMM",
+    "DLGMM",
+    "HVAE",
+    "IWAE",
+    "MISVAE",
+    "MVAE",
+    "MVAEGS",
+    "RECIPES",
+    "SEMVAE",
+    "VAE",
+    "Autoencoder",
+    "AveragedVAEs",
+    "BetaVAE",
+    "BuiltRecipe",
+    "ComponentOptions",
+    "FlowVAE",
+    "GMMpVAE",
+    "ImportanceWeighted",
+    "JointMixture",
+    "LabelOptions",
+    "LatentOptions",
+    "LikelihoodOptions",
+    "MVAEGau",
+    "MixtureOfVAEs",
+    "NetworkOptions",
+    "OneDecoder",
+    "OneNetwork",
+    "Parts",
+    "PixelOptions",
+    "PseudoInputOptions",
+    "Recipe",
+    "StickBreakingVAE",
+    "VaDE",
+    "VampVAE",
+    "build",
+    "list_recipes",
+    "options_of",
+    "register",
+]

@@ -1,56 +1,68 @@
 """What the joint mixtures M-VAE and MVAE share: Dirichlet weights and the papers' objective."""
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
-from ..errors import MixvaeError, at_least, one_of
 from ..kernels import Bandwidth, check_bandwidth
-from ..labels import NO_LABELS, Labels, OneHot
 from ..objectives import Objective, Reduction, check_weights, dhsic, paper_objective
-from ..weights import DirichletWeights
+from ..weights import DirichletWeights, Weights
+from .options import Autoencoder, ComponentOptions, ImportanceWeighted
+from .recipe import Shape
 
 Concentration = Literal["free", "normalised"]
 
 
-def dirichlet(n_features: int, n_components: int, concentration: Concentration) -> DirichletWeights:
-    """q(w | x) and p(w), by the name of their parameterisation."""
-    one_of("concentration", concentration, get_args(Concentration))
-    return DirichletWeights(n_features, n_components, normalised=concentration == "normalised")
+@dataclass(frozen=True, kw_only=True)
+class JointMixture(ImportanceWeighted, Autoencoder, ComponentOptions):
+    """K codes at once, under Dirichlet weights, with the papers' objective."""
 
+    concentration: Concentration = "free"
+    """Dirichlet parameters. free: softplus, prior 1; normalised: divided by their sum, prior 1/K,
+    as in the authors' code."""
+    kl_reduction: Reduction = "mean"
+    """How the codes' KLs come together: their mean over components, as printed, or the bound's
+    sum."""
+    beta_kl: float = 1.0
+    """Weight of the codes' KL."""
+    beta_w: float = 1.0
+    """Weight of the weights' KL; large values (20) keep components alive."""
+    beta_dhsic: float = 1.0
+    """Weight of the dependence between the codes."""
+    bandwidth: Bandwidth = "gaussian"
+    """Kernel of dHSIC: gaussian (closed form), null (median heuristic) or a gamma."""
+    dhsic_root: bool = False
+    """Take the square root of dHSIC, as the authors' code does."""
 
-def labels_of(conditional: bool, n_classes: int | None, *, planes: bool) -> Labels:
-    """How a model that may be conditional takes class labels."""
-    if not conditional:
-        return NO_LABELS
-    if n_classes is None:
-        raise MixvaeError(
-            "conditional needs n_classes, the number of classes; data with labels give it: "
-            "build the recipe for a Dataset that has some."
+    def check(self) -> None:
+        super().check()
+        check_bandwidth(self.bandwidth, "bandwidth")
+        betas = {"beta_kl": self.beta_kl, "beta_w": self.beta_w, "beta_dhsic": self.beta_dhsic}
+        check_weights(self.kl_reduction, **betas)
+
+    def make_weights(self, x_shape: Shape) -> Weights:
+        normalised = self.concentration == "normalised"
+        features = self.encoder_features(x_shape)
+        return DirichletWeights(features, self.n_components, normalised=normalised)
+
+    def make_objective(self) -> Objective:
+        """The papers' objective and, between two components or more, the dHSIC penalty."""
+        bound = partial(
+            paper_objective,
+            kl_reduction=self.kl_reduction,
+            beta_kl=self.beta_kl,
+            beta_w=self.beta_w,
+            expected=self.sums_expected_likelihoods,
         )
-    at_least(1, n_classes=n_classes)
-    return OneHot(n_classes, planes=planes)
+        gamma, root = self.bandwidth, self.dhsic_root
+        penalty = partial(dhsic, weight=self.beta_dhsic, gamma=gamma, root=root)
+        return Objective(
+            bound,
+            {"dhsic": penalty} if self.beta_dhsic and self.n_components > 1 else {},
+            is_bound=self.kl_reduction == "sum" and min(self.beta_kl, self.beta_w) >= 1,
+        )
 
-
-def joint_objective(
-    n_components: int,
-    *,
-    kl_reduction: Reduction,
-    beta_kl: float,
-    beta_w: float,
-    beta_dhsic: float,
-    bandwidth: Bandwidth,
-    dhsic_root: bool,
-    expected: bool = False,
-) -> Objective:
-    """The papers' objective and, between two components or more, the dHSIC penalty."""
-    check_bandwidth(bandwidth, "bandwidth")
-    check_weights(kl_reduction, beta_kl=beta_kl, beta_w=beta_w, beta_dhsic=beta_dhsic)
-    bound = partial(
-        paper_objective,
-        kl_reduction=kl_reduction,
-        beta_kl=beta_kl,
-        beta_w=beta_w,
-        expected=expected,
-    )
-    penalty = partial(dhsic, weight=beta_dhsic, gamma=bandwidth, root=dhsic_root)
-    return Objective(bound, {"dhsic": penalty} if beta_dhsic and n_components > 1 else {})
+    @property
+    def sums_expected_likelihoods(self) -> bool:
+        """Whether M-VAE (8)'s first term is the weighted mean of log p(x | z_k)."""
+        return False

@@ -1,188 +1,184 @@
 """Mixtures by broken sticks in latent space: DLGMM and DLDPMM (Nalisnick et al. 2016), SB-VAE."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Beta, Distribution
+from torch.distributions import Beta
 
-from ..decoders import Decoder
-from ..distributions import (
-    Kumaraswamy,
-    OuterProduct,
-    StickBreaking,
-    dirichlet_sticks,
-    process_sticks,
-)
-from ..errors import MixvaeError, one_of
-from ..families import Joint, MixturePosterior
-from ..likelihoods import LikelihoodName
-from ..likelihoods import likelihood as make_likelihood
-from ..model import MixtureVAE
-from ..objectives import Bound, Form, Objective, Terms, elbo, mixture_elbo
-from ..posteriors import NormalPosterior, PairPosterior, StickPosterior
+from ..distributions import dirichlet_sticks, process_sticks
+from ..errors import MixvaeError
+from ..families import MixturePosterior
+from ..likelihoods import Likelihood
+from ..objectives import Form, Objective, mixture_elbo, paper_objective
+from ..posteriors import PairPosterior, StickPosterior
 from ..priors import ChainPrior, NormalPrior, StickPrior
-from ..trace import Scale, Trace
-from ..weights import KnownWeights, PairWeights, StickWeights
-from .hvae import level
-from .networks import NetworkName, Norm, network_of, shared_decoder, shared_encoder
-from .recipe import Parts, extends, importance_weighted
+from ..trace import Family
+from ..weights import PairWeights, StickWeights, Weights
+from .levels import level
+from .options import ComponentOptions, ImportanceWeighted, OneNetwork
+from .recipe import Recipe, Shape
+from .registry import register
 
 StickKL = Literal["quadrature", "series"]
-STICKS: dict[str, Callable[[int, float], Beta]] = {
+Sticks = Literal["dirichlet", "process"]
+STICKS: Mapping[Sticks, Callable[[int, float], Beta]] = {
     "dirichlet": dirichlet_sticks,
     "process": process_sticks,
 }
 
 
-@importance_weighted
-def dlgmm(
-    x_shape: Sequence[int],
-    *,
-    n_components: int = 3,
-    n_latent: int = 25,
-    n_layers: int = 1,
-    concentration: float = 1.0,
-    prior_means: Sequence[float] | None = None,
-    sticks: Literal["dirichlet", "process"] = "dirichlet",
-    form: Form = "mixture",
-    stick_kl: StickKL = "quadrature",
-    network: NetworkName = "mlp",
-    hidden: Sequence[int] = (500, 500),
-    channels: Sequence[int] = (32, 64, 128, 256, 256),
-    norm: Norm = "group",
-    likelihood: LikelihoodName = "bernoulli",
-) -> Parts:
-    """A normal mixture in latent space, its weights from broken sticks (DLGMM).
+@dataclass(frozen=True, kw_only=True)
+class StickOptions(Recipe):
+    """Broken sticks."""
 
-    Args:
-        x_shape: shape of one x.
-        n_components: number K of components.
-        n_latent: size L of the code, or of each of two.
-        n_layers: 2 for a code under the code, a mixture again: K^2 components, all decoded. Layers
-            between the codes have the widths of ``hidden``.
-        concentration: of the weights' prior.
-        prior_means: the components' prior means, K numbers, each for all dimensions of the code
-            (of two, the upper one), such as -1.5 -0.75 0 0.75 1.5; by default 0.
-        sticks: the weights' prior: a symmetric Dirichlet, or a process cut off at K (DLDPMM).
-        form: of the bound. mixture: codes against the whole posterior and prior; index: each
-            against its own component; paper: as printed. All are bounds, the first the tightest.
-        stick_kl: the sticks' KL: by quadrature, or by the series that the papers cut off.
-        network: mlp or gated-mlp, or for images conv or gated-conv.
-        hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
-        channels: of a conv encoder's layers; the decoder mirrors them.
-        norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
-        likelihood: p(x | z).
-    """
-    one_of("sticks", sticks, STICKS)
-    one_of("form", form, get_args(Form))
-    one_of("stick_kl", stick_kl, get_args(StickKL))
-    if n_layers not in (1, 2):
-        raise MixvaeError(f"n_layers must be 1 or 2; got {n_layers}.")
-    p_x = make_likelihood(likelihood, x_shape)
-    net = network_of(network, x_shape, hidden, channels, norm)
-    p_sticks = STICKS[sticks](n_components, concentration)
-    series, means = stick_kl == "series", _means(prior_means, n_components, n_latent)
-    q_sticks = lambda: StickWeights(net.n_features, n_components, p_sticks, series=series)
-    trunk = shared_encoder(net, n_components**n_layers)
-    posterior: nn.Module = NormalPosterior(net.n_features, n_latent, n_components)
-    weights = q_sticks() if n_layers == 1 else PairWeights(q_sticks(), q_sticks())
-    prior: nn.Module = NormalPrior(means)
-    if n_layers == 2:
-        under = partial(level, network, n_latent=n_latent)
-        below = under(net.n_features + n_latent, hidden[-1:], n_components=n_components)
-        posterior = PairPosterior(posterior, below, n_components)
-        of_pairs = means if prior_means is None else means.repeat_interleave(n_components, 0)
-        prior = ChainPrior(NormalPrior(of_pairs), under(n_latent, hidden))
-    model = MixtureVAE(
-        trunk=trunk,
-        posterior=posterior,
-        weights=weights,
-        decoder=Decoder(shared_decoder(net, n_layers * n_latent, p_x.n_params), p_x),
-        prior=prior,
-        family=MixturePosterior(),
-    )
-    bound, objective = partial(by_quadrature, bound=mixture_elbo), partial(mixture_elbo, form=form)
-    return Parts(model, Objective(objective), bound, stick_kl == "quadrature")
+    concentration: float = 1.0
+    """Concentration of the weights' prior."""
+    stick_kl: StickKL = "quadrature"
+    """How the sticks' KL is taken: by quadrature, or by the series that the papers cut off."""
 
 
-@extends(dlgmm, without=("sticks",))
-def dldpmm(x_shape: Sequence[int], *, n_components: int = 10, **options: Any) -> Parts:
-    """A Dirichlet process mixture in latent space, cut off at K components (DLDPMM).
+@dataclass(frozen=True, kw_only=True)
+class StickMixture(StickOptions, ImportanceWeighted, OneNetwork, ComponentOptions):
+    """A normal mixture in latent space, its weights from broken sticks."""
 
-    Args:
-        x_shape: shape of one x.
-        n_components: number K of components that the process is cut off at.
-    """
-    return dlgmm(x_shape, sticks="process", n_components=n_components, **options)
+    n_latent: int = 25
+    """Size L of the code, or of each of two."""
+    n_layers: int = 1
+    """Levels of codes: 2 for a code under the code, a mixture again, of K^2 components, all
+    decoded. Layers between the codes have the widths of ``hidden``."""
+    prior_means: Sequence[float] | None = None
+    """Prior means of the components, K numbers, each for all dimensions of the code (of two, the
+    upper one), such as -1.5 -0.75 0 0.75 1.5; by default 0."""
+    form: Form = "mixture"
+    """Form of the bound. mixture: codes against the whole posterior and prior; index: each against
+    its own component; paper: as printed. All are bounds, the first the tightest."""
+
+    @property
+    def creation_order(self) -> tuple[str, ...]:  # type: ignore[override]
+        lower = ("lower_posterior", "lower_prior") if self.n_layers == 2 else ()
+        return ("encoder", "posterior", "weights", *lower, "prior", "decoder")
+
+    @property
+    def stick_prior(self) -> Sticks:
+        """Name of the weights' prior."""
+        return "dirichlet"
+
+    @property
+    def decoder_inputs(self) -> int:
+        return self.n_layers * self.n_latent
+
+    @property
+    def encoder_copies(self) -> int:
+        return self.n_components**self.n_layers
+
+    def check(self) -> None:
+        super().check()
+        if self.n_layers not in (1, 2):
+            raise MixvaeError(f"n_layers must be 1 or 2; got {self.n_layers}.")
+
+    def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
+        slots = super().make_slots(x_shape, likelihood)
+        if self.n_layers == 1:
+            return slots
+        pairs = PairPosterior(slots["posterior"], slots["lower_posterior"], self.n_components)
+        prior = ChainPrior(slots["prior"], slots["lower_prior"])
+        return {**slots, "posterior": pairs, "prior": prior}
+
+    def make_weights(self, x_shape: Shape) -> Weights:
+        p_sticks = STICKS[self.stick_prior](self.n_components, self.concentration)
+        series, features = self.stick_kl == "series", self.encoder_features(x_shape)
+        q_sticks = lambda: StickWeights(features, self.n_components, p_sticks, series=series)
+        return q_sticks() if self.n_layers == 1 else PairWeights(q_sticks(), q_sticks())
+
+    def make_lower_posterior(self, x_shape: Shape) -> nn.Module:
+        """Features and the upper code to the lower one's mixture."""
+        n_inputs = self.encoder_features(x_shape) + self.n_latent
+        return self._level(n_inputs, self.hidden[-1:], n_components=self.n_components)
+
+    def make_prior(self, x_shape: Shape) -> nn.Module:
+        """Prior of the code, or of the upper one of two."""
+        means = self._means()
+        pairs = self.n_layers == 2 and self.prior_means is not None
+        return NormalPrior(means.repeat_interleave(self.n_components, 0) if pairs else means)
+
+    def make_lower_prior(self, x_shape: Shape) -> nn.Module:
+        """The upper code to the lower one's prior."""
+        return self._level(self.n_latent, self.hidden)
+
+    def make_family(self) -> Family:
+        return MixturePosterior()
+
+    def make_objective(self) -> Objective:
+        bound = partial(mixture_elbo, form=self.form)
+        return Objective(bound, is_bound=self.stick_kl == "quadrature")
+
+    def _level(self, n_inputs: int, hidden: Sequence[int], n_components: int | None = None) -> Any:
+        return level(self.network, n_inputs, hidden, self.n_latent, n_components)
+
+    def _means(self) -> Tensor:
+        """The prior's means, (L,) for one prior or (K, L) for one each."""
+        means, n_components = self.prior_means, self.n_components
+        if means is None:
+            return torch.zeros(self.n_latent)
+        if len(means) != n_components:
+            raise MixvaeError(
+                f"prior_means must be {n_components} numbers, as there are so many components; got "
+                f"{list(means)}."
+            )
+        each = torch.tensor(means, dtype=torch.get_default_dtype())
+        return each.unsqueeze(1).repeat(1, self.n_latent)
 
 
-@importance_weighted
-def sb_vae(
-    x_shape: Sequence[int],
-    *,
-    n_latent: int = 50,
-    concentration: float = 5.0,
-    stick_kl: StickKL = "quadrature",
-    network: NetworkName = "mlp",
-    hidden: Sequence[int] = (500, 500),
-    channels: Sequence[int] = (32, 64, 128, 256, 256),
-    norm: Norm = "group",
-    likelihood: LikelihoodName = "bernoulli",
-) -> Parts:
-    """The stick-breaking VAE: the code is the weights of a broken stick (Nalisnick & Smyth 2017).
+@register("dlgmm")
+@dataclass(frozen=True, kw_only=True)
+class DLGMM(StickMixture):
+    """A normal mixture in latent space, its weights from broken sticks (DLGMM)."""
 
-    Args:
-        x_shape: shape of one x.
-        n_latent: number L of weights, the last of which takes the rest.
-        concentration: of the prior, GEM; larger ones break off smaller pieces.
-        stick_kl: the sticks' KL: by quadrature, or by the series that the papers cut off.
-        network: mlp or gated-mlp, or for images conv or gated-conv.
-        hidden: widths of an mlp encoder's hidden layers; the decoder mirrors them.
-        channels: of a conv encoder's layers; the decoder mirrors them.
-        norm: a conv network's normalisation: group, batch (in the encoder alone) or none.
-        likelihood: p(x | z).
-    """
-    one_of("stick_kl", stick_kl, get_args(StickKL))
-    p_x = make_likelihood(likelihood, x_shape)
-    net = network_of(network, x_shape, hidden, channels, norm)
-    posterior = StickPosterior(net.n_features, n_latent, 1, series=stick_kl == "series")
-    model = MixtureVAE(
-        trunk=shared_encoder(net, 1),
-        posterior=posterior,
-        weights=KnownWeights(1),
-        decoder=Decoder(shared_decoder(net, n_latent, p_x.n_params), p_x),
-        prior=StickPrior(n_latent, concentration),
-        family=Joint(),
-    )
-    bound = partial(by_quadrature, bound=elbo)
-    return Parts(model, Objective(elbo), bound, stick_kl == "quadrature")
+    n_components: int = 3
+    sticks: Sticks = "dirichlet"
+    """Prior of the weights: a symmetric Dirichlet, or a process cut off at K (DLDPMM)."""
+
+    @property
+    def stick_prior(self) -> Sticks:
+        return self.sticks
 
 
-def by_quadrature(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound) -> Terms:
-    """A bound whose sticks' KL is no series: that one may be nats below it, and no bound."""
-    return bound(replace(t, q_z=_exact(t.q_z), q_w=_exact(t.q_w)), kl_scale)
+@register("dldpmm")
+@dataclass(frozen=True, kw_only=True)
+class DLDPMM(StickMixture):
+    """A Dirichlet process mixture in latent space, cut off at K components (DLDPMM)."""
+
+    n_components: int = 10
+    """Number K of components that the process is cut off at."""
+
+    @property
+    def stick_prior(self) -> Sticks:
+        return "process"
 
 
-def _exact(q: Distribution) -> Distribution:
-    if isinstance(q, StickBreaking) and isinstance(q.sticks, Kumaraswamy):
-        sticks = Kumaraswamy(q.sticks.a, q.sticks.b, validate_args=False)
-        return StickBreaking(sticks)
-    if isinstance(q, OuterProduct):
-        return OuterProduct(_exact(q.rows), _exact(q.columns))
-    return q
+@register("sb-vae")
+@dataclass(frozen=True, kw_only=True)
+class StickBreakingVAE(StickOptions, ImportanceWeighted, OneNetwork):
+    """The stick-breaking VAE: the code is a broken stick's weights (Nalisnick & Smyth 2017)."""
 
+    creation_order: ClassVar = ("posterior", "encoder", "weights", "decoder", "prior")
 
-def _means(means: Sequence[float] | None, n_components: int, n_latent: int) -> Tensor:
-    """The prior's means, (L,) for one prior or (K, L) for one each."""
-    if means is None:
-        return torch.zeros(n_latent)
-    if len(means) != n_components:
-        raise MixvaeError(
-            f"prior_means must be {n_components} numbers, as there are so many components; got "
-            f"{list(means)}."
-        )
-    return torch.tensor(means, dtype=torch.get_default_dtype()).unsqueeze(1).repeat(1, n_latent)
+    n_latent: int = 50
+    """Number L of weights, the last of which takes the rest."""
+    concentration: float = 5.0
+    """Concentration of the prior, GEM; larger ones break off smaller pieces."""
+
+    def make_posterior(self, x_shape: Shape) -> nn.Module:
+        features, series = self.encoder_features(x_shape), self.stick_kl == "series"
+        return StickPosterior(features, self.n_latent, 1, series=series)
+
+    def make_prior(self, x_shape: Shape) -> nn.Module:
+        return StickPrior(self.n_latent, self.concentration)
+
+    def make_objective(self) -> Objective:
+        bound = partial(paper_objective, kl_reduction="sum")
+        return Objective(bound, is_bound=self.stick_kl == "quadrature")

@@ -1,17 +1,37 @@
 """Component dropout in a recipe: masks on the model, and what their rates cost."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
-from ..dropout import ComponentDropout
 from ..errors import at_least
-from ..objectives import masked
-from .recipe import Parts
+from ..objectives import Objective, masked
+from .recipe import Recipe
 
 
-def with_dropout(parts: Parts, masks: ComponentDropout, weight: float) -> Parts:
-    """The same model under masks, its objective less ``weight`` times the cost of their rates."""
-    at_least(0, beta_dropout=weight)
-    parts.model.dropout = masks
-    bound = partial(masked, bound=parts.objective.bound, weight=weight)
-    return parts._replace(objective=replace(parts.objective, bound=bound))
+@dataclass(frozen=True, kw_only=True)
+class DropoutOptions(Recipe):
+    """Component dropout, which chooses K."""
+
+    drops_components: ClassVar = True
+
+    start_rate: float = 0.1
+    """Dropout rates to start from."""
+    beta_dropout: float = 1.0
+    """Weight of what the rates cost."""
+
+    def check(self) -> None:
+        super().check()
+        at_least(0, beta_dropout=self.beta_dropout)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether components are dropped at all."""
+        return True
+
+    def finish_objective(self, objective: Objective) -> Objective:
+        objective = super().finish_objective(objective)
+        if not self.has_masks:
+            return objective
+        bound = partial(masked, bound=objective.bound, weight=self.beta_dropout)
+        return replace(objective, bound=bound, is_bound=False)

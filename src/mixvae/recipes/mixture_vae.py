@@ -1,138 +1,128 @@
 """The exact mixture: K VAEs, of which one makes each x; no published paper's, and a true bound."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-import torch
+from torch import nn
 
 from ..decoders import Decoder
-from ..dropout import ConcreteDropout
-from ..errors import MixvaeError, at_least, one_of
+from ..dropout import ComponentDropout, ConcreteDropout
+from ..errors import MixvaeError
 from ..families import ExactMixture
-from ..likelihoods import LikelihoodName
-from ..likelihoods import likelihood as make_likelihood
-from ..model import MixtureVAE
+from ..likelihoods import Likelihood
 from ..objectives import Objective, mixture_bound, routed
-from ..posteriors import NormalPosterior
-from ..priors import NormalPrior
 from ..routing import Routing
 from ..starts import Split
-from ..weights import KnownWeights
-from .masks import with_dropout
-from .networks import (
-    NetworkName,
-    Norm,
-    decoders,
-    decoders_from_one,
-    encoders,
-    network_of,
-    shared_encoder,
-)
-from .recipe import Parts, extends, importance_weighted
+from ..trace import Family
+from ..weights import KnownWeights, Weights
+from .masks import DropoutOptions
+from .networks import decoders_from_one, encoders, shared_encoder
+from .options import Autoencoder, ComponentOptions, ImportanceWeighted
+from .recipe import Shape
+from .registry import register
 
 
-@importance_weighted
-def exact_mixture(
-    x_shape: Sequence[int],
-    *,
-    n_components: int = 10,
-    n_latent: int = 20,
-    network: NetworkName = "mlp",
-    hidden: Sequence[int] = (500, 500),
-    channels: Sequence[int] = (32, 64, 128, 256, 256),
-    norm: Norm = "group",
-    shared_layers: bool = True,
-    likelihood: LikelihoodName = "bernoulli",
-) -> Parts:
-    """A mixture of K VAEs, all of which see every x in training.
+@register("mixture-vae")
+@dataclass(frozen=True, kw_only=True)
+class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOptions):
+    """A mixture of K VAEs with learned proportions, the component's index summed out exactly."""
 
-    Args:
-        x_shape: shape of one x.
-        n_components: number K of VAEs; 1 is the VAE.
-        n_latent: size L of each component's code.
-        network: mlp or gated-mlp, or for images conv or gated-conv.
-        hidden: widths of an mlp encoder's hidden layers; the decoders mirror them.
-        channels: of a conv encoder's layers; the decoders mirror them.
-        norm: a conv network's normalisation: group, batch (in the encoders alone) or none.
-        shared_layers: one encoder and one decoder for all components, but for the layers next to
-            the codes, of which each has its own; false: whole networks of their own.
-        likelihood: p(x | z, k).
-    """
-    p_x = make_likelihood(likelihood, x_shape)
-    net = network_of(network, x_shape, hidden, channels, norm)
-    if shared_layers:
-        trunk = shared_encoder(net, n_components)
-        branch, head = decoders_from_one(net, n_components, n_latent, p_x.n_params)
-        decoder = Decoder(branch, p_x, head=head)
-    else:
-        trunk = encoders(net, n_components)
-        decoder = Decoder(decoders(net, n_components, n_latent, p_x.n_params), p_x)
-    model = MixtureVAE(
-        trunk=trunk,
-        posterior=NormalPosterior(net.n_features, n_latent, n_components),
-        weights=KnownWeights(n_components, learned=True),
-        decoder=decoder,
-        prior=NormalPrior(torch.zeros(n_latent)),
-        family=ExactMixture(),
-    )
-    return Parts(model, Objective(mixture_bound), mixture_bound)
+    creation_order: ClassVar = ("encoder", "decoder", "posterior", "weights", "prior")
 
+    n_components: int = 10
+    """Number K of VAEs; 1 is the VAE."""
+    n_latent: int = 20
+    """Size L of each component's code."""
+    shared_layers: bool = True
+    """One encoder and one decoder for all components, but for the layers next to the codes, of
+    which each has its own; false: whole networks of their own."""
+    start: Literal["split", "random"] = "split"
+    """How training starts. split: from one VAE of these networks, whose clusters of codes become
+    the components; random: all of them at random, which leaves some without data."""
+    start_epochs: int = 24
+    """Epochs of the one VAE, before those of training, with start split."""
+    n_active: int = 2
+    """With shared layers: codes that a training step decodes for each x, of components that a gate
+    draws with replacement. With 1 the gate learns nothing after the start, with more it goes on;
+    n_components: one code of each, which is slower."""
+    keep_prior: float | None = None
+    """Component dropout, which chooses K: prior probability of each component to take part, by
+    which it must be worth log (1 - p) / p nats an x; null drops none. All components are then
+    decoded for each x, and the objective is no bound in training."""
+    temperature: float = 0.03
+    """Temperature of the concrete masks: the logarithm of one that drops is about 1 / temperature
+    nats under 0, and says how much better than the others a component may be, and go."""
 
-@extends(exact_mixture)
-def mixture_vae(
-    x_shape: Sequence[int],
-    *,
-    start: Literal["split", "random"] = "split",
-    start_epochs: int = 24,
-    n_active: int = 2,
-    keep_prior: float | None = None,
-    start_rate: float = 0.1,
-    temperature: float = 0.03,
-    beta_dropout: float = 1.0,
-    **options: Any,
-) -> Parts:
-    """A mixture of K VAEs with learned proportions, the component's index summed out exactly.
-
-    Args:
-        x_shape: shape of one x.
-        start: split trains one VAE of these networks first, whose clusters of codes become the
-            components; random starts all of them at random, and leaves some without data.
-        start_epochs: split: epochs of the one VAE, before those of training.
-        n_active: with shared layers: codes that a training step decodes for each x, of components
-            that a gate draws with replacement. With 1 the gate learns nothing after the start, with
-            more it goes on; n_components: one code of each, which is slower.
-        keep_prior: component dropout, which chooses K: prior probability of each component to take
-            part, by which it must be worth log (1 - p) / p nats an x; null drops none. All
-            components are then decoded for each x, and the objective is no bound in training.
-        start_rate: the dropout rates to start from.
-        temperature: of the concrete masks: the logarithm of one that drops is about 1 / temperature
-            nats under 0, and says how much better than the others a component may be, and go.
-        beta_dropout: weight of what the rates cost.
-    """
-    one_of("start", start, ("split", "random"))
-    parts = exact_mixture(x_shape, **options)
-    model = parts.model
-    if start == "split" and model.n_components > 1:
-        model.start = Split(start_epochs)
-    if keep_prior is not None:
-        masks = ConcreteDropout(
-            model.n_components, rate=start_rate, temperature=temperature, keep_prior=keep_prior
-        )
-        return with_dropout(parts, masks, beta_dropout)
-    if options["shared_layers"] and n_active < model.n_components:
-        assert isinstance(model.posterior, NormalPosterior)
-        at_least(1, n_active=n_active)
-        if n_active == 1 and model.start is None:
+    def check(self) -> None:
+        super().check()
+        if self.gated and self.n_active == 1 and self.make_start() is None:
             raise MixvaeError(
                 "n_active=1 trains each x by one component, which a gate draws that learns from a "
                 "start alone, and start='random' gives it to none; use n_active=2 or more "
-                f"({model.n_components} for all), or start='split'."
+                f"({self.n_components} for all), or start='split'."
             )
-        model.routing = Routing(model.posterior.n_features, model.n_components, n_active)
-        objective = parts.objective
-        parts = parts._replace(
-            objective=replace(objective, bound=partial(routed, bound=objective.bound))
+
+    @property
+    def gated(self) -> bool:
+        """Whether a gate chooses a few components for a training step."""
+        sparse = self.shared_layers and self.n_active < self.n_components
+        return sparse and not self.has_masks
+
+    @property
+    def has_masks(self) -> bool:
+        return self.keep_prior is not None
+
+    def single(self) -> "MixtureOfVAEs":
+        return replace(self, n_components=1, keep_prior=None)
+
+    def without_dropout(self) -> "MixtureOfVAEs":
+        """The same without masks, and as then without a gate."""
+        if self.keep_prior is None:
+            return self
+        return replace(self, keep_prior=None, n_active=self.n_components)
+
+    def make_encoder(self, x_shape: Shape) -> nn.Module:
+        make = shared_encoder if self.shared_layers else encoders
+        return make(self.make_network(x_shape), self.n_components)
+
+    def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
+        if not self.shared_layers:
+            return super().make_decoder(x_shape, likelihood)
+        net, n_params = self.make_network(x_shape), likelihood.n_params
+        branch, head = decoders_from_one(net, self.n_components, self.n_latent, n_params)
+        return Decoder(branch, likelihood, head=head)
+
+    def make_weights(self, x_shape: Shape) -> Weights:
+        return KnownWeights(self.n_components, learned=True)
+
+    def make_family(self) -> Family:
+        return ExactMixture()
+
+    def make_start(self) -> Split | None:
+        split = self.start == "split" and self.n_components > 1
+        return Split(self.start_epochs) if split else None
+
+    def make_dropout(self) -> ComponentDropout | None:
+        if self.keep_prior is None:
+            return None
+        return ConcreteDropout(
+            self.n_components,
+            rate=self.start_rate,
+            temperature=self.temperature,
+            keep_prior=self.keep_prior,
         )
-    return parts
+
+    def make_sampler(self, x_shape: Shape) -> Routing | None:
+        if not self.gated:
+            return None
+        return Routing(self.encoder_features(x_shape), self.n_components, self.n_active)
+
+    def make_objective(self) -> Objective:
+        return Objective(mixture_bound, is_bound=True)
+
+    def finish_objective(self, objective: Objective) -> Objective:
+        objective = super().finish_objective(objective)
+        if not self.gated:
+            return objective
+        return replace(objective, bound=partial(routed, bound=objective.bound))

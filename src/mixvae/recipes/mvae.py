@@ -1,169 +1,114 @@
 """MVAE: K encoders and sub-decoders under one mix-decoder (Ye & Bors, TNNLS 2021)."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Literal
 
-import torch
 from torch import nn
 
 from ..decoders import Decoder, blend
-from ..dropout import ConcreteDropout, GaussianDropout
-from ..errors import one_of
-from ..families import Joint
-from ..kernels import Bandwidth
-from ..likelihoods import LikelihoodName
-from ..likelihoods import likelihood as make_likelihood
-from ..model import MixtureVAE
-from ..objectives import Reduction, elbo
-from ..posteriors import NormalPosterior
-from ..priors import NormalPrior
-from .joint import Concentration, dirichlet, joint_objective, labels_of
-from .masks import with_dropout
-from .networks import NetworkName, Norm, encoders, network_of, sub_decoders
-from .recipe import Parts, extends, importance_weighted
+from ..dropout import ComponentDropout, ConcreteDropout, GaussianDropout
+from ..errors import MixvaeError
+from ..labels import Labels
+from ..likelihoods import Likelihood
+from .joint import JointMixture
+from .masks import DropoutOptions
+from .networks import Network, encoders, network_of, sub_decoders
+from .options import LabelOptions
+from .recipe import Shape
+from .registry import register
 
 Rate = Literal["per_component", "shared"]
 RateKL = Literal["sigmoid", "polynomial"]
 
 
-@importance_weighted
-def mvae(
-    x_shape: Sequence[int],
-    *,
-    n_components: int = 4,
-    n_latent: int = 50,
-    network: NetworkName = "mlp",
-    hidden: int = 500,
-    channels: Sequence[int] = (32, 64, 128, 256, 256),
-    norm: Norm = "group",
-    likelihood: LikelihoodName = "bernoulli",
-    conditional: bool = False,
-    n_classes: int | None = None,
-    concentration: Concentration = "free",
-    kl_reduction: Reduction = "mean",
-    beta_kl: float = 1.0,
-    beta_w: float = 1.0,
-    beta_dhsic: float = 1.0,
-    bandwidth: Bandwidth = "gaussian",
-    dhsic_root: bool = False,
-) -> Parts:
+@register("mvae")
+@dataclass(frozen=True, kw_only=True)
+class MVAE(LabelOptions, JointMixture):
     """K encoders and K sub-decoders whose features Dirichlet weights blend; one mix-decoder.
 
     The number of components is fixed here (the papers' "fixed K" rows).
-
-    Args:
-        x_shape: shape of one x.
-        n_components: number K of encoders and sub-decoders.
-        n_latent: size L of each code.
-        network: mlp or gated-mlp, or for images conv or gated-conv.
-        hidden: width of an mlp's hidden layers.
-        channels: of a conv encoder's layers; the mix-decoder mirrors them.
-        norm: a conv network's normalisation; batch is the encoders' alone.
-        likelihood: p(x | z, w).
-        conditional: give every encoder and sub-decoder the class label.
-        n_classes: number of classes; by default the data's.
-        concentration: Dirichlet parameters. free: softplus, prior 1; normalised: divided by their
-            sum, prior 1/K, as in the authors' code.
-        kl_reduction: mean of the codes' KLs over components, as printed, or the bound's sum.
-        beta_kl: weight of the codes' KL.
-        beta_w: weight of the weights' KL; large values (20) keep components alive.
-        beta_dhsic: weight of the dependence between the codes.
-        bandwidth: dHSIC's kernel: gaussian (closed form), null (median heuristic) or a gamma.
-        dhsic_root: take the square root of dHSIC, as the authors' code does.
     """
-    p_x = make_likelihood(likelihood, x_shape)
-    labels = labels_of(conditional, n_classes, planes=network.endswith("conv"))
-    n_labels = labels.n_classes or 0
-    net = network_of(network, x_shape, (hidden, hidden), channels, norm, (nn.ELU, nn.Tanh))
-    model = MixtureVAE(
-        trunk=encoders(net, n_components, n_labels),
-        posterior=NormalPosterior(net.n_features, n_latent, n_components),
-        weights=dirichlet(net.n_features, n_components, concentration),
-        decoder=Decoder(
-            branch=sub_decoders(net, n_components, n_latent + n_labels),
+
+    n_latent: int = 50
+    hidden: int = 500  # type: ignore[assignment]  # one width for all layers
+    """Width of an mlp's hidden layers."""
+
+    def make_network(self, x_shape: Shape) -> Network:
+        widths = (self.hidden, self.hidden)
+        activations = (nn.ELU, nn.Tanh)
+        return network_of(self.network, x_shape, widths, self.channels, self.norm, activations)
+
+    def make_labels(self) -> Labels:
+        return self.labels_of(planes=self.network.endswith("conv"))
+
+    def make_encoder(self, x_shape: Shape) -> nn.Module:
+        n_labels = self.make_labels().n_classes or 0
+        return encoders(self.make_network(x_shape), self.n_components, n_labels)
+
+    def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
+        net, n_labels = self.make_network(x_shape), self.make_labels().n_classes or 0
+        return Decoder(
+            branch=sub_decoders(net, self.n_components, self.n_latent + n_labels),
             combine=blend,
-            head=net.mix_decoder(p_x.n_params),
-            likelihood=p_x,
-        ),
-        prior=NormalPrior(torch.zeros(n_latent)),
-        family=Joint(),
-        labels=labels,
-    )
-    objective = joint_objective(
-        n_components,
-        kl_reduction=kl_reduction,
-        beta_kl=beta_kl,
-        beta_w=beta_w,
-        beta_dhsic=beta_dhsic,
-        bandwidth=bandwidth,
-        dhsic_root=dhsic_root,
-    )
-    return Parts(model, objective, elbo)
+            head=net.mix_decoder(likelihood.n_params),
+            likelihood=likelihood,
+        )
 
 
-@extends(mvae)
-def mvae_gs(
-    x_shape: Sequence[int],
-    *,
-    rate: Rate = "per_component",
-    start_rate: float = 0.1,
-    temperature: float = 0.1,
-    keep_prior: float = 0.1,
-    beta_dropout: float = 1.0,
-    **options: Any,
-) -> Parts:
-    """MVAE whose components concrete masks drop while training: it chooses K (MVAE-GS).
+@dataclass(frozen=True, kw_only=True)
+class MaskedMVAE(DropoutOptions, MVAE):
+    """An MVAE whose components masks drop while training."""
 
-    Args:
-        x_shape: shape of one x.
-        rate: a dropout rate for each component, which chooses among them, or one that is shared,
-            as printed.
-        start_rate: the rates to start from.
-        temperature: of the concrete masks.
-        keep_prior: prior probability of each component to take part; smaller ones drop more. A
-            shared rate has the paper's entropy instead.
-        beta_dropout: weight of what the rates cost.
-    """
-    one_of("rate", rate, get_args(Rate))
-    parts = mvae(x_shape, **options)
-    masks = ConcreteDropout(
-        parts.model.n_components,
-        rate=start_rate,
-        shared=rate == "shared",
-        temperature=temperature,
-        keep_prior=keep_prior,
-    )
-    return with_dropout(parts, masks, beta_dropout)
+    rate: Rate = "per_component"
+    """Dropout rates: one for each component, which chooses among them, or one that is shared, as
+    printed."""
+
+    def without_dropout(self) -> MVAE:
+        """An MVAE of the same options."""
+        if type(self) not in (MVAEGS, MVAEGau):
+            raise MixvaeError(
+                f"{type(self).__name__} does not say what it is without component dropout: define "
+                "without_dropout in it, which returns a recipe that has none."
+            )
+        return MVAE(**{option.name: getattr(self, option.name) for option in fields(MVAE)})
 
 
-@extends(mvae)
-def mvae_gau(
-    x_shape: Sequence[int],
-    *,
-    rate: Rate = "per_component",
-    start_rate: float = 0.1,
-    rate_kl: RateKL = "sigmoid",
-    beta_dropout: float = 1.0,
-    **options: Any,
-) -> Parts:
-    """MVAE whose components Gaussian noise masks while training: it chooses K (MVAE-Gau).
+@register("mvae-gs")
+@dataclass(frozen=True, kw_only=True)
+class MVAEGS(MaskedMVAE):
+    """MVAE whose components concrete masks drop while training: it chooses K (MVAE-GS)."""
 
-    Args:
-        x_shape: shape of one x.
-        rate: a dropout rate for each component, which chooses among them, or one that is shared,
-            as printed.
-        start_rate: the rates to start from; the noise's variance is p / (1 - p).
-        rate_kl: approximation of the rates' KL. sigmoid: good at every rate; polynomial: as
-            printed, which keeps rates below 1/2, so that no component is ever dropped.
-        beta_dropout: weight of the rates' KL.
-    """
-    one_of("rate", rate, get_args(Rate))
-    one_of("rate_kl", rate_kl, get_args(RateKL))
-    parts = mvae(x_shape, **options)
-    masks = GaussianDropout(
-        parts.model.n_components,
-        rate=start_rate,
-        shared=rate == "shared",
-        polynomial=rate_kl == "polynomial",
-    )
-    return with_dropout(parts, masks, beta_dropout)
+    temperature: float = 0.1
+    """Temperature of the concrete masks."""
+    keep_prior: float = 0.1
+    """Prior probability of each component to take part; smaller ones drop more. A shared rate has
+    the paper's entropy instead."""
+
+    def make_dropout(self) -> ComponentDropout:
+        return ConcreteDropout(
+            self.n_components,
+            rate=self.start_rate,
+            shared=self.rate == "shared",
+            temperature=self.temperature,
+            keep_prior=self.keep_prior,
+        )
+
+
+@register("mvae-gau")
+@dataclass(frozen=True, kw_only=True)
+class MVAEGau(MaskedMVAE):
+    """MVAE whose components Gaussian noise masks while training: it chooses K (MVAE-Gau)."""
+
+    start_rate: float = 0.1
+    """Dropout rates to start from; the noise's variance is p / (1 - p)."""
+    rate_kl: RateKL = "sigmoid"
+    """Approximation of the rates' KL. sigmoid: good at every rate; polynomial: as printed, which
+    keeps rates below 1/2, so that no component is ever dropped."""
+
+    def make_dropout(self) -> ComponentDropout:
+        return GaussianDropout(
+            self.n_components,
+            rate=self.start_rate,
+            shared=self.rate == "shared",
+            polynomial=self.rate_kl == "polynomial",
+        )

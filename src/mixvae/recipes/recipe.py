@@ -1,136 +1,198 @@
-"""A recipe: a model and its objective, with the plain values that made them."""
+"""A recipe: plain options, and the parts of a model that they make."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from inspect import Parameter, Signature, getdoc, signature
-from re import split
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple
 
-from ..errors import one_of
+from torch import nn
+
+from ..data.dataset import Dataset
+from ..decoders import Decoder
+from ..dropout import ComponentDropout
+from ..errors import MixvaeError
+from ..families import Joint
+from ..labels import NO_LABELS, Labels
+from ..likelihoods import Likelihood
 from ..model import MixtureVAE
-from ..objectives import (
-    Bound,
-    Objective,
-    elbo,
-    iwae,
-    matched,
-    miselbo,
-    mixture_bound,
-    mixture_elbo,
-    paper_objective,
-    routed,
-)
+from ..objectives import Objective, elbo
+from ..routing import Routing
+from ..starts import Split
+from ..subset import Subset
+from ..trace import Family
+from ..weights import KnownWeights, Weights
+from .values import as_json, checked, hints_of
 
-Make = Callable[..., "Parts"]
-BOUNDS = (elbo, iwae, miselbo, mixture_bound, mixture_elbo)  # on log p(x), whatever their options
-IMPORTANCE_WEIGHTED = """
-
-Args:
-    x_shape: shape of one x.
-    bound: what is maximised: own, the recipe's objective; iwae, the importance-weighted bound in
-        its place, with the same penalties.
-    n_samples: samples S.
-"""
+Shape = tuple[int, ...]
+KINDS: Mapping[str, type[nn.Module]] = {"weights": Weights, "decoder": Decoder}  # else any module
 
 
 class Parts(NamedTuple):
-    """What a recipe's function returns."""
+    """What a recipe makes for x of one shape."""
 
     model: MixtureVAE
     objective: Objective
-    bound: Bound  # a true lower bound on log p(x), if the likelihood is a density
-    objective_is_bound: bool | None = None  # None is what is_bound says of it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A built recipe; ``name``, ``x_shape`` and ``options`` are all it takes to build it again."""
+    """A model by plain options; the base class of all recipes.
 
-    name: str
-    x_shape: tuple[int, ...]
-    options: dict[str, Any] = field(repr=False)
-    model: MixtureVAE = field(repr=False)
-    objective: Objective = field(repr=False)
-    bound: Bound | None = field(repr=False)  # None where the likelihood is no density
-    objective_is_bound: bool = False  # whether it, too, is known to be one
+    A subclass is a frozen keyword-only dataclass. Its fields are options: each has a default, and
+    under it a docstring that is its help on the command line. What an option may be is read from
+    its annotation: bool, int (at least 1, or what ``field(metadata={"at_least": ...})`` says),
+    float (finite), str, Literal, sequences of these, and None, which means that the data decide
+    (:meth:`resolve`). A part of the model is made by the method ``make_...`` of its name, so that
+    a subclass replaces one part by one method.
+
+    >>> from mixvae.recipes import VAE
+    >>> VAE(n_latent=2, hidden=[8]).hidden
+    (8,)
+    """
+
+    drops_components: ClassVar[bool] = False
+    """Whether training may choose among the components, by component dropout."""
+    creation_order: ClassVar[tuple[str, ...]] = (
+        *("encoder", "posterior", "weights", "decoder", "prior"),
+    )
+    """The order in which parts draw their first weights, which a seed then gives again."""
+
+    def __post_init__(self) -> None:
+        """Check the options' values, and keep them as plain ones."""
+        hints = hints_of(type(self))
+        for option in fields(self):
+            value = checked(option, getattr(self, option.name), hints[option.name])
+            object.__setattr__(self, option.name, value)
+        self.check()
 
     @property
     def n_components(self) -> int:
-        """K."""
-        return self.model.n_components
+        """K; an option of the recipes that have several."""
+        return 1
 
-    @property
-    def n_parameters(self) -> int:
-        """The number of learned scalars."""
-        return sum(p.numel() for p in self.model.parameters())
+    def options(self) -> dict[str, Any]:
+        """The options and their values, as JSON has them."""
+        return {option.name: as_json(getattr(self, option.name)) for option in fields(self)}
 
-    def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON-able values."""
-        return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
+    def check(self) -> None:
+        """Raise a MixvaeError for options that do not go together; their types are right."""
 
+    def resolve(self, data: Dataset | None = None) -> "Recipe":
+        """The same recipe with the options that are None set to what the data decide.
 
-def is_bound(objective: Objective) -> bool:
-    """Whether an objective is known to be a lower bound on log p(x), the likelihood a density.
+        Without data, to their usual values. An option that is not None stays.
+        """
+        decided = self.decided_by(data).items()
+        return replace(self, **{key: v for key, v in decided if getattr(self, key) is None})
 
-    It is if it has no penalties, and maximises one of ``BOUNDS``, the matched bound (unless it is
-    approximate), or the joint mixtures' with KLs that are summed and weighed by 1 or more.
-    """
-    made = objective.bound
-    function, options = (made.func, made.keywords) if isinstance(made, partial) else (made, {})
-    if function is paper_objective:
-        weights = (options.get("beta_kl", 1.0), options.get("beta_w", 1.0))
-        known = options.get("kl_reduction") == "sum" and min(weights) >= 1
-    elif function is routed:
-        known = options["bound"] in BOUNDS
-    elif function is matched:
-        known = options.get("matching") != "variational"
-    else:
-        known = function in BOUNDS
-    return known and not objective.penalties
+    def decided_by(self, data: Dataset | None) -> dict[str, Any]:
+        """What the data, or None, decide of the options that are None; :meth:`resolve` takes it."""
+        return {}
 
+    def single(self) -> "Recipe":
+        """The same recipe with one component, as pretraining trains it."""
+        return self
 
-def extends(base: Make, *, without: Sequence[str] = ()) -> Callable[[Make], Make]:
-    """For a recipe that adds options to another's, which it passes on as ``**options``.
+    def without_dropout(self) -> "Recipe":
+        """The recipe without component dropout, as pruning leaves it."""
+        return self
 
-    The function's signature and docstring, and so the command line, have those of both, but for
-    the options of the other that are named in ``without``.
-    """
+    def parts(self, x_shape: Shape) -> Parts:
+        """The model and its objective, for x of this shape."""
+        likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
+        slots = self.make_slots(x_shape, likelihood)
+        sampler = self.make_sampler(x_shape)
+        model = MixtureVAE(
+            trunk=slots["encoder"],
+            posterior=slots["posterior"],
+            weights=slots["weights"],
+            decoder=slots["decoder"],
+            prior=slots["prior"],
+            family=self._is_a(Family, self.make_family(), "family"),
+            dropout=self.make_dropout(),
+            labels=self.make_labels(),
+            subset=sampler if isinstance(sampler, Subset) else None,
+            routing=sampler if isinstance(sampler, Routing) else None,
+            start=self.make_start(),
+        )
+        objective = self._is_a(Objective, self.make_objective(), "objective")
+        return Parts(model, self.finish_objective(objective))
 
-    def with_options(make: Make) -> Make:
-        own = [
-            p for p in signature(make).parameters.values() if p.kind is not Parameter.VAR_KEYWORD
-        ]
-        hidden = {p.name for p in own} | set(without)
-        inherited = [p for name, p in signature(base).parameters.items() if name not in hidden]
-        make.__signature__ = Signature([*own, *inherited])  # type: ignore[attr-defined]
-        described = (getdoc(base) or "").partition("\nArgs:\n")[2]
-        entries = split(r"\n(?=    \w)", described)  # an option's first line has four spaces
-        kept = [entry for entry in entries if entry.split(":")[0].strip() not in hidden]
-        make.__doc__ = f"{getdoc(make)}\n" + "\n".join(kept)
-        return make
+    def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
+        """The parts of ``creation_order`` by name."""
+        made: dict[str, Any] = {}
+        for slot in self.creation_order:
+            more = (likelihood,) if slot == "decoder" else ()
+            part = getattr(self, f"make_{slot}")(x_shape, *more)
+            made[slot] = self._is_a(KINDS.get(slot, nn.Module), part, slot)
+        return made
 
-    return with_options
+    def encoder_features(self, x_shape: Shape) -> int:
+        """H, the number of features that the encoder leaves for the posterior."""
+        raise self._lacks("encoder_features")
 
+    def make_likelihood(self, x_shape: Shape) -> Likelihood:
+        """A decoder's output (*, n_params) to p(x | z)."""
+        raise self._lacks("make_likelihood")
 
-def importance_weighted(make: Make) -> Make:
-    """Give a recipe the options ``bound`` and ``n_samples``, by which it is trained as an IWAE."""
+    def make_encoder(self, x_shape: Shape) -> nn.Module:
+        """x (B, *X) to features (B, K, H)."""
+        raise self._lacks("make_encoder")
 
-    def made(
-        x_shape: Sequence[int],
-        *,
-        bound: Literal["own", "iwae"] = "own",
-        n_samples: int = 1,
-        **options: Any,
-    ) -> Parts:
-        one_of("bound", bound, ("own", "iwae"))
-        parts = make(x_shape, **options)
-        objective = replace(parts.objective, n_samples=n_samples)
-        if bound == "iwae":
-            objective = replace(objective, bound=iwae)
-            parts = parts._replace(objective_is_bound=None)
-        return parts._replace(objective=objective)
+    def make_posterior(self, x_shape: Shape) -> nn.Module:
+        """Features to q(z | x, k), batch (B, K), event (L,)."""
+        raise self._lacks("make_posterior")
 
-    summary = (getdoc(make) or "").partition("\n")[0]
-    made.__name__, made.__doc__ = make.__name__, summary + IMPORTANCE_WEIGHTED
-    return extends(make)(made)
+    def make_weights(self, x_shape: Shape) -> Weights:
+        """Features to q(w | x), batch (B,), event (K,)."""
+        return KnownWeights(self.n_components)
+
+    def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
+        """z (S, B, K, L) and w (S, B, K) to p(x | z, w)."""
+        raise self._lacks("make_decoder")
+
+    def make_prior(self, x_shape: Shape) -> nn.Module:
+        """``encode`` to p(z | k), batch (K,) or (), event (L,)."""
+        raise self._lacks("make_prior")
+
+    def make_family(self) -> Family:
+        """Whether there is one code or K."""
+        return Joint()
+
+    def make_labels(self) -> Labels:
+        """How class labels join x and z."""
+        return NO_LABELS
+
+    def make_dropout(self) -> ComponentDropout | None:
+        """Masks on the components."""
+        return None
+
+    def make_sampler(self, x_shape: Shape) -> Subset | Routing | None:
+        """Which components a training step decodes; None is all of them."""
+        return None
+
+    def make_start(self) -> Split | None:
+        """What comes before training."""
+        return None
+
+    def make_objective(self) -> Objective:
+        """What is maximised, before :meth:`finish_objective`."""
+        return Objective(elbo, is_bound=True)
+
+    def finish_objective(self, objective: Objective) -> Objective:
+        """The objective with what the shared options of a recipe make of it."""
+        return objective
+
+    def _is_a(self, kind: Any, part: Any, slot: str) -> Any:
+        if isinstance(part, kind):
+            return part
+        raise MixvaeError(
+            f"{type(self).__name__}.make_{slot} must return a {kind.__module__}.{kind.__name__}; "
+            f"it returned {part!r:.60}."
+        )
+
+    def _lacks(self, hook: str) -> MixvaeError:
+        name = type(self).__name__
+        return MixvaeError(
+            f"{name} has no {hook}: define it, or begin with a recipe that has it, such as "
+            f"class {name}(mixvae.recipes.VAE)."
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import MixvaeError
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
 from ..saved_weights import read_checkpoint
 from .settings import Settings
@@ -16,7 +16,7 @@ MONITOR = "val/objective"  # the recipe's own objective, at its final weights
 History = list[dict[str, float]]  # a row an epoch
 
 
-def history_of(recipe: Recipe, folder: Path) -> History:
+def history_of(recipe: BuiltRecipe, folder: Path) -> History:
     """The history in a run's last checkpoint; raises unless the recipe can resume from it.
 
     It is empty where nothing was trained, as of a pruned model.
@@ -36,7 +36,7 @@ def history_of(recipe: Recipe, folder: Path) -> History:
     return history
 
 
-def _check_fits(recipe: Recipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
+def _check_fits(recipe: BuiltRecipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
     expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
     if expected != {name: w.shape for name, w in weights.items()}:
         raise MixvaeError(
@@ -60,7 +60,7 @@ def why_over(folder: Path, history: History, how: Settings) -> str | None:
     return None
 
 
-def take_best(recipe: Recipe, folder: Path) -> None:
+def take_best(recipe: BuiltRecipe, folder: Path) -> None:
     """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
     best = folder / CHECKPOINTS / BEST
     state = read_checkpoint(best)["state_dict"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 
 MIB = 2**20
 
@@ -35,7 +35,7 @@ class Estimate:
 
 
 def estimate(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     x: Tensor,
     y: Tensor | None = None,
     *,

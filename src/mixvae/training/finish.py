@@ -13,7 +13,7 @@ from ..data.dataset import Dataset
 from ..evaluation import evaluate
 from ..labels import Classes
 from ..operations import pairs
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..report import write_metrics
 from ..run import Run, load_weights, read_json, save_weights
 from ..run_folder import METRICS, ORIGIN, WEIGHTS, last_checkpoint, mark_finished
@@ -28,7 +28,7 @@ PICTURES = (
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
-def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None:
+def announce(recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings) -> None:
     """Say what will be trained, and what it will take."""
     expected = estimate(
         recipe,

@@ -14,7 +14,7 @@ from ..data.dataset import Dataset
 from ..errors import MixvaeError, is_a, one_of
 from ..files import write_text
 from ..recipes import build
-from ..recipes.recipe import Recipe
+from ..recipes.building import AnyRecipe, BuiltRecipe
 from ..run import Run
 from ..run_folder import ORIGIN, is_finished, last_checkpoint, new_folder, own_folder, unmark
 from .checkpoints import history_of, why_over
@@ -35,7 +35,7 @@ class Options(NamedTuple):
 
 
 def fit(
-    recipe: Recipe | str,
+    recipe: BuiltRecipe | AnyRecipe,
     data: Dataset,
     *,
     out: str | Path | None = None,
@@ -65,7 +65,8 @@ def fit(
     final weights (whatever the warm-up), and none from before the warm-up's end.
 
     Args:
-        recipe: from :func:`mixvae.build`, or the name of one.
+        recipe: from :func:`mixvae.build`, or what it takes: a name, a recipe's class, or an
+            instance of it.
         data: from :func:`mixvae.data.load` or :func:`mixvae.data.from_arrays`.
         out: the run folder, which must be new or empty; by default runs/RECIPE-DATA-001 and on.
         max_epochs: passes over the training data.
@@ -107,7 +108,7 @@ def fit(
     """
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     is_a((str, Path, type(None)), "the run folder's path", out=out)
-    if isinstance(recipe, str):
+    if not isinstance(recipe, BuiltRecipe):
         recipe = build(recipe, data, seed=seed)
     how = Settings(
         max_epochs=max_epochs,
@@ -131,7 +132,7 @@ def fit(
 
 
 def new_run(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     how: Settings,
     options: Options,
@@ -227,7 +228,7 @@ def resume(
 
 
 def _train(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     folder: Path,
     how: Settings,
@@ -275,7 +276,7 @@ def _train(
 
 
 def begin(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     folder: Path,
     how: Settings,
@@ -292,7 +293,7 @@ def begin(
         folders.write_json(folder / ORIGIN, origin)
 
 
-def _check_rows(recipe: Recipe, n_val: int, batch_size: int) -> None:
+def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
     """Refuse batches of one row, in training or in validation, where penalties are of several."""
     if not recipe.objective.penalties:
         return

@@ -18,7 +18,7 @@ from ..errors import MixvaeError
 from ..evaluation.health import HealthMeter
 from ..evaluation.passes import evaluating
 from ..products import onednn_is_quicker
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..seeding import seed_noise, seed_of
 from ..trace import Scale
 from .batches import Batch, Batches
@@ -53,7 +53,7 @@ class TrainingModule(L.LightningModule):
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: BuiltRecipe,
         *,
         lr: float,
         lr_schedule: Schedule,

@@ -55,7 +55,8 @@ def select(
     small = prune(whole.recipe, kept)
     if settings is not None:
         own = {key: value for key, value in small.options.items() if key in settings}
-        settings = settings | {"recipe": small.name} | own
+        own |= {} if small.name == whole.recipe.name else {"recipe": small.name}
+        settings = settings | own
     out = whole.folder / PRUNED if out is None else Path(out)
     origin = {"recipe": whole.recipe.name, "n_components": whole.recipe.n_components, "kept": kept}
     start = {"settings": settings, "origin": {"pruned_from": origin}}

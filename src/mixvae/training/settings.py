@@ -12,8 +12,7 @@ from ..data.dataset import Dataset
 from ..errors import MixvaeError, fits_memory, is_a, one_of, positive, seeds, whole
 from ..labels import OneHot
 from ..priors import GaussianMixturePrior
-from ..recipes import build
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe, build
 from ..run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
@@ -82,9 +81,9 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     return (int, float) if hint is float else (hint,)
 
 
-def check(recipe: Recipe, data: Dataset) -> None:
+def check(recipe: BuiltRecipe, data: Dataset) -> None:
     """Refuse data that the recipe cannot be trained on, before a folder is made."""
-    is_a(Recipe, "mixvae.build makes one", recipe=recipe)
+    is_a(BuiltRecipe, "mixvae.build makes one", recipe=recipe)
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     if recipe.x_shape != data.x_shape:
         raise MixvaeError(
@@ -99,18 +98,18 @@ def check(recipe: Recipe, data: Dataset) -> None:
     _check_starts(recipe, data)
 
 
-def check_memory(recipe: Recipe, batch_size: int) -> None:
+def check_memory(recipe: BuiltRecipe, batch_size: int) -> None:
     """Refuse samples of which not even one batch's reconstructions fit into memory."""
     n_samples, model = recipe.objective.n_samples, recipe.model
     sizes = (n_samples, batch_size, model.n_components, *recipe.x_shape)
     fits_memory(4 * prod(sizes), f"n_samples {n_samples} for each of {batch_size} rows")
 
 
-def check_saved(recipe: Recipe) -> None:
+def check_saved(recipe: BuiltRecipe) -> None:
     """Refuse a recipe that a run folder could not give back."""
     try:
         with torch.random.fork_rng([]):
-            again = build(recipe.name, recipe.x_shape, **recipe.options)
+            again = build(type(recipe.recipe), recipe.x_shape, **recipe.options)
         same = again.to_dict() == json.loads(json.dumps(recipe.to_dict()))
         reason = "" if same and _shapes(again) == _shapes(recipe) else "it gives another model"
     except (MixvaeError, TypeError, ValueError) as error:
@@ -122,11 +121,11 @@ def check_saved(recipe: Recipe) -> None:
         )
 
 
-def _shapes(recipe: Recipe) -> dict[str, torch.Size]:
+def _shapes(recipe: BuiltRecipe) -> dict[str, torch.Size]:
     return {name: values.shape for name, values in recipe.model.state_dict().items()}
 
 
-def _check_starts(recipe: Recipe, data: Dataset) -> None:
+def _check_starts(recipe: BuiltRecipe, data: Dataset) -> None:
     """Refuse more components, or clusters of a prior, than there are x to start them from."""
     model, prior, n = recipe.model, recipe.model.prior, len(data.train)
     starts = {}
@@ -143,7 +142,7 @@ def _check_starts(recipe: Recipe, data: Dataset) -> None:
             )
 
 
-def _check_labels(recipe: Recipe, data: Dataset) -> None:
+def _check_labels(recipe: BuiltRecipe, data: Dataset) -> None:
     labels = recipe.model.labels
     if isinstance(labels, OneHot):
         for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():

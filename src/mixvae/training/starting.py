@@ -15,7 +15,7 @@ from ..model import MixtureVAE
 from ..objectives import Terms
 from ..priors import GaussianMixturePrior
 from ..recipes import build
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..seeding import seed_of
 from ..splitting import clusters, split
 from .batches import ShuffledBatches
@@ -27,7 +27,9 @@ GATE_STEPS = 300  # that a gate takes at least to learn the components that x st
 Say = Callable[[str], None]
 
 
-def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, say: bool) -> None:
+def start(
+    recipe: BuiltRecipe, data: Dataset, how: Settings, device: torch.device, say: bool
+) -> None:
     """Start a model that asks for it; others, and one that has been started, are left as they are.
 
     A mixture that is split: one VAE of the same networks is trained, and split by clusters of its
@@ -56,14 +58,13 @@ def start(recipe: Recipe, data: Dataset, how: Settings, device: torch.device, sa
 
 
 def _split(
-    recipe: Recipe, data: Dataset, how: Settings, device: torch.device, seed: int, tell: Say
+    recipe: BuiltRecipe, data: Dataset, how: Settings, device: torch.device, seed: int, tell: Say
 ) -> None:
     """One VAE, trained, to the recipe's components; the gate, if any, learns who is whose."""
     model = recipe.model
     assert model.start is not None
     tell(f"{model.start.n_epochs} epochs as one VAE, which is then split into {model.n_components}")
-    alone = {"n_components": 1, "keep_prior": None}  # with nothing to drop
-    one = build(recipe.name, recipe.x_shape, **recipe.options | alone)
+    one = build(recipe.recipe.single(), recipe.x_shape)
     one.model.to(device)
     n_epochs = model.start.n_epochs
     n_steps = n_epochs * (len(data.train) // how.batch_size)
@@ -83,7 +84,7 @@ def rising(n_steps: int) -> Callable[[int], float]:
 
 
 def _train(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     n_epochs: int,
     how: Settings,

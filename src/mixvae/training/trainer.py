@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, whole
-from ..recipes.recipe import Recipe
+from ..recipes.building import BuiltRecipe
 from ..run import CHECKPOINTS, LOG
 from .batches import ShuffledBatches
 from .callbacks import Bar, Best, Last, Patience, StraightToDisk, log_to, print_line
@@ -114,7 +114,7 @@ def make_trainer(
 
 
 def make_module(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     data: Dataset,
     folder: Path,
     settings: Settings,

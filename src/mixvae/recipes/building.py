@@ -1,0 +1,192 @@
+"""From a recipe and data, or the shape of x, to a model with its objective."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from inspect import isclass
+from operator import index
+from typing import Any
+
+import torch
+
+from ..data.dataset import Dataset
+from ..errors import MixvaeError, fits_memory, unknown, whole
+from ..model import MixtureVAE
+from ..objectives import Bound, Objective
+from ..priors import VampPrior
+from ..seeding import noise
+from .recipe import Parts, Recipe
+from .registry import check_class, find, name_of
+from .shapes import check_parts
+
+LARGE = 10_000  # above it, what a size takes is looked at before it is taken
+MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # made one by one: at most LARGE
+AnyRecipe = str | type[Recipe] | Recipe
+
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """A recipe with its model; the recipe and ``x_shape`` are all it takes to build it again."""
+
+    recipe: Recipe
+    x_shape: tuple[int, ...]
+    model: MixtureVAE = field(repr=False)
+    objective: Objective = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name that the recipe is registered under."""
+        return name_of(type(self.recipe))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The recipe's options and their values, as JSON has them."""
+        return self.recipe.options()
+
+    @property
+    def bound(self) -> Bound | None:
+        """The family's lower bound on log p(x); None where the likelihood is no density."""
+        is_density = self.model.decoder.likelihood.is_density
+        return self.model.family.elbo if is_density else None
+
+    @property
+    def objective_is_bound(self) -> bool:
+        """Whether the objective, too, is known to be a lower bound on log p(x)."""
+        return self.bound is not None and self.objective.is_bound
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.model.n_components
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of learned scalars."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON-able values."""
+        return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
+
+
+def build(
+    recipe: AnyRecipe, x: Sequence[int] | Dataset, *, seed: int | None = None, **options: Any
+) -> BuiltRecipe:
+    """Build a recipe's model and objective.
+
+    Parameters
+    ----------
+    recipe
+        A name in :func:`list_recipes`, a recipe's class, or an instance of one.
+    x
+        The shape of one x, such as (1, 28, 28) or (784,); or the data, which then also decide the
+        options that are None: the likelihood (bernoulli for binary pixels, gaussian for grey and
+        colour) and the number of classes.
+    seed
+        Of the first weights, 0 to 2**64 - 1: with one, the same call gives the same weights, and
+        ``fit(build(name, data, seed=s), data, seed=s)`` is ``fit(name, data, seed=s)``. By default
+        they come from PyTorch's global generator.
+    **options
+        The recipe's options; of an instance, those to change.
+
+    Raises
+    ------
+    MixvaeError
+        For an unknown name or option, a value that cannot be used, or parts that do not fit.
+    """
+    chosen = with_options(recipe, options)
+    name_of(type(chosen))  # raises where there is none
+    data = x if isinstance(x, Dataset) else None
+    x_shape = _shape(x.x_shape if isinstance(x, Dataset) else x)
+    chosen = chosen.resolve(data)
+    with noise(seed):
+        parts = _parts(chosen, x_shape)
+        check_parts(chosen, parts, x_shape)
+        _start_from(data, parts)
+    return BuiltRecipe(chosen, x_shape, *parts)
+
+
+def with_options(recipe: AnyRecipe, options: dict[str, Any]) -> Recipe:
+    """An instance of a recipe with these options.
+
+    Raises:
+        MixvaeError: for an unknown name or option, or a value that cannot be used.
+    """
+    kind = class_of(recipe)
+    known = [option.name for option in fields(kind)]
+    for option in options:
+        if option not in known:
+            name = recipe if isinstance(recipe, str) else kind.__name__
+            raise unknown(f"option of {name}", option, known)
+    return replace(recipe, **options) if isinstance(recipe, Recipe) else kind(**options)
+
+
+def class_of(recipe: AnyRecipe) -> type[Recipe]:
+    """The class of a recipe that is given by its name, as a class or as an instance.
+
+    Raises:
+        MixvaeError: for an unknown name, and what is no recipe.
+    """
+    if isinstance(recipe, str):
+        return find(recipe)
+    kind = recipe if isclass(recipe) else type(recipe)
+    check_class(kind)
+    return kind
+
+
+def options_of(recipe: AnyRecipe) -> dict[str, Any]:
+    """A recipe's options and their defaults."""
+    return {option.name: option.default for option in fields(class_of(recipe))}
+
+
+def _parts(recipe: Recipe, x_shape: tuple[int, ...]) -> Parts:
+    """The parts that a recipe makes, after a look at the memory that they take."""
+    sizes = recipe.options()
+    whole(1, LARGE, **{key: sizes[key] for key in MODULES_EACH if key in sizes})
+    what = f"the recipe {name_of(type(recipe))} with these sizes"
+    if max(_numbers([*x_shape, *sizes.values()])) > LARGE:
+        fits_memory(_bytes(recipe, x_shape), what)
+    try:
+        return recipe.parts(x_shape)
+    except RuntimeError as error:
+        if "alloc" in str(error) or "overflow" in str(error):  # by PyTorch
+            raise MixvaeError(f"{what} takes more memory than there is; ask for less.") from error
+        raise
+
+
+def _bytes(recipe: Recipe, x_shape: tuple[int, ...]) -> float:
+    """What a recipe's weights take, without taking it."""
+    try:
+        with torch.device("meta"):
+            state = recipe.parts(x_shape).model.state_dict()
+    except (NotImplementedError, RuntimeError):  # a part that looks at values, or sizes beyond all
+        return 0
+    return sum(values.nbytes for values in state.values())
+
+
+def _numbers(values: Iterable[Any]) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, int):
+            yield value
+
+
+def _start_from(data: Dataset | None, parts: Parts) -> None:
+    """Show the training data to the priors that begin with some of them."""
+    for part in parts.model.modules():
+        if data is not None and isinstance(part, VampPrior) and part.from_data:
+            part.start_from(data.train.x)
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    try:
+        x_shape = tuple(index(n) for n in x)
+    except TypeError as error:
+        raise MixvaeError(
+            "x must be the shape of one x, such as (1, 28, 28), or a Dataset (of arrays, "
+            f"mixvae.data.from_arrays makes one); got {type(x).__name__}."
+        ) from error
+    if not x_shape:
+        raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
+    whole(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
+    return x_shape

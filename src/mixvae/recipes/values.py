@@ -1,0 +1,118 @@
+"""Values of options: what an annotation allows, as plain Python and JSON have it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import Field
+from functools import cache
+from math import isfinite
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from ..errors import MixvaeError, at_least, unknown
+
+KINDS: dict[Any, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+    NoneType: (NoneType, "null"),
+}
+SEQUENCES = (Sequence, list, tuple)
+
+
+def _hints_of(recipe: type) -> dict[str, Any]:
+    """The annotations of a recipe's class and of those it inherits from."""
+    try:
+        return get_type_hints(recipe)
+    except (NameError, TypeError, AttributeError) as error:
+        raise MixvaeError(
+            f"the annotations of {recipe.__name__} cannot be read: {error}. Import the names that "
+            "they use at the top of its file."
+        ) from error
+
+
+hints_of: Callable[[type], dict[str, Any]] = cache(_hints_of)
+
+
+def check_hint(recipe: str, name: str, hint: Any) -> None:
+    """Raise a MixvaeError unless JSON can hold what the annotation allows."""
+    for each in _alternatives(hint):
+        if get_origin(each) in SEQUENCES:
+            for inner in get_args(each):
+                if inner is not Ellipsis:
+                    check_hint(recipe, name, inner)
+        elif get_origin(each) is not Literal and each not in KINDS:
+            shown = getattr(each, "__name__", each)
+            raise MixvaeError(
+                f"the option {name} of {recipe} is of type {shown}, which recipe.json cannot hold: "
+                "options are bool, int, float, str, Literal, sequences of these, and None. Make "
+                "objects in a method, such as make_prior."
+            )
+
+
+def checked(option: Field[Any], value: Any, hint: Any) -> Any:
+    """An option's value as plain Python: sequences are tuples, NumPy's scalars are Python's.
+
+    Raises:
+        MixvaeError: for what the annotation does not allow, and for infinite numbers.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind = next((each for each in _alternatives(hint) if _is_of(value, each)), None)
+    if kind is None:
+        raise _wrong(option, value, _alternatives(hint))
+    if get_origin(kind) in SEQUENCES:
+        inner = get_args(kind)
+        inner = inner if _is_fixed(kind) else inner[:1] * len(value)
+        return tuple(checked(option, each, own) for each, own in zip(value, inner, strict=True))
+    if kind is int:
+        at_least(option.metadata.get("at_least", 1), **{option.name: value})
+        return int(value)
+    if kind is float and not isfinite(value):
+        raise MixvaeError(f"{option.name} must be a finite number; got {value}.")
+    return float(value) if kind is float else value
+
+
+def as_json(value: Any) -> Any:
+    """A checked value, its tuples as lists."""
+    return [as_json(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_fixed(hint: Any) -> bool:
+    """Whether a sequence's annotation says how long it is."""
+    return get_origin(hint) is tuple and Ellipsis not in get_args(hint)
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether the value is of a kind, not looking into sequences."""
+    if get_origin(hint) is Literal:
+        return any(value == each and type(value) is type(each) for each in get_args(hint))
+    if get_origin(hint) in SEQUENCES:
+        is_list = isinstance(value, (list, tuple))
+        return is_list and (not _is_fixed(hint) or len(get_args(hint)) == len(value))
+    return isinstance(value, KINDS[hint][0]) and isinstance(value, bool) == (hint is bool)
+
+
+def _wrong(option: Field[Any], value: Any, hints: Sequence[Any]) -> MixvaeError:
+    choices = [each for hint in hints if get_origin(hint) is Literal for each in get_args(hint)]
+    if choices and isinstance(value, str) and not {int, float} & set(hints):
+        return unknown(option.name, value, choices)
+    allowed = [_words(hint, option.default) for hint in hints]
+    expected = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
+    return MixvaeError(f"{option.name} must be {expected}; got {value!r}.")
+
+
+def _words(hint: Any, usual: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) not in SEQUENCES:
+        return KINDS[hint][1]
+    length = f" of {len(get_args(hint))}" if _is_fixed(hint) else ""
+    example = f", such as {list(usual)}" if isinstance(usual, (list, tuple)) and usual else ""
+    return f"a list{length}{example}"
