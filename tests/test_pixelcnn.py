@@ -1,8 +1,9 @@
 """A PixelCNN as the likelihood: it is causal, it sums to one, and it draws what it says."""
 
-from itertools import product
+from itertools import sys
 from math import log
 
+import product
 import pytest
 import torch
 import torch.nn.functional as F
@@ -216,10 +217,11 @@ def test_draws_have_the_sample_the_batch_and_the_event_shape():
     assert set(p.sample().flatten().tolist()) == {0, 1}
 
 
-def test_a_bar_shows_the_progress_of_a_draw_if_asked(capsys):
+def test_a_bar_shows_the_progress_of_a_draw_if_asked(capsys, monkeypatch):
     p = bernoulli()(torch.randn(24))
     p.sample()
     assert not capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # else a line every half minute
     p.sample(progress=True)
     assert "rows of pixels: 100%" in capsys.readouterr().err
 

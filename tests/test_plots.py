@@ -265,7 +265,7 @@ def test_dependence_has_one_colour_scale(tmp_path: Path) -> None:
 def test_a_run_draws_what_its_model_has_to_show(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).random((40, 36)), np.arange(40) % 3
     data = from_arrays(x, y, test=(x[:12], y[:12]))
-    always = {"codes", "curves", "reconstructions", "samples", "weights"}
+    always = {"codes", "reconstructions", "samples", "weights"}
     of_joint = {"crossed", "dependence", "interpolations"}
     conditional = {"conditional": True, "n_classes": 3}
     for name, options, more in (

@@ -1,12 +1,13 @@
 """What commands read: data sets by their options, and runs with the settings they began with."""
 
 import json
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..data import DATASETS, Binarize, Dataset, Split, Transform, load, load_all
-from ..errors import MixvaeError
+from ..errors import MixvaeError, MixvaeWarning
 from ..reading import read_yaml
 from ..run import CONFIG, RECIPE, load_transform, read_json
 from .parser import Parser
@@ -125,7 +126,9 @@ def open_all(folder: Path, options: Mapping[str, Any]) -> tuple[Split, bool]:
     names = {"data_dir": "data_dir", "binarize": "binarize", "image_size": "image_size"}
     names["data_seed"] = "seed"
     given = {names[k]: v for k, v in options.items() if k in names and v is not None}
-    return load_all(options["data"], transform=load_transform(folder), **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixvaeWarning)  # said when the same data were split
+        return load_all(options["data"], transform=load_transform(folder), **given)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
