@@ -1,9 +1,9 @@
 """A PixelCNN as the likelihood: it is causal, it sums to one, and it draws what it says."""
 
-from itertools import sys
+import sys
+from itertools import product
 from math import log
 
-import product
 import pytest
 import torch
 import torch.nn.functional as F
