@@ -1,6 +1,7 @@
 """From a model that has chosen its components to a smaller one that has no others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -44,7 +45,7 @@ def prune(recipe: Recipe, keep: Sequence[int] | None = None) -> Recipe:
         }
     )
     small.model.eval()
-    return small
+    return replace(small, initialization=None)
 
 
 def kept_by(recipe: Recipe, keep: Sequence[int] | None) -> list[int]:

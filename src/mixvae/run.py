@@ -27,7 +27,7 @@ class Run:
     folder: Path
     recipe: Recipe
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
-    history: list[dict[str, float]] = field(default_factory=list, repr=False)  # a row an epoch
+    history: list[dict[str, Any]] = field(default_factory=list, repr=False)  # a row an epoch
 
     @property
     def pictures(self) -> list[Path]:
@@ -102,6 +102,8 @@ def load(path: str | Path) -> Run:
     recipe = load_recipe(folder)
     load_weights(recipe, folder / WEIGHTS)
     recipe.model.eval()
+    if recipe.initialization is not None:
+        recipe.initialization.done = True
     metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     return Run(folder, recipe, metrics, _history(folder / LOG))
 
@@ -173,10 +175,11 @@ def _next_free(root: Path, name: str) -> Path:
             return folder
 
 
-def _history(path: Path) -> list[dict[str, float]]:
+def _history(path: Path) -> list[dict[str, Any]]:
     import csv
 
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+    return [{k: v if k == "phase" else float(v) for k, v in row.items()} for row in rows]

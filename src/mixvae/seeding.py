@@ -1,8 +1,13 @@
 """Noise that depends on a few numbers and on nothing else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
+from threading import RLock
 
 import torch
+
+_GENERATORS = RLock()  # PyTorch's default generators are one for all threads
 
 
 def seed_of(*numbers: int) -> int:
@@ -22,3 +27,23 @@ def seed_noise(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def noise(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from the default generators, seeded, and leave them as they were.
+
+    One thread at a time is let in, so that what it draws is decided by its seed alone, however many
+    threads train. A thread may come in again while it is there.
+    """
+    with _GENERATORS:
+        before = torch.default_generator.get_state()
+        other = None if device.type == "cpu" else torch.get_device_module(device)
+        theirs = None if other is None else other.get_rng_state()
+        try:
+            seed_noise(seed, device)
+            yield
+        finally:
+            torch.default_generator.set_state(before)
+            if other is not None:
+                other.set_rng_state(theirs)

@@ -117,7 +117,8 @@ def build(name: str, x: Sequence[int] | Dataset, **options: Any) -> Recipe:
     is_density = parts.model.decoder.likelihood.is_density
     bound, claim = parts.bound if is_density else None, parts.objective_is_bound
     claim = is_density and (is_bound(parts.objective) if claim is None else claim)
-    return Recipe(name, x_shape, options, parts.model, parts.objective, bound, claim)
+    first = parts.initialization
+    return Recipe(name, x_shape, options, parts.model, parts.objective, bound, claim, first)
 
 
 def list_recipes() -> dict[str, str]:

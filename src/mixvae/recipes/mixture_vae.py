@@ -11,6 +11,7 @@ from ..decoders import Decoder
 from ..dropout import ConcreteDropout
 from ..errors import MixvaeError, at_least, one_of
 from ..families import ExactMixture
+from ..initialization import Split
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
@@ -18,7 +19,6 @@ from ..objectives import Objective, mixture_bound, routed
 from ..posteriors import NormalPosterior
 from ..priors import NormalPrior
 from ..routing import Routing
-from ..starts import Split
 from ..weights import KnownWeights
 from .masks import with_dropout
 from .networks import (
@@ -115,7 +115,12 @@ def mixture_vae(
     parts = exact_mixture(x_shape, **options)
     model = parts.model
     if start == "split" and model.n_components > 1:
-        model.start = Split(start_epochs)
+
+        def single() -> tuple[MixtureVAE, Objective]:
+            one = exact_mixture(x_shape, **options | {"n_components": 1})
+            return one.model, one.objective
+
+        parts = parts._replace(initialization=Split(start_epochs, single))
     if keep_prior is not None:
         masks = ConcreteDropout(
             model.n_components, rate=start_rate, temperature=temperature, keep_prior=keep_prior
@@ -124,7 +129,7 @@ def mixture_vae(
     if options["shared_layers"] and n_active < model.n_components:
         assert isinstance(model.posterior, NormalPosterior)
         at_least(1, n_active=n_active)
-        if n_active == 1 and model.start is None:
+        if n_active == 1 and parts.initialization is None:
             raise MixvaeError(
                 f"n_active=1 trains each x by the component that the start gave it to, and "
                 f"start='random' gives it to none; use n_active=2 or more ({model.n_components} "

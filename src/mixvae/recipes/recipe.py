@@ -8,6 +8,7 @@ from re import split
 from typing import Any, Literal, NamedTuple
 
 from ..errors import one_of
+from ..initialization import Initialization
 from ..model import MixtureVAE
 from ..objectives import (
     Bound,
@@ -41,6 +42,7 @@ class Parts(NamedTuple):
     objective: Objective
     bound: Bound  # a true lower bound on log p(x), if the likelihood is a density
     objective_is_bound: bool | None = None  # None is what is_bound says of it
+    initialization: Initialization | None = None  # phases before the model's own training
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Recipe:
     objective: Objective = field(repr=False)
     bound: Bound | None = field(repr=False)  # None where the likelihood is no density
     objective_is_bound: bool = False  # whether it, too, is known to be one
+    initialization: Initialization | None = field(default=None, repr=False)
 
     @property
     def n_components(self) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 from ..decoders import Decoder
 from ..errors import one_of
 from ..families import MixturePosterior
+from ..initialization import Autoencoder
 from ..likelihoods import LikelihoodName
 from ..likelihoods import likelihood as make_likelihood
 from ..model import MixtureVAE
@@ -53,13 +54,13 @@ def vade(
     one_of("start", start, ("codes", "random"))
     p_x = make_likelihood(likelihood, x_shape)
     net = network_of(network, x_shape, hidden, channels, norm)
-    epochs = start_epochs if start == "codes" else 0
     model = MixtureVAE(
         trunk=shared_encoder(net, 1),
         posterior=NormalPosterior(net.n_features, n_latent, 1),
         weights=KnownWeights(1),
         decoder=Decoder(shared_decoder(net, n_latent, p_x.n_params), p_x),
-        prior=GaussianMixturePrior(n_clusters, n_latent, start_epochs=epochs),
+        prior=GaussianMixturePrior(n_clusters, n_latent),
         family=MixturePosterior(),
     )
-    return Parts(model, Objective(mixture_elbo), mixture_elbo)
+    first = Autoencoder(start_epochs) if start == "codes" else None
+    return Parts(model, Objective(mixture_elbo), mixture_elbo, initialization=first)

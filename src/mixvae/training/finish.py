@@ -1,29 +1,39 @@
 """What a run begins and ends with: an estimate; figures on test data, and pictures."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import plots
 from ..data.dataset import Dataset
 from ..evaluation import evaluate
+from ..initialization import Phase
 from ..labels import Classes
 from ..operations import pairs
 from ..recipes.recipe import Recipe
 from ..report import write_metrics
 from ..run import METRICS, Run
+from .checkpoints import best_of
 from .estimate import estimate
 from .settings import Settings
 
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
-def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None:
-    """Say what will be trained, and what it will take."""
+def announce(
+    recipe: Recipe,
+    data: Dataset,
+    folder: Path,
+    how: Settings,
+    before: Sequence[Phase],
+    device: torch.device,
+) -> None:
+    """Say what will be trained, in which phases, and what it will take."""
     expected = estimate(
         recipe,
         data.train.x,
@@ -31,6 +41,8 @@ def announce(recipe: Recipe, data: Dataset, folder: Path, how: Settings) -> None
         batch_size=how.batch_size,
         epochs=how.max_epochs,
         bf16=how.precision == "bf16",
+        device=device,
+        before=before,
     )
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
@@ -46,7 +58,7 @@ def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[st
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),
-        "epochs": len(run.history),
+        "epochs": sum("val/objective" in row and row["epoch"] > 0 for row in run.history),
         "best_epoch": _best_epoch(run),
         "seconds": round(sum(row["seconds"] for row in run.history), 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
@@ -58,10 +70,9 @@ def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[st
 
 
 def _best_epoch(run: Run) -> int | None:
-    """Counted from 1; None for a run that was not trained, as a pruned one."""
-    final = [row for row in run.history if row["kl_scale"] == 1]
-    best = max(final, key=lambda row: row["val/objective"], default=None)
-    return None if best is None else int(best["epoch"]) + 1
+    """Counted from 1, or 0 for the start; None for a run that was not trained, as a pruned one."""
+    best = best_of(run.history)
+    return None if best is None else int(best["epoch"])
 
 
 def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:

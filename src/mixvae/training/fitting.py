@@ -1,7 +1,9 @@
-"""``fit`` and ``resume``: from a recipe and data to a run folder. Lightning is loaded when used."""
+"""``fit`` and ``resume``: from a recipe and data to a run folder."""
 
-import os
-import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,45 @@ import torch
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, one_of
+from ..errors import MixvaeError, one_of, unknown
 from ..files import write_text
+from ..initialization import Phase
+from ..products import onednn_is_quicker
 from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
+from ..seeding import noise, seed_of
+from .batches import ShuffledBatches
+from .callbacks import Bar, Lines, LogFile, check_callbacks, check_logger, loggers_of
+from .checkpoints import TrainingState, load_last, take_best, waited
+from .compiling import Compiled, check_compiler
+from .loop import BEFORE, Equipment, train
+from .machine import Machine, machine_of
+from .memory import kept_memory
+from .optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    MakeOptimizer,
+    Schedule,
+    chosen,
+    name_of,
+)
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Compile, Schedule, Settings, check
+from .settings import Average, ClipBy, Compile, Settings, check
 
-RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
+HIDDEN = {"others", "settings"}  # arguments that are no settings
+INSTEAD = {  # of options of Lightning's Trainer
+    "accumulate_grad_batches": "accumulate",
+    "gradient_clip_val": "clip",
+    "gradient_clip_algorithm": "clip_by",
+    "max_steps": "max_epochs",
+    "max_time": "a callback that sets state.stop",
+    "limit_train_batches": "data.subset(n)",
+    "overfit_batches": "data.subset(n)",
+    "fast_dev_run": "max_epochs=1 with data.subset(n)",
+    "enable_progress_bar": "progress",
+    "default_root_dir": "out",
+}
 
 
 def fit(
@@ -28,10 +60,14 @@ def fit(
     max_epochs: int = 50,
     batch_size: int = 128,
     lr: float = 1e-3,
-    lr_schedule: Schedule = "constant",
+    lr_schedule: str | Schedule = "constant",
+    optimizer: str | MakeOptimizer = "adam",
     warmup_epochs: int = 0,
     patience: int | None = None,
     clip: float | None = None,
+    clip_by: ClipBy = "norm",
+    accumulate: int = 1,
+    average: Average = "none",
     precision: PrecisionChoice = "auto",
     compile: Compile = False,
     seed: int = 0,
@@ -40,85 +76,102 @@ def fit(
     num_nodes: int = 1,
     strategy: str = "auto",
     logger: Any = "csv",
+    callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
     settings: dict[str, Any] | None = None,
-    **trainer_options: Any,
+    phase: str = "main",
+    **others: Any,
 ) -> Run:
     """Train a recipe and leave a run folder behind.
 
     The weights kept are those of the epoch with the best objective on validation data, at its
-    final weights (whatever the warm-up), and none from before the warm-up's end.
+    final weights (whatever the warm-up), and none from before the warm-up's end. Epoch 0, before
+    the first step, takes part, so that a good start is kept if nothing better comes.
 
     Args:
         recipe: from :func:`mixvae.build`, or the name of one.
         data: from :func:`mixvae.data.load` or :func:`mixvae.data.from_arrays`.
         out: the run folder, which must be new or empty; by default runs/RECIPE-DATA-001 and on.
-        max_epochs: passes over the training data.
+        max_epochs: passes over the training data, those of phases before not counted.
         batch_size: rows a step, in each process.
-        lr: Adam's learning rate.
-        lr_schedule: constant, or cosine: from lr down to 0 along half a cosine. Resuming for more
-            epochs takes the longer curve.
+        lr: the optimizer's learning rate.
+        lr_schedule: constant; cosine or linear, from lr down to 0; or a function
+            (steps taken, steps in all) -> factor of lr. Resuming for more epochs takes the longer
+            curve.
+        optimizer: adam, adamw, sgd (momentum 0.9); or a function (parameters, lr) -> optimizer, as
+            the classes of torch.optim are.
         warmup_epochs: epochs over which the KL terms' weight rises from 0 to 1.
         patience: stop after so many epochs without a better objective; by default never.
         clip: largest norm of the gradient; by default no limit.
+        clip_by: norm, or value, to limit each entry of the gradient instead.
+        accumulate: batches whose gradients are averaged for one step of the optimizer.
+        average: ema, an exponential average of the weights over the steps, or swa, the mean of the
+            last quarter's epochs: these are then validated and kept.
         precision: 32, bf16 or 16; auto is bf16 where a short measurement finds that the hardware
-            multiplies it faster, else 32. Weights, Adam and densities are in float32 either way.
+            multiplies it faster, else 32. Weights, optimizer and densities are in float32 either
+            way.
         compile: let torch.compile make kernels of the objective, in half a minute or so, or a few
             seconds where it has made them before. On a CPU steps with MLPs are then mostly 1.1 to
             1.2 times as fast, with convolutions no faster; the noise may be other noise.
             reduce-overhead is for a GPU and small models, which wait for its kernels' launches: a
             step's are launched as one (CUDA graphs). That has not been run yet.
         seed: of the noise and the order of the data.
-        accelerator: cpu, gpu or auto, as Lightning's.
+        accelerator: auto, cpu, gpu, cuda or mps.
         devices: processes or devices on each node.
         num_nodes: machines.
-        strategy: how processes share the work, as Lightning's: auto, ddp and so on.
-        logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it.
+        strategy: how processes share the work: auto, ddp or a kind of ddp.
+        logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it,
+            or several in a list.
+        callbacks: objects with on_epoch_end(state) and the like, see
+            :class:`mixvae.training.Callback`.
         progress: show a progress bar, or lines where there is no terminal.
         pictures: end with the run folder's pictures.
         settings: written to config.yaml in the run folder as they are.
-        trainer_options: anything else that Lightning's Trainer takes. Steps are taken many at a
-            time, unless something of Lightning's own is asked for (such an option, a logger, one of
-            its callbacks, one with hooks for batches) or there are several devices: it then sees
-            each. The weights become the same.
+        phase: what the history calls these epochs.
+        others: nothing else; other names are refused, with the nearest that is known.
 
     Raises:
         MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
             term of the objective becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
-    if isinstance(recipe, str):
-        torch.manual_seed(seed)
-        recipe = build(recipe, data)
+    _refuse("fit", others, fit)
+    functions = (
+        chosen("optimizer", name_of(optimizer), optimizer, OPTIMIZERS),
+        chosen("lr_schedule", name_of(lr_schedule), lr_schedule, SCHEDULES),
+    )
+    watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
+    machine = machine_of(accelerator, devices, num_nodes, strategy)
+    watched.check(machine)
     how = Settings(
         max_epochs=max_epochs,
         batch_size=batch_size,
         lr=lr,
-        lr_schedule=lr_schedule,
+        lr_schedule=name_of(lr_schedule),
+        optimizer=name_of(optimizer),
         warmup_epochs=warmup_epochs,
         patience=patience,
         clip=clip,
-        precision=chosen_precision(precision, accelerator, process()),
+        clip_by=clip_by,
+        accumulate=accumulate,
+        average=average,
+        precision=chosen_precision(precision, machine.device),
         seed=seed,
+        phase=phase,
     )
+    if isinstance(recipe, str):
+        torch.manual_seed(seed)
+        recipe = build(recipe, data)
     check(recipe, data)
-    if how.batch_size > len(data.train):
-        raise MixvaeError(
-            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
-            f"use at most {len(data.train)}."
-        )
-    trainer_options |= {
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "strategy": strategy,
-    }
-    _check_options(logger, compile, trainer_options)
-    folder = _claim(out, f"{recipe.name}-{data.name}")
-    if process() == 0:
+    ShuffledBatches(len(data.train), batch_size, seed, world=machine.world)
+    folder = Path()
+    if machine.rank == 0:
+        folder = folders.claim(out, f"{recipe.name}-{data.name}")
         begin(recipe, data, folder, how, settings)
-    return _train(recipe, data, folder, how, logger, progress, pictures, compile, trainer_options)
+    machine.launch()
+    folder, how = machine.agree((folder, how))
+    return _train(TrainingState(recipe, folder, how), data, machine, functions, watched)
 
 
 def resume(
@@ -126,101 +179,188 @@ def resume(
     data: Dataset,
     *,
     max_epochs: int | None = None,
+    lr: float | None = None,
+    patience: int | None = None,
+    clip: float | None = None,
+    lr_schedule: Schedule | str | None = None,
+    optimizer: MakeOptimizer | str | None = None,
+    compile: Compile = False,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     logger: Any = "csv",
+    callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
-    compile: Compile = False,
-    **trainer_options: Any,
+    **others: Any,
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
 
-    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit.
+    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit, wherever the
+    run folder is by then. A run that was stopped in a phase before the training goes on there.
 
     Args:
         folder: the run folder.
         data: the data that the run was started with.
         max_epochs: passes over the data in all; by default as many as the run was started for.
+        lr: another learning rate from now on; by default as before.
+        patience: another patience; by default as before.
+        clip: another limit of the gradient; by default as before.
+        lr_schedule: the function that the run was started with, if it was one: it is not stored.
+        optimizer: likewise.
+        compile: as in :func:`fit`.
+        accelerator: as in :func:`fit`.
+        devices: as in :func:`fit`.
+        num_nodes: as in :func:`fit`.
+        strategy: as in :func:`fit`.
         logger: as in :func:`fit`.
+        callbacks: as in :func:`fit`.
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
-        compile: as in :func:`fit`.
-        trainer_options: accelerator, devices and anything else that Lightning's Trainer takes.
+        others: nothing else; what cannot be changed is refused.
 
     Raises:
         MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
     """
+    _refuse("resume", others, resume)
     folder = Path(folder)
     recipe = folders.load_recipe(folder)
-    how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
+    changed = {"max_epochs": max_epochs, "lr": lr, "patience": patience, "clip": clip}
+    how = Settings.load(folder, **{k: v for k, v in changed.items() if v is not None})
+    functions = (
+        chosen("optimizer", how.optimizer, optimizer, OPTIMIZERS),
+        chosen("lr_schedule", how.lr_schedule, lr_schedule, SCHEDULES),
+    )
+    watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
     started_on = folders.read_json(folder, folders.DATA)
     if data.describe() != started_on:
         raise MixvaeError(
             f"the run {folder} was started on other data: expected {started_on}, "
             f"got {data.describe()}."
         )
-    done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
-    if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
-        raise MixvaeError(
-            f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
-        )
-    _check_options(logger, compile, trainer_options)
+    checkpoint = load_last(recipe, folder)
+    _check_unfinished(folder, how, checkpoint)
+    machine = machine_of(accelerator, devices, num_nodes, strategy)
+    watched.check(machine)
     check(recipe, data)
-    how.save(folder)
-    options = (logger, progress, pictures, compile, trainer_options)
-    return _train(recipe, data, folder, how, *options, done)
+    if machine.rank == 0:
+        how.save(folder)
+    machine.launch()
+    state = TrainingState(recipe, folder, how)
+    return _train(state, data, machine, functions, watched, checkpoint)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a training is watched, which changes nothing of what the weights become."""
+
+    logger: Any
+    callbacks: list[Any]
+    progress: bool
+    pictures: bool
+    compile: Compile
+
+    def check(self, machine: Machine) -> None:
+        """Refuse what cannot work, before anything is written."""
+        check_logger(self.logger)
+        if not isinstance(self.compile, bool):
+            one_of("compile", self.compile, ("reduce-overhead",))
+        if self.compile:
+            check_compiler(machine.device)
+
+    def listeners(self, folder: Path) -> list[Any]:
+        """All that is told how training goes, a user's own last."""
+        shown = [Bar() if sys.stderr.isatty() else Lines()] if self.progress else []
+        return [LogFile(), *shown, *loggers_of(self.logger, folder), *self.callbacks]
 
 
 def _train(
-    recipe: Recipe,
+    state: TrainingState,
     data: Dataset,
-    folder: Path,
-    how: Settings,
-    logger: Any,
-    progress: bool,
-    pictures: bool,
-    compile: Compile,
-    trainer_options: dict[str, Any],
-    done: int | None = None,
+    machine: Machine,
+    functions: tuple[MakeOptimizer, Schedule],
+    watched: Watched,
+    checkpoint: dict[str, Any] | None = None,
 ) -> Run:
-    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
-    from .batches import Batches, even_batches
+    """Train from the start, or from a checkpoint; end with the best weights and their figures."""
     from .finish import announce, finish
-    from .memory import kept_memory
-    from .starting import start
-    from .stretches import Stretches, StretchModule
-    from .trainer import make_module, make_trainer, quiet
 
-    with quiet(), kept_memory(), torch.random.fork_rng():
-        trainer = make_trainer(folder, how, logger, progress, trainer_options)
-        module, sampler = make_module(
-            recipe, data, folder, how, trainer, progress, compile, done or 0, trainer_options
-        )
-        if progress and process() == 0:
-            announce(recipe, data, folder, how)
-        if done is None:
-            start(recipe, data, how, trainer.strategy.root_device, progress and process() == 0)
-        conditional = recipe.model.labels.n_classes is not None
-        y, y_val = (data.train.y, data.val.y) if conditional else (None, None)
-        home = trainer.strategy.root_device if trainer.world_size == 1 else None
-        in_order = even_batches(len(data.val), how.batch_size)
-        loader = Stretches if isinstance(module, StretchModule) else Batches
-        try:
-            trainer.fit(
-                module,
-                loader(data.train.x, y, sampler, home),
-                Batches(data.val.x, y_val, in_order, home),
-                ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
-                weights_only=True,
-            )
-        except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt(str(folder)) from stop
-    _take_best(recipe, folder)
-    run = Run(folder, recipe, {}, module.history)
-    if process() == 0:
+    recipe, folder, how = state.recipe, state.folder, state.settings
+    first = machine.rank == 0
+    onednn_is_quicker()  # measured before other threads could be training
+    phases = phases_of(recipe, data, how, machine, watched.compile)
+    if checkpoint is not None:
+        phases = _left(phases, checkpoint, folder)
+        for name in ("epoch", "step", "history"):
+            setattr(state, name, checkpoint[name])
+    try:
+        with kept_memory():
+            if first and watched.progress:
+                announce(recipe, data, folder, how, phases[:-1], machine.device)
+            listeners = watched.listeners(folder) if first else []
+            train(phases, state, Equipment(data, machine, *functions, listeners), checkpoint)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(folder)) from stop
+    take_best(recipe, folder, state)
+    run = Run(folder, recipe, {}, state.history)
+    if first:
         folders.save_weights(recipe, folder)
-        run.metrics.update(finish(run, data, how, pictures=pictures))
+    machine.wait()
+    if first:
+        with noise(seed_of(how.seed, BEFORE), machine.device):
+            run.metrics.update(finish(run, data, how, pictures=watched.pictures))
     return run
+
+
+def phases_of(
+    recipe: Recipe, data: Dataset, how: Settings, machine: Machine, compile: Compile
+) -> list[Phase]:
+    """All phases of a run: those of the initialization, unless it is done, and the main one."""
+    steps = len(data.train) // (how.batch_size * machine.world)
+    before, first = recipe.initialization, seed_of(how.seed, BEFORE)
+    own = {"seed": first, "n_batches": steps}
+    phases = []
+    if before is not None and not before.done:
+        phases = before.phases(recipe.model, recipe.objective, data, **own)
+    warmup = how.warmup_epochs * -(-steps // how.accumulate)
+    conditional = recipe.model.labels.n_classes is not None
+    mode = compile if isinstance(compile, str) else None
+    main = Phase(
+        how.phase,
+        recipe.model,
+        Compiled(recipe.objective, mode) if compile else recipe.objective,
+        how.max_epochs,
+        kl_weight=lambda step, _: min(1.0, step / warmup) if warmup else 1.0,
+        labels=lambda: data.train.y if conditional else None,
+        own_schedule=True,
+        validated=True,
+    )
+    return [*phases, main]
+
+
+def _left(phases: list[Phase], checkpoint: Mapping[str, Any], folder: Path) -> list[Phase]:
+    """The phases from the one in which a checkpoint was written."""
+    names = [phase.name for phase in phases]
+    one_of(f"phase of the checkpoint of {folder}", checkpoint["phase"], names)
+    return phases[names.index(checkpoint["phase"]) :]
+
+
+def _check_unfinished(folder: Path, how: Settings, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a run that is over, unless only its last files are missing."""
+    if checkpoint["phase"] != how.phase:
+        return
+    done, patience = checkpoint["epoch"], how.patience
+    complete = (folder / folders.WEIGHTS).exists()
+    if done > how.max_epochs or (done == how.max_epochs and complete):
+        raise MixvaeError(
+            f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
+        )
+    if complete and patience is not None and waited(checkpoint["history"]) >= patience:
+        raise MixvaeError(
+            f"the run {folder} was ended by patience={patience} after {done} epochs; give a larger "
+            "patience to go on."
+        )
 
 
 def begin(
@@ -234,66 +374,20 @@ def begin(
         _write_yaml(folder / folders.CONFIG, settings)
 
 
-def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
-    """Refuse what Lightning or torch.compile would, before anything is written."""
-    from .trainer import check_compiler, check_hardware
-
-    if isinstance(logger, str):
-        one_of("logger", logger, ("csv", "tensorboard"))
-    if not isinstance(compile, bool):
-        one_of("compile", compile, ("reduce-overhead",))
-    check_hardware(trainer_options)
-    if compile:
-        check_compiler(trainer_options.get("accelerator", "auto"))
-
-
-def process() -> int:
-    """The number of this process among those that train together, also before they have met."""
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
-
-    return getattr(rank_zero_only, "rank", 0) or 0
-
-
-def _claim(out: str | Path | None, name: str) -> Path:
-    """The first process makes the folder; the others, which Lightning starts, are told of it."""
-    if process() == 0:
-        folder = folders.claim(out, name)
-        os.environ[RUN_FOLDER] = str(folder)
-        return folder
-    told = out if out is not None else os.environ.get(RUN_FOLDER)
-    if told is None:
-        raise MixvaeError("with several processes started from outside, name the run folder (out).")
-    return Path(told)
-
-
-def _take_best(recipe: Recipe, folder: Path) -> None:
-    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
-    best = folder / folders.CHECKPOINTS / "best.ckpt"
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    weights = {name.removeprefix("model."): w for name, w in state.items()}
-    recipe.model.cpu().load_state_dict(weights)
-    recipe.model.eval()
-
-
-def _epochs_done(recipe: Recipe, checkpoint: Path) -> int:
-    """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
-    if not checkpoint.is_file():
-        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        done, weights = len(content["history"]), content["state_dict"]
-    except Exception as error:
-        raise MixvaeError(
-            f"{checkpoint} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
-            "It may have been cut, or hold more than tensors, which is never loaded."
-        ) from error
-    expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
-    if expected != {name: w.shape for name, w in weights.items()}:
-        raise MixvaeError(
-            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
-            f"{recipe.options}, which the run folder names."
-        )
-    return done
+def _refuse(name: str, given: Mapping[str, Any], function: Callable[..., Run]) -> None:
+    """Refuse arguments of other names, those of Lightning's Trainer with what is in their place."""
+    for option in given:
+        if option in INSTEAD:
+            raise MixvaeError(
+                f"{option} is an option of Lightning's Trainer, which mixvae does not use; use "
+                f"{INSTEAD[option]}."
+            )
+        if name == "resume" and option in signature(fit).parameters:
+            raise MixvaeError(
+                f"{option} cannot be changed when a run is resumed, as the rest would be another "
+                "run; start a new one."
+            )
+        raise unknown(f"argument of {name}", option, signature(function).parameters.keys() - HIDDEN)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:

@@ -11,10 +11,12 @@ from ..errors import at_least
 from ..pruning import kept_by, prune
 from ..report import write_metrics
 from ..run import Run
-from .fitting import begin, fit, process
+from .fitting import begin, fit
+from .machine import process
 from .settings import Settings, check
 
 PRUNED = "pruned"
+FINETUNING = "fine-tuning"  # as the history calls its epochs
 
 
 def select(
@@ -27,7 +29,7 @@ def select(
     progress: bool = True,
     pictures: bool = True,
     settings: dict[str, Any] | None = None,
-    **trainer_options: Any,
+    **options: Any,
 ) -> Run:
     """Prune a run to the components that it chose; the smaller model is a run folder of its own.
 
@@ -40,7 +42,7 @@ def select(
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
         settings: as in :func:`fit`; the recipe and its options become the new ones.
-        trainer_options: as in :func:`fit`.
+        options: of training, as in :func:`fit`.
 
     Raises:
         MixvaeError: as :func:`mixvae.prune` and :func:`fit`.
@@ -57,17 +59,17 @@ def select(
     out = whole.folder / PRUNED if out is None else Path(out)
     how = Settings.load(whole.folder, warmup_epochs=0)
     if finetune_epochs:
-        options = asdict(how) | {"max_epochs": finetune_epochs} | trainer_options
-        options |= {"out": out, "progress": progress, "pictures": pictures, "settings": settings}
-        run = fit(small, data, **options)
+        own = {"max_epochs": finetune_epochs, "phase": FINETUNING}
+        own |= {"out": out, "progress": progress, "pictures": pictures, "settings": settings}
+        run = fit(small, data, **asdict(how) | options | own)
     else:
         check(small, data)
-        run = Run(folders.claim(out, small.name), small)
+        run = Run(out if process() else folders.claim(out, small.name), small)
         if process() == 0:
             begin(small, data, run.folder, how, settings)
             folders.save_weights(small, run.folder)
             run.metrics.update(finish(run, data, how, pictures=pictures))
-    if process() == 0:
+    if run.metrics:  # the first process alone has them
         run.metrics["pruned_from"] = {
             "recipe": whole.recipe.name,
             "n_components": whole.recipe.n_components,

@@ -11,7 +11,8 @@ from ..recipes.recipe import Recipe
 from ..run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
-Schedule = Literal["constant", "cosine"]
+Average = Literal["none", "ema", "swa"]
+ClipBy = Literal["norm", "value"]
 Compile = bool | Literal["reduce-overhead"]
 
 
@@ -27,12 +28,19 @@ class Settings:
     clip: float | None
     precision: Precision
     seed: int
-    lr_schedule: Schedule = "constant"  # what a run was trained with that says nothing of it
+    lr_schedule: str = "constant"  # or a function's qualified name, as optimizer
+    optimizer: str = "adam"
+    clip_by: ClipBy = "norm"
+    accumulate: int = 1
+    average: Average = "none"
+    phase: str = "main"  # what the log calls the model's own training
 
     def __post_init__(self) -> None:
         one_of("precision", str(self.precision), get_args(Precision))
-        one_of("lr_schedule", self.lr_schedule, get_args(Schedule))
+        one_of("clip_by", str(self.clip_by), get_args(ClipBy))
+        one_of("average", str(self.average), get_args(Average))
         at_least(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
+        at_least(1, accumulate=self.accumulate)
         at_least(0, warmup_epochs=self.warmup_epochs, seed=self.seed)
         if self.patience is not None:
             at_least(1, patience=self.patience)
