@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,7 @@ def load(path: str | Path) -> Run:
     recipe = load_recipe(folder)
     load_weights(recipe, folder / WEIGHTS)
     recipe.model.eval()
-    if recipe.initialization is not None:
-        recipe.initialization.done = True
+    recipe = replace(recipe, initialization=None)
     metrics = read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     return Run(folder, recipe, metrics, _history(folder / LOG))
 

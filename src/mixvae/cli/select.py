@@ -22,7 +22,7 @@ is a run folder of its own, whose reconstructions are those of the run.
 def select(argv: list[str]) -> None:
     """Prune a run; end with the smaller model's figures."""
     parser = parser_of("select", ABOUT)
-    ours = {"folder", "data", "settings", "trainer_options"}
+    ours = {"folder", "data", "settings", "options"}
     parser.add_options("choice of components", prune, skip=ours)
     run, data, values = open_run(parser, argv, with_data=True)
     show(select_from(run.folder, data, **values))

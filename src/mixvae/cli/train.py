@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -12,6 +12,7 @@ from ..pruning import FIXED, kept_by
 from ..recipes import RECIPES, build, list_recipes, options_of
 from ..run import Run
 from ..training import fit, resume
+from ..training.optimizers import OptimizerName, ScheduleName
 from .inputs import DATA_OPTIONS, check_recipe, located, open_data, read_yaml, reopen, settings_of
 from .parser import Parser, split
 from .select import select_from, show
@@ -22,9 +23,12 @@ ABOUT = """Train a model on data. The result is a run folder; none is ever overw
   mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
+LoggerName = Literal["csv", "tensorboard"]
+LOGGER = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
 LIKELIHOOD = "By default the data choose: bernoulli where all pixels are 0 or 1, else gaussian."
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
-ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
+ELSEWHERE = {"recipe", "data", "folder", "settings", "phase", "callbacks", "others"}
+ELSEWHERE |= {"logger", "optimizer", "lr_schedule"}  # of which the line takes names alone
 
 
 def train(argv: list[str]) -> None:
@@ -55,7 +59,10 @@ def training_parser(recipe: str | None) -> Parser:
         )
         parser.unset("likelihood", help=LIKELIHOOD)
     parser.add_options("data", open_data)
-    _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
+    group = parser.add_options("training", fit, skip=ELSEWHERE)
+    _add_named(group, "optimizer", OptimizerName, "adam", "of sgd the momentum is 0.9.")
+    _add_named(group, "lr_schedule", ScheduleName, "constant", "cosine and linear fall to 0.")
+    _add_named(group, "logger", LoggerName, "csv", LOGGER)
     parser.bare("compile", "true")
     if recipe in FIXED:
         parser.add_options("choice of components", _pruning_options)
@@ -102,7 +109,8 @@ def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:
 def _resume(argv: list[str]) -> Run:
     parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
     parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
-    _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
+    group = parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT})
+    _add_named(group, "logger", LoggerName, "csv", LOGGER)
     parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
     parser.bare("compile", "true")
@@ -122,10 +130,9 @@ def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     return select_from(run.folder, data, **how)
 
 
-def _add_logger(group: Any) -> None:
-    hint = Literal["csv", "tensorboard"]
-    text = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
-    group.add_argument("--logger", type=hint, default="csv", metavar="csv|tensorboard", help=text)
+def _add_named(group: Any, name: str, hint: Any, default: str, text: str) -> None:
+    words = "|".join(get_args(hint))
+    group.add_argument(f"--{name}", type=hint, default=default, metavar=words, help=text)
 
 
 def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:

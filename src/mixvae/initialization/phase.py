@@ -41,7 +41,7 @@ class Phase:
     objective
         ``(module, x, kl_weight, y) -> terms``, scalars whose sum is maximised.
     epochs
-        Passes over the training data.
+        Passes over the training data; after each there is a checkpoint.
     kl_weight
         ``(step, n_steps) -> weight`` of the KL terms at a step, counted from 1, of all the steps
         of this phase.
@@ -54,6 +54,8 @@ class Phase:
         Whether the run's learning-rate schedule applies; otherwise the rate is constant.
     validated
         Whether every epoch ends with validation, and chooses the weights that are kept.
+    passes
+        Over the data, that count as one epoch: more than one for a phase that is over in seconds.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Phase:
     at_end: Callable[[], None] = nothing
     own_schedule: bool = False
     validated: bool = False
+    passes: int = 1
 
 
 class Initialization(ABC):
@@ -73,7 +76,8 @@ class Initialization(ABC):
     Attributes
     ----------
     done
-        True once they are over, and for a model that was loaded or pruned: they are then left out.
+        True once they are over: a recipe that is trained again goes on from where it is. Those of
+        trained, loaded and pruned models have no initialization.
     """
 
     done: bool = False

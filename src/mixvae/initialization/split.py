@@ -67,8 +67,7 @@ class Split(Initialization):
 
         found = [Phase("vae", one, objective, self.epochs, rising, at_end=divide)]
         if gate is not None:
-            epochs = -(-GATE_STEPS // n_batches)
-            found.append(Phase("gate", gate, cross_entropy, epochs, labels=lambda: gate.component))
+            found.append(gate.phase(passes=-(-GATE_STEPS // n_batches)))
         return found
 
 
@@ -82,6 +81,10 @@ class Gate(nn.Module):
         self.routing = routing
         self.model = (model,)  # in a tuple: its other parameters are none of the gate's
         self.register_buffer("component", torch.zeros(n, dtype=torch.long))
+
+    def phase(self, passes: int) -> Phase:
+        """In which the gate learns these components."""
+        return Phase("gate", self, cross_entropy, 1, labels=lambda: self.component, passes=passes)
 
 
 def cross_entropy(gate: Gate, x: Float[Tensor, "B *X"], _: Scale, k: Int64[Tensor, " B"]) -> Terms:

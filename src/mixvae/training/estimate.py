@@ -73,7 +73,7 @@ def estimate(
     phases = []
     for p in before:
         took, _, _ = _measured(p.module, p.objective, batch, p.labels(), *how)
-        phases.append((p.name, p.epochs, took * n_batches))
+        phases.append((p.name, p.epochs, took * n_batches * p.passes))
     return Estimate(
         n_parameters=recipe.n_parameters,
         seconds_per_epoch=seconds * n_batches,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -303,6 +303,7 @@ def _train(
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(folder)) from stop
     take_best(recipe, folder, state)
+    recipe = replace(recipe, initialization=None)  # which a trained model needs no more
     run = Run(folder, recipe, {}, state.history)
     if first:
         folders.save_weights(recipe, folder)

@@ -6,7 +6,7 @@ and callbacks.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
@@ -105,9 +105,8 @@ class PhaseLoop:
 
     def train_epoch(self) -> None:
         """A step for every batch, or for every few of them, whose gradients are added up."""
-        state, n = self.state, len(self.batches)
-        self.order.set_epoch(state.epoch)
-        for i, batch in enumerate(self.batches):
+        state, n = self.state, self.state.n_batches
+        for i, batch in enumerate(self.epoch_batches()):
             more = (i + 1) % self.how.accumulate != 0 and i + 1 < n
             with self.machine.accumulating(self.objective, more):
                 values = self.terms(batch, i)
@@ -119,6 +118,13 @@ class PhaseLoop:
             for tell in self.on_step_end:
                 tell(state)
         state.epoch += 1
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """The data in the order of this epoch's passes."""
+        passes = self.phase.passes
+        for epoch in range(self.state.epoch * passes, (self.state.epoch + 1) * passes):
+            self.order.set_epoch(epoch)
+            yield from self.batches
 
     def terms(self, batch: Batch, i: int) -> Tensor:
         """The terms of a batch, which are kept; the noise depends on its place alone."""
@@ -248,10 +254,10 @@ class PhaseLoop:
         self.batches = Batches(data.train.x, self.phase.labels(), self.order, self.device)
         y = None if state.model.labels.n_classes is None else data.val.y
         self.val = Batches(data.val.x, y, even_batches(len(data.val), how.batch_size), self.device)
-        self.steps_an_epoch = -(-len(self.order) // how.accumulate)
-        self.n_steps = self.phase.epochs * self.steps_an_epoch
         state.phase, state.n_epochs = self.phase.name, self.phase.epochs
-        state.n_batches = len(self.order)
+        state.n_batches = len(self.order) * self.phase.passes
+        self.steps_an_epoch = -(-state.n_batches // how.accumulate)
+        self.n_steps = self.phase.epochs * self.steps_an_epoch
 
     def _prepare_optimizer(self, make: MakeOptimizer, checkpoint: Checkpoint | None) -> None:
         """The optimizer, its scaler and its rate, as they were at a checkpoint."""

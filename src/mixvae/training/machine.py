@@ -67,9 +67,7 @@ class Processes(Machine):
         try:
             self.fabric = Fabric(**options)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
-            raise MixvaeError(
-                f"Lightning Fabric cannot be set up with {options}: {error}"
-            ) from error
+            raise MixvaeError(f"Lightning Fabric cannot be made of {options}: {error}") from error
         super().__init__(self.fabric.device)
         self.world, self.rank = self.fabric.world_size, process()
 
