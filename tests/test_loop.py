@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 import mixvae
 from mixvae import data
@@ -144,9 +143,10 @@ def test_a_run_resumes_after_a_phase_was_over_and_before_the_next_began(
 ):
     how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
     mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "whole", **how)
-    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+    with monkeypatch.context() as broken:
         broken.setattr("mixvae.initialization.split.clusters", lambda *_: 1 / 0)
-        mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **how)
+        with pytest.raises(ZeroDivisionError):
+            mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **how)
     mixvae.resume(tmp_path / "cut", digits, **QUICK)
     assert same(tmp_path / "whole", tmp_path / "cut")
 
@@ -181,7 +181,7 @@ def test_phases_before_training_have_a_panel_of_the_curves_each(digits, tmp_path
 
 def test_a_nan_before_training_stops_the_run_and_names_the_phase(digits, tmp_path):
     how = FULL | {"max_epochs": 1, "warmup_epochs": 0, "lr": 1e30, "clip": None}
-    with pytest.raises(MixvaeError, match="not finite at step .* of the phase vae"):
+    with pytest.raises(MixvaeError, match=r"not finite at step .* of the phase vae"):
         mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "run", **how)
     assert all(w.isfinite().all() for w in checkpoint(tmp_path / "run")["module"].values())
 
@@ -382,7 +382,10 @@ def lightnings(name: str) -> Any:
     from lightning.pytorch import callbacks as theirs
 
     options = {"EarlyStopping": {"monitor": "val/objective"}}
-    options |= {"StochasticWeightAveraging": {"swa_lrs": 0.1}, "ModelPruning": {"pruning_fn": "ln"}}
+    options |= {
+        "StochasticWeightAveraging": {"swa_lrs": 0.1},
+        "ModelPruning": {"pruning_fn": "l1_unstructured"},
+    }
     return getattr(theirs, name)(**options.get(name, {}))
 
 
@@ -394,14 +397,14 @@ def lightnings(name: str) -> Any:
         ({"logger": object()}, "needs the methods log_hyperparams"),
         (
             {"accumulate_grad_batches": 2},
-            "accumulate_grad_batches is an option of .* use accumulate",
+            "accumulate_grad_batches is an option .* use accumulate",
         ),
         ({"gradient_clip_val": 1.0}, "use clip"),
         ({"fast_dev_run": True}, "use max_epochs=1 with data.subset"),
         ({"max_time": 0}, "use a callback that sets state.stop"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"average": "mean"}, "unknown average 'mean'"),
-        ({"optimizer": "adamv"}, "unknown optimizer 'adamv'. Did you mean 'adamw'"),
+        ({"optimizer": "adamm"}, "unknown optimizer 'adamm'. Did you mean 'adam'"),
         ({"lr_schedule": "cosin"}, "unknown lr_schedule 'cosin'. Did you mean 'cosine'"),
     ],
 )
@@ -453,8 +456,11 @@ def test_the_bar_counts_batches_and_names_the_phase(redrawn, digits, tmp_path, m
     mixvae.fit(recipe(digits, "vade"), digits, out=tmp_path / "run", **how)
     main = [look[1:] for look in drawn if look[0] == "main"]
     expected = range(1, N_BATCHES + 1) if redrawn == 0 else [N_BATCHES]
-    assert main == [(n, N_BATCHES, "main 1/1") for n in expected]
-    assert {look[3] for look in drawn} == {*(f"autoencoder {n}/3" for n in (1, 2, 3)), "main 1/1"}
+    assert main == [(n, N_BATCHES, "main 1/1: ") for n in expected]
+    assert {look[3] for look in drawn} == {
+        *(f"autoencoder {n}/3: " for n in (1, 2, 3)),
+        "main 1/1: ",
+    }
 
 
 # -- optimizers, schedules, averages
@@ -612,7 +618,6 @@ def test_averages_resume_exactly(average, digits, tmp_path):
     mixvae.resume(tmp_path / "cut", digits, **QUICK)
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert isinstance(checkpoint(tmp_path / "cut")["average"], dict)
-    assert AveragedModel is not None
 
 
 def test_float16_trains_and_its_scaler_resumes(digits, tmp_path):
