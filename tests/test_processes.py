@@ -154,6 +154,7 @@ def test_a_process_that_is_terminated_ends_all_of_them_and_the_run_resumes(kille
         process.poll()
         assert time.time() < deadline, [alive(number) for number in numbers]
         time.sleep(0.1)
+    process.wait()
     done = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["epoch"]
     dataset = data.load("digits", binarize="dynamic").subset(460)
     run = mixvae.resume(tmp_path / "run", dataset, max_epochs=done + 1, **QUICK)

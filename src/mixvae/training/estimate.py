@@ -74,15 +74,8 @@ def estimate(
     for p in before:
         took, _, _ = _measured(p.module, p.objective, batch, p.labels(), *how)
         phases.append((p.name, p.epochs, took * n_batches * p.passes))
-    return Estimate(
-        n_parameters=recipe.n_parameters,
-        seconds_per_epoch=seconds * n_batches,
-        epochs=epochs,
-        weights=4 * weights,
-        activations=activations,
-        data=x.nbytes,
-        before=tuple(phases),
-    )
+    own = (recipe.n_parameters, seconds * n_batches, epochs, 4 * weights, activations, x.nbytes)
+    return Estimate(*own, tuple(phases))
 
 
 def _measured(

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import plots
@@ -15,38 +14,25 @@ from ..evaluation import evaluate
 from ..initialization import Phase
 from ..labels import Classes
 from ..operations import pairs
-from ..recipes.recipe import Recipe
 from ..report import write_metrics
 from ..run import METRICS, Run
-from .checkpoints import best_of
+from .checkpoints import TrainingState, best_of
 from .estimate import estimate
 from .settings import Settings
 
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
-def announce(
-    recipe: Recipe,
-    data: Dataset,
-    folder: Path,
-    how: Settings,
-    before: Sequence[Phase],
-    device: torch.device,
-) -> None:
+def announce(state: TrainingState, data: Dataset, before: Sequence[Phase], device: Any) -> None:
     """Say what will be trained, in which phases, and what it will take."""
-    expected = estimate(
-        recipe,
-        data.train.x,
-        None if recipe.model.labels.n_classes is None else data.train.y,
-        batch_size=how.batch_size,
-        epochs=how.max_epochs,
-        bf16=how.precision == "bf16",
-        device=device,
-        before=before,
-    )
+    recipe, how = state.recipe, state.settings
+    own: dict[str, Any] = {"batch_size": how.batch_size, "epochs": how.max_epochs}
+    own |= {"bf16": how.precision == "bf16"}
+    y = None if recipe.model.labels.n_classes is None else data.train.y
+    expected = estimate(recipe, data.train.x, y, device=device, before=before, **own)
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples), into {folder}\n{expected}; "
+        f"validation, {len(data.test):,} test examples), into {state.folder}\n{expected}; "
         f"{PRECISIONS[how.precision]}",
         file=sys.stderr,
     )

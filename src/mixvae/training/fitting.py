@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,7 @@ from .compiling import Compiled, check_compiler
 from .loop import BEFORE, Equipment, train
 from .machine import Machine, machine_of
 from .memory import kept_memory
-from .optimizers import (
-    OPTIMIZERS,
-    SCHEDULES,
-    MakeOptimizer,
-    Schedule,
-    chosen,
-    name_of,
-)
+from .optimizers import OPTIMIZERS, SCHEDULES, MakeOptimizer, Schedule, chosen, name_of
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Average, ClipBy, Compile, Settings, check
 
@@ -136,30 +129,15 @@ def fit(
             term of the objective becomes NaN or infinite.
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
+    given = dict(locals())
     _refuse("fit", others, fit)
-    functions = (
-        chosen("optimizer", name_of(optimizer), optimizer, OPTIMIZERS),
-        chosen("lr_schedule", name_of(lr_schedule), lr_schedule, SCHEDULES),
-    )
+    functions = _functions(name_of(optimizer), optimizer, name_of(lr_schedule), lr_schedule)
     watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
     machine = machine_of(accelerator, devices, num_nodes, strategy)
     watched.check(machine)
-    how = Settings(
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        lr=lr,
-        lr_schedule=name_of(lr_schedule),
-        optimizer=name_of(optimizer),
-        warmup_epochs=warmup_epochs,
-        patience=patience,
-        clip=clip,
-        clip_by=clip_by,
-        accumulate=accumulate,
-        average=average,
-        precision=chosen_precision(precision, machine.device),
-        seed=seed,
-        phase=phase,
-    )
+    given |= {"optimizer": name_of(optimizer), "lr_schedule": name_of(lr_schedule)}
+    given |= {"precision": chosen_precision(precision, machine.device)}
+    how = Settings(**{field.name: given[field.name] for field in fields(Settings)})
     if isinstance(recipe, str):
         torch.manual_seed(seed)
         recipe = build(recipe, data)
@@ -228,10 +206,7 @@ def resume(
     recipe = folders.load_recipe(folder)
     changed = {"max_epochs": max_epochs, "lr": lr, "patience": patience, "clip": clip}
     how = Settings.load(folder, **{k: v for k, v in changed.items() if v is not None})
-    functions = (
-        chosen("optimizer", how.optimizer, optimizer, OPTIMIZERS),
-        chosen("lr_schedule", how.lr_schedule, lr_schedule, SCHEDULES),
-    )
+    functions = _functions(how.optimizer, optimizer, how.lr_schedule, lr_schedule)
     watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
     started_on = folders.read_json(folder, folders.DATA)
     if data.describe() != started_on:
@@ -297,7 +272,7 @@ def _train(
     try:
         with kept_memory():
             if first and watched.progress:
-                announce(recipe, data, folder, how, phases[:-1], machine.device)
+                announce(state, data, phases[:-1], machine.device)
             listeners = watched.listeners(folder) if first else []
             train(phases, state, Equipment(data, machine, *functions, listeners), checkpoint)
     except KeyboardInterrupt as stop:
@@ -319,11 +294,10 @@ def phases_of(
 ) -> list[Phase]:
     """All phases of a run: those of the initialization, unless it is done, and the main one."""
     steps = len(data.train) // (how.batch_size * machine.world)
-    before, first = recipe.initialization, seed_of(how.seed, BEFORE)
-    own = {"seed": first, "n_batches": steps}
-    phases = []
-    if before is not None and not before.done:
-        phases = before.phases(recipe.model, recipe.objective, data, **own)
+    phases, first = [], recipe.initialization
+    if first is not None and not first.done:
+        own = {"seed": seed_of(how.seed, BEFORE), "n_batches": steps}
+        phases = first.phases(recipe.model, recipe.objective, data, **own)
     warmup = how.warmup_epochs * -(-steps // how.accumulate)
     conditional = recipe.model.labels.n_classes is not None
     mode = compile if isinstance(compile, str) else None
@@ -389,6 +363,14 @@ def _refuse(name: str, given: Mapping[str, Any], function: Callable[..., Run]) -
                 "run; start a new one."
             )
         raise unknown(f"argument of {name}", option, signature(function).parameters.keys() - HIDDEN)
+
+
+def _functions(
+    optimizer: str, own: Any, lr_schedule: str, own_schedule: Any
+) -> tuple[MakeOptimizer, Schedule]:
+    """What the names stand for: something known, or what was given."""
+    make = chosen("optimizer", optimizer, own, OPTIMIZERS)
+    return make, chosen("lr_schedule", lr_schedule, own_schedule, SCHEDULES)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
