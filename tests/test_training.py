@@ -411,11 +411,11 @@ def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
 ONE_GRAPH = """
 import sys
 from functools import partial
-import torch, mixvae, mixvae.training.fitting
+import torch, mixvae, mixvae.training.arguments
 from torch._dynamo.utils import counters
 
 torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
-mixvae.training.fitting.check_compiler = lambda device: None  # which makes a graph too
+mixvae.training.arguments.check_compiler = lambda device: None  # which makes a graph too
 data = mixvae.data.load("digits", binarize="dynamic")
 for name in sys.argv[2:]:
     how = {"max_epochs": 2, "warmup_epochs": 2, "progress": False, "pictures": False}

@@ -1,9 +1,8 @@
 """``fit`` and ``resume``: from a recipe and data to a run folder."""
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from inspect import signature
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +10,24 @@ import torch
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, one_of, unknown
+from ..errors import MixvaeError
 from ..files import write_text
-from ..initialization import Phase
 from ..products import onednn_is_quicker
 from ..recipes import build
 from ..recipes.recipe import Recipe
 from ..run import Run
 from ..seeding import noise, seed_of
+from .arguments import Watched, functions_of, refuse
 from .batches import ShuffledBatches
-from .callbacks import Bar, Lines, LogFile, check_callbacks, check_logger, loggers_of
+from .callbacks import check_callbacks
 from .checkpoints import TrainingState, load_last, take_best, waited
-from .compiling import Compiled, check_compiler
 from .loop import BEFORE, Equipment, train
 from .machine import Machine, machine_of
 from .memory import kept_memory
-from .optimizers import OPTIMIZERS, SCHEDULES, MakeOptimizer, Schedule, chosen, name_of
+from .optimizers import MakeOptimizer, Schedule, name_of
+from .phases import left_at, phases_of
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Average, ClipBy, Compile, Settings, check
-
-HIDDEN = {"others", "settings"}  # arguments that are no settings
-INSTEAD = {  # of options of Lightning's Trainer
-    "accumulate_grad_batches": "accumulate",
-    "gradient_clip_val": "clip",
-    "gradient_clip_algorithm": "clip_by",
-    "max_steps": "max_epochs",
-    "max_time": "a callback that sets state.stop",
-    "limit_train_batches": "data.subset(n)",
-    "overfit_batches": "data.subset(n)",
-    "fast_dev_run": "max_epochs=1 with data.subset(n)",
-    "enable_progress_bar": "progress",
-    "default_root_dir": "out",
-}
 
 
 def fit(
@@ -130,8 +115,8 @@ def fit(
         KeyboardInterrupt: on Ctrl-C; the run can be resumed.
     """
     given = dict(locals())
-    _refuse("fit", others, fit)
-    functions = _functions(name_of(optimizer), optimizer, name_of(lr_schedule), lr_schedule)
+    refuse("fit", others, signature(fit), Signature())
+    functions = functions_of(name_of(optimizer), optimizer, name_of(lr_schedule), lr_schedule)
     watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
     machine = machine_of(accelerator, devices, num_nodes, strategy)
     watched.check(machine)
@@ -201,12 +186,12 @@ def resume(
     Raises:
         MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
     """
-    _refuse("resume", others, resume)
+    refuse("resume", others, signature(resume), signature(fit))
     folder = Path(folder)
     recipe = folders.load_recipe(folder)
     changed = {"max_epochs": max_epochs, "lr": lr, "patience": patience, "clip": clip}
     how = Settings.load(folder, **{k: v for k, v in changed.items() if v is not None})
-    functions = _functions(how.optimizer, optimizer, how.lr_schedule, lr_schedule)
+    functions = functions_of(how.optimizer, optimizer, how.lr_schedule, lr_schedule)
     watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
     started_on = folders.read_json(folder, folders.DATA)
     if data.describe() != started_on:
@@ -226,30 +211,6 @@ def resume(
     return _train(state, data, machine, functions, watched, checkpoint)
 
 
-@dataclass(frozen=True)
-class Watched:
-    """How a training is watched, which changes nothing of what the weights become."""
-
-    logger: Any
-    callbacks: list[Any]
-    progress: bool
-    pictures: bool
-    compile: Compile
-
-    def check(self, machine: Machine) -> None:
-        """Refuse what cannot work, before anything is written."""
-        check_logger(self.logger)
-        if not isinstance(self.compile, bool):
-            one_of("compile", self.compile, ("reduce-overhead",))
-        if self.compile:
-            check_compiler(machine.device)
-
-    def listeners(self, folder: Path) -> list[Any]:
-        """All that is told how training goes, a user's own last."""
-        shown = [Bar() if sys.stderr.isatty() else Lines()] if self.progress else []
-        return [LogFile(), *shown, *loggers_of(self.logger, folder), *self.callbacks]
-
-
 def _train(
     state: TrainingState,
     data: Dataset,
@@ -264,16 +225,16 @@ def _train(
     recipe, folder, how = state.recipe, state.folder, state.settings
     first = machine.rank == 0
     onednn_is_quicker()  # measured before other threads could be training
-    phases = phases_of(recipe, data, how, machine, watched.compile)
+    phases = phases_of(recipe, data, how, machine.world, watched.compile)
     if checkpoint is not None:
-        phases = _left(phases, checkpoint, folder)
+        phases = left_at(phases, checkpoint, folder)
         for name in ("epoch", "step", "history"):
             setattr(state, name, checkpoint[name])
+    if first and watched.progress:
+        announce(state, data, phases[:-1], machine.device)
+    listeners = watched.listeners(folder) if first else []
     try:
         with kept_memory():
-            if first and watched.progress:
-                announce(state, data, phases[:-1], machine.device)
-            listeners = watched.listeners(folder) if first else []
             train(phases, state, Equipment(data, machine, *functions, listeners), checkpoint)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(folder)) from stop
@@ -287,38 +248,6 @@ def _train(
         with noise(seed_of(how.seed, BEFORE), machine.device):
             run.metrics.update(finish(run, data, how, pictures=watched.pictures))
     return run
-
-
-def phases_of(
-    recipe: Recipe, data: Dataset, how: Settings, machine: Machine, compile: Compile
-) -> list[Phase]:
-    """All phases of a run: those of the initialization, unless it is done, and the main one."""
-    steps = len(data.train) // (how.batch_size * machine.world)
-    phases, first = [], recipe.initialization
-    if first is not None and not first.done:
-        own = {"seed": seed_of(how.seed, BEFORE), "n_batches": steps}
-        phases = first.phases(recipe.model, recipe.objective, data, **own)
-    warmup = how.warmup_epochs * -(-steps // how.accumulate)
-    conditional = recipe.model.labels.n_classes is not None
-    mode = compile if isinstance(compile, str) else None
-    main = Phase(
-        how.phase,
-        recipe.model,
-        Compiled(recipe.objective, mode) if compile else recipe.objective,
-        how.max_epochs,
-        kl_weight=lambda step, _: min(1.0, step / warmup) if warmup else 1.0,
-        labels=lambda: data.train.y if conditional else None,
-        own_schedule=True,
-        validated=True,
-    )
-    return [*phases, main]
-
-
-def _left(phases: list[Phase], checkpoint: Mapping[str, Any], folder: Path) -> list[Phase]:
-    """The phases from the one in which a checkpoint was written."""
-    names = [phase.name for phase in phases]
-    one_of(f"phase of the checkpoint of {folder}", checkpoint["phase"], names)
-    return phases[names.index(checkpoint["phase"]) :]
 
 
 def _check_unfinished(folder: Path, how: Settings, checkpoint: Mapping[str, Any]) -> None:
@@ -347,30 +276,6 @@ def begin(
     how.save(folder)
     if settings is not None:
         _write_yaml(folder / folders.CONFIG, settings)
-
-
-def _refuse(name: str, given: Mapping[str, Any], function: Callable[..., Run]) -> None:
-    """Refuse arguments of other names, those of Lightning's Trainer with what is in their place."""
-    for option in given:
-        if option in INSTEAD:
-            raise MixvaeError(
-                f"{option} is an option of Lightning's Trainer, which mixvae does not use; use "
-                f"{INSTEAD[option]}."
-            )
-        if name == "resume" and option in signature(fit).parameters:
-            raise MixvaeError(
-                f"{option} cannot be changed when a run is resumed, as the rest would be another "
-                "run; start a new one."
-            )
-        raise unknown(f"argument of {name}", option, signature(function).parameters.keys() - HIDDEN)
-
-
-def _functions(
-    optimizer: str, own: Any, lr_schedule: str, own_schedule: Any
-) -> tuple[MakeOptimizer, Schedule]:
-    """What the names stand for: something known, or what was given."""
-    make = chosen("optimizer", optimizer, own, OPTIMIZERS)
-    return make, chosen("lr_schedule", lr_schedule, own_schedule, SCHEDULES)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:
