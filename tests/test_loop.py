@@ -1,5 +1,6 @@
 """The training loop: phases, what is told of them, what resumes, and how many may train at once."""
 
+import math
 import shutil
 import sys
 from functools import partial
@@ -13,7 +14,9 @@ import mixvae
 from mixvae import data
 from mixvae.errors import MixvaeError
 from mixvae.recipes.recipe import Recipe
+from mixvae.seeding import seed_of
 from mixvae.training import TrainingState, callbacks
+from mixvae.training.batches import ShuffledBatches
 
 QUICK: dict[str, Any] = {"progress": False, "pictures": False, "accelerator": "cpu"}
 FULL = QUICK | {
@@ -111,6 +114,31 @@ def cut(made: Recipe, digits: data.Dataset, out: Path, at: Cut, **how: Any) -> N
     """Train until the power goes."""
     with pytest.raises(ZeroDivisionError):
         mixvae.fit(made, digits, out=out, callbacks=[at], **how)
+
+
+# -- steps
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_the_weights_are_those_of_a_plain_loop(precision, digits, tmp_path):
+    """Warm-up, a falling rate, clipping and the noise of each step included, bit for bit."""
+    made, own, step = recipe(digits), recipe(digits), 0
+    optimizer = torch.optim.Adam(own.model.parameters(), 1e-3, fused=True)
+    for epoch in range(4):
+        for i, rows in enumerate(ShuffledBatches(460, 50, 3, epoch=epoch)):
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * step / (4 * N_BATCHES)))
+            step += 1
+            torch.manual_seed(seed_of(3, 1, 0, epoch, i))
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                x, weight = torch.bernoulli(digits.train.x[rows]), step / (3 * N_BATCHES)
+                terms = own.objective(own.model, x, min(1.0, weight))
+            (-torch.stack(list(terms.values())).sum()).backward()
+            torch.nn.utils.clip_grad_norm_(own.model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    mixvae.fit(made, digits, out=tmp_path / "run", **FULL | {"precision": precision})
+    assert equal(checkpoint(tmp_path / "run")["model"], dict(own.model.state_dict()))
 
 
 # -- phases
@@ -473,6 +501,24 @@ def test_gradients_of_several_batches_are_averaged_for_one_step(digits, tmp_path
     assert [row["kl_scale"] for row in run.history] == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
     groups = checkpoint(run.folder)["optimizer"]["param_groups"]
     assert groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_an_accumulated_gradient_is_the_mean_of_its_batches(digits, tmp_path, monkeypatch):
+    grads: list[torch.Tensor] = []
+    step = torch.optim.SGD.step
+
+    def spied(self: Any, *args: Any) -> Any:
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        grads.append(torch.cat([p.grad.flatten() for p in parameters]))
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spied)
+    how = FULL | {"optimizer": "sgd", "lr": 1e-30, "max_epochs": 1, "warmup_epochs": 0}
+    how |= {"clip": None, "lr_schedule": "constant"}
+    for accumulate in (1, 2):
+        out = tmp_path / str(accumulate)
+        mixvae.fit(recipe(digits), digits, out=out, accumulate=accumulate, **how)
+    torch.testing.assert_close(grads[N_BATCHES], (grads[0] + grads[1]) / 2)
 
 
 def test_a_run_cut_among_accumulated_batches_goes_on(digits, tmp_path):

@@ -184,3 +184,27 @@ def test_a_split_loses_nothing_that_the_vae_had_learned(tmp_path):
     assert x.shape[0] > 300
     assert bounds[1] > bounds[0] - 0.5
     assert mixvae.evaluation.responsibilities(many.model, x).mean(0).min() > 0.3 / 4
+
+
+def test_the_gate_learns_which_component_each_x_begins_in(tmp_path, monkeypatch):
+    """Its choice for the training data, before the first step of the mixture's own training."""
+    dataset = data.load("digits", binarize="threshold")
+    torch.manual_seed(0)
+    options = {"n_latent": 2, "hidden": [32], "n_components": 3, "start_epochs": 10}
+    recipe = mixvae.build("mixture-vae", dataset, **options)
+    began, agree = [], []
+    real = clusters
+    monkeypatch.setattr(
+        "mixvae.initialization.split.clusters", lambda *a: began.append(real(*a)) or began[-1]
+    )
+
+    class Look:
+        def on_epoch_end(self, state):
+            if (state.phase, state.epoch) == ("main", 0):
+                model = state.model
+                chosen = model.routing(model.features(dataset.train.x)).argmax(-1)
+                agree.append((chosen == began[0]).float().mean())
+
+    how = QUICK | {"max_epochs": 1, "callbacks": [Look()]}
+    mixvae.fit(recipe, dataset, out=tmp_path / "run", **how)
+    assert agree[0] > 0.75

@@ -38,8 +38,8 @@ class Callback(Protocol):
     """What may be given as ``callbacks``: any object with one or more of these methods.
 
     They are called in the first process, with a :class:`TrainingState`; an exception ends the
-    training, and the run can be resumed from the epoch before. ``on_step_end(state)`` is called
-    after every step of the optimizer, if there is one, and costs what it costs.
+    training, and the run can be resumed from its last checkpoint. There may also be
+    ``on_step_end(state)``, which is called after every batch; what it does costs time.
 
     Examples
     --------

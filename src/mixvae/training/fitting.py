@@ -220,7 +220,7 @@ def _train(
     checkpoint: dict[str, Any] | None = None,
 ) -> Run:
     """Train from the start, or from a checkpoint; end with the best weights and their figures."""
-    from .finish import announce, finish
+    from .finish import announce
 
     recipe, folder, how = state.recipe, state.folder, state.settings
     first = machine.rank == 0
@@ -238,15 +238,22 @@ def _train(
             train(phases, state, Equipment(data, machine, *functions, listeners), checkpoint)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(folder)) from stop
-    take_best(recipe, folder, state)
-    recipe = replace(recipe, initialization=None)  # which a trained model needs no more
-    run = Run(folder, recipe, {}, state.history)
+    return _conclude(state, data, machine, watched.pictures)
+
+
+def _conclude(state: TrainingState, data: Dataset, machine: Machine, pictures: bool) -> Run:
+    """The best epoch's weights, and on the first process their figures and pictures."""
+    from .finish import finish
+
+    take_best(state.recipe, state.folder, state)
+    recipe = replace(state.recipe, initialization=None)  # which a trained model needs no more
+    run, first = Run(state.folder, recipe, {}, state.history), machine.rank == 0
     if first:
-        folders.save_weights(recipe, folder)
+        folders.save_weights(recipe, state.folder)
     machine.wait()
     if first:
-        with noise(seed_of(how.seed, BEFORE), machine.device):
-            run.metrics.update(finish(run, data, how, pictures=watched.pictures))
+        with noise(seed_of(state.settings.seed, BEFORE), machine.device):
+            run.metrics.update(finish(run, data, state.settings, pictures=pictures))
     return run
 
 
