@@ -3,6 +3,7 @@
 import math
 import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,22 @@ def test_the_weights_are_those_of_a_plain_loop(precision, digits, tmp_path):
 
 # -- phases
 
+SHORT = FULL | {"max_epochs": 2, "warmup_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def whole(digits, tmp_path_factory) -> Callable[[str], Path]:
+    """Runs that nothing interrupted, by recipe."""
+    runs: dict[str, Path] = {}
+
+    def find(name: str) -> Path:
+        if name not in runs:
+            runs[name] = tmp_path_factory.mktemp("whole") / "run"
+            mixvae.fit(recipe(digits, name), digits, out=runs[name], **SHORT)
+        return runs[name]
+
+    return find
+
 
 @pytest.mark.parametrize(
     ("name", "at"),
@@ -155,28 +172,26 @@ def test_the_weights_are_those_of_a_plain_loop(precision, digits, tmp_path):
         ("vade", Cut("main", 2)),
     ],
 )
-def test_every_phase_resumes_to_what_the_uninterrupted_run_comes_to(name, at, digits, tmp_path):
-    how = FULL | {"max_epochs": 2, "warmup_epochs": 1}
-    mixvae.fit(recipe(digits, name), digits, out=tmp_path / "whole", **how)
-    cut(recipe(digits, name), digits, tmp_path / "cut", at, **how)
+def test_every_phase_resumes_to_what_the_uninterrupted_run_comes_to(
+    name, at, whole, digits, tmp_path
+):
+    cut(recipe(digits, name), digits, tmp_path / "cut", at, **SHORT)
     before = checkpoint(tmp_path / "cut")
     assert (before["phase"], before["epoch"] + 1) == at.at[:2]
     torch.manual_seed(99)  # the model is built afresh, of other first weights
     mixvae.resume(tmp_path / "cut", digits, **QUICK)
-    assert same(tmp_path / "whole", tmp_path / "cut")
+    assert same(whole(name), tmp_path / "cut")
 
 
 def test_a_run_resumes_after_a_phase_was_over_and_before_the_next_began(
-    digits, tmp_path, monkeypatch
+    whole, digits, tmp_path, monkeypatch
 ):
-    how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
-    mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "whole", **how)
     with monkeypatch.context() as broken:
         broken.setattr("mixvae.initialization.split.clusters", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **how)
+            mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **SHORT)
     mixvae.resume(tmp_path / "cut", digits, **QUICK)
-    assert same(tmp_path / "whole", tmp_path / "cut")
+    assert same(whole("mixture-vae"), tmp_path / "cut")
 
 
 def test_the_history_the_callbacks_and_the_lines_name_every_phase(digits, tmp_path, capsys):
@@ -195,15 +210,14 @@ def test_the_history_the_callbacks_and_the_lines_name_every_phase(digits, tmp_pa
         assert line in told
 
 
-def test_phases_before_training_have_a_panel_of_the_curves_each(digits, tmp_path, monkeypatch):
+def test_phases_before_training_have_a_panel_of_the_curves_each(whole, tmp_path, monkeypatch):
     numbers, panels = [], mixvae.plots.history.panels
     monkeypatch.setattr(
         mixvae.plots.history, "panels", lambda n, *size: (numbers.append(n), panels(n, *size))[1]
     )
-    how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
-    run = mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "run", **how)
-    mixvae.plots.curves(run.history, tmp_path / "all.png")
-    mixvae.plots.curves([r for r in run.history if r["phase"] == "main"], tmp_path / "main.png")
+    history = mixvae.load(whole("mixture-vae")).history
+    mixvae.plots.curves(history, tmp_path / "all.png")
+    mixvae.plots.curves([r for r in history if r["phase"] == "main"], tmp_path / "main.png")
     assert numbers[0] == numbers[1] + 2
 
 
@@ -298,13 +312,17 @@ def test_the_best_weights_are_kept_if_a_kill_came_between_the_two_checkpoints(di
     assert run.metrics["best_epoch"] == checkpoint(tmp_path / "run", "best")["epoch"] == 2
 
 
-def test_a_best_checkpoint_that_is_gone_is_an_error_and_no_other_epochs_weights(digits, tmp_path):
-    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **FULL)
+@pytest.mark.parametrize("damage", ["gone", "cut", "of another epoch"])
+def test_a_best_checkpoint_is_never_another_epochs(damage, digits, tmp_path):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **FULL | {"warmup_epochs": 0})
     (run.folder / "model.safetensors").unlink()
-    (run.folder / "checkpoints/best.ckpt").write_bytes(b"")
-    content = checkpoint(run.folder)
+    content, best = checkpoint(run.folder), run.folder / "checkpoints/best.ckpt"
     content["history"][-1]["val/objective"] = -1e9  # an earlier epoch is the best
     torch.save(content, run.folder / "checkpoints/last.ckpt")
+    if damage == "gone":
+        best.unlink()
+    elif damage == "cut":
+        best.write_bytes(best.read_bytes()[:500])
     with pytest.raises(MixvaeError, match=r"best\.ckpt"):
         mixvae.resume(run.folder, digits, **QUICK)
 
