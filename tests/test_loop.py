@@ -2,7 +2,9 @@
 
 import math
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 
 import mixvae
 from mixvae import data
+from mixvae.cli import main
 from mixvae.errors import MixvaeError
 from mixvae.recipes.recipe import Recipe
 from mixvae.seeding import seed_of
@@ -181,6 +184,27 @@ def test_every_phase_resumes_to_what_the_uninterrupted_run_comes_to(
     torch.manual_seed(99)  # the model is built afresh, of other first weights
     mixvae.resume(tmp_path / "cut", digits, **QUICK)
     assert same(whole(name), tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_own_training_resumes_there(digits, tmp_path):
+    """By SIGKILL: nothing can be tidied."""
+    line = "train mixture-vae --data digits --binarize dynamic --subset 256 --n-components 3"
+    line += " --n-latent 2 --hidden 8 --start-epochs 200 --max-epochs 1 --precision 32"
+    line += " --accelerator cpu --pictures false --out"
+    command = [sys.executable, "-m", "mixvae", *line.split()]
+    log = tmp_path / "killed" / "log.csv"
+    process = subprocess.Popen([*command, str(log.parent)], stderr=subprocess.DEVNULL)
+    while not log.exists() or len(log.read_text().splitlines()) < 14:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert checkpoint(log.parent)["phase"] == "vae"
+    assert 13 <= checkpoint(log.parent)["epoch"] < 200
+    assert main(["train", "--resume", str(log.parent), "--progress", "false"]) == 0
+    assert main([*command[3:], str(tmp_path / "whole"), "--progress", "false"]) == 0
+    assert same(tmp_path / "whole", log.parent)
 
 
 def test_a_run_resumes_after_a_phase_was_over_and_before_the_next_began(

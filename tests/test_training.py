@@ -483,7 +483,7 @@ def help_of(command: str) -> str:
         ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
         ({"accelerator": "abacus"}, "unknown accelerator 'abacus'.*cpu"),
         ({"devices": 0}, "Lightning Fabric cannot be made of"),
-        ({"strategy": "fsdp"}, "strategy must be auto, ddp"),
+        ({"strategy": "fsdp"}, "unknown strategy 'fsdp'.*ddp"),
         ({"max_epoch": 1}, "unknown argument of fit 'max_epoch'. Did you mean 'max_epochs'"),
         ({"no_such_option": 1}, "unknown argument of fit 'no_such_option'"),
     ],

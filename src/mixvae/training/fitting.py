@@ -98,7 +98,7 @@ def fit(
         accelerator: auto, cpu, gpu, cuda or mps.
         devices: processes or devices on each node.
         num_nodes: machines.
-        strategy: how processes share the work: auto, ddp or a kind of ddp.
+        strategy: how processes share the work: auto, ddp, or ddp_find_unused_parameters_true.
         logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it,
             or several in a list.
         callbacks: objects with on_epoch_end(state) and the like, see

@@ -14,6 +14,7 @@ from ..errors import MixvaeError, one_of
 from ..objectives import Terms
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")  # with whole weights in each
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set for processes that are started together
 T = TypeVar("T")
 Objective = Callable[..., Terms]  # (module, x, kl_weight, y) -> terms
@@ -68,6 +69,10 @@ class Processes(Machine):
             self.fabric = Fabric(**options)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
             raise MixvaeError(f"Lightning Fabric cannot be made of {options}: {error}") from error
+        if getattr(self.fabric.strategy.launcher, "is_interactive_compatible", False):
+            raise MixvaeError(
+                "several processes cannot be started from a notebook; use devices=1, or a script."
+            )
         super().__init__(self.fabric.device)
         self.world, self.rank = self.fabric.world_size, process()
 
@@ -116,11 +121,7 @@ def machine_of(
         For hardware that is not there, and strategies other than DDP.
     """
     one_of("accelerator", accelerator, ACCELERATORS)
-    if strategy != "auto" and strategy.split("_")[0] != "ddp":
-        raise MixvaeError(
-            f"strategy must be auto, ddp or a kind of ddp, whose weights are whole in every "
-            f"process; got {strategy!r}."
-        )
+    one_of("strategy", strategy, STRATEGIES)
     device = _device(accelerator)
     alone = devices in (1, "1") or (devices == "auto" and _count(device) == 1)
     if alone and num_nodes == 1 and strategy == "auto":
@@ -136,9 +137,8 @@ def process() -> int:
 def _device(accelerator: str) -> torch.device:
     """The first device of a kind; of the best kind for ``auto``."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    wanted = {"gpu": ["cuda", "mps"], "auto": ["cuda", "mps", "cpu"]}.get(
-        accelerator, [accelerator]
-    )
+    kinds = {"gpu": ("cuda", "mps"), "auto": ("cuda", "mps", "cpu")}
+    wanted = kinds.get(accelerator, (accelerator,))
     found = next((kind for kind in wanted if there.get(kind, kind == "cpu")), None)
     if found is None:
         raise MixvaeError(
