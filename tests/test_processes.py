@@ -78,7 +78,7 @@ PAIR = """
 import os, sys, time
 from pathlib import Path
 import torch, mixvae
-import mixvae.training.fitting as fitting
+from mixvae.training import fitting, loop
 
 rank = int(os.environ.get("LOCAL_RANK", 0))
 fitting.chosen_precision = lambda *_: ("bf16", "32")[rank]  # measured apart, and differently
@@ -89,15 +89,25 @@ def watched(phases, state, *rest):
     real(phases, state, *rest)
 
 fitting.train = watched
+run = loop.PhaseLoop.run
+
+def begin(self):
+    if self.phase.name == "gate":
+        model, component = self.state.model, self.phase.module.component
+        seen["weights"] = sum(float(p.double().sum()) for p in model.parameters())
+        seen["components"] = component.tolist()
+    run(self)
+
+loop.PhaseLoop.run = begin
 torch.manual_seed(rank)  # other first weights, other clusters, in each process
 name, out, pids = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 (pids / str(rank)).write_text(str(os.getpid()))
 d = mixvae.data.load("digits", binarize="dynamic").subset(460)
 recipe = mixvae.build(name, d, hidden=(8,), n_latent=2, **eval(sys.argv[5]))
 how = dict(accelerator="cpu", devices=2, strategy="ddp", progress=False, pictures=False)
-run = mixvae.fit(recipe, d, out=out, batch_size=50, max_epochs=int(sys.argv[4]), **how)
-elbos = [row.get("val/elbo") for row in run.history]
-torch.save([seen, run.recipe.model.state_dict(), elbos], pids / f"{rank}.pt")
+ended = mixvae.fit(recipe, d, out=out, batch_size=50, max_epochs=int(sys.argv[4]), **how)
+elbos = [row.get("val/elbo") for row in ended.history]
+torch.save([seen, ended.recipe.model.state_dict(), elbos], pids / f"{rank}.pt")
 """
 
 
@@ -119,7 +129,9 @@ def test_two_processes_start_from_one_initialization_and_stay_together(tmp_path)
     process = pair(tmp_path, "mixture-vae", 2, options)
     assert process.wait(timeout=240) == 0, (tmp_path / "errors.txt").read_text()
     ours, theirs = (torch.load(tmp_path / f"pids/{rank}.pt") for rank in (0, 1))
-    assert ours[0] == theirs[0] == {"precision": "bf16"}
+    assert ours[0] == theirs[0]
+    assert ours[0]["precision"] == "bf16"
+    assert set(ours[0]["components"]) == {0, 1, 2}
     assert all(torch.equal(w, theirs[1][name]) for name, w in ours[1].items())
     assert ours[2] == theirs[2]
     history = mixvae.load(tmp_path / "run").history

@@ -6,6 +6,7 @@ has, and decodes z' as the VAE decodes z: each starts on data of its own, with a
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,10 @@ class Gate(nn.Module):
         self.routing = routing
         self.model = (model,)  # in a tuple: its other parameters are none of the gate's
         self.register_buffer("component", torch.zeros(n, dtype=torch.long))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Gate":
+        self.model[0]._apply(fn, recurse)  # goes to the device that the gate goes to
+        return super()._apply(fn, recurse)
 
     def phase(self, passes: int) -> Phase:
         """In which the gate learns these components."""
