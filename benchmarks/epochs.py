@@ -16,36 +16,45 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning as L
 from harness import digit_like, in_turn, now, ratio, settle
 
 import mixvae
 from mixvae.data import Dataset, from_arrays
+from mixvae.training import TrainingState, loop
 
 Stamps = dict[str, float]
 
 
-class Watch(L.Callback):
+class Watch:
     """When the last epoch began, took its last step, had been validated, and was over."""
 
     def __init__(self) -> None:
         self.at: Stamps = {}
 
-    def stamp(self, what: str) -> None:
-        """Take the time."""
-        self.at[what] = now()
+    def on_step_end(self, state: TrainingState) -> None:
+        """Take the time after the last step."""
+        if state.batch == state.n_batches:
+            self.at["trained"] = now()
 
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.stamp("begun")
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """The next epoch begins."""
+        self.at["begun"], self.at["over"] = self.at.get("over", 0.0), now()
 
-    def on_validation_start(self, *_: Any) -> None:
-        self.stamp("trained")
+    @contextmanager
+    def validation(self) -> Iterator[None]:
+        """Take the time after each validation."""
+        validate = loop.validate
 
-    def on_validation_end(self, *_: Any) -> None:
-        self.stamp("validated")
+        def watched(*args: Any) -> Any:
+            found = validate(*args)
+            self.at["validated"] = now()
+            return found
 
-    def on_train_end(self, *_: Any) -> None:
-        self.stamp("over")
+        loop.validate = watched
+        try:
+            yield
+        finally:
+            loop.validate = validate
 
 
 @dataclass
@@ -123,7 +132,7 @@ def our_epoch(
     data = images(rows, batch_size)
     recipe = mixvae.build(name, data, **chosen)
     how: dict[str, Any] = {"batch_size": batch_size, "precision": precision, "compile": compile}
-    with TemporaryDirectory() as folder, unseen():
+    with TemporaryDirectory() as folder, unseen(), watch.validation():
         how |= {"out": Path(folder, "run"), "accelerator": on, "callbacks": [watch]}
         mixvae.fit(recipe, data, max_epochs=2, pictures=False, **how)
     return watch.at

@@ -182,6 +182,16 @@ def test_the_data_choose_the_likelihood_unless_it_is_given(caught):
     assert chosen == ["gaussian", "bernoulli", "cross-entropy"]
 
 
+def test_optimizers_schedules_and_averages_are_named_on_the_line(caught):
+    flags = ["--optimizer", "sgd", "--lr-schedule", "linear", "--average", "ema"]
+    flags += ["--accumulate", "2", "--clip", "1", "--clip-by", "value"]
+    assert main(["train", "vae", "--data", "digits", *flags]) == 0
+    expected = {"optimizer": "sgd", "lr_schedule": "linear", "average": "ema"}
+    expected |= {"accumulate": 2, "clip": 1.0, "clip_by": "value"}
+    assert {name: caught[0][name] for name in expected} == expected
+    assert caught[0]["settings"] | expected == caught[0]["settings"]
+
+
 def test_the_seed_decides_the_first_weights(caught):
     for seed in ("1", "1", "2"):
         main(["train", "vae", "--data", "digits", "--seed", seed])
@@ -252,6 +262,8 @@ ON_DIGITS = ("train", "m-vae", "--data", "digits")
         ([*ON_DIGITS, "--dhsic-root", "maybe"], "--dhsic-root takes true|false; got 'maybe'."),
         ([*ON_DIGITS, "--lr", "1", "2"], "'2' is one word too many."),
         ([*ON_DIGITS, "--lr", "-1"], "lr must be positive"),
+        ([*ON_DIGITS, "--optimizer", "adamx"], "--optimizer takes adam|adamw|sgd; got 'adamx'."),
+        ([*ON_DIGITS, "--callbacks", "x"], "unknown option --callbacks."),
         ([*ON_DIGITS, "--subset", "0"], "1 to 1295"),
         ([*ON_DIGITS, "--likelihood", "bernoulli"], "0 or 1"),
         ([*ON_DIGITS, "--config"], "--config takes a YAML file"),
@@ -581,7 +593,7 @@ def test_resume_goes_on_with_the_run_and_its_data(capsys, tmp_path):
     capsys.readouterr()
     assert "give a max_epochs above that" in refused(capsys, "train", "--resume", out)
     assert main(["train", "--resume", out, "--max-epochs", "2"]) == 0
-    assert len(load(out).history) == 2
+    assert [row["epoch"] for row in load(out).history] == [0, 1, 2]
     assert not load(out).pictures  # as in the beginning
 
 

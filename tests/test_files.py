@@ -9,7 +9,7 @@ import torch
 
 from mixvae.files import whole, write_array, write_checkpoint, write_text
 from mixvae.saved_weights import write_weights
-from mixvae.training.callbacks import StraightToDisk
+from mixvae.training.checkpoints import save
 
 
 def test_text_takes_the_place_of_what_was_there(tmp_path):
@@ -37,15 +37,15 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_checkpoints_come_back_and_make_their_folder(tmp_path):
     path = tmp_path / "checkpoints" / "last.ckpt"
-    StraightToDisk().save_checkpoint({"weight": torch.arange(3)}, path)
+    save(path, {"weight": torch.arange(3)})
     assert torch.equal(torch.load(path, weights_only=True)["weight"], torch.arange(3))
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path):
     path = tmp_path / "last.ckpt"
-    StraightToDisk().save_checkpoint({"epoch": 1}, path)
+    save(path, {"epoch": 1})
     with pytest.raises(Exception, match="pickle"):
-        StraightToDisk().save_checkpoint({"epoch": 2, "generator": (i for i in range(3))}, path)
+        save(path, {"epoch": 2, "generator": (i for i in range(3))})
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert list(tmp_path.iterdir()) == [path]
 

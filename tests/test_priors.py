@@ -1,6 +1,8 @@
 """A mixture of normals as prior: its densities, its start, and the clusters it finds."""
 
+from collections.abc import Callable
 from copy import deepcopy
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -17,8 +19,7 @@ from mixvae.evaluation import clustering, evaluate
 from mixvae.evaluation.passes import cluster_probabilities, responsibilities
 from mixvae.objectives import mixture_elbo
 from mixvae.priors import GaussianMixturePrior
-from mixvae.training.settings import Settings
-from mixvae.training.starting import _train, start
+from mixvae.training import TrainingState
 
 pytestmark = pytest.mark.usefixtures("maths")
 C, L = 4, 2
@@ -116,9 +117,7 @@ def test_a_fixed_prior_has_nothing_to_learn():
 def test_the_start_is_what_scikit_learn_fits():
     z, heap = blobs()
     prior = GaussianMixturePrior(3, L)
-    assert not prior.started
     prior.start_from(z, torch.zeros_like(z), seed=5)
-    assert prior.started
     least = 0.01 * float(z.var(0).mean())
     fitted = GaussianMixture(
         3, covariance_type="diag", reg_covar=least, n_init=5, random_state=5
@@ -176,47 +175,67 @@ def test_codes_that_cannot_be_started_from_are_refused():
         GaussianMixturePrior(0, L)
 
 
-def settings(**changes: object) -> Settings:
-    plain = {"max_epochs": 1, "batch_size": 50, "lr": 0.01, "warmup_epochs": 0, "seed": 0}
-    return Settings(**plain | {"patience": None, "clip": None, "precision": "32"} | changes)
+class Watch:
+    """Calls a function at the end of an epoch of a phase."""
+
+    def __init__(self, phase: str, epoch: int, look: Callable[[TrainingState], None]) -> None:
+        self.at, self.look = (phase, epoch), look
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        if (state.phase, state.epoch) == self.at:
+            self.look(state)
+
+
+def trained(recipe: recipes.BuiltRecipe, seed: int = 0, *callbacks: object) -> None:
+    """Train for an epoch."""
+    how = {"max_epochs": 1, "batch_size": 50, "lr": 0.01, "precision": "32", "seed": seed}
+    with TemporaryDirectory() as folder:
+        how |= {"out": f"{folder}/run", "progress": False, "pictures": False}
+        mixvae.fit(recipe, three_kinds(), callbacks=callbacks, **how)
 
 
 def started(recipe: recipes.BuiltRecipe, seed: int = 0) -> Tensor:
-    """The prior's means after the start."""
-    start(recipe, three_kinds(), settings(seed=seed), torch.device("cpu"), False)
-    return recipe.model.prior.loc.detach().clone()
+    """The prior's means before the first step of training itself."""
+    found: list[Tensor] = []
+    look = Watch("main", 0, lambda state: found.append(state.model.prior.loc.detach().clone()))
+    trained(recipe, seed, look)
+    return found[0]
 
 
 def test_the_start_is_decided_by_the_seed(single):
-    first, again = vade(), vade()
+    first, again = vade(start_epochs=4), vade(start_epochs=4)
     means = started(first)
     torch.manual_seed(7)
     assert torch.equal(started(again), means)
-    assert not torch.equal(started(vade(), seed=1), means)
+    assert not torch.equal(started(vade(start_epochs=4), seed=1), means)
 
 
 def test_the_start_happens_once_and_only_where_it_is_asked_for(single):
-    recipe = vade()
-    first = started(recipe)
-    assert recipe.model.prior.started
-    assert torch.equal(started(recipe), first)
+    recipe = vade(start_epochs=4)
+    drawn = recipe.model.prior.loc.detach().clone()
+    assert not torch.equal(started(recipe), drawn)
+    kept = recipe.model.prior.loc.detach().clone()
+    assert torch.equal(started(recipe), kept)
     random = vade(start="random")
     before = random.model.prior.loc.detach().clone()
     assert torch.equal(started(random), before)
-    assert not random.model.prior.started
 
 
 def test_the_autoencoder_learns_to_reconstruct_and_pays_no_kl(single):
     recipe, kinds = vade(), three_kinds()
-    before = recipe.model.mean_trace(kinds.test.x).log_lik.mean()
-    prior = deepcopy(recipe.model.prior)
-    _train(recipe, kinds, 20, settings(), lambda text: None, lambda step: 0.0)
-    assert recipe.model.mean_trace(kinds.test.x).log_lik.mean() > before + 2
-    for name, value in recipe.model.prior.state_dict().items():
-        assert torch.equal(value, prior.state_dict()[name])
     recipe.model.eval()
-    started(recipe)
-    assert recipe.model.training
+    before = recipe.model.mean_trace(kinds.test.x).log_lik.mean()
+    prior, looks = deepcopy(recipe.model.prior), []
+
+    def look(state: TrainingState) -> None:
+        assert state.model.training
+        assert state.model.mean_trace(kinds.test.x).log_lik.mean() > before + 2
+        for name, value in state.model.prior.state_dict().items():
+            assert torch.equal(value, prior.state_dict()[name])
+        looks.append(state.history[-1])
+
+    trained(recipe, 0, Watch("autoencoder", 20, look))
+    assert [row["kl_scale"] for row in looks] == [0]
 
 
 # -- the bound
@@ -290,7 +309,7 @@ def test_training_finds_planted_clusters(single, tmp_path):
     )
     assert run.metrics["clustering"]["acc"] > 0.9
     again = mixvae.load(tmp_path / "run").recipe
-    assert again.model.prior.started
+    assert again.initialization is None
     assert evaluate(again, kinds.test)["clustering"] == run.metrics["clustering"]
 
 

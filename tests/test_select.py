@@ -83,7 +83,8 @@ def test_a_pruned_run_is_trained_on_if_that_is_asked_for(run, digits, tmp_path):
         out=tmp_path / "small",
         **{key: QUICK[key] for key in ("progress", "pictures", "accelerator")},
     )
-    assert len(small.history) == 2
+    assert [row["epoch"] for row in small.history] == [0, 1, 2]
+    assert {row["phase"] for row in small.history} == {"fine-tuning"}
     assert small.metrics["pruned_from"]["kept"] == [0, 2]
     plain = mixvae.prune(run.recipe, [0, 2]).model
     moved = small.recipe.model.state_dict()

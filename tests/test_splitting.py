@@ -9,9 +9,8 @@ import mixvae
 from cases import Case
 from mixvae import data
 from mixvae.errors import MixvaeError
+from mixvae.initialization.split import LIGHT, clusters, merged, split
 from mixvae.pruning import prune
-from mixvae.splitting import LIGHT, clusters, merged, split
-from mixvae.training.starting import rising
 
 K, L = 3, 2
 in_float64 = pytest.mark.usefixtures("maths")
@@ -160,23 +159,31 @@ def test_codes_that_cannot_be_clustered_are_refused():
 
 
 def test_training_starts_a_mixture_once(tmp_path, monkeypatch):
-    """Trained on, or pruned and trained on, it goes from where it is."""
+    """Trained on, loaded, or pruned and trained on, it goes from where it is."""
     dataset = data.load("digits").subset(256)
     torch.manual_seed(0)
     options = {"n_latent": 2, "hidden": [8], "n_components": 3, "start_epochs": 1}
     recipe = mixvae.build("mixture-vae", dataset, **options)
     began = []
-    monkeypatch.setattr("mixvae.training.starting.split", lambda *args: began.append(args))
+    monkeypatch.setattr("mixvae.initialization.split.split", lambda *args: began.append(args))
     for i in range(2):
         mixvae.fit(recipe, dataset, out=tmp_path / str(i), max_epochs=1, **QUICK)
         assert len(began) == 1
-    mixvae.fit(prune(recipe, [0, 2]), dataset, out=tmp_path / "pruned", max_epochs=1, **QUICK)
-    assert len(began) == 1
-    assert mixvae.load(tmp_path / "1").recipe.model.start.started
+    again = mixvae.load(tmp_path / "1").recipe
+    for name, made in {"again": again, "pruned": prune(recipe, [0, 2])}.items():
+        run = mixvae.fit(made, dataset, out=tmp_path / name, max_epochs=1, **QUICK)
+        assert len(began) == 1
+        assert {row["phase"] for row in run.history} == {"main"}
 
 
-def test_the_kl_of_the_one_vae_rises_until_its_last_step():
-    assert [rising(10)(step) for step in (1, 5, 9, 10)] == [0.1, 0.5, 0.9, 1.0]
+def test_the_kl_of_the_one_vae_rises_until_its_last_step(tmp_path):
+    dataset = data.load("digits").subset(256)
+    options = {"n_latent": 2, "hidden": [8], "n_components": 3, "start_epochs": 5}
+    recipe = mixvae.build("mixture-vae", dataset, **options)
+    run = mixvae.fit(recipe, dataset, out=tmp_path / "run", max_epochs=1, **QUICK)
+    rows = [row for row in run.history if row["phase"] == "vae"]
+    assert [row["kl_scale"] for row in rows] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert [row["step"] for row in rows] == [4, 8, 12, 16, 20]
 
 
 def test_a_split_loses_nothing_that_the_vae_had_learned(tmp_path):
@@ -195,3 +202,27 @@ def test_a_split_loses_nothing_that_the_vae_had_learned(tmp_path):
     assert x.shape[0] > 300
     assert bounds[1] > bounds[0] - 0.5
     assert mixvae.evaluation.responsibilities(many.model, x).mean(0).min() > 0.3 / 4
+
+
+def test_the_gate_learns_which_component_each_x_begins_in(tmp_path, monkeypatch):
+    """Its choice for the training data, before the first step of the mixture's own training."""
+    dataset = data.load("digits", binarize="threshold")
+    torch.manual_seed(0)
+    options = {"n_latent": 2, "hidden": [32], "n_components": 3, "start_epochs": 10}
+    recipe = mixvae.build("mixture-vae", dataset, **options)
+    began, agree = [], []
+    real = clusters
+    monkeypatch.setattr(
+        "mixvae.initialization.split.clusters", lambda *a: began.append(real(*a)) or began[-1]
+    )
+
+    class Look:
+        def on_epoch_end(self, state):
+            if (state.phase, state.epoch) == ("main", 0):
+                model = state.model
+                chosen = model.routing(model.features(dataset.train.x)).argmax(-1)
+                agree.append((chosen == began[0]).float().mean())
+
+    how = QUICK | {"max_epochs": 1, "callbacks": [Look()]}
+    mixvae.fit(recipe, dataset, out=tmp_path / "run", **how)
+    assert agree[0] > 0.75

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 
@@ -23,16 +22,11 @@ from mixvae.evaluation.health import HealthMeter
 from mixvae.objectives import Objective
 from mixvae.recipes import BuiltRecipe
 from mixvae.run import load, save_weights
-from mixvae.training import callbacks
+from mixvae.training import NonFiniteError, TrainingState, callbacks, loop
 from mixvae.training.batches import Batches, ShuffledBatches, even_batches
 from mixvae.training.estimate import estimate
-from mixvae.training.module import (
-    Means,
-    NonFiniteError,
-    TrainingModule,
-    half_cosine,
-    with_sum,
-)
+from mixvae.training.means import RunningMeans, with_sum
+from mixvae.training.optimizers import half_cosine
 
 SMALL = {"n_components": 3, "n_latent": 2, "hidden": (8, 8)}
 QUICK = {"batch_size": 128, "progress": False, "pictures": False, "accelerator": "cpu"}
@@ -52,7 +46,12 @@ def recipe(dataset: data.Dataset, name: str = "m-vae", seed: int = 0) -> BuiltRe
 
 def last(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    return checkpoint["state_dict"]
+    return checkpoint["model"]
+
+
+def epochs(run: Any, phase: str = "main") -> list[int]:
+    """Those in a run's history."""
+    return [int(row["epoch"]) for row in run.history if row["phase"] == phase]
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -108,21 +107,19 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(digits, tmp
         started.folder, digits, max_epochs=5, progress=False, pictures=False, accelerator="cpu"
     )
     assert same(last(tmp_path / "whole"), last(tmp_path / "cut"))
-    assert [row["epoch"] for row in resumed.history] == [0, 1, 2, 3, 4]
-    whole = load(tmp_path / "whole").history
-    assert [row["val/objective"] for row in whole] == [
-        row["val/objective"] for row in load(tmp_path / "cut").history
-    ]
+    assert epochs(resumed) == [0, 1, 2, 3, 4, 5]
+    whole, cut = (load(tmp_path / name).history for name in ("whole", "cut"))
+    assert [row | {"seconds": 0} for row in whole] == [row | {"seconds": 0} for row in cut]
 
 
-class PowerCut(L.Callback):
-    """Raises when an epoch begins."""
+class PowerCut:
+    """Raises after a number of steps in an epoch of a phase, counted from 1."""
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self, epoch: int, phase: str = "main", batch: int = 1) -> None:
+        self.at = (phase, epoch, batch)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
+    def on_step_end(self, state: TrainingState) -> None:
+        if (state.phase, state.epoch + 1, state.batch) == self.at:
             raise RuntimeError("the power is gone")
 
 
@@ -130,14 +127,14 @@ def test_a_falling_learning_rate_ends_at_nothing_and_goes_on_from_where_it_was(d
     """And a mixture that was split from one VAE is not split again."""
     options = QUICK | {"lr_schedule": "cosine", "max_epochs": 4}
     mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "whole", **options)
-    cut = options | {"callbacks": [PowerCut(2)]}
+    cut = options | {"callbacks": [PowerCut(3)]}
     with pytest.raises(RuntimeError, match="the power is gone"):
         mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "cut", **cut)
     mixvae.resume(tmp_path / "cut", digits, progress=False, pictures=False, accelerator="cpu")
     assert same(last(tmp_path / "whole"), last(tmp_path / "cut"))
-    assert last(tmp_path / "whole")["model.start.started"]
+    assert epochs(load(tmp_path / "cut"), "vae") == list(range(1, 25))
     checkpoint = torch.load(tmp_path / "whole/checkpoints/last.ckpt", weights_only=True)
-    (optimizer,) = checkpoint["optimizer_states"]
+    optimizer = checkpoint["optimizer"]
     assert optimizer["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
 
 
@@ -172,11 +169,11 @@ def test_a_run_killed_at_once_resumes_to_the_weights_of_an_uninterrupted_one(tmp
     killed.kill()  # SIGKILL: nothing can be tidied
     killed.communicate()
     checkpoint = torch.load(tmp_path / "killed/checkpoints/last.ckpt", weights_only=True)
-    epochs = len(checkpoint["history"]) + 2
+    n_epochs = checkpoint["epoch"] + 2
     dataset = data.load("digits", binarize="dynamic")
     quick = {"progress": False, "pictures": False, "accelerator": "cpu"}
-    mixvae.resume(tmp_path / "killed", dataset, max_epochs=epochs, **quick)
-    mixvae.fit(recipe(dataset), dataset, out=tmp_path / "whole", max_epochs=epochs, **quick)
+    mixvae.resume(tmp_path / "killed", dataset, max_epochs=n_epochs, **quick)
+    mixvae.fit(recipe(dataset), dataset, out=tmp_path / "whole", max_epochs=n_epochs, **quick)
     assert same(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
@@ -189,18 +186,18 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert f"mixvae train --resume {tmp_path / 'run'}" in errors
     assert "Traceback" not in errors
     dataset = data.load("digits", binarize="dynamic")
-    done = len(torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["history"])
+    done = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["epoch"]
     run = mixvae.resume(
         tmp_path / "run", dataset, max_epochs=done + 1, progress=False, pictures=False
     )
-    assert len(run.history) == done + 1
+    assert epochs(run)[-1] == done + 1
 
 
-class CtrlC(L.Callback):
+class CtrlC:
     """Stops the training as Ctrl-C does, in the middle of its first epoch."""
 
-    def on_train_batch_start(self, trainer: L.Trainer, *_: object) -> None:
-        if trainer.global_step == 2:
+    def on_step_end(self, state: TrainingState) -> None:
+        if state.step == 2:
             raise KeyboardInterrupt
 
 
@@ -208,9 +205,9 @@ def test_there_is_a_checkpoint_before_the_first_epoch_ends(digits, tmp_path):
     options = QUICK | {"max_epochs": 1}
     with pytest.raises(KeyboardInterrupt):
         mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[CtrlC()], **options)
-    run = mixvae.resume(tmp_path / "run", digits, progress=False, pictures=False, accelerator="cpu")
-    whole = mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", **options)
-    assert same(run.recipe.model.state_dict(), whole.recipe.model.state_dict())
+    mixvae.resume(tmp_path / "run", digits, progress=False, pictures=False, accelerator="cpu")
+    mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", **options)
+    assert same(last(tmp_path / "run"), last(tmp_path / "whole"))
 
 
 def test_nothing_stays_of_a_run_that_diverges_in_its_first_epoch(digits, tmp_path):
@@ -227,7 +224,7 @@ def test_an_epochs_health_is_of_the_first_batches_of_validation_data(digits, tmp
     """As many as hold the rows that it asks for; the bound is of all."""
     n_val, batch = len(digits.val), 16
     assert n_val > 4 * batch
-    monkeypatch.setattr("mixvae.training.module.HEALTH_ROWS", 2 * batch - 3)
+    monkeypatch.setattr("mixvae.training.validation.HEALTH_ROWS", 2 * batch - 3)
     one = recipe(digits)
     how = QUICK | {"max_epochs": 1, "batch_size": batch, "precision": "32"}
     run = mixvae.fit(one, digits, out=tmp_path / "run", **how)
@@ -238,9 +235,9 @@ def test_an_epochs_health_is_of_the_first_batches_of_validation_data(digits, tmp
         meter.add(run.recipe.model.eval(), digits.val.x[first])
     health = meter.pop(run.recipe.model)
     for k, (kl, sse) in enumerate(zip(health.kl, health.sse_alone, strict=True)):
-        assert run.history[0][f"val/kl_z_{k}"] == pytest.approx(float(kl), rel=1e-3)
-        assert run.history[0][f"val/sse_alone_{k}"] == pytest.approx(float(sse), rel=1e-3)
-    assert run.history[0]["val/elbo"] == pytest.approx(shown["bounds"]["elbo"], abs=0.5)
+        assert run.history[1][f"val/kl_z_{k}"] == pytest.approx(float(kl), rel=1e-3)
+        assert run.history[1][f"val/sse_alone_{k}"] == pytest.approx(float(sse), rel=1e-3)
+    assert run.history[1]["val/elbo"] == pytest.approx(shown["bounds"]["elbo"], abs=0.5)
 
 
 def test_resuming_refuses_other_data_and_a_finished_run(digits, tmp_path):
@@ -258,7 +255,7 @@ def test_a_run_cut_after_its_last_epoch_is_finished_without_training(digits, tmp
     weights.unlink()
     mixvae.resume(run.folder, digits, progress=False, pictures=False, accelerator="cpu")
     assert weights.read_bytes() == before
-    assert len(load(run.folder).history) == 2
+    assert epochs(load(run.folder)) == [0, 1, 2]
 
 
 class Exploit:
@@ -313,37 +310,31 @@ def fit_with_a_nan(dataset: data.Dataset, folder: Path, step: int, **options: An
     mixvae.fit(made, dataset, out=folder, max_epochs=3, **QUICK | options)
 
 
-class LooksEvery(L.Callback):
-    """As on an accelerator, where a look has to wait."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.n_steps = n_steps
-
-    def on_train_start(self, trainer, pl_module):
-        pl_module.check_every = self.n_steps
-
-
 @pytest.mark.parametrize("every", [2, 3, 4, 50])  # in epochs of 4 steps
-def test_a_look_now_and_then_finds_the_same_step_before_anything_is_saved(every, digits, tmp_path):
-    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 6 \(epoch 1\)"):
-        fit_with_a_nan(digits, tmp_path / "run", step=6, callbacks=[LooksEvery(every)])
+def test_a_look_now_and_then_finds_the_same_step_before_anything_is_saved(
+    every, digits, tmp_path, monkeypatch
+):
+    """As on an accelerator, where a look has to wait."""
+    monkeypatch.setitem(loop.CHECK_EVERY, "cpu", every)
+    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 7 \(epoch 2 "):
+        fit_with_a_nan(digits, tmp_path / "run", step=6)
     assert all(w.isfinite().all() for w in last(tmp_path / "run").values())
 
 
 def test_a_non_finite_term_stops_training_with_its_name_step_and_last_checkpoint(digits, tmp_path):
-    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 6 \(epoch 1\)") as error:
+    with pytest.raises(NonFiniteError, match=r"spoiled term .* step 7 \(epoch 2 ") as error:
         fit_with_a_nan(digits, tmp_path / "run", step=6)
     assert str(tmp_path / "run/checkpoints/last.ckpt") in str(error.value)
     assert all(w.isfinite().all() for w in last(tmp_path / "run").values())
-    assert len(load_log(tmp_path / "run")) == 2  # the header and the epoch before
+    assert len(load_log(tmp_path / "run")) == 3  # the header, the beginning, the epoch before
 
 
 def test_the_log_says_which_kl_scale_each_epoch_ended_with(digits, tmp_path):
     run = mixvae.fit(
         recipe(digits), digits, out=tmp_path / "r", max_epochs=3, warmup_epochs=2, **QUICK
     )
-    assert [row["kl_scale"] for row in run.history] == [0.5, 1.0, 1.0]
-    assert [row["step"] for row in run.history] == [4, 8, 12]
+    assert [row["kl_scale"] for row in run.history] == [0.0, 0.5, 1.0, 1.0]
+    assert [row["step"] for row in run.history] == [0, 4, 8, 12]
 
 
 def test_no_weights_from_the_warm_up_are_kept_and_no_patience_is_spent_in_it(
@@ -351,11 +342,7 @@ def test_no_weights_from_the_warm_up_are_kept_and_no_patience_is_spent_in_it(
 ):
     """The objective falls from epoch to epoch: the best after the warm-up is its last epoch."""
     values = iter(range(0, -100, -1))
-    monkeypatch.setattr(
-        TrainingModule,
-        "on_validation_epoch_end",
-        lambda self: (self.val_means.pop(), self.log("val/objective", float(next(values)))),
-    )
+    monkeypatch.setattr(loop, "validate", lambda *_: ({"objective": float(next(values))}, None))
     run = mixvae.fit(
         recipe(digits),
         digits,
@@ -366,7 +353,7 @@ def test_no_weights_from_the_warm_up_are_kept_and_no_patience_is_spent_in_it(
         **QUICK,
     )
     assert run.metrics["best_epoch"] == 4
-    assert len(run.history) == 4 + 2
+    assert epochs(run)[-1] == 4 + 2
 
 
 def test_validation_uses_the_objective_at_its_final_weights_whatever_the_warm_up(digits, tmp_path):
@@ -384,7 +371,7 @@ def test_validation_uses_the_objective_at_its_final_weights_whatever_the_warm_up
 
 def test_logged_terms_add_up_to_the_logged_objective(digits, tmp_path):
     run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", max_epochs=2, **QUICK)
-    for row in run.history:
+    for row in run.history[1:]:
         terms = [row[f"train/{name}"] for name in ("log_lik", "kl_z", "kl_w", "dhsic")]
         assert row["train/objective"] == pytest.approx(sum(terms), abs=1e-4)
 
@@ -392,16 +379,15 @@ def test_logged_terms_add_up_to_the_logged_objective(digits, tmp_path):
 def test_the_best_epochs_weights_are_the_ones_kept(digits, tmp_path):
     run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", max_epochs=3, **QUICK)
     best = torch.load(run.folder / "checkpoints/best.ckpt", weights_only=True)
-    assert best["epoch"] == run.metrics["best_epoch"] - 1
-    kept = {f"model.{k}": v for k, v in load(run.folder).recipe.model.state_dict().items()}
-    assert same(kept, best["state_dict"])
+    assert best["epoch"] == run.metrics["best_epoch"]
+    assert same(load(run.folder).recipe.model.state_dict(), best["model"])
 
 
 def test_bfloat16_trains_and_keeps_float32_weights(digits, tmp_path):
     run = mixvae.fit(
         recipe(digits), digits, out=tmp_path / "r", max_epochs=2, precision="bf16", **QUICK
     )
-    assert run.history[1]["val/objective"] > run.history[0]["val/objective"]
+    assert run.history[2]["val/objective"] > run.history[1]["val/objective"]
     assert all(w.dtype == torch.float32 for w in run.recipe.model.state_dict().values())
 
 
@@ -460,14 +446,14 @@ def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
     """At an epoch's first step and last, and in between where time has passed."""
     clock, drawn = [100.0], []
 
-    class Slow(L.Callback):
-        def on_train_batch_start(self, *_):
+    class Slow:
+        def on_step_end(self, _):
             clock[0] += 0.4 * callbacks.REDRAWN
 
     class Seen(callbacks.Bar):
-        def get_metrics(self, *args):
-            drawn.append(self.train_progress_bar.n)
-            return super().get_metrics(*args)
+        def terms(self, state):
+            drawn.append(state.batch)
+            return super().terms(state)
 
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     how = ONE_EPOCH | {"batch_size": 36, "callbacks": [Slow(), Seen()]}
@@ -478,11 +464,11 @@ def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
 ONE_GRAPH = """
 import sys
 from functools import partial
-import torch, mixvae, mixvae.training.trainer
+import torch, mixvae, mixvae.training.arguments
 from torch._dynamo.utils import counters
 
 torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
-mixvae.training.trainer.check_compiler = lambda accelerator: None  # which makes a graph too
+mixvae.training.arguments.check_compiler = lambda device: None  # which makes a graph too
 data = mixvae.data.load("digits", binarize="dynamic")
 for name in sys.argv[2:]:
     how = {"max_epochs": 2, "warmup_epochs": 2, "progress": False, "pictures": False}
@@ -525,7 +511,7 @@ def test_two_processes_share_one_run_folder(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert [f.name for f in (tmp_path / "runs").iterdir()] == ["m-vae-digits-001"]
-    assert len(load(tmp_path / "runs/m-vae-digits-001").history) == 2
+    assert epochs(load(tmp_path / "runs/m-vae-digits-001")) == [0, 1, 2]
 
 
 def help_of(command: str) -> str:
@@ -548,9 +534,11 @@ def help_of(command: str) -> str:
         ({"warmup_epochs": 9}, r"warmup_epochs \(9\) must not exceed max_epochs"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
-        ({"accelerator": "abacus"}, "Lightning's Trainer cannot be made of"),
-        ({"devices": 0}, "Lightning's Trainer cannot be made of"),
-        ({"no_such_option": 1}, "Lightning's Trainer cannot be made of"),
+        ({"accelerator": "abacus"}, "unknown accelerator 'abacus'.*cpu"),
+        ({"devices": 0}, "Lightning Fabric cannot be made of"),
+        ({"strategy": "fsdp"}, "unknown strategy 'fsdp'.*ddp"),
+        ({"max_epoch": 1}, "unknown argument of fit 'max_epoch'. Did you mean 'max_epochs'"),
+        ({"no_such_option": 1}, "unknown argument of fit 'no_such_option'"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, message):
@@ -623,7 +611,7 @@ def test_data_go_to_a_gpu_with_room_for_them_and_nowhere_else(room, there, monke
 
 
 def test_means_are_over_rows_and_start_afresh():
-    means = Means()
+    means = RunningMeans()
     assert (means.latest(), means.pop(), with_sum({})) == ({}, {}, {})
     means.add(("a", "b"), torch.tensor([1.0, 0.1]), 1)
     means.add(("a", "b"), torch.tensor([3.0, 0.5]), 3)

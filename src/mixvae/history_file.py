@@ -4,14 +4,16 @@ import csv
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 from .errors import MixvaeError, MixvaeWarning
 from .reading import MAX_JSON, read_text
 
 NAME = re.compile(r"[a-z]\w*(/\w+)*")  # of a column
+PHASE = re.compile(r"[a-z][a-z -]*")
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
     """The epochs that can be read, a row each; warns of those that cannot. None without a file."""
     if not path.exists():
         return []
@@ -41,10 +43,13 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return history
 
 
-def _row(names: list[str], line: str) -> dict[str, float] | None:
+def _row(names: list[str], line: str) -> dict[str, Any] | None:
     """An epoch's values, without those that it lacks; None unless all are numbers."""
     try:
         (cells,) = csv.reader([line], strict=True)
-        return {name: float(v) for name, v in zip(names, cells, strict=True) if v}
+        values = {name: v for name, v in zip(names, cells, strict=True) if v}
+        if not PHASE.fullmatch(values.get("phase", "main")):
+            return None
+        return {name: v if name == "phase" else float(v) for name, v in values.items()}
     except (ValueError, csv.Error):
         return None

@@ -14,7 +14,6 @@ from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import LARGEST, MixvaeError, whole
 from .labels import NO_LABELS, Classes, Labels
 from .routing import Routing
-from .starts import Split
 from .subset import Subset
 from .trace import Family, Trace
 from .weights import Weights
@@ -36,7 +35,6 @@ class MixtureVAE(nn.Module):
         subset: the components that a pass in training mode is made of; None is all of them.
         routing: a gate that chooses a few components of each x for a pass in training mode; None
             takes all of them.
-        start: what comes before training; None is nothing.
 
     Raises:
         MixvaeError: where labels are missing, not wanted, or of a class never seen.
@@ -55,7 +53,6 @@ class MixtureVAE(nn.Module):
         labels: Labels = NO_LABELS,
         subset: Subset | None = None,
         routing: Routing | None = None,
-        start: Split | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -68,7 +65,6 @@ class MixtureVAE(nn.Module):
         self.labels = labels
         self.subset = subset
         self.routing = routing
-        self.start = start
 
     @property
     def n_components(self) -> int:

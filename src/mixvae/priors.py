@@ -145,8 +145,7 @@ class GaussianMixturePrior(nn.Module):
     r"""A mixture of C diagonal normals, :math:`p(z) = \sum_c \pi_c N(z; \mu_c, \sigma_c^2)`.
 
     The prior of VaDE (Jiang et al. 2017). Its means start as draws from N(0, I), its scales at 1
-    and its weights even, until :meth:`start_from` sets them by codes; with ``start_epochs``,
-    training does that after so many epochs without a KL, unless it was done before (``started``).
+    and its weights even, unless :meth:`start_from` sets them by codes.
 
     Raises:
         MixvaeError: for sizes under 1.
@@ -155,15 +154,10 @@ class GaussianMixturePrior(nn.Module):
     logits: Tensor
     loc: Tensor
     raw_scale: Tensor
-    started: Tensor
 
-    def __init__(
-        self, n_components: int, n_latent: int, *, learned: bool = True, start_epochs: int = 0
-    ) -> None:
+    def __init__(self, n_components: int, n_latent: int, *, learned: bool = True) -> None:
         super().__init__()
         at_least(1, n_components=n_components, n_latent=n_latent)
-        at_least(0, start_epochs=start_epochs)
-        self.start_epochs = start_epochs
         one = torch.full((n_components, n_latent), 1 - MIN_LEVEL_SCALE)
         first = {
             "logits": torch.zeros(n_components),
@@ -175,7 +169,6 @@ class GaussianMixturePrior(nn.Module):
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
-        self.register_buffer("started", torch.tensor(False))
 
     def forward(self, encode: Encode) -> NormalMixture:
         scale = F.softplus(self.raw_scale) + MIN_LEVEL_SCALE
@@ -222,7 +215,6 @@ class GaussianMixturePrior(nn.Module):
         self.logits.copy_(torch.from_numpy(fitted.weights_).log())
         self.loc.copy_(torch.from_numpy(fitted.means_))
         self.raw_scale.copy_(_softplus_inverse(spread.clamp_min(MIN_LEVEL_SCALE)))
-        self.started.fill_(True)
 
 
 def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int) -> Any:

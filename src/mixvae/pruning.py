@@ -1,6 +1,7 @@
 """From a model that has chosen its components to a smaller one that has no others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -38,7 +39,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
         }
     )
     small.model.eval()
-    return small
+    return replace(small, initialization=None)
 
 
 def kept_by(recipe: BuiltRecipe, keep: Sequence[int] | None) -> list[int]:

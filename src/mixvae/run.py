@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Run:
     folder: Path
     recipe: BuiltRecipe
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
-    history: list[dict[str, float]] = field(default_factory=list, repr=False)  # a row an epoch
+    history: list[dict[str, Any]] = field(default_factory=list, repr=False)  # a row an epoch
 
     @property
     def pictures(self) -> list[Path]:
@@ -93,9 +93,7 @@ def load_recipe(folder: str | Path) -> BuiltRecipe:
     content, last = read_recipe(folder), folder / CHECKPOINTS / "last.ckpt"
     kind = of_run(content["recipe"], str(folder))
     if last.exists() or not (folder / WEIGHTS).exists():
-        saved = form_of(read_checkpoint(last, "meta")["state_dict"])
-        forms = {name.removeprefix("model."): form for name, form in saved.items()}
-        return _build(kind, content, forms, last)
+        return _build(kind, content, form_of(read_checkpoint(last, "meta")["model"]), last)
     return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)
 
 
@@ -127,6 +125,7 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
     recipe = _build(kind, content, form_of(saved.weights), weights)
     recipe.model.load_state_dict(saved.weights)
     recipe.model.eval()
+    recipe = replace(recipe, initialization=None)
     if not is_complete(folder):
         warnings.warn(
             f"the run {folder} is not finished: its weights and figures may be of an earlier "

@@ -96,7 +96,7 @@ def read_weights(path: Path) -> Saved:
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """A training checkpoint's content, its ``state_dict`` tensors by name, all of them finite.
+    """A training checkpoint's content, its ``model`` tensors by name, all of them finite.
 
     On the device "meta" only its shapes are read, and no numbers. Nothing is run: raises
     `MixvaeError` for what holds more than plain values and tensors, is cut, or was altered.
@@ -107,7 +107,7 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
         if device != "meta" and (damaged := _damaged_part(path)):
             raise ValueError(f"{damaged} was altered")
         content = torch.load(path, map_location=device, weights_only=True)
-        weights = content["state_dict"]
+        weights = content["model"]
         if not all(type(n) is str and isinstance(w, Tensor) for n, w in weights.items()):
             raise TypeError("its weights are no tensors")
     except Exception as error:  # a damaged checkpoint can raise almost any

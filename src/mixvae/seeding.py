@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from threading import RLock
 
 import torch
 
 from .errors import seeds
+
+CPU = torch.device("cpu")
+_GENERATORS = RLock()  # PyTorch's default generators are one for all threads
 
 
 def seed_of(*numbers: int) -> int:
@@ -29,12 +33,24 @@ def seed_noise(seed: int, device: torch.device) -> None:
 
 
 @contextmanager
-def noise(seed: int | None) -> Iterator[None]:
-    """Noise on the CPU from a seed, the generator as it was afterwards; or, by None, as it is."""
+def noise(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
+    """Draw from the default generators, seeded, and leave them as they were.
+
+    One thread at a time is let in, so that what it draws is decided by its seed alone, however many
+    threads train. A thread may come in again while it is there. Without a seed, nothing is done.
+    """
     if seed is None:
         yield
         return
     seeds(seed=seed)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        yield
+    with _GENERATORS:
+        before = torch.default_generator.get_state()
+        other = None if device.type == "cpu" else torch.get_device_module(device)
+        theirs = None if other is None else other.get_rng_state()
+        try:
+            seed_noise(seed, device)
+            yield
+        finally:
+            torch.default_generator.set_state(before)
+            if other is not None:
+                other.set_rng_state(theirs)

@@ -23,7 +23,7 @@ reconstructions are those of the run; other choices take away components that ta
 def select(argv: list[str]) -> None:
     """Prune a run; end with the smaller model's figures."""
     parser = parser_of("select", ABOUT)
-    ours = {"folder", "data", "settings", "trainer_options"}
+    ours = {"folder", "data", "settings", "options"}
     parser.add_options("choice of components", prune, skip=ours)
     run, source, values = open_run(parser, argv, with_data=True)
     show(select_from(run.folder, source.data, **values))

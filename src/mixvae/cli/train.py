@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..data import Dataset
 from ..errors import MixvaeError
@@ -13,6 +13,7 @@ from ..recipes.registry import name_of, summary_of
 from ..run import Run, load
 from ..run_folder import can_go_on, is_finished
 from ..training import fit, resume
+from ..training.optimizers import OptimizerName, ScheduleName
 from ..training.selecting import PRUNED
 from .inputs import DATA_OPTIONS, as_flags, located, open_data, reopen, settings_of
 from .parser import Parser, split
@@ -26,8 +27,11 @@ ABOUT = """Train a model on data. The result is a run folder; none is ever overw
   mixvae train my_file.py:MyVAE --data digits
   mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
   mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
+LoggerName = Literal["csv", "tensorboard"]
+LOGGER = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
-ELSEWHERE = {"recipe", "data", "folder", "settings", "logger", "trainer_options"}
+ELSEWHERE = {"recipe", "data", "folder", "settings", "phase", "origin", "callbacks", "others"}
+ELSEWHERE |= {"logger", "optimizer", "lr_schedule"}  # of which the line takes names alone
 
 
 def train(argv: list[str]) -> None:
@@ -54,7 +58,10 @@ def training_parser(recipe: Named | None) -> Parser:
         title = f"recipe {name_of(recipe.kind)}: {summary_of(recipe.kind)}"
         parser.add_options(title.rstrip(".: "), recipe.kind)
     parser.add_options("data", open_data)
-    _add_logger(parser.add_options("training", fit, skip=ELSEWHERE))
+    group = parser.add_options("training", fit, skip=ELSEWHERE)
+    _add_named(group, "optimizer", OptimizerName, "adam", "of sgd the momentum is 0.9.")
+    _add_named(group, "lr_schedule", ScheduleName, "constant", "cosine and linear fall to 0.")
+    _add_named(group, "logger", LoggerName, "csv", LOGGER)
     parser.bare("compile", "true")
     if recipe and recipe.kind.drops_components:
         parser.add_options("choice of components", _pruning_options)
@@ -118,7 +125,8 @@ def _resume(argv: list[str]) -> Run:
     parser = Parser("mixvae train --resume RUN [--max-epochs N] [OPTIONS]", "Go on with a run.")
     parser.add_argument("--resume", type=str, metavar="RUN", help="the run folder.")
     add_recipes(parser)
-    _add_logger(parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT}))
+    group = parser.add_options("training", resume, skip={*ELSEWHERE, *KEPT})
+    _add_named(group, "logger", LoggerName, "csv", LOGGER)
     parser.add_options("running; by default as before", fit, only=KEPT)
     parser.add_options("data; by default as before", open_data)
     parser.bare("compile", "true")
@@ -151,10 +159,9 @@ def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     return select_from(run.folder, data, **how)
 
 
-def _add_logger(group: Any) -> None:
-    hint = Literal["csv", "tensorboard"]
-    text = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
-    group.add_argument("--logger", type=hint, default="csv", metavar="csv|tensorboard", help=text)
+def _add_named(group: Any, name: str, hint: Any, default: str, text: str) -> None:
+    words = "|".join(get_args(hint))
+    group.add_argument(f"--{name}", type=hint, default=default, metavar=words, help=text)
 
 
 def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from math import isfinite, nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .figures import colours_of, panels, save
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNITS = {"dhsic": "", "effective_components": "components"}
-History = Sequence[Mapping[str, float]]
+History = Sequence[Mapping[str, Any]]
 CHOSEN = {"kept": "kept in evaluation", "selected": "selected in a draw, mean"}
 GROUPS = {
     "kl_z": ("KL by component", "nats"),
@@ -26,8 +26,14 @@ GROUPS = {
 def curves(history: History, path: str | Path) -> Path:
     """By epoch: objective, ELBO, every term, each component's health, and how many are chosen.
 
-    Keys are ``epoch`` (from 0), ``train/NAME`` and ``val/NAME``; what a row lacks is left out.
+    Keys are ``epoch`` (0 is before the first step), ``train/NAME``, ``val/NAME`` and ``phase``;
+    what a row lacks is left out. Phases before the last one have a panel each, of what they
+    maximise.
     """
+    before = dict.fromkeys(row.get("phase", "") for row in history)
+    last = before.popitem()[0] if before else ""
+    phases = {name: [row for row in history if row.get("phase", "") == name] for name in before}
+    history = [row for row in history if row.get("phase", "") == last]
     found = dict.fromkeys(key.split("/", 1)[1] for row in history for key in row if "/" in key)
     groups = {stem: [n for n in found if re.fullmatch(rf"{stem}_\d+", n)] for stem in GROUPS}
     groups = {stem: names for stem, names in groups.items() if names}
@@ -35,7 +41,12 @@ def curves(history: History, path: str | Path) -> Path:
     shared = {*CHOSEN, *(name for names in groups.values() for name in names)}
     plain = [name for name in found if name not in shared]
     plain.sort(key=lambda n: ("objective", "elbo", n).index(n))  # stable: the terms as they came
-    fig, axes = panels(max(len(plain) + len(groups) + bool(chosen), 1), 3.2, 2.5)
+    n_panels = len(phases) + len(plain) + len(groups) + bool(chosen)
+    fig, axes = panels(max(n_panels, 1), 3.2, 2.5)
+    for ax, (name, rows) in zip(axes, phases.items(), strict=False):
+        objective = {"train": "train/objective"}
+        _curves(ax, rows, objective, ["C0"], f"objective of the phase {name}", "nats")
+    axes = axes[len(phases) :]
     for ax, name in zip(axes, plain, strict=False):
         lines = {part: f"{part}/{name}" for part in ("train", "val")}
         _curves(ax, history, lines, ["C0", "C1"], name, UNITS.get(name, "nats"))
@@ -58,10 +69,10 @@ def _curves(
     *,
     from_zero: bool = False,
 ) -> None:
-    """Lines by label: the values of their keys by epoch, counted from 1."""
+    """Lines by label: the values of their keys by epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [row.get("epoch", i) + 1 for i, row in enumerate(history)]
+    epochs = [row.get("epoch", i) for i, row in enumerate(history)]
     marker = "." if len(history) < 10 else ""
     late = [0.0] if from_zero else []
     for (label, key), colour in zip(lines.items(), colours, strict=True):

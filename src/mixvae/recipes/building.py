@@ -10,6 +10,7 @@ import torch
 
 from ..data.dataset import Dataset
 from ..errors import MixvaeError, fits_memory, unknown, whole
+from ..initialization import Initialization
 from ..model import MixtureVAE
 from ..objectives import Bound, Objective
 from ..priors import VampPrior
@@ -31,6 +32,7 @@ class BuiltRecipe:
     x_shape: tuple[int, ...]
     model: MixtureVAE = field(repr=False)
     objective: Objective = field(repr=False)
+    initialization: Initialization | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

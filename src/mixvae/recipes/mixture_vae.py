@@ -10,10 +10,11 @@ from ..decoders import Decoder
 from ..dropout import ComponentDropout, ConcreteDropout
 from ..errors import MixvaeError
 from ..families import ExactMixture
+from ..initialization import Initialization, Split
 from ..likelihoods import Likelihood
+from ..model import MixtureVAE
 from ..objectives import Objective, mixture_bound, routed
 from ..routing import Routing
-from ..starts import Split
 from ..trace import Family
 from ..weights import KnownWeights, Weights
 from .masks import DropoutOptions
@@ -56,7 +57,7 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
 
     def check(self) -> None:
         super().check()
-        if self.gated and self.n_active == 1 and self.make_start() is None:
+        if self.gated and self.n_active == 1 and not self.splits:
             raise MixvaeError(
                 "n_active=1 trains each x by one component, which a gate draws that learns from a "
                 "start alone, and start='random' gives it to none; use n_active=2 or more "
@@ -99,9 +100,17 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
     def make_family(self) -> Family:
         return ExactMixture()
 
-    def make_start(self) -> Split | None:
-        split = self.start == "split" and self.n_components > 1
-        return Split(self.start_epochs) if split else None
+    @property
+    def splits(self) -> bool:
+        """Whether one VAE is trained first, and split."""
+        return self.start == "split" and self.n_components > 1
+
+    def make_initialization(self, x_shape: Shape) -> Initialization | None:
+        def single() -> tuple[MixtureVAE, Objective]:
+            one = self.single().parts(x_shape)
+            return one.model, one.objective
+
+        return Split(self.start_epochs, single) if self.splits else None
 
     def make_dropout(self) -> ComponentDropout | None:
         if self.keep_prior is None:

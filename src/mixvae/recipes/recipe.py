@@ -11,12 +11,12 @@ from ..decoders import Decoder
 from ..dropout import ComponentDropout
 from ..errors import MixvaeError
 from ..families import Joint
+from ..initialization import Initialization
 from ..labels import NO_LABELS, Labels
 from ..likelihoods import Likelihood
 from ..model import MixtureVAE
 from ..objectives import Objective, elbo
 from ..routing import Routing
-from ..starts import Split
 from ..subset import Subset
 from ..trace import Family
 from ..weights import KnownWeights, Weights
@@ -31,6 +31,7 @@ class Parts(NamedTuple):
 
     model: MixtureVAE
     objective: Objective
+    initialization: Initialization | None = None  # phases before the model's own training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +113,9 @@ class Recipe:
             labels=self.make_labels(),
             subset=sampler if isinstance(sampler, Subset) else None,
             routing=sampler if isinstance(sampler, Routing) else None,
-            start=self.make_start(),
         )
         objective = self._is_a(Objective, self.make_objective(), "objective")
-        return Parts(model, self.finish_objective(objective))
+        return Parts(model, self.finish_objective(objective), self.make_initialization(x_shape))
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         """The parts of ``creation_order`` by name."""
@@ -170,8 +170,8 @@ class Recipe:
         """Which components a training step decodes; None is all of them."""
         return None
 
-    def make_start(self) -> Split | None:
-        """What comes before training."""
+    def make_initialization(self, x_shape: Shape) -> Initialization | None:
+        """Phases of training that come before the model's own, once."""
         return None
 
     def make_objective(self) -> Objective:

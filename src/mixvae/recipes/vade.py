@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from ..families import MixturePosterior
+from ..initialization import Autoencoder, Initialization
 from ..priors import GaussianMixturePrior
 from ..trace import Family
 from .options import ImportanceWeighted, OneNetwork
@@ -33,8 +34,10 @@ class VaDE(ImportanceWeighted, OneNetwork):
     n_latent: int = 10
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
-        epochs = self.start_epochs if self.start == "codes" else 0
-        return GaussianMixturePrior(self.n_clusters, self.n_latent, start_epochs=epochs)
+        return GaussianMixturePrior(self.n_clusters, self.n_latent)
+
+    def make_initialization(self, x_shape: Shape) -> Initialization | None:
+        return Autoencoder(self.start_epochs) if self.start == "codes" else None
 
     def make_family(self) -> Family:
         return MixturePosterior()

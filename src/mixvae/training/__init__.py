@@ -1,6 +1,9 @@
-"""Training on Lightning's Trainer: :func:`fit`, :func:`resume`, :func:`select`."""
+"""Training: :func:`fit`, :func:`resume`, :func:`select`, and what callbacks are given."""
 
+from .callbacks import Callback
+from .checkpoints import TrainingState
 from .fitting import fit, resume
+from .means import NonFiniteError
 from .selecting import select
 
-__all__ = ["fit", "resume", "select"]
+__all__ = ["Callback", "NonFiniteError", "TrainingState", "fit", "resume", "select"]

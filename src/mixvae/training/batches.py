@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from ..errors import MixvaeError, at_least
 from ..seeding import seed_of
@@ -20,7 +19,7 @@ class Batch(NamedTuple):
     y: Tensor | None
 
 
-class ShuffledBatches(Sampler[Tensor]):
+class ShuffledBatches:
     """Index batches of one epoch, shuffled by (seed, epoch), dealt out to ``world`` processes.
 
     A last batch that is not full is left out: its rows come in other epochs.
@@ -36,10 +35,10 @@ class ShuffledBatches(Sampler[Tensor]):
                 f"than the {n} training examples; use at most {n // world}."
             )
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        self.epoch = epoch  # a resumed run's first: Lightning opens its loader before it says
+        self.epoch = epoch  # counted from 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before every epoch."""
+        """Shuffle as for this epoch, counted from 0."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -57,34 +56,36 @@ def even_batches(n: int, batch_size: int) -> Sequence[Tensor]:
     return torch.arange(n).tensor_split(-(-n // batch_size))
 
 
-class Batches(DataLoader[tuple[Tensor, ...]]):
-    """Data in the batches of rows that ``sampler`` names, which Lightning tells the epoch.
+class Batches:
+    """Data on a device in the batches of rows that ``order`` names.
 
-    A loader as Lightning knows it, that takes the rows of a batch at once; where a GPU is ``home``
-    and has room, on it, so that no step waits for a copy.
+    Where a GPU has room, all of the data are on it from the beginning, so that no step waits for a
+    copy; elsewhere each batch is copied there.
     """
 
     def __init__(
         self,
         x: Tensor,
         y: Tensor | None,
-        sampler: ShuffledBatches | Sequence[Tensor],
-        home: torch.device | None = None,
+        order: ShuffledBatches | Sequence[Tensor],
+        device: torch.device | None = None,
     ) -> None:
-        super().__init__(TensorDataset(x), sampler=sampler, batch_size=None)
-        if home is not None and home.type == "cuda" and has_room(home, x, y):
-            x, y = x.to(home), None if y is None else y.to(home)
-        self.x, self.y = x, y
+        self.device = device
+        if device is not None and device.type == "cuda" and has_room(device, x, y):
+            x, y = x.to(device), None if y is None else y.to(device)
+        self.x, self.y, self.order = x, y, order
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        return self.batches()
+    def __len__(self) -> int:
+        return len(self.order)
 
-    def batches(self) -> Iterator[Batch]:
-        """One after the other."""
-        for rows in self.sampler:
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self.order:
             here = rows.to(self.x.device, non_blocking=True)
             x = self.x.index_select(0, here)  # three times as fast as by square brackets
-            yield Batch(x, None if self.y is None else self.y[here])
+            y = None if self.y is None else self.y[here]
+            if self.device is not None and x.device.type != self.device.type:
+                x, y = x.to(self.device), None if y is None else y.to(self.device)
+            yield Batch(x, y)
 
 
 def has_room(gpu: torch.device, *data: Tensor | None) -> bool:

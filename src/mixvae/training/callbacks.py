@@ -1,148 +1,195 @@
-"""What happens around the steps: checkpoints, early stopping, the log, the progress bar."""
+"""What is told how training goes: a user's callbacks, the log, the progress bar, loggers."""
 
 import csv
 import io
 import sys
 import time
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import lightning as L
-from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from tqdm import tqdm
 
-from ..files import write_checkpoint, write_text
-from .checkpoints import MONITOR
-from .module import History, Listener, TrainingModule, with_sum
+from ..errors import MixvaeError, one_of
+from ..files import write_text
+from ..run import LOG
+from .checkpoints import MONITOR, TrainingState
+from .means import with_sum
 
 REDRAWN = 0.2  # seconds between looks of the progress bar at the terms, whatever a step takes
+HOOKS = ("on_fit_start", "on_step_end", "on_epoch_end", "on_fit_end")
+LOGGER = ("log_hyperparams", "log_metrics", "finalize")
+INSTEAD = {  # of Lightning's callbacks
+    "EarlyStopping": "patience",
+    "ModelCheckpoint": "nothing: checkpoints/best.ckpt and last.ckpt are always kept",
+    "EMAWeightAveraging": "average='ema'",
+    "WeightAveraging": "average='ema' or 'swa'",
+    "StochasticWeightAveraging": "average='swa'",
+    "GradientAccumulationScheduler": "accumulate",
+    "ModelPruning": "mixvae.select",
+    "LearningRateMonitor": "nothing: the rate is in the log",
+    "ProgressBar": "progress",
+    "TQDMProgressBar": "progress",
+    "RichProgressBar": "progress",
+}
 
 
-class StraightToDisk(TorchCheckpointIO):
-    """Checkpoints go straight to disk: Lightning's own are made whole in memory first."""
+class Callback(Protocol):
+    """What may be given as ``callbacks``: any object with one or more of these methods.
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        Path(path).parent.mkdir(exist_ok=True)  # not the run folder, if someone removed it
-        write_checkpoint(Path(path), checkpoint)
+    They are called in the first process, with a :class:`TrainingState`; an exception ends the
+    training, and the run can be resumed from its last checkpoint. There may also be
+    ``on_step_end(state)``, which is called after every batch; what it does costs time.
+
+    Examples
+    --------
+    Optuna stops trials that do worse than others:
+
+    >>> class OptunaPruning:
+    ...     def __init__(self, trial):
+    ...         self.trial = trial
+    ...
+    ...     def on_epoch_end(self, state):
+    ...         if state.phase == "main":
+    ...             self.trial.report(state.history[-1]["val/objective"], state.epoch)
+    ...             state.stop = self.trial.should_prune()
+    """
+
+    def on_fit_start(self, state: TrainingState) -> None:
+        """Before the first step, or the first one after resuming."""
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """After an epoch of any phase and its checkpoint; ``state.stop = True`` ends training."""
+
+    def on_fit_end(self, state: TrainingState) -> None:
+        """After the last step; the best epoch's weights are not yet back in the model."""
 
 
-class Checkpoint(ModelCheckpoint):
-    """Its key is made once: Lightning asks for it at every hook, of which a step has six."""
-
-    @cached_property
-    def state_key(self) -> str:
-        return super().state_key
-
-
-class Last(Checkpoint):
-    """``last.ckpt``: the newest epoch, and before the first one the start."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        assert isinstance(pl_module, TrainingModule)
-        if not pl_module.history:
-            trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
+def check_callbacks(given: Any) -> list[Any]:
+    """A user's callbacks, one or several, in a list; refuses what would never be called."""
+    callbacks = list(given) if isinstance(given, Sequence) else [] if given is None else [given]
+    for callback in callbacks:
+        name = type(callback).__name__
+        _refuse_lightnings(callback, name)
+        hooks = [hook for hook in dir(callback) if hook.startswith("on_")]
+        if not hooks:
+            raise MixvaeError(f"the callback {name} has none of the methods {', '.join(HOOKS)}.")
+        for hook in hooks:
+            one_of(f"method of the callback {name}", hook, HOOKS)
+    return callbacks
 
 
-class Best(Checkpoint):
-    """``best.ckpt``: the weights of the best epoch, none before the warm-up ends."""
-
-    def __init__(self, folder: Path, warmup_epochs: int) -> None:
-        super().__init__(
-            folder,
-            "best",
-            monitor=MONITOR,
-            mode="max",
-            save_weights_only=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+def _refuse_lightnings(callback: Any, name: str) -> None:
+    """Say what is there in place of a callback of Lightning's Trainer."""
+    kinds = type(callback).__mro__
+    if any(kind.__module__.startswith(("lightning.", "pytorch_lightning")) for kind in kinds):
+        found = [INSTEAD[kind.__name__] for kind in kinds if kind.__name__ in INSTEAD]
+        instead = found[0] if found else "an object with on_epoch_end(state), see docs/training.md"
+        raise MixvaeError(
+            f"{name} is a callback of Lightning's Trainer, which mixvae does not use. In its "
+            f"place: {instead}."
         )
-        self.warmup_epochs = warmup_epochs
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.current_epoch + 1 >= self.warmup_epochs:
-            super().on_train_epoch_end(trainer, pl_module)
 
 
-class Patience(EarlyStopping):
-    """Stop when the objective has not risen for a number of epochs after the warm-up."""
+class LogFile:
+    """Writes the history to log.csv, whole at every epoch so that it never ends in half a row."""
 
-    def __init__(self, patience: int, warmup_epochs: int) -> None:
-        super().__init__(MONITOR, patience=patience, mode="max", check_on_train_epoch_end=True)
-        self.warmup_epochs = warmup_epochs
+    def on_epoch_end(self, state: TrainingState) -> None:
+        if state.epoch == 0:  # its row comes with the next: until then there is nothing to keep
+            return
+        columns = list(dict.fromkeys(name for row in state.history for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(state.history)
+        write_text(state.folder / LOG, text.getvalue())
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict | {"patience": self.patience})  # which may have grown
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.current_epoch + 1 >= self.warmup_epochs:
-            super().on_train_epoch_end(trainer, pl_module)
+class Lines:
+    """One line an epoch, for where there is no terminal to draw a bar in."""
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        row = state.history[-1]
+        names = [n for n in row if n.startswith("train/") or n in (MONITOR, "val/elbo")]
+        terms = "  ".join(f"{name} {row[name]:.2f}" for name in names)
+        place = f"{state.phase}, epoch {state.epoch} of {state.n_epochs}"
+        print(f"{place}  {terms}  ({row['seconds']:.1f} s)", file=sys.stderr)
 
 
-class Bar(TQDMProgressBar):
-    """A progress bar with the terms of the objective, redrawn by the clock.
+class Bar:
+    """A progress bar with the phase and the terms of the objective, redrawn by the clock.
 
     By steps, a slow model's would stand still, and a quick one's be drawn oftener than it is seen.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.bar: Any = None
         self._drawn = 0.0
 
-    @property
-    def total_train_batches(self) -> int | float:
-        module = self.trainer.lightning_module
-        assert isinstance(module, TrainingModule)
-        return module.n_batches
-
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, TrainingModule)
-        done = len(pl_module.train_means.values)  # of which Lightning's step may have been many
-        if done == self.total_train_batches or time.monotonic() - self._drawn >= REDRAWN:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, done - 1)
+    def on_step_end(self, state: TrainingState) -> None:
+        if state.batch == state.n_batches or time.monotonic() - self._drawn >= REDRAWN:
+            if self.bar is None or self.bar.total != state.n_batches:
+                self.bar = tqdm(total=state.n_batches, dynamic_ncols=True, leave=False)
+            self.bar.n = state.batch
+            self.bar.set_description(f"{state.phase} {state.epoch + 1}/{state.n_epochs}", False)
+            self.bar.set_postfix(self.terms(state), refresh=True)
             self._drawn = time.monotonic()
 
-    def get_metrics(
-        self, trainer: L.Trainer, pl_module: L.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        assert isinstance(pl_module, TrainingModule)
-        latest = pl_module.train_means.latest()
-        terms = {name: f"{float(v):.2f}" for name, v in with_sum(latest).items()}
-        if MONITOR in trainer.callback_metrics:
-            terms["val"] = f"{float(trainer.callback_metrics[MONITOR]):.2f}"
-        return dict(terms)
+    def on_epoch_end(self, state: TrainingState) -> None:
+        if self.bar is not None:
+            self.bar.reset()
+
+    def on_fit_end(self, state: TrainingState) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def terms(self, state: TrainingState) -> dict[str, str]:
+        """The last step's terms, and the objective on validation data."""
+        terms = {name: f"{float(v):.2f}" for name, v in with_sum(state.means.latest()).items()}
+        if state.history and MONITOR in state.history[-1]:
+            terms["val"] = f"{state.history[-1][MONITOR]:.2f}"
+        return terms
 
 
-def log_to(path: Path) -> Listener:
-    """Write the history to a CSV file, whole at every epoch so that it never ends in half a row."""
+class Logged:
+    """Tells a Lightning logger, or any object with its methods, the settings and each epoch."""
 
-    def write(history: History) -> None:
-        columns = list(dict.fromkeys(name for row in history for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_text(path, text.getvalue())
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
 
-    return write
+    def on_fit_start(self, state: TrainingState) -> None:
+        how = {"recipe": state.recipe.name} | state.recipe.options | vars(state.settings)
+        self.logger.log_hyperparams(how)
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        row = {k: v for k, v in state.history[-1].items() if isinstance(v, int | float)}
+        own = state.phase == state.settings.phase
+        metrics = row if own else {f"{state.phase}/{k}": v for k, v in row.items()}
+        self.logger.log_metrics(metrics, step=row["step"])
+
+    def on_fit_end(self, state: TrainingState) -> None:
+        self.logger.finalize("success")
 
 
-def print_line(history: History) -> None:
-    """One line an epoch, for where there is no terminal to draw a bar in."""
-    row = history[-1]
-    names = [n for n in row if n.startswith("train/") or n in (MONITOR, "val/elbo")]
-    terms = "  ".join(f"{name} {row[name]:.2f}" for name in names)
-    print(f"epoch {row['epoch'] + 1:.0f}  {terms}  ({row['seconds']:.1f} s)", file=sys.stderr)
+def loggers_of(logger: Any, folder: Path) -> list[Logged]:
+    """Loggers by name or as they are, one or several; log.csv is written whatever they are."""
+    if logger == "tensorboard":
+        from lightning.fabric.loggers import TensorBoardLogger
+
+        logger = TensorBoardLogger(folder, name="", version="tensorboard")
+    several = logger if isinstance(logger, list | tuple) else [logger]
+    return [Logged(each) for each in several if each not in ("csv", None, False)]
+
+
+def check_logger(logger: Any) -> None:
+    """Refuse what cannot be told anything, before anything is written."""
+    for each in logger if isinstance(logger, list | tuple) else [logger]:
+        if isinstance(each, str):
+            one_of("logger", each, ("csv", "tensorboard"))
+        elif each not in (None, False):
+            missing = [name for name in LOGGER if not hasattr(each, name)]
+            if missing:
+                raise MixvaeError(
+                    f"a logger needs the methods {', '.join(LOGGER)}, as Lightning's have; "
+                    f"{type(each).__name__} has no {missing[0]}."
+                )

@@ -1,81 +1,174 @@
-"""What the checkpoints of a run say: how far it has come, and whether that is its end."""
+"""What a run has come to, and its checkpoints: written whole, read without unpickling."""
 
 from collections.abc import Mapping
-from math import inf
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ..errors import MixvaeError
+from ..files import write_checkpoint
+from ..model import MixtureVAE
 from ..recipes.building import BuiltRecipe
 from ..run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
 from ..saved_weights import read_checkpoint
+from .means import RunningMeans
 from .settings import Settings
 
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
-History = list[dict[str, float]]  # a row an epoch
+History = list[dict[str, Any]]  # a row an epoch
+PARTS = {
+    "phase",
+    "epoch",
+    "step",
+    "history",
+    "model",
+    "optimizer",
+}  # that a checkpoint has at least
 
 
-def history_of(recipe: BuiltRecipe, folder: Path) -> History:
-    """The history in a run's last checkpoint; raises unless the recipe can resume from it.
+@dataclass
+class TrainingState:
+    """What a run has come to: what callbacks are given.
 
-    It is empty where nothing was trained, as of a pruned model.
+    Attributes
+    ----------
+    recipe
+        The recipe in training; ``recipe.model`` has the newest weights.
+    folder
+        The run folder.
+    settings
+        The arguments of :func:`mixvae.fit` that decide what the weights become.
+    phase
+        The phase's name: ``main``, or one that comes before it.
+    epoch, n_epochs
+        Epochs done in this phase, and all of them.
+    step
+        Steps of the optimizer in this phase.
+    batch, n_batches
+        Batches done in this epoch, and all of them.
+    history
+        A row of figures for each epoch: ``phase``, ``epoch``, ``train/NAME``, ``val/NAME``...
+    means
+        Of the epoch so far; ``means.latest()`` are the last step's terms, nats.
+    stop
+        Set it to True, and training ends after this epoch.
     """
-    checkpoint = last_checkpoint(folder)
-    if not checkpoint.is_file():
-        if (folder / ORIGIN).exists() and (folder / WEIGHTS).exists():
-            return []
-        raise MixvaeError(f"{checkpoint} is missing: nothing to resume. Start the run again.")
-    content = read_checkpoint(checkpoint)
-    history = content.get("history")
-    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise MixvaeError(f"{checkpoint} is no whole checkpoint of a run: it has no history.")
-    _check_fits(recipe, content["state_dict"], checkpoint)
-    if (best := folder / CHECKPOINTS / BEST).exists():  # now, and not after all epochs
-        _check_fits(recipe, read_checkpoint(best)["state_dict"], best)
-    return history
+
+    recipe: BuiltRecipe
+    folder: Path
+    settings: Settings
+    phase: str = ""
+    epoch: int = 0
+    n_epochs: int = 0
+    step: int = 0
+    n_batches: int = 0
+    history: History = field(default_factory=list)
+    means: RunningMeans = field(default_factory=RunningMeans)
+    stop: bool = False
+
+    @property
+    def model(self) -> MixtureVAE:
+        """The model, in training; it is on the device."""
+        return self.recipe.model
+
+    @property
+    def batch(self) -> int:
+        """Batches done in this epoch."""
+        return len(self.means)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / CHECKPOINTS
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The row of the best epoch so far, whose weights are kept."""
+        return best_of(self.history)
 
 
-def _check_fits(recipe: BuiltRecipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
-    expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
-    if expected != {name: w.shape for name, w in weights.items()}:
+def best_of(history: History) -> dict[str, Any] | None:
+    """The first row with the best objective on validation data, none from the warm-up."""
+    final = [row for row in history if MONITOR in row and row["kl_scale"] == 1]
+    return max(final, key=lambda row: row[MONITOR], default=None)
+
+
+def waited(history: History) -> int:
+    """Epochs since the best one; 0 if there is none yet."""
+    best = best_of(history)
+    return 0 if best is None else history[-1]["epoch"] - best["epoch"]
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint straight to disk, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)  # not the run folder, if someone removed it
+    write_checkpoint(path, dict(content))
+
+
+def load_last(recipe: BuiltRecipe, folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint of a run; raises unless the recipe can be resumed from it.
+
+    None where nothing was trained, as of a pruned model.
+    """
+    path = last_checkpoint(folder)
+    if not path.is_file() and (folder / ORIGIN).exists() and (folder / WEIGHTS).exists():
+        return None
+    content = read_checkpoint(path)
+    if missing := PARTS - content.keys():
         raise MixvaeError(
-            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
-            f"{recipe.options}, which the run folder names."
+            f"{path} is no checkpoint of a run: it lacks {', '.join(sorted(missing))}."
         )
+    history = content["history"]
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise MixvaeError(f"{path} is no whole checkpoint of a run: it has no history.")
+    _check_fits(recipe, content["model"], path)
+    if (best := folder / CHECKPOINTS / BEST).exists():  # now, and not after all epochs
+        _check_fits(recipe, read_checkpoint(best)["model"], best)
+    return content
 
 
-def why_over(folder: Path, history: History, how: Settings) -> str | None:
+def why_over(folder: Path, checkpoint: Mapping[str, Any] | None, how: Settings) -> str | None:
     """Why no epoch is left to train, as the rest of a sentence about the run; None if one is."""
-    if not last_checkpoint(folder).exists():
+    if checkpoint is None:
         return "has no checkpoint to train on from; train its recipe anew."
-    n = len(history)
-    if n >= how.max_epochs:
-        return f"has had {n} epochs; give a max_epochs above that to go on."
-    if stopped_early(history, how):
+    if checkpoint["phase"] != how.phase:
+        return None
+    done, patience = checkpoint["epoch"], how.patience
+    if done >= how.max_epochs:
+        return f"has had {done} epochs; give a max_epochs above that to go on."
+    if patience is not None and waited(checkpoint["history"]) >= patience:
         return (
-            f"stopped early, after {n} epochs: its patience of {how.patience} epochs was over. "
+            f"stopped early, after {done} epochs: its patience of {patience} epochs was over. "
             "Give a larger patience to go on."
         )
     return None
 
 
-def take_best(recipe: BuiltRecipe, folder: Path) -> None:
+def take_best(recipe: BuiltRecipe, folder: Path, state: TrainingState) -> None:
     """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
-    best = folder / CHECKPOINTS / BEST
-    state = read_checkpoint(best)["state_dict"]
-    _check_fits(recipe, state, best)
-    weights = {name.removeprefix("model."): w for name, w in state.items()}
-    recipe.model.cpu().load_state_dict(weights)
+    path, best = folder / CHECKPOINTS / BEST, state.best
+    if best is None:
+        raise MixvaeError(
+            f"training was stopped in epoch {state.epoch} of the phase {state.phase}, before any "
+            f"weights were to be kept; go on with it: mixvae train --resume {folder}"
+        )
+    content = read_checkpoint(path)
+    if content.get("epoch") != best["epoch"]:
+        raise MixvaeError(
+            f"{path} does not hold the weights of the run's best epoch, {best['epoch']}: it was "
+            "changed from outside. Restore it, or train again."
+        )
+    _check_fits(recipe, content["model"], path)
+    recipe.model.cpu().load_state_dict(content["model"])
     recipe.model.eval()
 
 
-def stopped_early(history: History, how: Settings) -> bool:
-    """Whether the objective has not risen for so many epochs as patience allows after warm-up."""
-    if how.patience is None:
-        return False
-    best, waited = -inf, 0
-    for row in history[max(how.warmup_epochs - 1, 0) :]:
-        waited = 0 if row[MONITOR] > best else waited + 1
-        best = max(best, row[MONITOR])
-    return waited >= how.patience
+def _check_fits(recipe: BuiltRecipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
+    expected = {name: w.shape for name, w in recipe.model.state_dict().items()}
+    if expected != {name: w.shape for name, w in weights.items()}:
+        raise MixvaeError(
+            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
+            f"{recipe.options}, which the run folder names."
+        )

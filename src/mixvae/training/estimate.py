@@ -1,16 +1,21 @@
 """What a run will take, told before it starts."""
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..initialization import Phase
+from ..objectives import Terms
 from ..recipes.building import BuiltRecipe
+from ..seeding import noise
 
 MIB = 2**20
+STEPS = 5  # that are timed
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,16 @@ class Estimate:
     weights: int  # with gradients and Adam's two moments
     activations: int  # kept for the backward pass of one batch
     data: int
+    before: tuple[tuple[str, int, float], ...] = ()  # phases: name, epochs, seconds an epoch
 
     def __str__(self) -> str:
         total = self.seconds_per_epoch * self.epochs
+        parts = [f"{_time(s * n)} for {n} of the phase {name}" for name, n, s in self.before]
+        before = f", after {' and '.join(parts)}" if parts else ""
         return (
             f"{self.n_parameters:,} parameters; about {_time(self.seconds_per_epoch)} an epoch, "
-            f"{_time(total)} for {self.epochs}; memory: {self.weights / MIB:.1f} MiB of weights "
-            f"and optimizer, {self.activations / MIB:.1f} MiB of activations, "
+            f"{_time(total)} for {self.epochs}{before}; memory: {self.weights / MIB:.1f} MiB of "
+            f"weights and optimizer, {self.activations / MIB:.1f} MiB of activations, "
             f"{self.data / MIB:.1f} MiB of data"
         )
 
@@ -43,7 +51,8 @@ def estimate(
     epochs: int,
     bf16: bool = False,
     device: str | torch.device = "cpu",
-    steps: int = 5,
+    steps: int = STEPS,
+    before: Sequence[Phase] = (),
 ) -> Estimate:
     """Time a few training steps on a copy of the model, and count what they keep.
 
@@ -56,12 +65,33 @@ def estimate(
         bf16: under bfloat16 autocast.
         device: where to run.
         steps: steps that are timed, after two that are not.
+        before: phases that come first.
     """
-    model = deepcopy(recipe.model).to(device)
-    batch = x[:batch_size].clone().to(device)
-    labels = None if y is None else y[:batch_size].to(device)
-    weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    batch, n_batches = x[:batch_size], len(x) // batch_size
+    how = (bf16, torch.device(device), steps)
+    seconds, weights, activations = _measured(recipe.model, recipe.objective, batch, y, *how)
+    phases = []
+    for p in before:
+        took, _, _ = _measured(p.module, p.objective, batch, p.labels(), *how)
+        phases.append((p.name, p.epochs, took * n_batches * p.passes))
+    own = (recipe.n_parameters, seconds * n_batches, epochs, 4 * weights, activations, x.nbytes)
+    return Estimate(*own, tuple(phases))
+
+
+def _measured(
+    module: nn.Module,
+    objective: Callable[..., Terms],
+    x: Tensor,
+    y: Tensor | None,
+    bf16: bool,
+    device: torch.device,
+    steps: int,
+) -> tuple[float, int, int]:
+    """Seconds a step of a copy, bytes of its weights, and of what its backward pass keeps."""
+    module = deepcopy(module).to(device).train()
+    x, y = x.clone().to(device), None if y is None else y[: len(x)].to(device)
+    weights = {p.untyped_storage().data_ptr(): p.nbytes for p in module.parameters()}
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
     kept: dict[int, int] = {}
 
     def keep(t: Tensor) -> Tensor:
@@ -71,30 +101,21 @@ def estimate(
         return t
 
     def step() -> None:
-        cast = torch.autocast(batch.device.type, torch.bfloat16) if bf16 else nullcontext()
-        with cast:
-            loss = -torch.stack(list(recipe.objective(model, batch, y=labels).values())).sum()
+        with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+            loss = -torch.stack(list(objective(module, x, 1.0, y).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()  # wait for the device
 
-    with torch.random.fork_rng():
+    with noise(0, device):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             step()
         step()
         started = time.perf_counter()
         for _ in range(steps):
             step()
-        seconds = (time.perf_counter() - started) / steps
-    return Estimate(
-        n_parameters=recipe.n_parameters,
-        seconds_per_epoch=seconds * (len(x) // batch_size),
-        epochs=epochs,
-        weights=4 * sum(weights.values()),
-        activations=sum(kept.values()),
-        data=x.nbytes,
-    )
+    return (time.perf_counter() - started) / steps, sum(weights.values()), sum(kept.values())
 
 
 def _time(seconds: float) -> str:

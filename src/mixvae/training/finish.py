@@ -1,7 +1,8 @@
 """What a run begins and ends with: an estimate; weights, figures on test data, and pictures."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from torch import Tensor
 from .. import plots
 from ..data.dataset import Dataset
 from ..evaluation import evaluate
+from ..initialization import Phase
 from ..labels import Classes
 from ..operations import pairs
-from ..recipes.building import BuiltRecipe
 from ..report import write_metrics
 from ..run import Run, load_weights, read_json, save_weights
 from ..run_folder import METRICS, ORIGIN, WEIGHTS, last_checkpoint, mark_finished
-from .checkpoints import take_best
+from ..seeding import noise, seed_of
+from .checkpoints import TrainingState, best_of, take_best
 from .estimate import estimate
+from .loop import BEFORE
+from .machine import Machine
 from .settings import Settings
 
 PICTURES = (
@@ -28,49 +32,50 @@ PICTURES = (
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
-def announce(recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings) -> None:
-    """Say what will be trained, and what it will take."""
-    expected = estimate(
-        recipe,
-        data.train.x,
-        None if recipe.model.labels.n_classes is None else data.train.y,
-        batch_size=how.batch_size,
-        epochs=how.max_epochs,
-        bf16=how.precision == "bf16",
-    )
+def announce(state: TrainingState, data: Dataset, before: Sequence[Phase], device: Any) -> None:
+    """Say what will be trained, in which phases, and what it will take."""
+    recipe, how = state.recipe, state.settings
+    own: dict[str, Any] = {"batch_size": how.batch_size, "epochs": how.max_epochs}
+    own |= {"bf16": how.precision == "bf16"}
+    y = None if recipe.model.labels.n_classes is None else data.train.y
+    expected = estimate(recipe, data.train.x, y, device=device, before=before, **own)
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples; {data.transform}), into {folder}\n"
+        f"validation, {len(data.test):,} test examples; {data.transform}), into {state.folder}\n"
         f"{expected}; "
         f"{PRECISIONS[how.precision]}",
         file=sys.stderr,
     )
 
 
-def conclude(run: Run, data: Dataset, how: Settings, pictures: bool, *, first: bool) -> Run:
-    """All that comes after the last epoch. What is interrupted in it is done again by resuming.
-
-    ``first``: whether this is the first of the processes that train together, which writes.
-    """
-    if last_checkpoint(run.folder).exists():
-        take_best(run.recipe, run.folder)
+def conclude(state: TrainingState, data: Dataset, machine: Machine, *, pictures: bool) -> Run:
+    """All that comes after the last epoch. What is interrupted in it is done again by resuming."""
+    folder, how = state.folder, state.settings
+    if last_checkpoint(folder).exists():
+        take_best(state.recipe, folder, state)
     else:  # it was never trained, as a pruned model
-        load_weights(run.recipe, run.folder / WEIGHTS)
+        load_weights(state.recipe, folder / WEIGHTS)
+    recipe = replace(state.recipe, initialization=None)  # which a trained model needs no more
+    run, first = Run(folder, recipe, {}, state.history), machine.rank == 0
     if first:
-        save_weights(run.recipe, run.folder)
+        save_weights(recipe, folder)
+    machine.wait()
+    if first:
         for name in (METRICS, *PICTURES):  # of earlier weights
-            (run.folder / name).unlink(missing_ok=True)
-        run.metrics.update(finish(run, data, how, pictures=pictures))
+            (folder / name).unlink(missing_ok=True)
+        with noise(seed_of(how.seed, BEFORE), machine.device):
+            run.metrics.update(finish(run, data, how, pictures=pictures))
     return run
 
 
 def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
+    n_epochs = sum("val/objective" in row and row["epoch"] > 0 for row in run.history)
     metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=how.batch_size) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),
-        "epochs": len(run.history),
+        "epochs": n_epochs,
         "best_epoch": _best_epoch(run),
         "seconds": round(sum(row["seconds"] for row in run.history), 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
@@ -79,15 +84,14 @@ def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[st
         metrics |= read_json(run.folder, ORIGIN)
     write_metrics(metrics, run.folder / METRICS)
     drawn = draw(run, data, metrics) if pictures else []
-    mark_finished(run.folder, len(run.history), [METRICS, *(path.name for path in drawn)])
+    mark_finished(run.folder, n_epochs, [METRICS, *(path.name for path in drawn)])
     return metrics
 
 
 def _best_epoch(run: Run) -> int | None:
-    """Counted from 1; None for a run that was not trained, as a pruned one."""
-    final = [row for row in run.history if row["kl_scale"] == 1]
-    best = max(final, key=lambda row: row["val/objective"], default=None)
-    return None if best is None else int(best["epoch"]) + 1
+    """Counted from 1, or 0 for the start; None for a run that was not trained, as a pruned one."""
+    best = best_of(run.history)
+    return None if best is None else int(best["epoch"])
 
 
 def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:

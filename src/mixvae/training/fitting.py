@@ -1,37 +1,31 @@
-"""``fit`` and ``resume``: from a recipe and data to a run folder. Lightning is loaded when used."""
+"""``fit`` and ``resume``: from a recipe and data to a run folder."""
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import fields
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, is_a, one_of
+from ..errors import MixvaeError, is_a
 from ..files import write_text
+from ..products import onednn_is_quicker
 from ..recipes import build
 from ..recipes.building import AnyRecipe, BuiltRecipe
 from ..run import Run
-from ..run_folder import ORIGIN, is_finished, last_checkpoint, new_folder, own_folder, unmark
-from .checkpoints import history_of, why_over
+from ..run_folder import ORIGIN, is_finished, new_folder, own_folder, unmark
+from .arguments import Watched, functions_of, refuse
+from .callbacks import check_callbacks
+from .checkpoints import TrainingState, load_last, why_over
+from .checks import check, check_all, check_batches
+from .loop import Equipment, train
+from .machine import Machine, machine_of
+from .memory import kept_memory
+from .optimizers import MakeOptimizer, Schedule, name_of
+from .phases import left_at, phases_of
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Compile, Schedule, Settings, check, check_memory, check_saved
-
-RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
-
-
-class Options(NamedTuple):
-    """What a run is done with, and its weights do not depend on."""
-
-    logger: Any = "csv"
-    progress: bool = True
-    pictures: bool = True
-    compile: Compile = False
-    trainer: dict[str, Any] = {}  # noqa: RUF012 - Lightning's, which nobody changes
+from .settings import Average, ClipBy, Compile, Settings
 
 
 def fit(
@@ -42,10 +36,14 @@ def fit(
     max_epochs: int = 50,
     batch_size: int = 128,
     lr: float = 1e-3,
-    lr_schedule: Schedule = "constant",
+    lr_schedule: str | Schedule = "constant",
+    optimizer: str | MakeOptimizer = "adam",
     warmup_epochs: int = 0,
     patience: int | None = None,
     clip: float | None = None,
+    clip_by: ClipBy = "norm",
+    accumulate: int = 1,
+    average: Average = "none",
     precision: PrecisionChoice = "auto",
     compile: Compile = False,
     seed: int = 0,
@@ -54,49 +52,62 @@ def fit(
     num_nodes: int = 1,
     strategy: str = "auto",
     logger: Any = "csv",
+    callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
     settings: dict[str, Any] | None = None,
-    **trainer_options: Any,
+    phase: str = "main",
+    origin: dict[str, Any] | None = None,
+    **others: Any,
 ) -> Run:
     """Train a recipe and leave a run folder behind.
 
     The weights kept are those of the epoch with the best objective on validation data, at its
-    final weights (whatever the warm-up), and none from before the warm-up's end.
+    final weights (whatever the warm-up), and none from before the warm-up's end. Epoch 0, before
+    the first step, takes part, so that a good start is kept if nothing better comes.
 
     Args:
-        recipe: from :func:`mixvae.build`, or what it takes: a name, a recipe's class, or an
-            instance of it.
+        recipe: from :func:`mixvae.build`, or a recipe's name, class or instance.
         data: from :func:`mixvae.data.load` or :func:`mixvae.data.from_arrays`.
         out: the run folder, which must be new or empty; by default runs/RECIPE-DATA-001 and on.
-        max_epochs: passes over the training data.
+        max_epochs: passes over the training data, those of phases before not counted.
         batch_size: rows a step, in each process.
-        lr: Adam's learning rate.
-        lr_schedule: constant, or cosine: from lr down to 0 along half a cosine. Resuming for more
-            epochs takes the longer curve.
+        lr: the optimizer's learning rate.
+        lr_schedule: constant; cosine or linear, from lr down to 0; or a function
+            (steps taken, steps in all) -> factor of lr. Resuming for more epochs takes the longer
+            curve.
+        optimizer: adam, adamw, sgd (momentum 0.9); or a function (parameters, lr) -> optimizer, as
+            the classes of torch.optim are.
         warmup_epochs: epochs over which the KL terms' weight rises from 0 to 1.
         patience: stop after so many epochs without a better objective; by default never.
         clip: largest norm of the gradient; by default no limit.
+        clip_by: norm, or value, to limit each entry of the gradient instead.
+        accumulate: batches whose gradients are averaged for one step of the optimizer.
+        average: ema, an exponential average of the weights over the steps, or swa, the mean of the
+            last quarter's epochs: these are then validated and kept.
         precision: 32, bf16 or 16; auto is bf16 where a short measurement finds that the hardware
-            multiplies it faster, else 32. Weights, Adam and densities are in float32 either way.
+            multiplies it faster, else 32. Weights, optimizer and densities are in float32 either
+            way.
         compile: let torch.compile make kernels of the objective, in half a minute or so, or a few
             seconds where it has made them before. On a CPU steps with MLPs are then mostly 1.1 to
             1.2 times as fast, with convolutions no faster; the noise may be other noise.
             reduce-overhead is for a GPU and small models, which wait for its kernels' launches: a
             step's are launched as one (CUDA graphs). That has not been run yet.
         seed: of the noise and the order of the data.
-        accelerator: cpu, gpu or auto, as Lightning's.
+        accelerator: auto, cpu, gpu, cuda or mps.
         devices: processes or devices on each node.
         num_nodes: machines.
-        strategy: how processes share the work, as Lightning's: auto, ddp and so on.
-        logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it.
+        strategy: how processes share the work: auto, ddp, or ddp_find_unused_parameters_true.
+        logger: csv (the run folder's log.csv alone), tensorboard, or a Lightning logger beside it,
+            or several in a list.
+        callbacks: objects with on_epoch_end(state) and the like, see
+            :class:`mixvae.training.Callback`.
         progress: show a progress bar, or lines where there is no terminal.
         pictures: end with the run folder's pictures.
         settings: written to config.yaml in the run folder as they are.
-        trainer_options: anything else that Lightning's Trainer takes. Steps are taken many at a
-            time, unless something of Lightning's own is asked for (such an option, a logger, one of
-            its callbacks, one with hooks for batches) or there are several devices: it then sees
-            each. The weights become the same.
+        phase: what the history calls these epochs.
+        origin: what the recipe's weights came from, for ``metrics.json``.
+        others: nothing else; other names are refused, with the nearest that is known.
 
     Raises:
         MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
@@ -106,61 +117,27 @@ def fit(
             can be resumed.
         KeyboardInterrupt: on Ctrl-C; likewise.
     """
+    given = dict(locals())
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     is_a((str, Path, type(None)), "the run folder's path", out=out)
+    refuse("fit", others, signature(fit), Signature())
+    functions = functions_of(name_of(optimizer), optimizer, name_of(lr_schedule), lr_schedule)
+    watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
+    machine = machine_of(accelerator, devices, num_nodes, strategy)
+    watched.check(machine)
+    given |= {"optimizer": name_of(optimizer), "lr_schedule": name_of(lr_schedule)}
+    given |= {"precision": chosen_precision(precision, machine.device)}
+    how = Settings(**{field.name: given[field.name] for field in fields(Settings)})
     if not isinstance(recipe, BuiltRecipe):
         recipe = build(recipe, data, seed=seed)
-    how = Settings(
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        lr=lr,
-        lr_schedule=lr_schedule,
-        warmup_epochs=warmup_epochs,
-        patience=patience,
-        clip=clip,
-        precision=chosen_precision(precision, accelerator, process()),
-        seed=seed,
-    )
-    trainer_options |= {
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "strategy": strategy,
-    }
-    options = Options(logger, progress, pictures, compile, trainer_options)
-    return new_run(recipe, data, how, options, out=out, settings=settings)
-
-
-def new_run(
-    recipe: BuiltRecipe,
-    data: Dataset,
-    how: Settings,
-    options: Options,
-    *,
-    out: str | Path | None,
-    settings: dict[str, Any] | None,
-    origin: dict[str, Any] | None = None,
-) -> Run:
-    """Train from the start into a new folder; ``origin`` says what the recipe came from."""
-    from .finish import conclude
-
-    check(recipe, data)
-    check_saved(recipe)
-    check_memory(recipe, how.batch_size)
-    if how.batch_size > len(data.train):
-        raise MixvaeError(
-            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
-            f"use at most {len(data.train)}."
-        )
-    _check_rows(recipe, len(data.val), how.batch_size)
-    _check_options(options)
-    _check_processes(how, data, options.trainer)
-    with claimed(out, f"{recipe.name}-{data.name}") as folder:
-        if process() == 0:
+    check_all(recipe, data, how, machine.world)
+    first, name = machine.rank == 0, f"{recipe.name}-{data.name}"
+    with new_folder(out, name) if first else nullcontext(Path()) as folder:
+        if first:
             begin(recipe, data, folder, how, settings, origin)
-        history = _train(recipe, data, folder, how, options)
-        run = Run(folder, recipe, {}, history)
-        return conclude(run, data, how, options.pictures, first=process() == 0)
+        machine.launch()
+        folder, how = machine.agree((folder, how))
+        return _train(TrainingState(recipe, folder, how), data, machine, functions, watched)
 
 
 def resume(
@@ -168,111 +145,116 @@ def resume(
     data: Dataset,
     *,
     max_epochs: int | None = None,
+    lr: float | None = None,
     patience: int | None = None,
+    clip: float | None = None,
+    lr_schedule: Schedule | str | None = None,
+    optimizer: MakeOptimizer | str | None = None,
+    compile: Compile = False,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     logger: Any = "csv",
+    callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
-    compile: Compile = False,
-    **trainer_options: Any,
+    **others: Any,
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
 
-    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit. A run that
-    was stopped after its last epoch is finished: best weights, figures and pictures.
+    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit, wherever the
+    run folder is by then. A run that was stopped in a phase before the training goes on there; one
+    that was stopped after its last epoch is finished: best weights, figures and pictures.
 
     Args:
         folder: the run folder.
         data: the data that the run was started with.
         max_epochs: passes over the data in all; by default as many as the run was started for.
-        patience: as in :func:`fit`; by default as the run was started with. A run that its patience
-            ended goes on with a larger one.
+        lr: another learning rate from now on; by default as before.
+        patience: another patience; by default as before. A run that its patience ended goes on
+            with a larger one.
+        clip: another limit of the gradient; by default as before.
+        lr_schedule: the function that the run was started with, if it was one: it is not stored.
+        optimizer: likewise.
+        compile: as in :func:`fit`.
+        accelerator: as in :func:`fit`.
+        devices: as in :func:`fit`.
+        num_nodes: as in :func:`fit`.
+        strategy: as in :func:`fit`.
         logger: as in :func:`fit`.
+        callbacks: as in :func:`fit`.
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
-        compile: as in :func:`fit`.
-        trainer_options: accelerator, devices and anything else that Lightning's Trainer takes.
+        others: nothing else; what cannot be changed is refused.
 
     Raises:
         MixvaeError: if the folder is no run, its checkpoint is damaged, the data differ, another
             process trains the run, or there is nothing left to do.
         OSError, KeyboardInterrupt: as :func:`fit`.
     """
-    from .finish import conclude
-
+    refuse("resume", others, signature(resume), signature(fit))
     is_a((str, Path), "the run folder's path", folder=folder)
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     folder = Path(folder)
-    options = Options(logger, progress, pictures, compile, trainer_options)
     recipe = folders.load_recipe(folder)
-    if changed := data.differences(folders.read_json(folder, folders.DATA)):
+    watched = Watched(logger, check_callbacks(callbacks), progress, pictures, compile)
+    if wrong := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
-            f"the run {folder} was started on other data than {data.name}: {changed}. Give the "
+            f"the run {folder} was started on other data than {data.name}: {wrong}. Give the "
             "same data, or train anew."
         )
     check(recipe, data)
-    _check_options(options)
-    given = {"max_epochs": max_epochs, "patience": patience}
-    with own_folder(folder) if process() == 0 else nullcontext():
-        how = Settings.load(folder, **{k: v for k, v in given.items() if v is not None})
-        _check_processes(how, data, trainer_options)
-        history = history_of(recipe, folder)
-        over = why_over(folder, history, how)
+    machine = machine_of(accelerator, devices, num_nodes, strategy)
+    watched.check(machine)
+    changed = {"max_epochs": max_epochs, "lr": lr, "patience": patience, "clip": clip}
+    with own_folder(folder) if machine.rank == 0 else nullcontext():
+        how = Settings.load(folder, **{k: v for k, v in changed.items() if v is not None})
+        functions = functions_of(how.optimizer, optimizer, how.lr_schedule, lr_schedule)
+        check_batches(how, data, machine.world)
+        checkpoint = load_last(recipe, folder)
+        over = why_over(folder, checkpoint, how)
         if over and is_finished(folder):
             raise MixvaeError(f"the run {folder} {over}")
-        how.save(folder)
-        if not over:
+        if machine.rank == 0:
+            how.save(folder)
             unmark(folder)
-            history = _train(recipe, data, folder, how, options, len(history))
-        run = Run(folder, recipe, {}, history)
-        return conclude(run, data, how, pictures, first=process() == 0)
+        machine.launch()
+        state = TrainingState(recipe, folder, how)
+        if checkpoint is not None:
+            for name in ("phase", "epoch", "step", "history"):
+                setattr(state, name, checkpoint[name])
+        return _train(state, data, machine, functions, watched, checkpoint, over=bool(over))
 
 
 def _train(
-    recipe: BuiltRecipe,
+    state: TrainingState,
     data: Dataset,
-    folder: Path,
-    how: Settings,
-    options: Options,
-    done: int | None = None,
-) -> list[dict[str, float]]:
-    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint.
+    machine: Machine,
+    functions: tuple[MakeOptimizer, Schedule],
+    watched: Watched,
+    checkpoint: dict[str, Any] | None = None,
+    *,
+    over: bool = False,
+) -> Run:
+    """Train from the start, or from a checkpoint; end with the best weights and their figures.
 
-    Returns the history.
+    ``over``: no epoch is left, only what comes after the last.
     """
-    from .batches import Batches, even_batches
-    from .finish import announce
-    from .memory import kept_memory
-    from .starting import start
-    from .stretches import Stretches, StretchModule
-    from .trainer import make_module, make_trainer, quiet
+    from .finish import announce, conclude
 
-    logger, progress, _, compile, trainer_options = options
-    with quiet(), kept_memory(), torch.random.fork_rng():
-        trainer = make_trainer(folder, how, logger, progress, trainer_options)
-        module, sampler = make_module(
-            recipe, data, folder, how, trainer, progress, compile, done or 0, trainer_options
-        )
-        if progress and process() == 0:
-            announce(recipe, data, folder, how)
-        if done is None:
-            start(recipe, data, how, trainer.strategy.root_device, progress and process() == 0)
-        conditional = recipe.model.labels.n_classes is not None
-        y, y_val = (data.train.y, data.val.y) if conditional else (None, None)
-        home = trainer.strategy.root_device if trainer.world_size == 1 else None
-        in_order = even_batches(len(data.val), how.batch_size)
-        loader = Stretches if isinstance(module, StretchModule) else Batches
-        try:
-            trainer.fit(
-                module,
-                loader(data.train.x, y, sampler, home),
-                Batches(data.val.x, y_val, in_order, home),
-                ckpt_path=None if done is None else last_checkpoint(folder),
-                weights_only=True,
-            )
-        except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from stop
-    return module.history
+    recipe, folder, how = state.recipe, state.folder, state.settings
+    first = machine.rank == 0
+    onednn_is_quicker()  # measured before other threads could be training
+    if not over:
+        phases = phases_of(recipe, data, how, machine.world, watched.compile)
+        phases = phases if checkpoint is None else left_at(phases, checkpoint, folder)
+        if first and watched.progress:
+            announce(state, data, phases[:-1], machine.device)
+        listeners = watched.listeners(folder) if first else []
+        with kept_memory():
+            train(phases, state, Equipment(data, machine, *functions, listeners), checkpoint)
+    return conclude(state, data, machine, pictures=watched.pictures)
 
 
 def begin(
@@ -280,7 +262,7 @@ def begin(
     data: Dataset,
     folder: Path,
     how: Settings,
-    settings: dict[str, Any] | None,
+    settings: dict[str, Any] | None = None,
     origin: dict[str, Any] | None = None,
 ) -> None:
     """Write what a run folder holds before there are weights."""
@@ -291,67 +273,6 @@ def begin(
         _write_yaml(folder / folders.CONFIG, settings)
     if origin is not None:
         folders.write_json(folder / ORIGIN, origin)
-
-
-def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
-    """Refuse batches of one row, in training or in validation, where penalties are of several."""
-    if not recipe.objective.penalties:
-        return
-    least = n_val // -(-n_val // batch_size)  # of the batches of validation, which are even
-    if batch_size < 2 or least < 2:
-        raise MixvaeError(
-            f"a penalty of {recipe.name} ({', '.join(recipe.objective.penalties)}) takes two rows "
-            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of "
-            "which a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
-        )
-
-
-def _check_options(options: Options) -> None:
-    """Refuse what Lightning or torch.compile would, before anything is written."""
-    from .trainer import check_compiler, check_hardware
-
-    logger, _, _, compile, trainer_options = options
-    if isinstance(logger, str):
-        one_of("logger", logger, ("csv", "tensorboard"))
-    if not isinstance(compile, bool):
-        one_of("compile", compile, ("reduce-overhead",))
-    check_hardware(trainer_options)
-    if compile:
-        check_compiler(trainer_options.get("accelerator", "auto"))
-
-
-def _check_processes(how: Settings, data: Dataset, options: dict[str, Any]) -> None:
-    """Refuse more processes than there are full batches for."""
-    from .trainer import n_processes
-
-    n = n_processes(options)
-    if n > 1 and how.batch_size * n > len(data.train):
-        raise MixvaeError(
-            f"batch_size {how.batch_size} on {n} processes is larger than the {len(data.train)} "
-            f"training examples; use a batch_size of at most {len(data.train) // n}, or fewer "
-            "devices."
-        )
-
-
-def process() -> int:
-    """The number of this process among those that train together, also before they have met."""
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
-
-    return getattr(rank_zero_only, "rank", 0) or 0
-
-
-@contextmanager
-def claimed(out: str | Path | None, name: str) -> Iterator[Path]:
-    """The first process makes the folder; the others, which Lightning starts, are told of it."""
-    if process() == 0:
-        with new_folder(out, name) as folder:
-            os.environ[RUN_FOLDER] = str(folder)
-            yield folder
-        return
-    told = out if out is not None else os.environ.get(RUN_FOLDER)
-    if told is None:
-        raise MixvaeError("with several processes started from outside, name the run folder (out).")
-    yield Path(told)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:

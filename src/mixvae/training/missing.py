@@ -7,7 +7,7 @@ from ..data.dataset import Dataset
 from ..lock import is_held
 from ..run import load, load_recipe, read_json
 from ..run_folder import DATA, finished_files, is_complete, own_folder
-from .checkpoints import history_of, why_over
+from .checkpoints import load_last, why_over
 from .fitting import resume
 from .settings import Settings
 
@@ -24,7 +24,7 @@ def write_missing(folder: Path, data: Dataset, *, pictures: bool) -> bool:
         return False
     how = Settings.load(folder)
     if not is_complete(folder):
-        if not why_over(folder, history_of(load_recipe(folder), folder), how):
+        if not why_over(folder, load_last(load_recipe(folder), folder), how):
             return False
         resume(folder, data, progress=False, pictures=pictures)
         return True

@@ -1,7 +1,8 @@
 """``select``: a run's chosen components as a run of their own, trained on if that is asked for."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from ..data.dataset import Dataset
 from ..errors import at_least, is_a
 from ..pruning import kept_by, prune
 from ..run import Run
-from .fitting import Options, begin, claimed, new_run, process
-from .precision import chosen_precision
-from .settings import Settings, check
+from ..run_folder import new_folder
+from .checks import check
+from .fitting import begin, fit
+from .machine import process
+from .settings import Settings
 
 PRUNED = "pruned"
+FINETUNING = "fine-tuning"  # as the history calls its epochs
 
 
 def select(
@@ -27,7 +31,7 @@ def select(
     progress: bool = True,
     pictures: bool = True,
     settings: dict[str, Any] | None = None,
-    **trainer_options: Any,
+    **options: Any,
 ) -> Run:
     """Prune a run to the components that it chose; the smaller model is a run folder of its own.
 
@@ -40,7 +44,7 @@ def select(
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
         settings: as in :func:`fit`; the recipe and its options become the new ones.
-        trainer_options: as in :func:`fit`.
+        options: of training, as in :func:`fit`.
 
     Raises:
         MixvaeError: as :func:`mixvae.prune` and :func:`fit`.
@@ -62,25 +66,15 @@ def select(
     start = {"settings": settings, "origin": {"pruned_from": origin}}
     how = Settings.load(whole.folder, warmup_epochs=0)
     if finetune_epochs:
-        how = _changed(how, {"max_epochs": finetune_epochs} | trainer_options)
-        rest = {k: v for k, v in trainer_options.items() if k not in asdict(how)}
-        logger, compile = rest.pop("logger", "csv"), rest.pop("compile", False)
-        options = Options(logger, progress, pictures, compile, rest)
-        return new_run(small, data, how, options, out=out, **start)
+        own = {"max_epochs": finetune_epochs, "phase": FINETUNING, "out": out, **start}
+        own |= {"progress": progress, "pictures": pictures}
+        return fit(small, data, **asdict(how) | options | own)
     check(small, data)
-    with claimed(out, small.name) as new:
+    first = process() == 0
+    with new_folder(out, small.name) if first else nullcontext(out) as new:
         run = Run(new, small)
-        if process() == 0:
-            begin(small, data, run.folder, how, **start)
-            folders.save_weights(small, run.folder)
+        if first:
+            begin(small, data, new, how, **start)
+            folders.save_weights(small, new)
             run.metrics.update(finish(run, data, how, pictures=pictures))
     return run
-
-
-def _changed(how: Settings, given: dict[str, Any]) -> Settings:
-    """Settings with those of the given options that they have."""
-    given = {name: value for name, value in given.items() if name in asdict(how)}
-    if "precision" in given:
-        accelerator = given.get("accelerator", "auto")
-        given["precision"] = chosen_precision(given["precision"], accelerator, process())
-    return replace(how, **given)

@@ -1,4 +1,4 @@
-r"""One VAE into K: the start of a mixture whose components share most of their layers.
+r"""One VAE into K: how a mixture begins whose components share most of their layers.
 
 Clusters of the VAE's codes become components. Component k codes by
 :math:`z' = C_k^{-1/2} (z - m_k)`, in which its cluster has mean 0 and covariance 1, as its prior
@@ -7,15 +7,24 @@ That is exact for means and decoders. Scales are multiplied by the diagonal of :
 and a softplus allows that only approximately; correlations are left out.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .errors import MixvaeError
-from .evaluation.health import ACTIVE_VARIANCE
-from .layers import StackedLinear
-from .model import MixtureVAE
-from .weights import KnownWeights
+from ..data.dataset import Dataset
+from ..errors import MixvaeError
+from ..layers import StackedLinear
+from ..model import MixtureVAE
+from ..objectives import Objective, Terms
+from ..routing import Routing
+from ..seeding import noise
+from ..trace import Scale
+from ..weights import KnownWeights
+from .phase import Initialization, Phase, posteriors, shown
 
 ENOUGH = 20_000  # codes to find clusters among
 NORMALS = 5  # of which a cluster is made at most
@@ -23,6 +32,74 @@ ENOUGH_EACH = 20  # codes for each of a normal's axes
 TRIES = 4  # starts of the clusters where each is one normal; the likeliest counts
 LIGHT = 0.5  # of an even share: less is no cluster of its own
 MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
+GATE_STEPS = 300  # that a gate takes at least to learn the components that x begin in
+
+
+def rising(step: int, n_steps: int) -> float:
+    """The KL terms' weight rises to 1, which it reaches at the last step."""
+    return step / n_steps
+
+
+class Split(Initialization):
+    """One VAE is trained and split by clusters of its codes; a gate then learns which x is whose.
+
+    Parameters
+    ----------
+    epochs
+        Of the one VAE.
+    single
+        Builds it and its objective: of the mixture's own networks, with one component.
+    """
+
+    def __init__(self, epochs: int, single: Callable[[], tuple[MixtureVAE, Objective]]) -> None:
+        self.epochs, self.single = epochs, single
+
+    def phases(
+        self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
+    ) -> list[Phase]:
+        with noise(seed, torch.device("cpu")):
+            one, objective = self.single()
+        gate = None if model.routing is None else Gate(model, model.routing, len(data.train))
+
+        def divide() -> None:
+            mean, scale = posteriors(one, shown(data, data.train.x))
+            k = clusters(mean, model.n_components, seed)
+            split(one.cpu(), model.cpu(), mean + scale * torch.randn_like(scale), k)
+            if gate is not None:
+                gate.component.copy_(k)
+
+        found = [Phase("vae", one, objective, self.epochs, rising, at_end=divide)]
+        if gate is not None:
+            found.append(gate.phase(passes=-(-GATE_STEPS // n_batches)))
+        return found
+
+
+class Gate(nn.Module):
+    """A model's gate, and the component (N,) that each of the training data begins in."""
+
+    component: Tensor
+
+    def __init__(self, model: MixtureVAE, routing: Routing, n: int) -> None:
+        super().__init__()
+        self.routing = routing
+        self.model = (model,)  # in a tuple: its other parameters are none of the gate's
+        self.register_buffer("component", torch.zeros(n, dtype=torch.long))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Gate":
+        self.model[0]._apply(fn, recurse)  # goes to the device that the gate goes to
+        return super()._apply(fn, recurse)
+
+    def phase(self, passes: int) -> Phase:
+        """In which the gate learns these components."""
+        return Phase("gate", self, cross_entropy, 1, labels=lambda: self.component, passes=passes)
+
+
+def cross_entropy(gate: Gate, x: Float[Tensor, "B *X"], _: Scale, k: Int64[Tensor, " B"]) -> Terms:
+    """log q(k | x) of the component k that each x is in, nats; the features get no gradient."""
+    (model,) = gate.model
+    with torch.no_grad():
+        h = model.features(x)
+    return {"log_gate": -F.nll_loss(gate.routing(h), k)}
 
 
 def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N"]:
@@ -36,6 +113,8 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
         MixvaeError: for fewer codes than clusters, or codes that are not finite.
     """
     from sklearn.mixture import GaussianMixture
+
+    from ..evaluation.health import ACTIVE_VARIANCE
 
     if len(mean) < n:
         raise MixvaeError(f"{n} components cannot be started from {len(mean)} training data.")

@@ -1,0 +1,35 @@
+"""A prior that is a mixture of normals, fitted to an autoencoder's codes (Jiang et al. 2017)."""
+
+from ..data.dataset import Dataset
+from ..model import MixtureVAE
+from ..objectives import Objective
+from ..priors import GaussianMixturePrior
+from .phase import Initialization, Phase, posteriors, shown
+
+
+def no_kl(step: int, n_steps: int) -> float:
+    """The KL terms left out: an autoencoder, with the codes' noise."""
+    return 0.0
+
+
+class Autoencoder(Initialization):
+    """Training without the KL terms, after which the prior is fitted to the codes.
+
+    Parameters
+    ----------
+    epochs
+        Of the autoencoder.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def phases(
+        self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
+    ) -> list[Phase]:
+        def fit_prior() -> None:
+            assert isinstance(model.prior, GaussianMixturePrior)
+            codes = posteriors(model, shown(data, data.train.x))
+            model.prior.cpu().start_from(*codes, seed % 2**32)
+
+        return [Phase("autoencoder", model, objective, self.epochs, no_kl, at_end=fit_prior)]

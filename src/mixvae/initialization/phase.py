@@ -1,0 +1,118 @@
+"""A phase of training: epochs on one objective, and what follows them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..data.dataset import Dataset
+from ..model import MixtureVAE
+from ..objectives import Objective, Terms
+
+CODING_BATCH = 500  # rows at a time whose posteriors are computed
+
+
+def full_weight(step: int, n_steps: int) -> float:
+    """The KL terms at their own weight throughout."""
+    return 1.0
+
+
+def nothing() -> None:
+    """Do nothing after a phase."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs in which a module is trained to maximise one objective.
+
+    The training loop gives every phase the run's optimizer, batch size, clipping and precision, a
+    progress bar, rows in the history, the check for NaN, checkpoints and exact resuming. All that
+    a phase needs to resume must be in the state of its module or of the model.
+
+    Parameters
+    ----------
+    name
+        As the bar, the log and the checkpoint call it; no two phases of a run share one.
+    module
+        What is trained: all of its parameters.
+    objective
+        ``(module, x, kl_weight, y) -> terms``, scalars whose sum is maximised.
+    epochs
+        Passes over the training data; after each there is a checkpoint.
+    kl_weight
+        ``(step, n_steps) -> weight`` of the KL terms at a step, counted from 1, of all the steps
+        of this phase.
+    labels
+        Gives ``y`` (N,) of the training data when the phase begins, or None.
+    at_end
+        Called after the last epoch, on the first process and with a fixed seed; what it does to
+        the model and to the modules of later phases is sent to the other processes.
+    own_schedule
+        Whether the run's learning-rate schedule applies; otherwise the rate is constant.
+    validated
+        Whether every epoch ends with validation, and chooses the weights that are kept.
+    passes
+        Over the data, that count as one epoch: more than one for a phase that is over in seconds.
+    """
+
+    name: str
+    module: nn.Module
+    objective: Callable[..., Terms]
+    epochs: int
+    kl_weight: Callable[[int, int], float] = full_weight
+    labels: Callable[[], Tensor | None] = nothing
+    at_end: Callable[[], None] = nothing
+    own_schedule: bool = False
+    validated: bool = False
+    passes: int = 1
+
+
+class Initialization(ABC):
+    """The phases before a model's own training, which come once in its life.
+
+    Attributes
+    ----------
+    done
+        True once they are over: a recipe that is trained again goes on from where it is. Those of
+        trained, loaded and pruned models have no initialization.
+    """
+
+    done: bool = False
+
+    @abstractmethod
+    def phases(
+        self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
+    ) -> list[Phase]:
+        """The phases, in order; nothing is trained yet.
+
+        Parameters
+        ----------
+        model, objective
+            As the recipe built them.
+        data
+            What the run is trained on.
+        seed
+            Of whatever is drawn.
+        n_batches
+            Steps of an epoch.
+        """
+
+
+def shown(data: Dataset, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N *X"]:
+    """Training data as a model sees them: drawn anew where they are binarised dynamically."""
+    return torch.bernoulli(x) if data.binarize == "dynamic" else x
+
+
+def posteriors(
+    model: MixtureVAE, x: Float[Tensor, "N *X"]
+) -> tuple[Float[Tensor, "N L"], Float[Tensor, "N L"]]:
+    """Means and scales of q(z | x) under the model's one component, on the CPU."""
+    from ..evaluation.passes import batches, evaluating  # evaluation needs recipes, and they this
+
+    with evaluating(model):
+        each = [model.infer(rows)[0] for rows, _ in batches(model, x, None, CODING_BATCH)]
+    mean, scale = [q.mean[:, 0] for q in each], [q.stddev[:, 0] for q in each]
+    return torch.cat(mean).cpu(), torch.cat(scale).cpu()

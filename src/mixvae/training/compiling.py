@@ -1,0 +1,48 @@
+"""Objectives as kernels made by torch.compile."""
+
+import torch
+from torch import Tensor
+
+from ..errors import MixvaeError
+from ..evaluation.passes import evaluating
+from ..model import MixtureVAE
+from ..objectives import Objective, Terms
+from ..products import onednn_is_quicker
+from ..trace import Scale
+
+
+class Compiled:
+    """An objective for training, whose kernels are made at the first call.
+
+    The weight of the KL terms comes in as a tensor: a number that changes would be compiled twice.
+    """
+
+    def __init__(self, objective: Objective, mode: str | None) -> None:
+        self.plain = objective
+        self.compiled = torch.compile(objective.__call__, mode=mode)
+        self.begun = False
+
+    def __call__(self, model: MixtureVAE, x: Tensor, weight: Scale, y: Tensor | None) -> Terms:
+        if not self.begun:
+            onednn_is_quicker()  # measured now: what compiles it cannot
+            with evaluating(model):  # looks up which KLs there are: nor can it that
+                self.plain(model, x, 1.0, y)
+            self.begun = True
+        scale = torch.full((), float(weight), device=x.device)  # no copy for a GPU to wait for
+        terms: Terms = self.compiled(model, x, scale, y)
+        return terms
+
+
+def check_compiler(device: torch.device) -> None:
+    """Refuse to compile where torch.compile cannot: on a CPU it needs a C++ compiler.
+
+    That takes some seconds, most of them for loading what the run needs anyway.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as error:  # it has dozens of kinds
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MixvaeError(
+            f"torch.compile does not work here ({reason}). Install a C++ compiler, such as g++ or "
+            "clang++ (another one is named by the environment variable CXX), or leave compile out."
+        ) from error

@@ -1,0 +1,280 @@
+"""The training loop: every phase of every run goes through it.
+
+Epochs, in them batches: the terms of the objective, a look at whether they are finite, gradients,
+clipping, a step of the optimizer. An epoch ends with validation, a row in the history, checkpoints
+and callbacks.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from ..data.dataset import Dataset
+from ..initialization import Phase
+from ..model import MixtureVAE
+from ..run_folder import BEST, LAST, LOG
+from ..seeding import noise, seed_of
+from .averages import Averages
+from .batches import Batch, Batches, ShuffledBatches, even_batches
+from .checkpoints import TrainingState, save, waited
+from .machine import Machine
+from .means import NonFiniteError, with_sum
+from .optimizers import MakeOptimizer, Schedule, drop_gradients, make_optimizer, set_rate
+from .validation import validate
+
+TRAIN, BEFORE = 1, 3  # streams of noise: of a model's own training, and of the phases before it
+CHECK_EVERY = {"cpu": 1}  # steps between looks at whether terms are finite: an accelerator waits
+CHECK_SELDOM = 50
+DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
+Checkpoint = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What all phases of a run share."""
+
+    data: Dataset
+    machine: Machine
+    make_optimizer: MakeOptimizer
+    schedule: Schedule
+    callbacks: Sequence[Any]
+
+    def hooks(self, name: str) -> list[Callable[[TrainingState], None]]:
+        """The callbacks' methods of a name; none outside the first process."""
+        here = self.callbacks if self.machine.rank == 0 else ()
+        return [getattr(callback, name) for callback in here if hasattr(callback, name)]
+
+
+def train(
+    phases: Sequence[Phase], state: TrainingState, with_: Equipment, checkpoint: Checkpoint | None
+) -> None:
+    """Train one phase after the other; the first from a checkpoint, if there is one."""
+    machine, initialization = with_.machine, state.recipe.initialization
+    for tell in with_.hooks("on_fit_start"):
+        tell(state)
+    for phase in phases:
+        if phase is phases[-1] and initialization is not None:
+            initialization.done = True
+        PhaseLoop(phase, state, with_, checkpoint).run()
+        if phase is phases[-1] or state.stop:
+            break
+        if machine.rank == 0:
+            with noise(seed_of(state.settings.seed, BEFORE), machine.device):
+                phase.at_end()
+        machine.share(state.model.to(machine.device))
+        state.epoch, state.step, checkpoint = 0, 0, None
+    for tell in with_.hooks("on_fit_end"):
+        tell(state)
+
+
+class PhaseLoop:
+    """One phase in training: from where a state says, to the phase's end."""
+
+    def __init__(
+        self, phase: Phase, state: TrainingState, with_: Equipment, checkpoint: Checkpoint | None
+    ) -> None:
+        how, data, machine = state.settings, with_.data, with_.machine
+        self.phase, self.state, self.how, self.machine = phase, state, how, machine
+        self.device, self.schedule, self.checkpoint = machine.device, with_.schedule, checkpoint
+        self.binarize = data.binarize == "dynamic"
+        self.stream = (TRAIN,) if phase.validated else (BEFORE, *phase.name.encode())
+        self.check_every = CHECK_EVERY.get(self.device.type, CHECK_SELDOM)
+        self.on_step_end, self.on_epoch_end = map(with_.hooks, ("on_step_end", "on_epoch_end"))
+        self._prepare_model(checkpoint)
+        self._prepare_data(data)
+        self._prepare_optimizer(with_.make_optimizer, checkpoint)
+
+    def run(self) -> None:
+        """Train until the phase is over, or something asks to stop."""
+        state = self.state
+        if self.checkpoint is None:
+            self.end_epoch(time.perf_counter())  # epoch 0: what there is before the first step
+        else:
+            state.stop = self.out_of_patience()
+            self.keep_if_best()  # which a kill between the two checkpoints may have prevented
+        while state.epoch < self.phase.epochs and not state.stop:
+            started = time.perf_counter()
+            self.train_epoch()
+            self.end_epoch(started)
+
+    def train_epoch(self) -> None:
+        """A step for every batch, or for every few of them, whose gradients are added up."""
+        state, n = self.state, self.state.n_batches
+        for i, batch in enumerate(self.epoch_batches()):
+            more = (i + 1) % self.how.accumulate != 0 and i + 1 < n
+            with self.machine.accumulating(self.objective, more):
+                values = self.terms(batch, i)
+                if (i + 1) % self.check_every == 0 or i + 1 == n:
+                    self.check_finite(i % self.check_every + 1)
+                self.scaler.scale(-values.sum() / self.how.accumulate).backward()
+            if not more:
+                self.step()
+            for tell in self.on_step_end:
+                tell(state)
+        state.epoch += 1
+
+    def epoch_batches(self) -> Iterator[Batch]:
+        """The data in the order of this epoch's passes."""
+        passes = self.phase.passes
+        for epoch in range(self.state.epoch * passes, (self.state.epoch + 1) * passes):
+            self.order.set_epoch(epoch)
+            yield from self.batches
+
+    def terms(self, batch: Batch, i: int) -> Tensor:
+        """The terms of a batch, which are kept; the noise depends on its place alone."""
+        state, (x, y) = self.state, batch
+        place = (*self.stream, self.machine.rank, state.epoch, i)
+        with noise(seed_of(self.how.seed, *place), self.device), self.autocast():
+            shown = torch.bernoulli(x) if self.binarize else x
+            weight = self.phase.kl_weight(state.step + 1, self.n_steps)
+            terms = self.objective(shown, weight, y)
+        values = torch.stack(list(terms.values()))
+        state.means.add(tuple(terms), values.detach(), len(x))
+        return values
+
+    def step(self) -> None:
+        """Clip the gradients, and let the optimizer make its step."""
+        state = self.state
+        if self.how.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            clip = clip_grad_norm_ if self.how.clip_by == "norm" else clip_grad_value_
+            clip(self.parameters, self.how.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        drop_gradients(self.optimizer)
+        state.step += 1
+        self.set_rate()
+        self.averages.after_step(state.step, self.steps_an_epoch, self.n_steps)
+
+    def end_epoch(self, started: float) -> None:
+        """Validate, write the row and the checkpoints, and tell the callbacks."""
+        state, phase = self.state, self.phase
+        figures = {f"train/{k}": float(v) for k, v in with_sum(state.means.pop()).items()}
+        if phase.validated:
+            figures |= {f"val/{name}": v for name, v in self.validated().items()}
+        if figures:
+            weight = phase.kl_weight(state.step, self.n_steps)
+            row = {"phase": phase.name, "epoch": state.epoch, "step": state.step}
+            row |= {"kl_scale": weight, "lr": self.optimizer.param_groups[0]["lr"]}
+            state.history.append(row | figures | {"seconds": time.perf_counter() - started})
+        state.stop = self.out_of_patience()
+        if self.machine.rank == 0:
+            save(state.checkpoints / LAST, self.content())
+            self.keep_if_best()
+            for tell in self.on_epoch_end if figures else ():
+                tell(state)
+        state.stop = self.machine.agree(state.stop)
+
+    def validated(self) -> dict[str, float]:
+        """Figures on validation data; before the first step, those that are finite."""
+        state, model = self.state, cast(MixtureVAE, self.averages.weights())
+        found, wrong = validate(state.recipe, model, self.val, self.how.seed, self.autocast)
+        if wrong is not None and state.epoch:
+            raise self.non_finite(f"validation {wrong}", state.step, state.epoch)
+        return found if wrong is None else {k: v for k, v in found.items() if isfinite(v)}
+
+    def out_of_patience(self) -> bool:
+        """Whether the objective has not risen for as many epochs as are allowed."""
+        patience, history = self.how.patience, self.state.history
+        return self.phase.validated and patience is not None and waited(history) >= patience
+
+    def content(self) -> Checkpoint:
+        """All that it takes to go on as if nothing had happened."""
+        state, copy = self.state, self.averages.copy
+        own = self.phase.module is not state.model
+        return {
+            "phase": state.phase,
+            "epoch": state.epoch,
+            "step": state.step,
+            "history": state.history,
+            "model": state.model.state_dict(),
+            "module": self.phase.module.state_dict() if own else None,
+            "optimizer": self.optimizer.state_dict(),
+            "lr": self.how.lr,
+            "scaler": self.scaler.state_dict(),
+            "average": None if copy is None else copy.state_dict(),
+        }
+
+    def keep_if_best(self) -> None:
+        """Write the weights that were validated last, if no epoch had better ones."""
+        state = self.state
+        if self.machine.rank == 0 and self.phase.validated and state.best is state.history[-1]:
+            content = {"epoch": state.epoch, "model": self.averages.weights().state_dict()}
+            save(state.checkpoints / BEST, content)
+
+    def check_finite(self, n: int) -> None:
+        """Raise at the first term of the last n batches that is not finite.
+
+        That is before a step on it, where every batch is looked at.
+        """
+        if (found := self.state.means.not_finite(n)) is not None:
+            batch, term = found
+            step = self.state.epoch * self.steps_an_epoch + batch // self.how.accumulate + 1
+            raise self.non_finite(term, step, self.state.epoch + 1)
+
+    def non_finite(self, name: str, step: int, epoch: int) -> NonFiniteError:
+        last, logged = self.state.checkpoints / LAST, (self.state.folder / LOG).exists()
+        return NonFiniteError(
+            f"the {name} term is not finite at step {step} (epoch {epoch} of the phase "
+            f"{self.phase.name}); training stopped before the weights were saved. Last good "
+            f"checkpoint: {last if logged else 'none yet'}. Try a smaller lr, clip=1.0, or "
+            "precision='32'."
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        dtype = DTYPES.get(self.how.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def set_rate(self) -> None:
+        if self.phase.own_schedule:
+            set_rate(self.optimizer, self.schedule(self.state.step, self.n_steps))
+
+    def _prepare_model(self, checkpoint: Checkpoint | None) -> None:
+        """Put the model and what is trained of it on the device, and on all processes."""
+        model, module = self.state.model.to(self.device).train(), self.phase.module
+        if checkpoint is not None:
+            model.load_state_dict(checkpoint["model"])
+            if checkpoint["module"] is not None:
+                module.load_state_dict(checkpoint["module"])
+        module.to(self.device).train()
+        self.objective = self.machine.bind(self.phase.objective, module)
+        self.averages = Averages(self.how.average if self.phase.validated else "none", module)
+
+    def _prepare_data(self, data: Dataset) -> None:
+        """Batches of this process, and of validation; how many steps they make."""
+        how, machine, state = self.how, self.machine, self.state
+        share = {"rank": machine.rank, "world": machine.world}
+        self.order = ShuffledBatches(len(data.train), how.batch_size, how.seed, **share)
+        self.batches = Batches(data.train.x, self.phase.labels(), self.order, self.device)
+        y = None if state.model.labels.n_classes is None else data.val.y
+        self.val = Batches(data.val.x, y, even_batches(len(data.val), how.batch_size), self.device)
+        state.phase, state.n_epochs = self.phase.name, self.phase.epochs
+        state.n_batches = len(self.order) * self.phase.passes
+        self.steps_an_epoch = -(-state.n_batches // how.accumulate)
+        self.n_steps = self.phase.epochs * self.steps_an_epoch
+
+    def _prepare_optimizer(self, make: MakeOptimizer, checkpoint: Checkpoint | None) -> None:
+        """The optimizer, its scaler and its rate, as they were at a checkpoint."""
+        how, half = self.how, self.how.precision == "16"
+        self.parameters = [p for p in self.phase.module.parameters() if p.requires_grad]
+        # Float16's gradient scaler and clipping cannot share a fused step.
+        self.optimizer = make_optimizer(
+            make, how.optimizer, self.parameters, how.lr, fused=not half
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        if checkpoint is not None:
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            for group in self.optimizer.param_groups:
+                group["initial_lr"] *= how.lr / checkpoint["lr"]
+            set_rate(self.optimizer, 1.0)
+            self.scaler.load_state_dict(checkpoint["scaler"])
+            if self.averages.copy is not None:
+                self.averages.copy.load_state_dict(checkpoint["average"])
+        self.set_rate()

@@ -1,0 +1,151 @@
+"""Where training runs: one process by itself, or several that Lightning Fabric starts and joins."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MixvaeError, one_of
+from ..objectives import Terms
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")  # with whole weights in each
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set for processes that are started together
+T = TypeVar("T")
+Objective = Callable[..., Terms]  # (module, x, kl_weight, y) -> terms
+Bound = Callable[..., Terms]  # (x, kl_weight, y) -> terms
+
+
+class Machine:
+    """One process on one device, without a framework: the methods do what several need."""
+
+    world = 1
+    rank = 0
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def launch(self) -> None:
+        """Start the other processes, and meet them."""
+
+    def bind(self, objective: Objective, module: nn.Module) -> Bound:
+        """The objective of a module that is on the device."""
+        return partial(objective, module)
+
+    def accumulating(self, bound: Bound, more: bool) -> AbstractContextManager[Any]:
+        """Within it gradients need not be exchanged, if ``more`` come before the next step."""
+        return nullcontext()
+
+    def share(self, module: nn.Module) -> None:
+        """Give every process the first one's weights."""
+
+    def agree(self, value: T) -> T:
+        """The first process's value, in all of them."""
+        return value
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+
+
+class Processes(Machine):
+    """Several processes, each with a device of its own, that average their gradients (DDP).
+
+    No signal is handled: a process that dies ends the others, by a broken connection or by
+    Fabric's watch over the processes that it has started.
+    """
+
+    def __init__(self, accelerator: str, devices: int | str, num_nodes: int, strategy: str) -> None:
+        from lightning.fabric import Fabric
+
+        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+        options: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
+        options |= {"num_nodes": num_nodes, "strategy": strategy}
+        try:
+            self.fabric = Fabric(**options)
+        except (ValueError, TypeError, RuntimeError, ImportError) as error:
+            raise MixvaeError(f"Lightning Fabric cannot be made of {options}: {error}") from error
+        if getattr(self.fabric.strategy.launcher, "is_interactive_compatible", False):
+            raise MixvaeError(
+                "several processes cannot be started from a notebook; use devices=1, or a script."
+            )
+        super().__init__(self.fabric.device)
+        self.world, self.rank = self.fabric.world_size, process()
+
+    def launch(self) -> None:
+        self.fabric.launch()
+        self.rank, self.device = self.fabric.global_rank, self.fabric.device
+
+    def bind(self, objective: Objective, module: nn.Module) -> Bound:
+        bound: Bound = self.fabric.setup_module(_Bound(objective, module))
+        return bound
+
+    def accumulating(self, bound: Any, more: bool) -> AbstractContextManager[Any]:
+        return self.fabric.no_backward_sync(bound, enabled=more)
+
+    def share(self, module: nn.Module) -> None:
+        if self.world > 1:
+            for part in module.state_dict().values():
+                torch.distributed.broadcast(part, 0)
+
+    def agree(self, value: T) -> T:
+        return self.fabric.broadcast(value)
+
+    def wait(self) -> None:
+        self.fabric.barrier()
+
+
+class _Bound(nn.Module):
+    """An objective and its module as the one module that exchanges gradients; returns terms."""
+
+    def __init__(self, objective: Objective, module: nn.Module) -> None:
+        super().__init__()
+        self.objective, self.module = objective, module
+
+    def forward(self, x: Tensor, kl_weight: Any, y: Tensor | None) -> Terms:
+        return self.objective(self.module, x, kl_weight, y)
+
+
+def machine_of(
+    accelerator: str = "auto", devices: int | str = 1, num_nodes: int = 1, strategy: str = "auto"
+) -> Machine:
+    """The machine that options describe; only one of several processes needs Lightning.
+
+    Raises
+    ------
+    MixvaeError
+        For hardware that is not there, and strategies other than DDP.
+    """
+    one_of("accelerator", accelerator, ACCELERATORS)
+    one_of("strategy", strategy, STRATEGIES)
+    device = _device(accelerator)
+    alone = devices in (1, "1") or (devices == "auto" and _count(device) == 1)
+    if alone and num_nodes == 1 and strategy == "auto":
+        return Machine(device)
+    return Processes(accelerator, devices, num_nodes, strategy)
+
+
+def process() -> int:
+    """The number of this process among those that train together, also before they have met."""
+    return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
+
+
+def _device(accelerator: str) -> torch.device:
+    """The first device of a kind; of the best kind for ``auto``."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kinds = {"gpu": ("cuda", "mps"), "auto": ("cuda", "mps", "cpu")}
+    wanted = kinds.get(accelerator, (accelerator,))
+    found = next((kind for kind in wanted if there.get(kind, kind == "cpu")), None)
+    if found is None:
+        raise MixvaeError(
+            f"accelerator={accelerator!r} is not to be found here by PyTorch; use cpu or auto."
+        )
+    return torch.device(found, 0) if found == "cuda" else torch.device(found)
+
+
+def _count(device: torch.device) -> int:
+    return torch.cuda.device_count() if device.type == "cuda" else 1

@@ -1,0 +1,71 @@
+"""The figures of an epoch on validation data."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..evaluation.health import ComponentHealth, HealthMeter
+from ..model import MixtureVAE
+from ..recipes.building import BuiltRecipe
+from ..seeding import noise, seed_of
+from .batches import Batches
+from .means import RunningMeans, with_sum
+
+VAL = 2  # a stream of noise, beside that of training
+HEALTH_ROWS = 1000  # of validation data that an epoch's component health is of, at least
+Figures = dict[str, float]
+
+
+def validate(
+    recipe: BuiltRecipe,
+    model: MixtureVAE,
+    data: Batches,
+    seed: int,
+    autocast: Callable[[], AbstractContextManager[Any]],
+) -> tuple[Figures, str | None]:
+    """The objective at its final weights (whatever the warm-up), its terms, the ELBO and health.
+
+    ``model`` is the recipe's own or an average of its weights. The noise is the same in every
+    epoch and process, and so are decisions that rest on these figures.
+
+    Returns
+    -------
+    figures
+        By name.
+    wrong
+        The first of the means that is not finite, if there is one.
+    """
+    means, health = RunningMeans(), HealthMeter()
+    model.eval()
+    with torch.inference_mode(), autocast():
+        for i, (x, y) in enumerate(data):
+            with noise(seed_of(seed, VAL, 0, i), x.device):
+                trace = model(x, recipe.objective.n_samples, y)
+                values = with_sum(recipe.objective.terms(trace))
+                if recipe.bound is not None:
+                    terms = recipe.bound(trace).values()
+                    values["elbo"] = sum(terms, x.new_zeros(())).mean()
+                means.add(tuple(values), torch.stack(list(values.values())), len(x))
+                if health.n < HEALTH_ROWS:
+                    health.add(model, x, y)
+        figures = {name: float(value) for name, value in means.pop().items()}
+        each = {k: float(v) for k, v in by_component(model, health.pop(model)).items()}
+    model.train()
+    return figures | each, next((k for k, v in figures.items() if not isfinite(v)), None)
+
+
+def by_component(model: MixtureVAE, health: ComponentHealth) -> dict[str, Tensor]:
+    """Each component's health by name, ``kl_z_0`` and so on, and how many dropout has chosen."""
+    each = {"kl_z": health.kl, "share": health.share}
+    each |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
+    found = {"effective_components": torch.tensor(health.effective_components)}
+    if (dropout := model.dropout) is not None:
+        each["rate"] = dropout.rate
+        found |= {"kept": dropout.kept().sum().float(), "selected": dropout.n_selected()}
+    for name, values in each.items():
+        found |= {f"{name}_{k}": v.detach().float() for k, v in enumerate(values)}
+    return found
