@@ -1,6 +1,6 @@
 """Deep mixtures of variational autoencoders for PyTorch.
 
-Names are imported when used: ``import mixvae`` costs little, and training alone needs Lightning.
+Names are imported when used: ``import mixvae`` costs little. Only several processes need Lightning.
 """
 
 from importlib import import_module
@@ -37,8 +37,8 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "kernels"),
-    *("objectives", "operations", "plots", "recipes"),
+    *("data", "distributions", "evaluation", "initialization", "kernels"),
+    *("objectives", "operations", "plots", "recipes", "training"),
 )
 
 __all__ = ["__version__", *_HOMES]
