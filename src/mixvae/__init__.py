@@ -1,6 +1,6 @@
 """Deep mixtures of variational autoencoders for PyTorch.
 
-Names are imported when used: ``import mixvae`` costs little, and training alone needs Lightning.
+Names are imported when used: ``import mixvae`` costs little. Only several processes need Lightning.
 """
 
 from importlib import import_module
@@ -56,8 +56,9 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "families", "kernels", "likelihoods", "model"),
-    *("nn", "objectives", "operations", "parts", "plots", "recipes"),
+    *("data", "distributions", "evaluation", "families", "initialization", "kernels"),
+    *("likelihoods", "model", "nn", "objectives", "operations", "parts", "plots", "recipes"),
+    "training",
 )
 
 __all__ = ["__version__", *_HOMES]
