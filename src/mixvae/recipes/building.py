@@ -131,6 +131,11 @@ def class_of(recipe: AnyRecipe) -> type[Recipe]:
     if isinstance(recipe, str):
         return find(recipe)
     kind = recipe if isclass(recipe) else type(recipe)
+    if not issubclass(kind, Recipe) and not isclass(recipe):
+        raise MixvaeError(
+            f"recipe must be a recipe's name, such as 'vae', its class or an instance; got "
+            f"{kind.__name__}."
+        )
     check_class(kind)
     return kind
 
@@ -141,11 +146,11 @@ def options_of(recipe: AnyRecipe) -> dict[str, Any]:
 
 
 def _parts(recipe: Recipe, x_shape: tuple[int, ...]) -> Parts:
-    """The parts that a recipe makes, after a look at the memory that they take."""
-    sizes = recipe.options()
-    whole(1, LARGE, **{key: sizes[key] for key in MODULES_EACH if key in sizes})
+    """What a recipe makes, after a look at the memory that it takes."""
+    options = recipe.options()
+    whole(1, LARGE, **{key: options[key] for key in MODULES_EACH if key in options})
     what = f"the recipe {name_of(type(recipe))} with these sizes"
-    if max(_numbers([*x_shape, *sizes.values()])) > LARGE:
+    if max(_numbers([*x_shape, *options.values()])) > LARGE:
         fits_memory(_bytes(recipe, x_shape), what)
     try:
         return recipe.parts(x_shape)

@@ -51,7 +51,7 @@ def _check_saved(recipe: BuiltRecipe) -> None:
     """Refuse a recipe that a run folder could not give back."""
     try:
         with torch.random.fork_rng([]):
-            again = build(type(recipe.recipe), recipe.x_shape, **recipe.options)
+            again = build(recipe.name, recipe.x_shape, **recipe.options)
         same = again.to_dict() == json.loads(json.dumps(recipe.to_dict()))
         reason = "" if same and _shapes(again) == _shapes(recipe) else "it gives another model"
     except (MixvaeError, TypeError, ValueError) as error:
