@@ -14,7 +14,7 @@ QUIET := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test faults lint bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten
 
 test: $(VENV)/.installed-test ## install, then run the tests
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests $(ARGS)
+
+faults: $(VENV)/.installed-test ## kill, damage, fill and misuse at random, in some minutes; ARGS=--quick for a twentieth
+	$(QUIET) $(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check style, formatting and types
 	$(BIN)/ruff check .

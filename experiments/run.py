@@ -27,6 +27,7 @@ from mixvae import data
 from mixvae.evaluation import evaluate, representation
 from mixvae.report import write_metrics
 from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
+from mixvae.run_folder import is_finished
 from mixvae.training.selecting import PRUNED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,7 +114,7 @@ def train(
     """Train and judge one row, from where it stopped if it did."""
     settings = {"seed": 0} | dict(table.training) | row.get("training", {})
     taken = None  # processor time, where it was trained in one go
-    if (folder / METRICS).exists():
+    if is_finished(folder):
         run = mixvae.load(folder)
     elif (folder / CHECKPOINTS / "last.ckpt").exists():
         run = mixvae.resume(folder, dataset, pictures=False)

@@ -366,15 +366,15 @@ def test_log_likelihood_by_itself_takes_5000_samples_and_writes_each_examples_fi
     assert re.search(r"samples an example +5,000\n", text)
     assert "3 examples of digits" in text
     figures = json.loads((tmp_path / "figures.json").read_text())
-    arrays = np.load(folder / "log_likelihood.npz")
+    arrays = np.load(folder / "log_likelihood-n-test-3.npz")
     rows = [i * len(test_split) // 3 for i in range(3)]  # at even distances
     expected = log_likelihood(load(folder).recipe.model, test_split.x[rows], 5000)
     for name in ("log_prob", "standard_error", "ess", "k_hat"):
         np.testing.assert_array_equal(arrays[name], getattr(expected, name).numpy())
     assert figures["log_likelihood"] == expected.to_dict()
-    picture = folder / "log_likelihood.png"
+    picture = folder / "log_likelihood-n-test-3.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert text.endswith(f"{folder / 'log_likelihood.npz'}\n{picture}\n")
+    assert text.endswith(f"{folder / 'log_likelihood-n-test-3.npz'}\n{picture}\n")
 
 
 @pytest.mark.parametrize("words", [["-1"], ["many"], ["2.5"], ["5", "6"]])
@@ -455,8 +455,8 @@ def test_encode_writes_codes_scales_weights_and_labels(capsys, folder, tmp_path,
     torch.testing.assert_close(arrays["weights"].sum(1), torch.ones(len(test_split)))
     assert torch.equal(arrays["y"], test_split.y)
     default = Path(shown(capsys, "encode", str(folder), "--split", "val").strip())
-    assert default == folder / "codes.npz"
-    assert len(np.load(default)["codes"]) == len(data.load("digits").val)
+    assert default == folder / "codes-split-val.npz"
+    assert len(np.load(default)["codes"]) == len(data.load("digits").subset(256).val)
 
 
 def test_interpolate_goes_from_each_image_to_the_next(capsys, folder, tmp_path, test_split):
@@ -552,7 +552,7 @@ def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
         (["cross", "--n", "0"], "n must be at least 1"),
         (["cross", "--out", "no/such/folder/a.png"], "there is no folder"),
         (["encode", "--out", "a.npy"], "must be a .npz file"),
-        (["encode", "--split", "all"], "--split takes train|val|test"),
+        (["encode", "--split", "half"], "--split takes train|val|test|all"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,9 +1,14 @@
 """Files are whole or not there."""
 
+import os
+import resource
+
+import numpy as np
 import pytest
 import torch
 
-from mixvae.files import whole, write_text
+from mixvae.files import whole, write_array, write_checkpoint, write_text
+from mixvae.saved_weights import write_weights
 from mixvae.training.callbacks import StraightToDisk
 
 
@@ -43,3 +48,42 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path):
         StraightToDisk().save_checkpoint({"epoch": 2, "generator": (i for i in range(3))}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 20 kB: the operating system refuses as it does on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path, x: write_checkpoint(path, {"x": x}),
+        lambda path, x: write_weights({"x": x}, {}, path),
+        lambda path, x: write_array(path, x.numpy()),
+    ],
+)
+def test_a_full_disk_is_an_oserror_that_names_the_file_and_leaves_the_old_one(tmp_path, write):
+    path = tmp_path / "file"
+    write(path, torch.zeros(3))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="too large") as error:
+        write(path, torch.zeros(10_000))
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_are_those_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_weights({"x": torch.zeros(3)}, {}, tmp_path / "weights")
+        write_array(tmp_path / "array", np.zeros(3))
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o640"}

@@ -85,7 +85,7 @@ def test_data_give_the_number_of_classes():
 
 @pytest.mark.parametrize("x", [IMAGE, made_up(None)], ids=["shape", "no labels"])
 def test_without_labels_the_number_of_classes_is_asked_for(x):
-    with pytest.raises(MixvaeError, match="conditional=True needs n_classes"):
+    with pytest.raises(MixvaeError, match="conditional needs n_classes"):
         mixvae.build("mvae", x, conditional=True)
 
 

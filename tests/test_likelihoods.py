@@ -323,7 +323,7 @@ def test_a_mixture_of_one_logistic_is_the_logistic():
 
 
 def test_blended_means_have_no_logistic_mixture_and_the_error_says_what_has():
-    said = "got one that blends means. Use likelihood='logistic', or do not blend"
+    said = "got one that blends means. Use likelihood logistic, or do not blend"
     with pytest.raises(MixvaeError, match=said):
         recipes.build("m-vae", (1, 4, 4), likelihood="logistic-mixture")
     with pytest.raises(MixvaeError, match="n_logistics must be at least 1; got 0"):
@@ -359,7 +359,7 @@ def test_a_pixelcnn_may_have_pixels_of_grey_levels(name):
 # -- what each is for
 
 REFUSED = [
-    ("bernoulli", 0.5, r"are 0 or 1; 1 of 3 .* such as 0.5. .*binarize='dynamic'.*gaussian"),
+    ("bernoulli", 0.5, r"are 0 or 1; 1 of 3 .* such as 0.5. .*binarize dynamic.*gaussian"),
     ("bernoulli", 2.0, "such as 2"),
     ("bernoulli", float("nan"), "such as nan"),
     ("gaussian", float("nan"), "pixels that are finite; 1 of 3 values are not, such as nan"),

@@ -475,7 +475,7 @@ def test_pseudo_inputs_start_from_data():
 
 
 def test_more_pseudo_inputs_than_data_are_refused():
-    with pytest.raises(MixvaeError, match="use n_pseudo_inputs=216 or fewer"):
+    with pytest.raises(MixvaeError, match="use n_pseudo_inputs 216 or fewer"):
         recipes.build("vamp-prior", three_kinds(), n_pseudo_inputs=500)
     with pytest.raises(MixvaeError, match="n_pseudo_inputs must be at least 1"):
         recipes.build("vamp-prior", (6,), n_pseudo_inputs=0)

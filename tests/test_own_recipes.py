@@ -379,7 +379,7 @@ def _optioned(annotation: Any, **default: Any) -> type:
             lambda: dataclass(frozen=True, kw_only=True)(
                 type("Own", (VAE,), {"__annotations__": {"single": bool}, "single": True})
             ),
-            "Own cannot have an option single: every recipe has that method",
+            "Own cannot have an option single, which is build's, or a method of all recipes",
         ),
     ],
 )
@@ -523,9 +523,12 @@ def test_a_file_that_cannot_be_used_is_one_line_and_leaves_nothing(
     (tmp_path / "scales.py").write_text("USUAL = 0.5\n")
     if content is not None:
         path.write_text(content)
+    before = set(sys.modules)
     line = refused(capsys, "train", f"{path}{name}", *SMALL, *QUIET, "--out", "out")
     assert said.format(path=path) in line
     assert not (tmp_path / "out").exists()
+    if "Error" in said or "SystemExit" in said:
+        assert not [new for new in set(sys.modules) - before if new.startswith("my_")]
 
 
 def test_a_file_that_was_changed_is_read_anew(tmp_path, capsys, file):
@@ -624,6 +627,7 @@ def test_single_has_one_component_and_without_dropout_no_masks():
     assert masked.without_dropout() == mixvae.recipes.MVAE(n_latent=3)
     exact = mixvae.recipes.MixtureOfVAEs(keep_prior=0.2, n_components=5)
     assert build(exact.without_dropout(), IMAGE).model.routing is None
+    assert build(exact.single(), IMAGE).model.dropout is None  # nothing to drop
 
 
 def test_a_subclass_of_a_masked_recipe_says_what_it_is_without():

@@ -196,14 +196,31 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert len(run.history) == done + 1
 
 
+class CtrlC(L.Callback):
+    """Stops the training as Ctrl-C does, in the middle of its first epoch."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.global_step == 2:
+            raise KeyboardInterrupt
+
+
 def test_there_is_a_checkpoint_before_the_first_epoch_ends(digits, tmp_path):
-    with pytest.raises(NonFiniteError):
-        fit_with_a_nan(digits, tmp_path / "run", step=1)
-    run = mixvae.resume(
-        tmp_path / "run", digits, max_epochs=1, progress=False, pictures=False, accelerator="cpu"
-    )
-    whole = mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", max_epochs=1, **QUICK)
+    options = QUICK | {"max_epochs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[CtrlC()], **options)
+    run = mixvae.resume(tmp_path / "run", digits, progress=False, pictures=False, accelerator="cpu")
+    whole = mixvae.fit(recipe(digits), digits, out=tmp_path / "whole", **options)
     assert same(run.recipe.model.state_dict(), whole.recipe.model.state_dict())
+
+
+def test_nothing_stays_of_a_run_that_diverges_in_its_first_epoch(digits, tmp_path):
+    with pytest.raises(NonFiniteError, match="Last good checkpoint: none yet"):
+        fit_with_a_nan(digits, tmp_path / "runs" / "run", step=1)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(NonFiniteError):
+        fit_with_a_nan(digits, tmp_path / "mine", step=1)
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_an_epochs_health_is_of_the_first_batches_of_validation_data(digits, tmp_path, monkeypatch):
@@ -217,7 +234,8 @@ def test_an_epochs_health_is_of_the_first_batches_of_validation_data(digits, tmp
     shown = evaluate(run.recipe, digits.val, n_test=n_val)
     meter = HealthMeter()
     with torch.no_grad():
-        meter.add(run.recipe.model.eval(), digits.val.x[: 2 * batch])
+        first = torch.cat(list(even_batches(n_val, batch)[:2]))
+        meter.add(run.recipe.model.eval(), digits.val.x[first])
     health = meter.pop(run.recipe.model)
     for k, (kl, sse) in enumerate(zip(health.kl, health.sse_alone, strict=True)):
         assert run.history[0][f"val/kl_z_{k}"] == pytest.approx(float(kl), rel=1e-3)

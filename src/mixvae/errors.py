@@ -1,7 +1,13 @@
 """The one error that people see: something they gave cannot be used, and how to mend it."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
+
+LARGEST = 2**63 - 1  # whole number: PyTorch's sizes are 64-bit
+LARGEST_FLOAT32 = 3.4028234e38
 
 
 class MixvaeError(ValueError):
@@ -9,7 +15,10 @@ class MixvaeError(ValueError):
 
 
 class MixvaeWarning(UserWarning):
-    """Input that is used, but is likely not what was meant. The message says what to do."""
+    """Something that works and is likely not what was meant, or of which one should know.
+
+    The message says what to do. The command line shows it in a line.
+    """
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
@@ -20,11 +29,84 @@ def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
     return MixvaeError(f"unknown {what} {name!r}.{hint} Known: {', '.join(known)}.")
 
 
-def at_least(minimum: float, **values: float) -> None:
-    """Raise unless every named value is a number no smaller than ``minimum``."""
+def at_least(minimum: float, **values: Any) -> None:
+    """Raise unless every named value is a finite number no smaller than ``minimum``."""
     for name, value in values.items():
-        if not value >= minimum:  # a NaN fails too
-            raise MixvaeError(f"{name} must be at least {minimum}; got {value}.")
+        if not (is_number(value) and value >= minimum):
+            raise MixvaeError(f"{name} must be at least {minimum}; got {shown(value)}.")
+        finite(**{name: value})
+
+
+def whole(minimum: int, maximum: int = LARGEST, **values: Any) -> None:
+    """Raise unless every named value is a whole number from ``minimum`` to ``maximum``."""
+    for name, value in values.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise MixvaeError(f"{name} must be a whole number; got {shown(value)}.")
+        at_least(minimum, **{name: value})
+        if int(value) > maximum:
+            raise MixvaeError(f"{name} must be at most {maximum}; got {shown(value)}.")
+
+
+def seeds(**values: Any) -> None:
+    """Raise unless every named value can seed PyTorch's generators: 0 to 2**64 - 1."""
+    whole(0, 2**64 - 1, **values)
+
+
+def finite(**values: Any) -> None:
+    """Raise unless every named value is a number that is finite in float32."""
+    for name, value in values.items():
+        if not is_number(value) or not abs(value) <= LARGEST_FLOAT32:
+            raise MixvaeError(f"{name} must be a finite number; got {shown(value)}.")
+
+
+def positive(**values: Any) -> None:
+    """Raise unless every named value is a finite number above zero."""
+    for name, value in values.items():
+        if not (is_number(value) and value > 0):
+            raise MixvaeError(f"{name} must be positive; got {shown(value)}.")
+        finite(**{name: value})
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one number, true and false not among them."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_a(kind: type | tuple[type, ...], advice: str, **values: Any) -> None:
+    """Raise unless every named value is of a type; ``advice`` says how to come by one."""
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            expected = " or a ".join(k.__name__ for k in kinds if k is not type(None))
+            raise MixvaeError(
+                f"{name} must be a {expected} ({advice}); got {type(value).__name__}."
+            )
+
+
+def fits_memory(n_bytes: float, what: str) -> None:
+    """Raise where something takes more memory than this machine has in all."""
+    if n_bytes > (there_is := memory()):
+        raise MixvaeError(
+            f"{what} would take about {n_bytes / 2**30:,.0f} GiB of memory, and this machine has "
+            f"{there_is / 2**30:,.0f} GiB; ask for less."
+        )
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; without end where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return LARGEST
+
+
+def shown(value: Any) -> str:
+    """A value in a message, in a line that is not too long."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # thousands of digits; or another's class that cannot say what it is
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def one_of(what: str, value: str, known: Iterable[str]) -> None:

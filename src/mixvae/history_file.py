@@ -5,7 +5,7 @@ import re
 import warnings
 from pathlib import Path
 
-from .errors import MixvaeError
+from .errors import MixvaeError, MixvaeWarning
 from .reading import MAX_JSON, read_text
 
 NAME = re.compile(r"[a-z]\w*(/\w+)*")  # of a column
@@ -18,13 +18,14 @@ def read_history(path: Path) -> list[dict[str, float]]:
     try:
         lines = read_text(path, MAX_JSON).splitlines()
     except (MixvaeError, OSError) as error:
-        warnings.warn(f"the run's history is left out: {error}", stacklevel=3)
+        warnings.warn(f"the run's history is left out: {error}", MixvaeWarning, stacklevel=3)
         return []
     names = lines[0].split(",") if lines else []
     if "epoch" not in names or not all(NAME.fullmatch(name) for name in names):
         warnings.warn(
             f"{path} does not begin with the names of its columns: it is damaged, and the run's "
             "history is left out.",
+            MixvaeWarning,
             stacklevel=3,
         )
         return []
@@ -34,6 +35,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
         warnings.warn(
             f"{path} is damaged: {len(rows) - len(history)} of its {len(rows)} rows are not "
             "numbers, and are left out of the run's history.",
+            MixvaeWarning,
             stacklevel=3,
         )
     return history

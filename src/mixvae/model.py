@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Distribution
 from .decoders import Decoder
 from .distributions import Delta, Face, mixture
 from .dropout import ComponentDropout, reweigh, without_dropped
-from .errors import MixvaeError
+from .errors import LARGEST, MixvaeError, whole
 from .labels import NO_LABELS, Classes, Labels
 from .routing import Routing
 from .starts import Split
@@ -198,6 +198,7 @@ class MixtureVAE(nn.Module):
         Raises:
             MixvaeError: for a component that does not exist.
         """
+        whole(1, n=n)
         if component is not None:
             return self.sample_each(n, y)[:, self.check_component(component)]
         w = self._kept_weights(n)
@@ -210,6 +211,7 @@ class MixtureVAE(nn.Module):
 
     def sample_each(self, n: int, y: Classes | None = None) -> Float[Tensor, "n K *X"]:
         """n new x by every component, from the same random input (MVAE, Fig. 17)."""
+        whole(1, n=n)
         z = self._prior_codes(n)
         if not self.prior(self.encode).batch_shape:  # one prior for all components
             z = z[:, :, :1].expand_as(z)
@@ -217,6 +219,7 @@ class MixtureVAE(nn.Module):
 
     def check_component(self, component: int, what: str = "component") -> int:
         """The component's index; raises a MixvaeError for one that does not exist."""
+        whole(-LARGEST, **{what: component})
         if not 0 <= component < self.n_components:
             raise MixvaeError(
                 f"{what} must be in 0 ... {self.n_components - 1}, as the model has "

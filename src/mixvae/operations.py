@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .errors import MixvaeError, at_least
-from .evaluation.passes import batches, evaluating
+from .errors import LARGEST, MixvaeError, finite, whole
+from .evaluation.passes import batches, check_x, evaluating
 from .labels import Classes
 from .model import MixtureVAE
 
@@ -81,7 +81,9 @@ def interpolate(
     Raises:
         MixvaeError: for fewer than two steps, ends of different shapes, and as :func:`codes`.
     """
-    at_least(2, n_steps=n_steps)
+    whole(2, n_steps=n_steps)
+    check_x(model, start, y)
+    check_x(model, end, y)
     if start.shape != end.shape:
         raise MixvaeError(
             "start and end must be as many x of one shape; got "
@@ -119,13 +121,16 @@ def traverse(
     Raises:
         MixvaeError: for a component or latent that does not exist, no values, and as :func:`codes`.
     """
+    check_x(model, x, y)
     model.check_component(component)
-    at_least(1, n_values=len(values))
+    values = torch.as_tensor(values)
+    whole(1, n_values=len(values))
+    finite(**{f"values[{i}]": value for i, value in enumerate(values.tolist())})
     with evaluating(model):
         mu, r, classes = _codes_and_shares(model, x, y)
         z = mu.repeat(len(values), 1, 1, 1)
         check_latent(latent, z.shape[-1])
-        z[:, :, component, latent] = torch.as_tensor(values).to(z).unsqueeze(1)
+        z[:, :, component, latent] = values.to(z).unsqueeze(1)
         if alone:
             return model.decode_each(z, classes).mean[:, :, component].cpu()
         return _decode(model, z, r.expand(len(z), -1, -1), classes)
@@ -133,6 +138,7 @@ def traverse(
 
 def check_latent(latent: int, n_latent: int) -> int:
     """The latent's index; raises a MixvaeError for one that does not exist."""
+    whole(-LARGEST, latent=latent)
     if not 0 <= latent < n_latent:
         raise MixvaeError(
             f"latent must be in 0 ... {n_latent - 1}, as each code has {n_latent}; got {latent}."
@@ -151,7 +157,8 @@ def pairs(
     Raises:
         MixvaeError: for ``n`` below 1.
     """
-    at_least(1, n=n)
+    check_x(model, x, y)
+    whole(1, n=n)
     if model.labels.n_classes is None or y is None:
         index = torch.arange(min(2 * n, len(x) - len(x) % 2)).view(-1, 2)
     else:
@@ -171,7 +178,7 @@ def _pairs_within(y: Classes) -> Int64[Tensor, "P 2"]:
 def _moment(
     name: str, model: MixtureVAE, x: Tensor, y: Classes | None, batch_size: int
 ) -> Float[Tensor, "N K L"]:
-    _check(model, x, y)
+    check_x(model, x, y)
     with evaluating(model):
         each = [getattr(model.infer(*part)[0], name) for part in batches(model, x, y, batch_size)]
         return torch.cat([moment.cpu() for moment in each])
@@ -210,17 +217,6 @@ def _whole(
     model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None
 ) -> tuple[Tensor, Classes | None]:
     """All of x as one batch on the model's device, and y if the model is conditional."""
-    _check(model, x, y)
+    check_x(model, x, y)
     ((x, y),) = batches(model, x, y, len(x))
     return x, y
-
-
-def _check(model: MixtureVAE, x: Tensor, y: Tensor | None) -> None:
-    expected = model.decoder.likelihood.x_shape
-    if tuple(x.shape[1:]) != expected or not len(x):
-        raise MixvaeError(
-            f"the model takes x of shape (N, {', '.join(map(str, expected))}), N at least 1; got "
-            f"{tuple(x.shape)}."
-        )
-    if y is not None and len(y) != len(x):
-        raise MixvaeError(f"y must have the class of each of the {len(x)} x; got {len(y)}.")

@@ -87,7 +87,7 @@ class VampPrior(nn.Module):
         if len(x) < n:
             raise MixvaeError(
                 f"{n} pseudo-inputs cannot start from {len(x)} training examples; use "
-                f"n_pseudo_inputs={len(x)} or fewer, or pseudo_inputs='noise'."
+                f"n_pseudo_inputs {len(x)} or fewer, or pseudo_inputs noise."
             )
         rows = x[torch.randperm(len(x))[:n]]
         self.logits.copy_(rows.clamp(0.05, 0.95).logit())  # where a sigmoid still has a slope

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import MixvaeError
+from .errors import MixvaeError, is_a
 from .recipes.building import BuiltRecipe, build, with_options
 
 
@@ -23,6 +23,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
         MixvaeError: for components that do not exist or are named twice, for none, and where
             nothing says which to keep.
     """
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
     fewer = with_options(recipe.recipe, {"n_components": len(keep)}).without_dropout()
     with torch.random.fork_rng():  # the first weights are drawn, and replaced
@@ -49,9 +50,10 @@ def kept_by(recipe: BuiltRecipe, keep: Sequence[int] | None) -> list[int]:
         if model.dropout is None:
             raise MixvaeError(
                 f"the recipe {recipe.name} has no component dropout that says which components to "
-                "keep; name them, such as keep=[0, 2]."
+                "keep; name them by their numbers (keep), such as 0 and 2."
             )
         keep = model.kept.nonzero().flatten().tolist()
+    is_a((list, tuple, range), "a list of numbers, such as [0, 2]", keep=keep)
     if not keep or len(set(keep)) < len(keep):
         raise MixvaeError(f"keep must name at least one component, each once; got {list(keep)}.")
     return sorted(model.check_component(k, "a component to keep") for k in keep)

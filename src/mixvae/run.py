@@ -1,8 +1,7 @@
-"""A run folder: what it holds, how it is claimed, written and read back. Nothing is unpickled."""
+"""A run folder: what it holds, how it is written and read back. Nothing is unpickled."""
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .data.transform import Transform
-from .errors import MixvaeError
+from .errors import MixvaeError, MixvaeWarning, is_a
 from .files import write_text
 from .history_file import read_history
 from .reading import parse_json, read_json_object
@@ -18,12 +17,15 @@ from .recipes import Recipe, options_of
 from .recipes.building import BuiltRecipe, build, with_options
 from .recipes.registry import of_run
 from .recipes.values import as_json
+from .run_folder import CHECKPOINTS as CHECKPOINTS
+from .run_folder import CONFIG as CONFIG
+from .run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete
+from .run_folder import TRAINING as TRAINING
+from .run_folder import claim as claim
 from .saved_weights import Form, form_of, read_checkpoint, read_weights, write_weights
 from .size_limit import TooLargeError, size_limit
 
 FORMAT = 1
-RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
-DATA, TRAINING, CONFIG, CHECKPOINTS = "data.json", "training.json", "config.yaml", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -41,33 +43,14 @@ class Run:
         return sorted(self.folder.glob("*.png"))
 
     @property
+    def complete(self) -> bool:
+        """Whether training has ended, and weights, figures and pictures are all of its end."""
+        return is_complete(self.folder)
+
+    @property
     def transform(self) -> Transform | None:
         """How its data were read; ``mixvae.data.load(path, transform=run.transform)`` does so."""
         return load_transform(self.folder)
-
-
-def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
-    """Make a new folder for a run: ``out``, or the next free runs/NAME-001.
-
-    Raises:
-        MixvaeError: if ``out`` exists and is not empty, or cannot be written.
-    """
-    try:
-        if out is None:
-            return _next_free(root, name)
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise MixvaeError(
-                f"the run folder {folder} exists and is not empty; a run is never overwritten. "
-                f"Give another folder, or go on with that run: mixvae train --resume {folder}"
-            )
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("permission denied")
-    except OSError as error:
-        place = out if out is not None else root
-        raise MixvaeError(f"cannot write the run folder {place}: {error}.") from error
-    return folder
 
 
 def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
@@ -120,6 +103,7 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
     """A trained run, its model in evaluation mode on the CPU.
 
     Nothing is imported: the run's recipe is one of this package, or one that you have imported.
+    Warns if the run is not complete: it goes on, or was stopped, after these weights were written.
 
     Args:
         path: the run folder.
@@ -129,6 +113,7 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
         MixvaeError: if the folder is no run, its recipe is not known, or its weights are missing,
             truncated, no safetensors file, altered, not finite, or another recipe's.
     """
+    is_a((str, Path), "the run folder's path", path=path)
     folder = Path(path)
     content, weights = read_recipe(folder), folder / WEIGHTS
     kind = of_run(content["recipe"], str(folder), recipes)
@@ -142,7 +127,21 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
     recipe = _build(kind, content, form_of(saved.weights), weights)
     recipe.model.load_state_dict(saved.weights)
     recipe.model.eval()
+    if not is_complete(folder):
+        warnings.warn(
+            f"the run {folder} is not finished: its weights and figures may be of an earlier "
+            f"epoch than its last. Finish it: mixvae train --resume {folder}",
+            MixvaeWarning,
+            stacklevel=2,
+        )
     return Run(folder, recipe, _metrics(folder), read_history(folder / LOG))
+
+
+def load_weights(recipe: BuiltRecipe, path: Path) -> None:
+    """Read a weights file into the model of a recipe, after checking that it belongs to it."""
+    saved = read_weights(path)
+    _check_names_recipe(saved.recipe, type(recipe.recipe), recipe.to_dict(), path)
+    recipe.model.load_state_dict(saved.weights)
 
 
 def load_transform(folder: Path) -> Transform | None:
@@ -217,7 +216,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
     try:
         return read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     except MixvaeError as error:
-        warnings.warn(f"the run's figures are left out: {error}", stacklevel=3)
+        warnings.warn(f"the run's figures are left out: {error}", MixvaeWarning, stacklevel=3)
         return {}
 
 
@@ -232,15 +231,3 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         return read_json_object(folder / name)
     except FileNotFoundError:
         raise MixvaeError(f"{folder} is not a run folder: it has no {name}.") from None
-
-
-def _next_free(root: Path, name: str) -> Path:
-    number = 1
-    while True:
-        folder = root / f"{name}-{number:03d}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder

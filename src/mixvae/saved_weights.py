@@ -8,6 +8,7 @@ training have a CRC for each of their parts. In both, weights are finite and of 
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import MixvaeError
+from .files import whole
 from .reading import parse_json
 
 CHECKSUM = "sha256"
@@ -53,18 +55,19 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
 def write_weights(weights: Mapping[str, Tensor], recipe: Mapping[str, Any], path: Path) -> None:
     """Write a safetensors file, whole or not at all. Raises `MixvaeError` for NaN or infinity."""
     check_finite(weights, f"the model for {path}")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     # One entry, as several come in any order, and equal weights should make equal files.
     metadata = {"recipe": json.dumps({**recipe, CHECKSUM: UNSET}, sort_keys=True)}
-    try:
-        save_file({name: w.contiguous() for name, w in weights.items()}, partial, metadata)
+    with whole(path) as partial:
+        try:
+            save_file({name: w.contiguous() for name, w in weights.items()}, partial, metadata)
+        except SafetensorError as error:  # what the operating system refuses is an OSError here too
+            if (code := re.search(r"os error (\d+)", str(error))) is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         with partial.open("r+b") as file:
             digest, place = _checksum(file, UNSET)
             file.seek(place)
             file.write(digest.encode())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> Saved:

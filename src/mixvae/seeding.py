@@ -1,8 +1,12 @@
 """Noise that depends on a few numbers and on nothing else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 
 import torch
+
+from .errors import seeds
 
 
 def seed_of(*numbers: int) -> int:
@@ -22,3 +26,15 @@ def seed_noise(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def noise(seed: int | None) -> Iterator[None]:
+    """Noise on the CPU from a seed, the generator as it was afterwards; or, by None, as it is."""
+    if seed is None:
+        yield
+        return
+    seeds(seed=seed)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        yield

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from shlex import quote
 from typing import Any
@@ -44,15 +44,34 @@ A first run, in seconds: mixvae train m-vae --data digits --max-epochs 5"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, or 2 for input that cannot be used, or 130 after Ctrl-C.
+    """Run one command and return its exit code.
 
-    With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
+    0; 1 where the operating system refuses (a full disk, a folder that cannot be written); 2 for
+    input that cannot be used; 130 after Ctrl-C; 141 if the reader of the output has closed it, as
+    ``| head`` does. With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
     """
     try:
-        with _warnings_in_a_line():
-            _run(list(sys.argv[1:] if argv is None else argv))
+        with _warnings_as_lines():
+            code = _answer(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except OSError as error:
+        if _debugging():
+            raise
+        what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        print(f"mixvae: error: {'. '.join([what, *_notes(error)])}", file=sys.stderr)
+        _drop_output()
+        return 1
+
+
+def _answer(argv: list[str]) -> int:
+    try:
+        _run(argv)
     except MixvaeError as error:
-        if os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0"):
+        if _debugging():
             raise
         print(f"mixvae: error: {error}", file=sys.stderr)
         return 2
@@ -67,23 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-@contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
-    """Our own warnings as lines on stderr, without the place in the code that they come from."""
-    with warnings.catch_warnings():
-        others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
-            if issubclass(category, MixvaeWarning):
-                print(f"mixvae: warning: {message}", file=sys.stderr)
-            else:
-                others(message, category, *where, **how)
-
-        warnings.showwarning = show
-        warnings.simplefilter("always", MixvaeWarning)
-        yield
-
-
 def _run(argv: list[str]) -> None:
     name = argv.pop(0) if argv else "--help"
     if name in ("-h", "--help"):
@@ -95,3 +97,37 @@ def _run(argv: list[str]) -> None:
         getattr(module, name)(argv)
     else:
         raise unknown("command", name, COMMANDS)
+
+
+def _debugging() -> bool:
+    return os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0")
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def _drop_output() -> None:
+    """Lose what could not be written, which Python would try once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Our own warnings are lines like our errors."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
+            if issubclass(category, MixvaeWarning):
+                print(f"mixvae: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *rest, **named)
+
+        warnings.simplefilter("always", MixvaeWarning)
+        warnings.showwarning = show
+        yield

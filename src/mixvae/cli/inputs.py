@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data import DATASETS, Binarize, Dataset, Transform, load
+from ..data import DATASETS, Binarize, Dataset, Split, Transform, load, load_all
 from ..errors import MixvaeError
 from ..reading import read_yaml
 from ..run import CONFIG, RECIPE, load_transform, read_json
@@ -35,9 +35,10 @@ def open_data(
             probability (validation and test data once); threshold: above one half.
         n_val: how many training images to hold out for validation; by default a tenth, at most
             5,000.
-        data_seed: of the splits and of the binarised validation and test images.
+        data_seed: of the splits and of the binarised validation and test images, 0 to 2**64 - 1.
         image_size: height and width that a folder's images are resized to.
-        subset: train on the first so many images only, for a quick trial.
+        subset: for a quick trial, train on so many images only, and validate on a fifth as many,
+            but on 100 at least.
     """
     return _load(
         data=data,
@@ -73,20 +74,58 @@ def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:
 
     Stored values go through the run's own transform, as they did in training.
     """
-    kept = as_flags(settings_of(Path(folder)), DATA_OPTIONS)
-    parser = Parser(f"data of {Path(folder) / CONFIG}", "")
+    return open_for(folder, data_options(folder, given))
+
+
+def open_for(folder: str | Path, options: Mapping[str, Any]) -> Dataset:
+    """The data that options name, their values read as a run's own were."""
+    return _load(**options, transform=load_transform(Path(folder)))
+
+
+def own_options(folder: Path) -> dict[str, Any]:
+    """The data options in a run's config.yaml, checked as those on the line are."""
+    kept = as_flags(settings_of(folder), DATA_OPTIONS)
+    parser = Parser(f"data of {folder / CONFIG}", "")
     parser.add_options("data", open_data)
     parser.unset(*DATA_OPTIONS)
     try:
-        options = parser.read(kept)[1] | dict(given)
+        return parser.read(kept)[1]
     except MixvaeError as error:
-        raise MixvaeError(f"{Path(folder) / CONFIG}: {error}") from error
+        raise MixvaeError(f"{folder / CONFIG}: {error}") from error
+
+
+def data_options(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of :func:`open_data` for a run's own data, but for what is given."""
+    options = own_options(Path(folder)) | dict(given)
     if "data" not in options:
         raise MixvaeError(
             f"{folder} was not trained from the command line, so it does not say where its data "
             "are; name them with --data."
         )
-    return _load(**options, transform=load_transform(Path(folder)))
+    return options
+
+
+def options_for_other(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for data that are not the run's own, but for what is given.
+
+    Of the run's own are kept how pixels are binarised and resized, which the model asks for, and
+    the folder of named sets. The rest (n_val, data_seed, subset) said how its own were split.
+    """
+    before, data = own_options(folder), str(given["data"])
+    kept = {"binarize", "data_dir"}
+    if data not in DATASETS and Path(data).expanduser().is_dir():
+        kept.add("image_size")
+    return {name: before[name] for name in DATA_OPTIONS if name in kept & before.keys()} | dict(
+        given
+    )
+
+
+def open_all(folder: Path, options: Mapping[str, Any]) -> tuple[Split, bool]:
+    """All that data options name, in the source's order; and if it has a test split of its own."""
+    names = {"data_dir": "data_dir", "binarize": "binarize", "image_size": "image_size"}
+    names["data_seed"] = "seed"
+    given = {names[k]: v for k, v in options.items() if k in names and v is not None}
+    return load_all(options["data"], transform=load_transform(folder), **given)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from math import ceil, sqrt
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import MixvaeError
+from ..files import whole, write_array
 
 MIN_WIDTH = 600  # pixels; small images are enlarged to it
 
@@ -40,7 +40,7 @@ def save(
 ) -> Path:
     """Write images: tiled, with others above them, in a .png; themselves alone in a .npy."""
     if path.suffix == ".npy":
-        np.save(path, images.numpy())
+        write_array(path, images.numpy())
         return path
     from matplotlib.image import imsave
 
@@ -52,7 +52,8 @@ def save(
     canvas = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # (R H, n W, C)
     scale = ceil(MIN_WIDTH / canvas.shape[1])
     canvas = canvas.repeat_interleave(scale, 0).repeat_interleave(scale, 1).clamp(0, 1)
-    imsave(path, canvas.expand(-1, -1, 3).numpy())
+    with whole(path) as partial:
+        imsave(partial, canvas.expand(-1, -1, 3).numpy(), format="png")
     return path
 
 

@@ -1,19 +1,54 @@
 """What the commands on a trained run share: how they open it, and what they may write."""
 
+import json
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from ..data import Dataset, SplitName
+from ..data import Dataset, Split
 from ..errors import MixvaeError, MixvaeWarning
 from ..run import DATA, Run, load, read_json
-from .inputs import DATA_OPTIONS, open_data, reopen
+from .inputs import (
+    DATA_OPTIONS,
+    data_options,
+    located,
+    open_all,
+    open_data,
+    open_for,
+    options_for_other,
+    settings_of,
+)
 from .parser import Parser
 from .pictures import check_path
 from .recipe_files import add_recipes, import_recipes
+
+# None is test, or, of other data that have no test split of their own, all.
+Part = Literal["train", "val", "test", "all"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run's data, or others: by their options, whole or split."""
+
+    folder: Path
+    options: dict[str, Any]
+    is_other: bool
+    data: Dataset
+
+    def part(self, name: Part | None) -> tuple[str, Split]:
+        """A split as a model sees it, and its name; ``all`` is in the source's order."""
+        if name in ("train", "val", "test"):
+            return name, self.data.seen(name)
+        if name is None and not self.is_other:
+            return "test", self.data.test
+        whole, has_test = open_all(self.folder, self.options)
+        return ("test", self.data.test) if name is None and has_test else ("all", whole)
 
 
 def parser_of(command: str, about: str) -> Parser:
@@ -28,11 +63,13 @@ def open_run(
     argv: list[str],
     *,
     with_data: bool = False,
+    mend: bool = False,
     keep: Callable[[str], None] | None = None,
 ) -> tuple[Run, Any, dict[str, Any]]:
-    """The run, its data if they are needed, and the other options.
+    """The run, the source of its data if they are needed, and the other options.
 
     Warns where the run's own data have changed since training; ``keep`` is called with the warning.
+    ``mend``: write figures and pictures of the run that are missing, if its training is over.
     """
     if with_data:
         parser.add_options("data; by default the run's own", open_data, skip={"subset"})
@@ -42,21 +79,38 @@ def open_run(
     if not words:
         raise MixvaeError(f"name a run folder, such as runs/m-vae-digits-001: {parser.usage}.")
     import_recipes(argv)
-    run = load(words[0])
+    folder = Path(words[0])
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
-    if "data" in given:
-        given["subset"] = None  # the subset was of the run's own data
-    data = reopen(run.folder, given) if with_data else None
-    if data is not None and data.x_shape != run.recipe.x_shape:
-        raise MixvaeError(
-            f"the run {run.folder} was trained on x of shape {run.recipe.x_shape}; {data.name} has "
-            f"{data.x_shape}."
-        )
-    if data is not None and "data" not in given and (changed := changes(run, data)):
+    if not with_data:
+        return load(folder), None, values
+    source = _source(folder, given)
+    if mend and not source.is_other:
+        _mend(folder, source.data)
+    run = load(folder)
+    if not source.is_other and (changed := changes(run, source.data)):
         warnings.warn(changed, MixvaeWarning, stacklevel=2)
         if keep is not None:
             keep(changed)
-    return run, data, values
+    if source.data.x_shape != run.recipe.x_shape:
+        raise MixvaeError(
+            f"the run {folder} was trained on x of shape {run.recipe.x_shape}; {source.data.name} "
+            f"has {source.data.x_shape}."
+        )
+    return run, source, values
+
+
+def _source(folder: Path, given: Mapping[str, Any]) -> Source:
+    own = settings_of(folder).get("data")
+    is_other = "data" in given and own not in (given["data"], located(given)["data"])
+    options = (options_for_other if is_other else data_options)(folder, given)
+    return Source(folder, options, is_other, open_for(folder, options))
+
+
+def _mend(folder: Path, data: Dataset) -> None:
+    from ..training.missing import write_missing
+
+    if write_missing(folder, data, pictures=settings_of(folder).get("pictures", True)):
+        print(f"what was missing of the run {folder} has been written", file=sys.stderr)
 
 
 def changes(run: Run, data: Dataset) -> str:
@@ -67,9 +121,9 @@ def changes(run: Run, data: Dataset) -> str:
     return f"the data are not those the run was trained on: {found}" if found else ""
 
 
-def rows_of(run: Run, data: Dataset, split: SplitName) -> tuple[Tensor, Tensor | None]:
+def rows_of(run: Run, source: Source, name: Part | None) -> tuple[Tensor, Tensor | None]:
     """A split's x, and their classes if the model is conditional."""
-    chosen = data.seen(split)
+    _, chosen = source.part(name)
     return chosen.x, None if run.recipe.model.labels.n_classes is None else chosen.y
 
 
@@ -80,3 +134,27 @@ def out_file(
     path = run.folder / default if out is None else Path(out)
     check_path(path, suffixes)
     return path
+
+
+def file_name(
+    command: str,
+    suffix: str,
+    parser: Parser,
+    values: Mapping[str, Any],
+    source: Source | None = None,
+) -> str:
+    """A default name that says every option but the defaults: one name, one picture.
+
+    Other data are in it by their name and, as two files may share one, a digest of their options.
+    """
+    defaults = parser.get_defaults().as_dict()
+    words = [command]
+    for name, value in values.items():
+        if name != "out" and value != defaults.get(name):
+            words.append(name.replace("_", "-"))
+            words += [] if value is True else [str(value)]
+    if source is not None and source.is_other:
+        told = json.dumps(located(source.options), sort_keys=True, default=str)
+        digest = blake2b(told.encode(), digest_size=3).hexdigest()
+        words += ["data", Path(source.data.name).stem, digest]
+    return "-".join(words) + suffix

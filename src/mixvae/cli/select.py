@@ -12,8 +12,9 @@ from ..training import select as prune
 from .inputs import settings_of
 from .runs import open_run, parser_of
 
-ABOUT = """Prune a run to the components that it chose, or to those that you name. The smaller model
-is a run folder of its own, whose reconstructions are those of the run.
+ABOUT = """Prune a run to the components that component dropout kept, or to those that you name. The
+smaller model is a run folder of its own. Pruned to the components that dropout kept, its
+reconstructions are those of the run; other choices take away components that take part in them.
 
   mixvae select runs/mvae-gs-mnist-001
   mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5"""
@@ -24,8 +25,8 @@ def select(argv: list[str]) -> None:
     parser = parser_of("select", ABOUT)
     ours = {"folder", "data", "settings", "trainer_options"}
     parser.add_options("choice of components", prune, skip=ours)
-    run, data, values = open_run(parser, argv, with_data=True)
-    show(select_from(run.folder, data, **values))
+    run, source, values = open_run(parser, argv, with_data=True)
+    show(select_from(run.folder, source.data, **values))
 
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:

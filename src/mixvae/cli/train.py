@@ -1,9 +1,8 @@
 """``mixvae train``: a recipe, data and options in, a run folder out."""
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from ..data import Dataset
 from ..errors import MixvaeError
@@ -11,8 +10,10 @@ from ..pruning import kept_by
 from ..reading import read_yaml
 from ..recipes import RECIPES, build, list_recipes, options_of
 from ..recipes.registry import name_of, summary_of
-from ..run import Run
+from ..run import Run, load
+from ..run_folder import can_go_on, is_finished
 from ..training import fit, resume
+from ..training.selecting import PRUNED
 from .inputs import DATA_OPTIONS, as_flags, located, open_data, reopen, settings_of
 from .parser import Parser, split
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of
@@ -83,12 +84,24 @@ def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Ru
     prune = values.pop("prune", False)
     if values.pop("finetune_epochs", 0) and not prune:
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
-    torch.manual_seed(values["seed"])
-    built = build(recipe.kind, data, **options)
+    built = build(recipe.kind, data, seed=values["seed"], **options)
     if prune:
         kept_by(built, None)  # a recipe without dropout is told before it is trained
+    values["batch_size"] = _fitting(values["batch_size"], data)
     run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run
+
+
+def _fitting(batch_size: int, data: Dataset) -> int:
+    """The batch size, or all training data where there are fewer, which is said."""
+    n = len(data.train)
+    if batch_size > n:
+        print(
+            f"mixvae: batch-size {batch_size} is larger than the {n} training examples, which are "
+            "taken all at once: with one step an epoch, more epochs may be needed.",
+            file=sys.stderr,
+        )
+    return min(batch_size, n)
 
 
 def _pruning_options(*, prune: bool = False, finetune_epochs: int = 0) -> None:
@@ -116,14 +129,25 @@ def _resume(argv: list[str]) -> Run:
     _, values = parser.read([*as_flags(before, KEPT), *argv])
     del values["resume"], values["recipes"]
     data = reopen(folder, {name: values.pop(name) for name in DATA_OPTIONS if name in values})
+    if before.get("prune") and _only_pruning_is_left(Path(folder), values):
+        return _then_prune(load(folder), data, before | values)
     run = resume(folder, data, **values)
     return _then_prune(run, data, before | values) if before.get("prune") else run
+
+
+def _only_pruning_is_left(folder: Path, given: dict[str, Any]) -> bool:
+    """Whether a run was stopped after its training, while its smaller model was made."""
+    more = given.get("max_epochs") is not None or given.get("patience") is not None
+    return is_finished(folder) and not is_finished(folder / PRUNED) and not more
 
 
 def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     """The smaller model's run, trained as the whole one was."""
     show(run)
     how = {key: settings[key] for key in (*KEPT, "finetune_epochs") if key in settings}
+    pruned = run.folder / PRUNED
+    if can_go_on(pruned) and not is_finished(pruned):
+        return resume(pruned, data, **{key: how[key] for key in KEPT if key in how})
     return select_from(run.folder, data, **how)
 
 

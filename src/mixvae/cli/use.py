@@ -1,28 +1,31 @@
 """``mixvae evaluate``, ``sample`` and ``reconstruct``: what a trained run is for."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import plots, report
-from ..data import SplitName
-from ..errors import MixvaeError, at_least
+from ..errors import MixvaeError, fits_memory, whole
 from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
+from ..files import write_arrays
 from ..model import MixtureVAE
 from ..run import Run
+from .parser import Parser
 from .pictures import check_folder, check_image, save
-from .runs import open_run, out_file, parser_of, rows_of
+from .runs import Part, Source, file_name, open_run, out_file, parser_of, rows_of
 
 SAMPLES = 5000  # what --log-likelihood means by itself
 EVALUATE = """Take a run's figures on its test data, or on other data. With --log-likelihood also
 log p(x), by importance sampling: 5,000 samples an example unless another number is
 given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples. Every
 example's figures and a histogram are written into the run folder, as
-log_likelihood.npz and log_likelihood.png.
+log_likelihood.npz and log_likelihood.png, whose names also say the split, the number
+of examples and so on where these are not the default. metrics.json and pictures that a
+run whose training is over lacks are written too.
 
   mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000"""
 
@@ -36,28 +39,30 @@ def evaluate(argv: list[str]) -> None:
     parser.unset("batch_size", help="By default as in training.")
     parser.set_defaults(progress=True)
     changed: list[str] = []
-    run, data, values = open_run(parser, argv, with_data=True, keep=changed.append)
+    run, source, values = open_run(parser, argv, with_data=True, mend=True, keep=changed.append)
+    name = file_name("log_likelihood", "", parser, _of_examples(values), source)
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     split, out, codes = (values.pop(name) for name in ("split", "out", "representation"))
     if out is not None:
         check_folder(Path(out))
-    if codes and split == "train":
+    data = source.data
+    split, judged = source.part(split)
+    if codes and split in ("train", "all"):
         raise MixvaeError(
             "--representation trains on the training data, and judges on others; give --split test "
             "or val."
         )
     metrics = {"data": data.describe() | {"warning": "; ".join(changed) or None}, "split": split}
     estimates: list[LogLikelihood] = []
-    metrics |= measure(run.recipe, data.seen(split), keep=estimates.append, **values)
+    metrics |= measure(run.recipe, judged, keep=estimates.append, **values)
     if codes:
         how = {name: values[name] for name in ("n_test", "batch_size", "seed") if name in values}
-        judged = data.seen(split)
         metrics["representation"] = representation(run.recipe.model, data.train, judged, **how)
     print(report.table(metrics))
     if out is not None:
         report.write_metrics(metrics, Path(out))
     for estimate in estimates:
-        print(*_write(estimate, run.folder, f"{data.name}, {split}"), sep="\n")
+        print(*_write(estimate, run.folder / name, f"{data.name}, {split}"), sep="\n")
 
 
 def sample(argv: list[str]) -> None:
@@ -67,7 +72,7 @@ def sample(argv: list[str]) -> None:
     parser = parser_of("sample", "Draw new images: means of p(x | z), codes drawn from the prior.")
     parser.add_options("samples", _sample_options)
     run, _, values = open_run(parser, argv)
-    out = _out(run, "sample", values)
+    out = _out(run, "sample", parser, values)
     model, n, label = run.recipe.model, values["n"], values["label"]
     with evaluating(model, values["seed"]):
         images = model.sample(n, values["component"], _classes(model, n, label))
@@ -81,10 +86,10 @@ def reconstruct(argv: list[str]) -> None:
     about = "Reconstruct images from the means of codes and weights; in a picture, below them."
     parser = parser_of("reconstruct", about)
     parser.add_options("reconstructions", _reconstruct_options)
-    run, data, values = open_run(parser, argv, with_data=True)
-    out, component = _out(run, "reconstruct", values), values["component"]
+    run, source, values = open_run(parser, argv, with_data=True)
+    out, component = _out(run, "reconstruct", parser, values, source), values["component"]
     model, n = run.recipe.model, values["n"]
-    x, y = rows_of(run, data, values["split"])
+    x, y = rows_of(run, source, values["split"])
     x, y = x[:n], None if y is None else y[:n]
     with evaluating(model):
         if component is None:
@@ -94,13 +99,21 @@ def reconstruct(argv: list[str]) -> None:
     print(save(out, made, above=x))
 
 
-def _write(estimate: LogLikelihood, folder: Path, of: str) -> tuple[Path, Path]:
+def _of_examples(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that decide which examples have their log p(x) estimated, and how."""
+    names = ("log_likelihood", "n_test", "seed", "split")
+    given = {name: values[name] for name in names}
+    return given | {"log_likelihood": 0} if given["log_likelihood"] == SAMPLES else given
+
+
+def _write(estimate: LogLikelihood, path: Path, of: str) -> tuple[Path, Path]:
     """Every example's figures as arrays, and the histogram of its log p(x)."""
-    arrays, names = folder / "log_likelihood.npz", ("log_prob", "standard_error", "ess", "k_hat")
-    np.savez(arrays, **{name: getattr(estimate, name).numpy() for name in names})
-    picture = folder / "log_likelihood.png"
-    said = estimate.caveat
-    return arrays, plots.log_likelihood(estimate.log_prob, picture, of=of, caveat=said)
+    arrays, names = Path(f"{path}.npz"), ("log_prob", "standard_error", "ess", "k_hat")
+    write_arrays(arrays, **{name: getattr(estimate, name).numpy() for name in names})
+    picture = plots.log_likelihood(
+        estimate.log_prob, Path(f"{path}.png"), of=of, caveat=estimate.caveat
+    )
+    return arrays, picture
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:
@@ -112,12 +125,13 @@ def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:
 
 
 def _evaluation_options(
-    *, split: SplitName = "test", representation: bool = False, out: str | None = None
+    *, split: Part | None = None, representation: bool = False, out: str | None = None
 ) -> None:
     """What the figures are of, and where they go.
 
     Args:
-        split: which split of the data.
+        split: which split of the data; all is every row in the file's order. By default test, or,
+            of other data without a test split of their own, all.
         representation: train classifiers (an MLP, a linear SVM, kNN) on the codes of all training
             data, and judge them on the split: some minutes.
         out: a JSON file for the figures.
@@ -139,7 +153,8 @@ def _sample_options(
         component: from this component alone, counted from 0; by default from the whole mixture.
         label: of this class alone, for a conditional model; by default of all classes in turn.
         seed: of the draws.
-        out: a .png or .npy file; by default a picture in the run folder.
+        out: a .png or .npy file; by default a picture in the run folder, named by
+            these options.
     """
 
 
@@ -147,7 +162,7 @@ def _reconstruct_options(
     *,
     n: int = 16,
     component: int | None = None,
-    split: SplitName = "test",
+    split: Part | None = None,
     out: str | None = None,
 ) -> None:
     """What to reconstruct.
@@ -155,17 +170,25 @@ def _reconstruct_options(
     Args:
         n: the first so many images.
         component: by this component alone, counted from 0; by default by the whole mixture.
-        split: which split of the data.
-        out: a .png or .npy file; by default a picture in the run folder.
+        split: which split of the data; all is every row in the file's order. By default test, or,
+            of other data without a test split of their own, all.
+        out: a .png or .npy file; by default a picture in the run folder, named by
+            these options.
     """
 
 
-def _out(run: Run, command: str, values: dict[str, Any]) -> Path:
+def _out(
+    run: Run,
+    command: str,
+    parser: Parser,
+    values: dict[str, Any],
+    source: Source | None = None,
+) -> Path:
     """Where the result goes, after a look at what cannot work."""
-    at_least(1, n=values["n"])
-    component, label = values["component"], values.get("label")
-    source = "mixture" if component is None else f"component-{component}"
-    of = "" if label is None else f"-label-{label}"
-    path = out_file(run, f"{command}-{source}{of}.png", values["out"])
+    whole(1, n=values["n"])
+    if source is None:  # as many as are asked for
+        sizes = (values["n"], run.recipe.n_components, *run.recipe.x_shape)
+        fits_memory(4 * prod(sizes), f"n {values['n']}")
+    path = out_file(run, file_name(command, ".png", parser, values, source), values["out"])
     check_image(path, run.recipe.x_shape)
     return path

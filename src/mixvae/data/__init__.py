@@ -7,6 +7,8 @@ to add one, write that file and name it in ``DATASETS``.
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from mixvae.data import (
     arrays,
     binarized_mnist,
@@ -20,11 +22,11 @@ from mixvae.data import (
     omniglot,
 )
 from mixvae.data.arrays import from_arrays
-from mixvae.data.dataset import Binarize, Dataset, Split, SplitName, check_binarize
+from mixvae.data.dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from mixvae.data.download import data_home
 from mixvae.data.splits import Parts, assemble
 from mixvae.data.transform import Transform
-from mixvae.errors import MixvaeError, unknown
+from mixvae.errors import MixvaeError, is_a, seeds, unknown
 
 DATASETS: dict[str, ModuleType] = {
     "binarized-mnist": binarized_mnist,
@@ -47,6 +49,7 @@ __all__ = [
     "descriptions",
     "from_arrays",
     "load",
+    "load_all",
     "names",
 ]
 
@@ -84,16 +87,55 @@ def load(
     data decide, as in `from_arrays`. A named set has its own.
     Raises `MixvaeError` where the data are unknown, missing, damaged or out of range.
     """
+    name, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
+    return assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
+
+
+def load_all(
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    binarize: Binarize = "none",
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    transform: Transform | None = None,
+) -> tuple[Split, bool]:
+    """Every example of what :func:`load` takes, in the source's order; and if it has a test split.
+
+    A source's own training, validation and test images follow each other, and ``index`` counts
+    through all of them. ``"dynamic"`` draws pixels once, with ``seed``. Raises as :func:`load`.
+    """
+    _, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
+    own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
+    x = torch.cat([split.x for split in own])
+    ys = [split.y for split in own if split.y is not None]
+    if binarize == "threshold":
+        x = (x > 0.5).float()
+    elif binarize == "dynamic":
+        x = draw_rows(x, seed)
+    y = torch.cat(ys) if len(ys) == len(own) else None
+    return Split(x, y, torch.arange(len(x))), parts.test is not None
+
+
+def _source(
+    name_or_path: str | Path,
+    data_dir: str | Path | None,
+    binarize: Binarize,
+    image_size: tuple[int, int] | None,
+    seed: int,
+    transform: Transform | None,
+) -> tuple[str, Parts]:
+    """A source's name, and what it holds."""
+    is_a((str, Path), "a data set's name, or a path", name_or_path=name_or_path)
     name, home = str(name_or_path), data_home(data_dir)
     path = Path(name).expanduser()
     check_binarize(binarize)  # before minutes of download
+    seeds(seed=seed)
     if image_size is not None and (name in DATASETS or path.is_file()):
         raise MixvaeError(f"image_size resizes folders of images, not {name}; leave it out.")
     if name in DATASETS:
-        parts = DATASETS[name].read(home)
-    else:
-        parts, name = _read_path(path, image_size, transform), path.resolve().name
-    return assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
+        return name, DATASETS[name].read(home)
+    return path.resolve().name, _read_path(path, image_size, transform)
 
 
 def _read_path(

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 
@@ -48,6 +49,12 @@ class Split:
 
     x: Float[Tensor, " N *X"]
     y: Int64[Tensor, " M"] | None = None
+    index: Int64[Tensor, " L"] | None = None  # each one's row in the source's array, if known
+
+    def take(self, rows: Int64[Tensor, " R"]) -> "Split":
+        """These rows alone."""
+        y, index = (None if t is None else t[rows] for t in (self.y, self.index))
+        return Split(self.x[rows], y, index)
 
     def __post_init__(self) -> None:
         """Refuse what no later step could use."""
@@ -168,16 +175,20 @@ class Dataset:
         return replace(split, x=bernoulli(split.x, generator=generator))
 
     def subset(self, n: int) -> "Dataset":
-        """The same data with the first ``n`` training images only, for quick trials.
+        """The same data with fewer images, for quick trials; the test images are all of them.
 
-        Raises `MixvaeError` unless 1 <= n <= len(train).
+        The first ``n`` training images, and validation images evenly spaced over theirs: a fifth
+        of ``n``, but 100 at least, where there are more. Raises `MixvaeError` unless
+        1 <= n <= len(train).
         """
-        if not 1 <= n <= len(self.train):
+        if not (isinstance(n, int) and 1 <= n <= len(self.train)):
             raise MixvaeError(
                 f"{self.name}: a subset has 1 to {len(self.train)} training images, got n={n}."
             )
-        y = self.train.y
-        return replace(self, train=Split(self.train.x[:n], None if y is None else y[:n]))
+        n_val = min(len(self.val), max(100, n // 5))
+        rows = torch.arange(n_val) * len(self.val) // n_val
+        val = self.val if n_val == len(self.val) else self.val.take(rows)
+        return replace(self, train=self.train.take(torch.arange(n)), val=val)
 
     def describe(self) -> dict[str, Any]:
         """What a run's record says of its data, in values that JSON can hold."""

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 from mixvae.data.compressed import find
 from mixvae.errors import MixvaeError
+from mixvae.progress import progress
 
 _CHUNK = 1 << 20  # bytes
 
@@ -99,15 +100,12 @@ def fetch(remote: Remote, target: Path) -> None:
 
 def _download(remote: Remote, path: Path) -> str:
     """Write the content to ``path`` and return its checksum."""
-    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
-
     digest = hashlib.new(remote.algorithm, usedforsecurity=False)
     with urlopen(remote.url, timeout=30) as response, path.open("wb") as file:
         size = int(response.headers.get("Content-Length") or 0) or None
-        # disable=None: no bar where the output is not a terminal
-        with tqdm(total=size, unit="B", unit_scale=True, desc=remote.name, disable=None) as bar:
+        with progress(remote.name, size, unit="B") as advance:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 digest.update(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
     return digest.hexdigest()

@@ -36,7 +36,9 @@ def read(
     be splits or classes; for links in a loop or to nothing; and for no images at all.
     """
     if image_size is not None and min(image_size) < 1:
-        raise MixvaeError(f"image_size must be (H, W), each at least 1 pixel; got {image_size}.")
+        raise MixvaeError(
+            f"image_size must be a height and a width of at least 1 pixel; got {image_size}."
+        )
     images, all_folders = find_images(root)
     folders = split_folders(root, images, all_folders)
     files = {part: _images_in(folder, images) for part, folder in folders.items()}
@@ -84,7 +86,7 @@ def _one_shape(paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> list[np.n
             (h0, w0), (h, w) = arrays[0].shape[:2], array.shape[:2]
             raise MixvaeError(
                 f"images must be of one size, but {paths[0]} has {h0} by {w0} pixels and {path} "
-                f"{h} by {w}; pass image_size=(H, W) to resize all."
+                f"{h} by {w}; give image_size, a height and a width, to resize all."
             )
     n_channels = 3 if any(array.ndim == 3 for array in arrays) else 1
     return [

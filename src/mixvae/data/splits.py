@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from mixvae.data.dataset import Binarize, Dataset, Split
 from mixvae.data.transform import AS_STORED, Transform
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, seeds
 
 # What the splits are called in file and folder names, in any case.
 SPLIT_WORDS = {
@@ -45,6 +45,7 @@ def assemble(
     shuffled, so that the first n are a fair sample. Raises `MixvaeError` for counts that leave a
     split empty or that contradict the source, and for an unknown ``binarize``.
     """
+    seeds(seed=seed)
     generator = Generator().manual_seed(seed)
     train, val, test = parts.train, parts.val, parts.test
     _refuse_both(name, "test", test, n_test)
@@ -78,7 +79,7 @@ def _draw(
     y: Tensor | None, index: Int64[Tensor, " N"], n: int, generator: Generator, what: str
 ) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " n"]]:
     """`hold_out` among the images at ``index``, as indices."""
-    if not 1 <= n < len(index):
+    if not isinstance(n, int) or not 1 <= n < len(index):
         raise MixvaeError(
             f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
             f"1 to train on, got {n}. It cannot be empty: the best epoch is chosen on validation "
@@ -106,7 +107,7 @@ def _evenly(
 
 
 def _take(split: Split, index: Int64[Tensor, " n"]) -> Split:
-    return Split(split.x[index], None if split.y is None else split.y[index])
+    return replace(split, index=torch.arange(len(split))).take(index)
 
 
 def _refuse_both(name: str, what: str, own: Split | None, asked: int | None) -> None:
@@ -121,10 +122,10 @@ def _binarized(data: Dataset) -> Dataset:
     """Binarise what is binarised once: everything, or all but what the trainer redraws."""
     splits = {"train": data.train, "val": data.val, "test": data.test}
     if data.binarize == "threshold":
-        splits = {name: Split((s.x > 0.5).float(), s.y) for name, s in splits.items()}
+        splits = {name: replace(s, x=(s.x > 0.5).float()) for name, s in splits.items()}
     elif data.binarize == "dynamic":
         generator = Generator().manual_seed(data.seed)
         for name in ("test", "val"):  # test first, so that it does not depend on n_val
             split = splits[name]
-            splits[name] = Split(torch.bernoulli(split.x, generator=generator), split.y)
+            splits[name] = replace(split, x=torch.bernoulli(split.x, generator=generator))
     return replace(data, train=splits["train"], val=splits["val"], test=splits["test"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..data.dataset import Split
-from ..errors import MixvaeError, at_least
+from ..errors import MixvaeError, is_a, seeds, whole
 from ..families import Joint
 from ..recipes.building import BuiltRecipe
 from . import likelihood
@@ -73,8 +73,11 @@ def evaluate(
         MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
             for and there is none.
     """
-    at_least(0, log_likelihood=log_likelihood)
-    at_least(1, n_test=len(split) if n_test is None else n_test)
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
+    is_a(Split, "one split of a Dataset, such as data.test", split=split)
+    whole(0, likelihood.MAX_SAMPLES, log_likelihood=log_likelihood)
+    whole(1, n_test=len(split) if n_test is None else n_test, batch_size=batch_size)
+    seeds(seed=seed)
     x, y = spaced(split, n_test)
     model = recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:

@@ -1,16 +1,17 @@
 """The objective and the valid bound on held-out data."""
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import at_least
+from ..errors import fits_memory, is_a, whole
 from ..labels import Classes
 from ..recipes.building import BuiltRecipe
-from .passes import batches, evaluating
+from .passes import batches, check_x, evaluating
 
 ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
 NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
@@ -48,8 +49,12 @@ def bounds(
         MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
             has no density for.
     """
+    is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
+    check_x(recipe.model, x, y)
     n_samples = recipe.objective.n_samples if n_samples is None else n_samples
-    at_least(1, n_samples=n_samples)
+    whole(1, n_samples=n_samples, batch_size=batch_size)
+    sizes = (n_samples, min(batch_size, len(x)), recipe.n_components, *recipe.x_shape)
+    fits_memory(4 * prod(sizes), f"n_samples {n_samples} for each of {batch_size} rows")
     recipe.model.decoder.likelihood.check(x)
     sums: dict[str, float] = {}
     undefined: set[str] = set()

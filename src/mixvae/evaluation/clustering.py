@@ -3,6 +3,8 @@
 from jaxtyping import Int64
 from torch import Tensor
 
+from ..errors import MixvaeError, is_a
+
 
 def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[str, float]:
     """How well an assignment of examples to components agrees with labels; each is 1 at best.
@@ -16,7 +18,14 @@ def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[s
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
-    found, truth = component.numpy(), y.numpy()
+    advice = "int64, one value an example"
+    is_a(Tensor, advice, component=component, y=y)
+    if component.shape != y.shape or y.dim() != 1 or not len(y):
+        raise MixvaeError(
+            "component and y must have one value for each of N examples; got shapes "
+            f"{tuple(component.shape)} and {tuple(y.shape)}."
+        )
+    found, truth = component.cpu().numpy(), y.cpu().numpy()
     counts = contingency_matrix(truth, found)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
     return {

@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import MixvaeError
 from ..kernels import dhsic, pairwise_hsic
 from ..labels import Classes
 from ..model import MixtureVAE
 from .bounds import ONE_ROW
-from .passes import batches, evaluating
+from .passes import batches, check_x, evaluating
 
 
 def dependence(
@@ -38,6 +39,11 @@ def dependence(
         ``pairs_permuted``, the same of HSIC, K lists of K numbers. Where a batch is a single row
         there are none: ``dhsic`` and ``permuted`` are None, and ``note`` says why.
     """
+    check_x(model, x, y)
+    if model.n_components < 2:
+        raise MixvaeError(
+            f"the dependence of codes needs two components at least; got {model.n_components}."
+        )
     if any(len(part) < 2 for part, _ in batches(model, x, y, batch_size)):
         return {"dhsic": None, "permuted": None, "note": ONE_ROW}
     sums: dict[str, Tensor] = {}

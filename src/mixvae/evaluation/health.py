@@ -25,10 +25,10 @@ N_DRAWS = 16  # of a code, for a KL that a flow leaves without a closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
 JOINT = (
-    "beta_w=20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
+    "beta_w 20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
     "a lower beta_kl"
 )
-EXACT = "start='split' (the default), more start_epochs, fewer components, or another seed"
+EXACT = "start split (the default), more start_epochs, fewer components, or another seed"
 POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
 BY_FAMILY: Mapping[type[Family], str] = {
     Joint: JOINT,

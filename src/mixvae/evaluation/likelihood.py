@@ -10,16 +10,18 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..errors import MixvaeError, at_least
+from ..errors import MixvaeError, seeds, whole
 from ..families import ExactMixture
 from ..labels import Classes
 from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
+from ..progress import track
 from ..seeding import seed_noise
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
-from .passes import batches, device_of, evaluating
+from .passes import batches, check_model, check_x, device_of, evaluating
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
+MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
 Figures = tuple[float, float, float, float]
 PILOT = 0.1  # codes that say who answers for x, as a part of those that count
 EVEN = 0.1  # of the codes that count: dealt out evenly, whatever the pilot says
@@ -128,9 +130,9 @@ def log_likelihood(
     Args:
         model: it is left in the mode that it came in; run in its own precision, summed in float64.
         x: (N, *X), data that the likelihood has a density for.
-        n_samples: samples S of the latent an example. Where a draw has a code of each of K
-            components, any of which may be z (MixturePosterior), S/K draws, rounded up. Other
-            exact mixtures than those above: S codes of each component.
+        n_samples: samples S of the latent an example, at most 10**8. Where a draw has a code of
+            each of K components, any of which may be z (MixturePosterior), S/K draws, rounded up.
+            Other exact mixtures than those above: S codes of each component.
         y: (N,), the classes of x, for a conditional model: log p(x | y).
         seed: of the noise.
         progress: show a bar over the examples.
@@ -139,9 +141,9 @@ def log_likelihood(
         MixvaeError: for fewer than one sample, a likelihood that is no density, or data that it
             has none for.
     """
-    from tqdm import tqdm
-
-    at_least(1, n_samples=n_samples)
+    check_model(model)
+    whole(1, MAX_SAMPLES, n_samples=n_samples)
+    seeds(seed=seed)
     check_density(model, x)
     weigh, n_draws = _log_weights, model.family.n_draws(n_samples, model.n_components)
     if model.routing is not None:
@@ -150,7 +152,7 @@ def log_likelihood(
     found = []
     with evaluating(model):
         p_z, device = model.prior(model.encode), device_of(model)
-        for row in tqdm(batches(model, x, y, 1), "log p(x)", len(x), disable=not progress):
+        for row in track(batches(model, x, y, 1), "log p(x)", len(x), show=progress):
             if (its_seed := seed_of_row(seed, *row)) not in known:
                 seed_noise(its_seed, device)
                 figures = _estimate(weigh(model, *row, p_z, n_draws))
@@ -172,11 +174,12 @@ def seed_of_row(seed: int, x: Float[Tensor, "1 *X"], y: Classes | None = None) -
 
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     """Raise a MixvaeError unless the model's likelihood is a density, and one of these data."""
+    check_x(model, x)
     likelihood = model.decoder.likelihood
     if not likelihood.is_density:
         raise MixvaeError(
             f"{type(likelihood).__name__} is no density of x, so that there is no log p(x) to "
-            "estimate. Train with likelihood='gaussian', or binarise the data and use 'bernoulli'."
+            "estimate. Train with likelihood gaussian, or binarise the data and use bernoulli."
         )
     likelihood.check(x)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.dataset import Split
-from ..errors import at_least
+from ..errors import MixvaeError, is_a, seeds, whole
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..priors import GaussianMixturePrior
@@ -19,6 +19,8 @@ N_CODES = 64  # of one x, over which a cluster's probability is averaged
 @contextmanager
 def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Evaluation mode, no gradients, noise of one's own; everything is as it was afterwards."""
+    check_model(model)
+    seeds(seed=seed)
     modes = [(module, module.training) for module in model.modules()]
     device = device_of(model)
     try:
@@ -39,7 +41,8 @@ def batches(
     The batches' sizes differ by one at most: no remnant is left, as some statistics of a batch
     (dHSIC) depend on its size.
     """
-    at_least(1, batch_size=batch_size)
+    check_x(model, x, y)
+    whole(1, batch_size=batch_size)
     n, device = -(-len(x) // batch_size), device_of(model)
     if model.labels.n_classes is None or y is None:
         labels: list[Classes | None] = [None] * n
@@ -47,6 +50,40 @@ def batches(
         labels = [part.to(device) for part in y.tensor_split(n)]
     for part, its_labels in zip(x.tensor_split(n), labels, strict=True):
         yield part.to(device), its_labels
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise a MixvaeError for what is no model, as a run or a recipe that has one."""
+    if not isinstance(model, nn.Module):
+        raise MixvaeError(
+            f"model must be a model, such as run.recipe.model; got {type(model).__name__}."
+        )
+
+
+def check_x(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> None:
+    """Raise a MixvaeError for data that the model cannot read: of another kind, type or shape."""
+    check_model(model)
+    expected = model.decoder.likelihood.x_shape
+    for name, value in {"x": x, "y": y}.items():
+        if value is not None or name == "x":
+            advice = "torch.from_numpy makes one of an array, data.test.x is one"
+            is_a(Tensor, advice, **{name: value})
+    dtype = next(model.parameters()).dtype
+    if x.layout is not torch.strided or x.dtype != dtype:
+        raise MixvaeError(
+            f"x must be a dense tensor of {dtype}, as the model is; got {x.dtype} in {x.layout}. "
+            "Use x.to_dense(), or x.float(), its values being in [0, 1]."
+        )
+    if tuple(x.shape[1:]) != expected or not len(x):
+        raise MixvaeError(
+            f"the model takes x of shape (N, {', '.join(map(str, expected))}), N at least 1; got "
+            f"{tuple(x.shape)}."
+        )
+    if y is not None and (y.dtype != torch.int64 or y.shape != x.shape[:1]):
+        raise MixvaeError(
+            f"y must have the class of each of the {len(x)} x; got {len(y)} in {y.dtype} of shape "
+            f"{tuple(y.shape)}, where int64 of shape ({len(x)},) was expected."
+        )
 
 
 def responsibilities(
@@ -99,12 +136,15 @@ def n_clusters(model: MixtureVAE) -> int:
 
 def _prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
     """The prior, where its normals are the clusters."""
+    check_model(model)
     prior = model.prior
     return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
 
 
 def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
     """n rows of a split at even distances, as data may be in an order; or all of them."""
+    is_a(Split, "such as data.test", split=split)
+    whole(1, n=len(split) if n is None else n)
     if n is None or n >= len(split):
         return split.x, split.y
     rows = torch.arange(n) * len(split) // n

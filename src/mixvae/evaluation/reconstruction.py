@@ -5,7 +5,7 @@ from math import sqrt
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import at_least
+from ..errors import whole
 from ..labels import Classes
 from ..model import MixtureVAE
 from .passes import batches, evaluating
@@ -38,7 +38,7 @@ def reconstruction(
     Raises:
         MixvaeError: for fewer than one sample, or a batch size under 1.
     """
-    at_least(1, n_samples=n_samples)
+    whole(1, n_samples=n_samples)
     stochastic = deterministic = 0.0
     with evaluating(model, seed):
         for part, labels in batches(model, x, y, batch_size):

@@ -11,10 +11,10 @@ from torch.distributions import Distribution
 
 from ..data.dataset import Split
 from ..distributions import mixture
-from ..errors import MixvaeError, at_least
+from ..errors import MixvaeError, is_a, whole
 from ..families import ExactMixture, Joint
 from ..model import MixtureVAE
-from .passes import batches, evaluating, spaced
+from .passes import batches, check_model, evaluating, spaced
 
 MLP_EPOCHS = 50  # 20 do as well on 55,000 codes; on 10,000, 100 gain 0.3 %
 
@@ -68,6 +68,7 @@ def representation(
             neighbours; for x of another shape than the model's; for a conditional model, whose
             codes need the class; for codes that are not finite.
     """
+    check_model(model)
     x, y = _labelled(train, n_train, "train")
     x_test, y_test = _labelled(test, n_test, "test")
     _check(model, (x, x_test), y, neighbours)
@@ -77,7 +78,7 @@ def representation(
         codes = _codes(model, x, batch_size)
         codes_test = _codes(model, x_test, batch_size)  # goes on with the noise: none is met twice
     return {
-        name: _accuracies(codes[name], y, codes_test[name], y_test, seed)
+        name: _accuracies(codes[name], y, codes_test[name], y_test, seed % 2**32)
         | _knn_errors(codes[name], y, codes_test[name], y_test, neighbours)
         for name in codes
     }
@@ -85,9 +86,10 @@ def representation(
 
 def _labelled(split: Split, n: int | None, name: str) -> tuple[Float[Tensor, "N *X"], Known]:
     """Some rows at even distances, or all."""
+    is_a(Split, "one split of a Dataset, such as data.train", **{name: split})
     if split.y is None:
         raise MixvaeError(f"the {name} split has no labels to classify; choose data that have.")
-    at_least(1, **{f"n_{name}": len(split) if n is None else n})
+    whole(1, **{f"n_{name}": len(split) if n is None else n})
     x, y = spaced(split, n)
     assert y is not None
     return x, y.numpy()

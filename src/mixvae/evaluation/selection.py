@@ -4,6 +4,7 @@ from typing import Any
 
 from ..errors import MixvaeError
 from ..model import MixtureVAE
+from .passes import check_model
 
 
 def selection(model: MixtureVAE) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def selection(model: MixtureVAE) -> dict[str, Any]:
     Raises:
         MixvaeError: for a model without component dropout.
     """
+    check_model(model)
     if model.dropout is None:
         raise MixvaeError("the model has no component dropout; there is nothing to select by.")
     kept = model.kept.nonzero().flatten().tolist()

@@ -22,7 +22,7 @@ class BernoulliLikelihood(Likelihood):
             x,
             ~((x == 0) | (x == 1)),
             "the bernoulli likelihood needs pixels that are 0 or 1",
-            "Binarise grey levels (binarize='dynamic'), or use likelihood='gaussian', or "
+            "Binarise grey levels (binarize dynamic), or use likelihood gaussian, or "
             "'cross-entropy' to reproduce the papers' MNIST figures.",
         )
 

@@ -74,9 +74,9 @@ class LogisticMixtureLikelihood(Likelihood):
         at_least(1, n_logistics=n_logistics)
         if from_mean:
             raise MixvaeError(
-                "likelihood='logistic-mixture' needs a decoder that makes all of its parameters, "
-                "and got one that blends means. Use likelihood='logistic', or do not blend "
-                "(m-vae: combine='mixture' or 'expected')."
+                "likelihood logistic-mixture needs a decoder that makes all of its parameters, "
+                "and got one that blends means. Use likelihood logistic, or do not blend "
+                "(m-vae: combine mixture or expected)."
             )
         self.n_logistics = n_logistics
 
@@ -120,6 +120,6 @@ def _check_levels(x: Tensor, name: str) -> None:
     needs = f"the {name} likelihood needs pixels that are k / 255 for k = 0 ... 255"
     remedy = (
         "Give 8-bit images, or round to the levels ((255 * x).round() / 255); for other grey "
-        "levels there is likelihood='continuous-bernoulli' or 'gaussian'."
+        "levels there is likelihood continuous-bernoulli or gaussian."
     )
     refuse(x, ~on_grid, needs, remedy)

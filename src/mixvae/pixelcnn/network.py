@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import at_least
 from ..nn import ReLU
+from ..progress import track
 
 Pixels = Float[Tensor, "N O 1 1"]
 NextPixel = Callable[[Pixels], Pixels]  # the network's output -> the pixel's value
@@ -125,13 +126,11 @@ class PixelCNN(nn.Module):
         et al. 2017), so that an image costs about as much arithmetic as one forward pass.
         ``progress`` shows a bar over the rows.
         """
-        from tqdm import tqdm
-
         n, _, height, width = context.shape
         row = context.new_zeros(n, self.n_channels, 1, width)
         seen = [row.new_zeros(n, a.n_inputs, a.reach, width) for a in self._layers()]
         rows = []
-        for i in tqdm(range(height), "rows of pixels", disable=not progress):
+        for i in track(range(height), "rows of pixels", height, show=progress):
             links, new = [], row
             for k, layer in enumerate(self._layers()):
                 seen[k] = _slide(seen[k], new, 2)

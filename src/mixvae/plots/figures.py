@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Int64
 from torch import Tensor
 
+from ..files import whole
 from ..model import MixtureVAE
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def panels(
 def save(fig: "Figure", path: str | Path, title: str) -> Path:
     """Title the figure and write it as PNG, nothing of it cut off."""
     fig.suptitle(title)
-    fig.savefig(path, format="png", dpi=DPI, bbox_inches="tight")
-    return Path(path)
+    path = Path(path)
+    with whole(path) as partial:
+        fig.savefig(partial, format="png", dpi=DPI, bbox_inches="tight")
+    return path
 
 
 def component_names(model: MixtureVAE) -> list[str]:

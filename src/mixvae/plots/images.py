@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..evaluation.passes import batches, device_of, evaluating
+from ..errors import whole
+from ..evaluation.passes import batches, check_model, check_x, device_of, evaluating
 from ..labels import Classes
 from ..model import MixtureVAE
 from .figures import component_names
@@ -26,6 +27,8 @@ def reconstructions(
     Each row's label has its squared error summed over pixels, the mean over these x. A conditional
     model needs ``y``.
     """
+    check_x(model, x, y)
+    whole(1, n=n)
     with evaluating(model):
         x, y = next(batches(model, x[:n], None if y is None else y[:n], n))
         each = model.reconstruct_each(x, y).transpose(0, 1)
@@ -46,6 +49,8 @@ def samples(model: MixtureVAE, path: str | Path, *, n: int = 12, seed: int = 0) 
     A column is one random input, the same for every component; the mixture has its own. A
     conditional model is asked for its classes in turn, which name the columns.
     """
+    check_model(model)
+    whole(1, n=n)
     n_classes = model.labels.n_classes
     y = None if n_classes is None else torch.arange(n, device=device_of(model)) % n_classes
     with evaluating(model, seed):

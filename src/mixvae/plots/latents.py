@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .. import operations
+from ..errors import whole
+from ..evaluation.passes import check_x
 from ..labels import Classes
 from ..model import MixtureVAE
 from .figures import component_names
@@ -27,6 +29,8 @@ def crossed(
     Each x is followed by its block: rows are encoders, columns sub-decoders. Where they belong
     together, in the frames, is the component's reconstruction.
     """
+    check_x(model, x, y)
+    whole(1, n=n)
     x, y = x[:n], None if y is None else y[:n]
     made = operations.cross_decode(model, x, y)  # (n, K, K, *X)
     k = made.shape[1]
@@ -55,6 +59,8 @@ def interpolations(
     With ``crossed``, the same below with every sub-decoder fed with the next encoder's codes,
     which are strange to it where the codes are independent.
     """
+    check_x(model, start, y)
+    check_x(model, end, y)
     blocks = {"own codes": 0} | ({"exchanged": 1} if crossed else {})
     rows = []
     for shift in blocks.values():
@@ -83,6 +89,7 @@ def traversals(
     Rows are components, all of them by default, whose labels have the latent's value for x;
     decoded by the component alone, or, with ``alone`` false, by all together.
     """
+    check_x(model, x, y)
     x, y = x[:1], None if y is None else y[:1]
     own = operations.codes(model, x, y)[0]
     which, names = range(len(own)) if components is None else components, component_names(model)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..evaluation.health import component_health
-from ..evaluation.passes import responsibilities
+from ..evaluation.passes import check_x, responsibilities
 from ..families import ExactMixture
 from ..model import MixtureVAE
 from ..operations import codes as mean_codes
@@ -33,6 +33,7 @@ def codes(
     A component that dropout took out is faint, and in its own panel alone. All panels have the
     same scale, so that a collapsed component is a point.
     """
+    check_x(model, x)
     step = ceil(len(x) / MAX_POINTS)
     x, y = x[::step], None if y is None else y[::step]
     mu, kl = mean_codes(model, x, y), component_health(model, x, y).kl

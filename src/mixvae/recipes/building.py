@@ -1,20 +1,25 @@
 """From a recipe and data, or the shape of x, to a model with its objective."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from inspect import isclass
 from operator import index
 from typing import Any
 
+import torch
+
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, at_least, unknown
+from ..errors import MixvaeError, fits_memory, unknown, whole
 from ..model import MixtureVAE
 from ..objectives import Bound, Objective
 from ..priors import VampPrior
+from ..seeding import noise
 from .recipe import Parts, Recipe
 from .registry import check_class, find, name_of
 from .shapes import check_parts
 
+LARGE = 10_000  # above it, what a size takes is looked at before it is taken
+MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # made one by one: at most LARGE
 AnyRecipe = str | type[Recipe] | Recipe
 
 
@@ -63,7 +68,9 @@ class BuiltRecipe:
         return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
 
 
-def build(recipe: AnyRecipe, x: Sequence[int] | Dataset, **options: Any) -> BuiltRecipe:
+def build(
+    recipe: AnyRecipe, x: Sequence[int] | Dataset, *, seed: int | None = None, **options: Any
+) -> BuiltRecipe:
     """Build a recipe's model and objective.
 
     Parameters
@@ -74,6 +81,10 @@ def build(recipe: AnyRecipe, x: Sequence[int] | Dataset, **options: Any) -> Buil
         The shape of one x, such as (1, 28, 28) or (784,); or the data, which then also decide the
         options that are None: the likelihood (bernoulli for binary pixels, gaussian for grey and
         colour) and the number of classes.
+    seed
+        Of the first weights, 0 to 2**64 - 1: with one, the same call gives the same weights, and
+        ``fit(build(name, data, seed=s), data, seed=s)`` is ``fit(name, data, seed=s)``. By default
+        they come from PyTorch's global generator.
     **options
         The recipe's options; of an instance, those to change.
 
@@ -87,9 +98,10 @@ def build(recipe: AnyRecipe, x: Sequence[int] | Dataset, **options: Any) -> Buil
     data = x if isinstance(x, Dataset) else None
     x_shape = _shape(x.x_shape if isinstance(x, Dataset) else x)
     chosen = chosen.resolve(data)
-    parts = chosen.parts(x_shape)
-    check_parts(chosen, parts, x_shape)
-    _start_from(data, parts)
+    with noise(seed):
+        parts = _parts(chosen, x_shape)
+        check_parts(chosen, parts, x_shape)
+        _start_from(data, parts)
     return BuiltRecipe(chosen, x_shape, *parts)
 
 
@@ -126,6 +138,39 @@ def options_of(recipe: AnyRecipe) -> dict[str, Any]:
     return {option.name: option.default for option in fields(class_of(recipe))}
 
 
+def _parts(recipe: Recipe, x_shape: tuple[int, ...]) -> Parts:
+    """What a recipe makes, after a look at the memory that it takes."""
+    options = recipe.options()
+    whole(1, LARGE, **{key: options[key] for key in MODULES_EACH if key in options})
+    what = f"the recipe {name_of(type(recipe))} with these sizes"
+    if max(_numbers([*x_shape, *options.values()])) > LARGE:
+        fits_memory(_bytes(recipe, x_shape), what)
+    try:
+        return recipe.parts(x_shape)
+    except RuntimeError as error:
+        if "alloc" in str(error) or "overflow" in str(error):  # by PyTorch
+            raise MixvaeError(f"{what} takes more memory than there is; ask for less.") from error
+        raise
+
+
+def _bytes(recipe: Recipe, x_shape: tuple[int, ...]) -> float:
+    """What a recipe's weights take, without taking it."""
+    try:
+        with torch.device("meta"):
+            state = recipe.parts(x_shape).model.state_dict()
+    except (NotImplementedError, RuntimeError):  # a part that looks at values, or sizes beyond all
+        return 0
+    return sum(values.nbytes for values in state.values())
+
+
+def _numbers(values: Iterable[Any]) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _numbers(value)
+        elif isinstance(value, int):
+            yield value
+
+
 def _start_from(data: Dataset | None, parts: Parts) -> None:
     """Show the training data to the priors that begin with some of them."""
     for part in parts.model.modules():
@@ -143,5 +188,5 @@ def _shape(x: Any) -> tuple[int, ...]:
         ) from error
     if not x_shape:
         raise MixvaeError("x_shape must have at least one axis, such as (1, 28, 28); got ().")
-    at_least(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
+    whole(1, **{f"x_shape[{i}]": n for i, n in enumerate(x_shape)})
     return x_shape

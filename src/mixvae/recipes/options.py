@@ -166,7 +166,7 @@ class LabelOptions(Recipe):
             return NO_LABELS
         if self.n_classes is None:
             raise MixvaeError(
-                "conditional=True needs n_classes, the number of classes; data with labels give "
+                "conditional needs n_classes, the number of classes; data with labels give "
                 "it: build the recipe for a Dataset that has some."
             )
         return OneHot(self.n_classes, planes=planes)

@@ -92,8 +92,8 @@ class GMMpVAE(VampVAE, ComponentOptions):
         super().check()
         if self.matching == "optimal" and self.n_components > MAX_COMPONENTS:
             raise MixvaeError(
-                f"matching='optimal' tries all orders, of at most {MAX_COMPONENTS} components; got "
-                f"n_components={self.n_components}. Use matching='greedy'."
+                f"matching optimal tries all orders, of at most {MAX_COMPONENTS} components; got "
+                f"n_components {self.n_components}. Use matching greedy."
             )
 
     def make_weights(self, x_shape: Shape) -> Weights:

@@ -83,8 +83,10 @@ def check_class(recipe: Any) -> None:
                 f"the option {key} of {name} has no default: give it one, such as '{key}: int = 1' "
                 "(a sequence's is a tuple)."
             )
-        if key != "n_components" and hasattr(Recipe, key):
-            raise MixvaeError(f"{name} cannot have an option {key}: every recipe has that method.")
+        if key == "seed" or (key != "n_components" and hasattr(Recipe, key)):
+            raise MixvaeError(
+                f"{name} cannot have an option {key}, which is build's, or a method of all recipes."
+            )
         check_hint(name, key, hints[key])
     recipe()  # the defaults are values that are allowed
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import Field
 from functools import cache
-from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ..errors import MixvaeError, at_least, unknown
+from ..errors import MixvaeError, finite, shown, unknown, whole
 
 KINDS: dict[Any, tuple[type, str]] = {
     bool: (bool, "true or false"),
@@ -68,10 +67,10 @@ def checked(option: Field[Any], value: Any, hint: Any) -> Any:
         inner = inner if _is_fixed(kind) else inner[:1] * len(value)
         return tuple(checked(option, each, own) for each, own in zip(value, inner, strict=True))
     if kind is int:
-        at_least(option.metadata.get("at_least", 1), **{option.name: value})
+        whole(option.metadata.get("at_least", 1), **{option.name: value})
         return int(value)
-    if kind is float and not isfinite(value):
-        raise MixvaeError(f"{option.name} must be a finite number; got {value}.")
+    if kind is float:
+        finite(**{option.name: value})
     return float(value) if kind is float else value
 
 
@@ -105,7 +104,7 @@ def _wrong(option: Field[Any], value: Any, hints: Sequence[Any]) -> MixvaeError:
         return unknown(option.name, value, choices)
     allowed = [_words(hint, option.default) for hint in hints]
     expected = " or ".join(filter(None, [", ".join(allowed[:-1]), allowed[-1]]))
-    return MixvaeError(f"{option.name} must be {expected}; got {value!r}.")
+    return MixvaeError(f"{option.name} must be {expected}; got {shown(value)}.")
 
 
 def _words(hint: Any, usual: Any) -> str:

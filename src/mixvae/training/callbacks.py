@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
-from ..files import whole, write_text
+from ..files import write_checkpoint, write_text
+from .checkpoints import MONITOR
 from .module import History, Listener, TrainingModule, with_sum
 
-MONITOR = "val/objective"  # the recipe's own objective, at its final weights
 REDRAWN = 0.2  # seconds between looks of the progress bar at the terms, whatever a step takes
 
 
@@ -26,9 +25,8 @@ class StraightToDisk(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+        Path(path).parent.mkdir(exist_ok=True)  # not the run folder, if someone removed it
+        write_checkpoint(Path(path), checkpoint)
 
 
 class Checkpoint(ModelCheckpoint):
@@ -78,6 +76,9 @@ class Patience(EarlyStopping):
     def __init__(self, patience: int, warmup_epochs: int) -> None:
         super().__init__(MONITOR, patience=patience, mode="max", check_on_train_epoch_end=True)
         self.warmup_epochs = warmup_epochs
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"patience": self.patience})  # which may have grown
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch + 1 >= self.warmup_epochs:

@@ -1,4 +1,4 @@
-"""What a run begins and ends with: an estimate; figures on test data, and pictures."""
+"""What a run begins and ends with: an estimate; weights, figures on test data, and pictures."""
 
 import sys
 from collections.abc import Mapping
@@ -15,10 +15,16 @@ from ..labels import Classes
 from ..operations import pairs
 from ..recipes.building import BuiltRecipe
 from ..report import write_metrics
-from ..run import METRICS, Run
+from ..run import Run, load_weights, read_json, save_weights
+from ..run_folder import METRICS, ORIGIN, WEIGHTS, last_checkpoint, mark_finished
+from .checkpoints import take_best
 from .estimate import estimate
 from .settings import Settings
 
+PICTURES = (
+    *("reconstructions.png", "samples.png", "codes.png", "weights.png", "curves.png"),
+    *("crossed.png", "dependence.png", "interpolations.png"),
+)
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
@@ -41,8 +47,25 @@ def announce(recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings) ->
     )
 
 
+def conclude(run: Run, data: Dataset, how: Settings, pictures: bool, *, first: bool) -> Run:
+    """All that comes after the last epoch. What is interrupted in it is done again by resuming.
+
+    ``first``: whether this is the first of the processes that train together, which writes.
+    """
+    if last_checkpoint(run.folder).exists():
+        take_best(run.recipe, run.folder)
+    else:  # it was never trained, as a pruned model
+        load_weights(run.recipe, run.folder / WEIGHTS)
+    if first:
+        save_weights(run.recipe, run.folder)
+        for name in (METRICS, *PICTURES):  # of earlier weights
+            (run.folder / name).unlink(missing_ok=True)
+        run.metrics.update(finish(run, data, how, pictures=pictures))
+    return run
+
+
 def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[str, Any]:
-    """Write ``metrics.json`` and the PNG files; return the metrics."""
+    """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
     metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=how.batch_size) | {
         "split": "test",
         "options": run.recipe.options,
@@ -52,9 +75,11 @@ def finish(run: Run, data: Dataset, how: Settings, *, pictures: bool) -> dict[st
         "seconds": round(sum(row["seconds"] for row in run.history), 1),
         "versions": {name: version(name) for name in ("torch", "lightning")},
     }
+    if (run.folder / ORIGIN).exists():
+        metrics |= read_json(run.folder, ORIGIN)
     write_metrics(metrics, run.folder / METRICS)
-    if pictures:
-        draw(run, data, metrics)
+    drawn = draw(run, data, metrics) if pictures else []
+    mark_finished(run.folder, len(run.history), [METRICS, *(path.name for path in drawn)])
     return metrics
 
 
@@ -74,8 +99,9 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         plots.samples(model, folder / "samples.png"),
         plots.codes(model, x, y, folder / "codes.png"),
         plots.weights(model, x, y, folder / "weights.png"),
-        plots.curves(run.history, folder / "curves.png"),
     ]
+    if run.history:  # a pruned model that was not trained has none
+        drawn.append(plots.curves(run.history, folder / "curves.png"))
     if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
         drawn += _draw_joint(run, x, y, metrics)
     return drawn

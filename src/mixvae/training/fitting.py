@@ -2,23 +2,36 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, one_of
+from ..errors import MixvaeError, is_a, one_of
 from ..files import write_text
 from ..recipes import build
 from ..recipes.building import AnyRecipe, BuiltRecipe
 from ..run import Run
-from ..saved_weights import read_checkpoint
+from ..run_folder import ORIGIN, is_finished, last_checkpoint, new_folder, own_folder, unmark
+from .checkpoints import history_of, why_over
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Compile, Schedule, Settings, check
+from .settings import Compile, Schedule, Settings, check, check_memory, check_saved
 
 RUN_FOLDER = "MIXVAE_RUN_FOLDER"  # tells the processes that Lightning starts where to write
+
+
+class Options(NamedTuple):
+    """What a run is done with, and its weights do not depend on."""
+
+    logger: Any = "csv"
+    progress: bool = True
+    pictures: bool = True
+    compile: Compile = False
+    trainer: dict[str, Any] = {}  # noqa: RUF012 - Lightning's, which nobody changes
 
 
 def fit(
@@ -87,12 +100,16 @@ def fit(
 
     Raises:
         MixvaeError: for input that cannot be used; nothing is overwritten. A NonFiniteError when a
-            term of the objective becomes NaN or infinite.
-        KeyboardInterrupt: on Ctrl-C; the run can be resumed.
+            term of the objective becomes NaN or infinite. Nothing stays of a run that fails so in
+            its first epoch.
+        OSError: where the operating system refuses to write. Once there is a checkpoint, the run
+            can be resumed.
+        KeyboardInterrupt: on Ctrl-C; likewise.
     """
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
+    is_a((str, Path, type(None)), "the run folder's path", out=out)
     if not isinstance(recipe, BuiltRecipe):
-        torch.manual_seed(seed)
-        recipe = build(recipe, data)
+        recipe = build(recipe, data, seed=seed)
     how = Settings(
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -104,24 +121,46 @@ def fit(
         precision=chosen_precision(precision, accelerator, process()),
         seed=seed,
     )
-    check(recipe, data)
-    if how.batch_size > len(data.train):
-        raise MixvaeError(
-            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
-            f"use at most {len(data.train)}."
-        )
-    _check_rows(recipe, len(data.val), how.batch_size)
     trainer_options |= {
         "accelerator": accelerator,
         "devices": devices,
         "num_nodes": num_nodes,
         "strategy": strategy,
     }
-    _check_options(logger, compile, trainer_options)
-    folder = _claim(out, f"{recipe.name}-{data.name}")
-    if process() == 0:
-        begin(recipe, data, folder, how, settings)
-    return _train(recipe, data, folder, how, logger, progress, pictures, compile, trainer_options)
+    options = Options(logger, progress, pictures, compile, trainer_options)
+    return new_run(recipe, data, how, options, out=out, settings=settings)
+
+
+def new_run(
+    recipe: BuiltRecipe,
+    data: Dataset,
+    how: Settings,
+    options: Options,
+    *,
+    out: str | Path | None,
+    settings: dict[str, Any] | None,
+    origin: dict[str, Any] | None = None,
+) -> Run:
+    """Train from the start into a new folder; ``origin`` says what the recipe came from."""
+    from .finish import conclude
+
+    check(recipe, data)
+    check_saved(recipe)
+    check_memory(recipe, how.batch_size)
+    if how.batch_size > len(data.train):
+        raise MixvaeError(
+            f"batch_size {how.batch_size} is larger than the {len(data.train)} training examples; "
+            f"use at most {len(data.train)}."
+        )
+    _check_rows(recipe, len(data.val), how.batch_size)
+    _check_options(options)
+    _check_processes(how, data, options.trainer)
+    with claimed(out, f"{recipe.name}-{data.name}") as folder:
+        if process() == 0:
+            begin(recipe, data, folder, how, settings, origin)
+        history = _train(recipe, data, folder, how, options)
+        run = Run(folder, recipe, {}, history)
+        return conclude(run, data, how, options.pictures, first=process() == 0)
 
 
 def resume(
@@ -129,6 +168,7 @@ def resume(
     data: Dataset,
     *,
     max_epochs: int | None = None,
+    patience: int | None = None,
     logger: Any = "csv",
     progress: bool = True,
     pictures: bool = True,
@@ -137,12 +177,15 @@ def resume(
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
 
-    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit.
+    On a CPU the weights it ends with are those of the uninterrupted run, bit for bit. A run that
+    was stopped after its last epoch is finished: best weights, figures and pictures.
 
     Args:
         folder: the run folder.
         data: the data that the run was started with.
         max_epochs: passes over the data in all; by default as many as the run was started for.
+        patience: as in :func:`fit`; by default as the run was started with. A run that its patience
+            ended goes on with a larger one.
         logger: as in :func:`fit`.
         progress: as in :func:`fit`.
         pictures: as in :func:`fit`.
@@ -150,26 +193,38 @@ def resume(
         trainer_options: accelerator, devices and anything else that Lightning's Trainer takes.
 
     Raises:
-        MixvaeError: if the folder is no run, its checkpoint is damaged, or the data differ.
+        MixvaeError: if the folder is no run, its checkpoint is damaged, the data differ, another
+            process trains the run, or there is nothing left to do.
+        OSError, KeyboardInterrupt: as :func:`fit`.
     """
+    from .finish import conclude
+
+    is_a((str, Path), "the run folder's path", folder=folder)
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     folder = Path(folder)
+    options = Options(logger, progress, pictures, compile, trainer_options)
     recipe = folders.load_recipe(folder)
-    how = Settings.load(folder, **({"max_epochs": max_epochs} if max_epochs else {}))
     if changed := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
             f"the run {folder} was started on other data than {data.name}: {changed}. Give the "
             "same data, or train anew."
         )
-    done = _epochs_done(recipe, folder / folders.CHECKPOINTS / "last.ckpt")
-    if done > how.max_epochs or (done == how.max_epochs and (folder / folders.WEIGHTS).exists()):
-        raise MixvaeError(
-            f"the run {folder} has had {done} epochs; give a max_epochs above that to go on."
-        )
-    _check_options(logger, compile, trainer_options)
     check(recipe, data)
-    how.save(folder)
-    options = (logger, progress, pictures, compile, trainer_options)
-    return _train(recipe, data, folder, how, *options, done)
+    _check_options(options)
+    given = {"max_epochs": max_epochs, "patience": patience}
+    with own_folder(folder) if process() == 0 else nullcontext():
+        how = Settings.load(folder, **{k: v for k, v in given.items() if v is not None})
+        _check_processes(how, data, trainer_options)
+        history = history_of(recipe, folder)
+        over = why_over(folder, history, how)
+        if over and is_finished(folder):
+            raise MixvaeError(f"the run {folder} {over}")
+        how.save(folder)
+        if not over:
+            unmark(folder)
+            history = _train(recipe, data, folder, how, options, len(history))
+        run = Run(folder, recipe, {}, history)
+        return conclude(run, data, how, pictures, first=process() == 0)
 
 
 def _train(
@@ -177,21 +232,21 @@ def _train(
     data: Dataset,
     folder: Path,
     how: Settings,
-    logger: Any,
-    progress: bool,
-    pictures: bool,
-    compile: Compile,
-    trainer_options: dict[str, Any],
+    options: Options,
     done: int | None = None,
-) -> Run:
-    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint."""
+) -> list[dict[str, float]]:
+    """Train from the start, or, if ``done`` epochs lie behind, from the last checkpoint.
+
+    Returns the history.
+    """
     from .batches import Batches, even_batches
-    from .finish import announce, finish
+    from .finish import announce
     from .memory import kept_memory
     from .starting import start
     from .stretches import Stretches, StretchModule
     from .trainer import make_module, make_trainer, quiet
 
+    logger, progress, _, compile, trainer_options = options
     with quiet(), kept_memory(), torch.random.fork_rng():
         trainer = make_trainer(folder, how, logger, progress, trainer_options)
         module, sampler = make_module(
@@ -211,22 +266,22 @@ def _train(
                 module,
                 loader(data.train.x, y, sampler, home),
                 Batches(data.val.x, y_val, in_order, home),
-                ckpt_path=None if done is None else folder / folders.CHECKPOINTS / "last.ckpt",
+                ckpt_path=None if done is None else last_checkpoint(folder),
                 weights_only=True,
             )
         except SystemExit as stop:  # how Lightning ends on Ctrl-C, with the signal ignored
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt(str(folder)) from stop
-    _take_best(recipe, folder)
-    run = Run(folder, recipe, {}, module.history)
-    if process() == 0:
-        folders.save_weights(recipe, folder)
-        run.metrics.update(finish(run, data, how, pictures=pictures))
-    return run
+            raise KeyboardInterrupt from stop
+    return module.history
 
 
 def begin(
-    recipe: BuiltRecipe, data: Dataset, folder: Path, how: Settings, settings: dict[str, Any] | None
+    recipe: BuiltRecipe,
+    data: Dataset,
+    folder: Path,
+    how: Settings,
+    settings: dict[str, Any] | None,
+    origin: dict[str, Any] | None = None,
 ) -> None:
     """Write what a run folder holds before there are weights."""
     folders.save_recipe(recipe, folder)
@@ -234,6 +289,8 @@ def begin(
     how.save(folder)
     if settings is not None:
         _write_yaml(folder / folders.CONFIG, settings)
+    if origin is not None:
+        folders.write_json(folder / ORIGIN, origin)
 
 
 def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
@@ -249,10 +306,11 @@ def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
         )
 
 
-def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any]) -> None:
+def _check_options(options: Options) -> None:
     """Refuse what Lightning or torch.compile would, before anything is written."""
     from .trainer import check_compiler, check_hardware
 
+    logger, _, _, compile, trainer_options = options
     if isinstance(logger, str):
         one_of("logger", logger, ("csv", "tensorboard"))
     if not isinstance(compile, bool):
@@ -262,6 +320,19 @@ def _check_options(logger: Any, compile: Compile, trainer_options: dict[str, Any
         check_compiler(trainer_options.get("accelerator", "auto"))
 
 
+def _check_processes(how: Settings, data: Dataset, options: dict[str, Any]) -> None:
+    """Refuse more processes than there are full batches for."""
+    from .trainer import n_processes
+
+    n = n_processes(options)
+    if n > 1 and how.batch_size * n > len(data.train):
+        raise MixvaeError(
+            f"batch_size {how.batch_size} on {n} processes is larger than the {len(data.train)} "
+            f"training examples; use a batch_size of at most {len(data.train) // n}, or fewer "
+            "devices."
+        )
+
+
 def process() -> int:
     """The number of this process among those that train together, also before they have met."""
     from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -269,47 +340,18 @@ def process() -> int:
     return getattr(rank_zero_only, "rank", 0) or 0
 
 
-def _claim(out: str | Path | None, name: str) -> Path:
+@contextmanager
+def claimed(out: str | Path | None, name: str) -> Iterator[Path]:
     """The first process makes the folder; the others, which Lightning starts, are told of it."""
     if process() == 0:
-        folder = folders.claim(out, name)
-        os.environ[RUN_FOLDER] = str(folder)
-        return folder
+        with new_folder(out, name) as folder:
+            os.environ[RUN_FOLDER] = str(folder)
+            yield folder
+        return
     told = out if out is not None else os.environ.get(RUN_FOLDER)
     if told is None:
         raise MixvaeError("with several processes started from outside, name the run folder (out).")
-    return Path(told)
-
-
-def _take_best(recipe: BuiltRecipe, folder: Path) -> None:
-    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
-    best = folder / folders.CHECKPOINTS / "best.ckpt"
-    state = read_checkpoint(best)["state_dict"]
-    _check_fits(recipe, state, best)
-    weights = {name.removeprefix("model."): w for name, w in state.items()}
-    recipe.model.cpu().load_state_dict(weights)
-    recipe.model.eval()
-
-
-def _epochs_done(recipe: BuiltRecipe, checkpoint: Path) -> int:
-    """How many epochs a checkpoint has behind it; raises unless the recipe can resume from it."""
-    content = read_checkpoint(checkpoint)
-    history, weights = content.get("history"), content["state_dict"]
-    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise MixvaeError(f"{checkpoint} is no whole checkpoint of a run: it has no history.")
-    if (best := checkpoint.with_name("best.ckpt")).exists():
-        _check_fits(recipe, read_checkpoint(best)["state_dict"], best)  # not after all epochs
-    _check_fits(recipe, weights, checkpoint)
-    return len(history)
-
-
-def _check_fits(recipe: BuiltRecipe, weights: dict[str, torch.Tensor], checkpoint: Path) -> None:
-    expected = {f"model.{name}": w.shape for name, w in recipe.model.state_dict().items()}
-    if expected != {name: w.shape for name, w in weights.items()}:
-        raise MixvaeError(
-            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
-            f"{recipe.options}, which the run folder names."
-        )
+    yield Path(told)
 
 
 def _write_yaml(path: Path, settings: dict[str, Any]) -> None:

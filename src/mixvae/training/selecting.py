@@ -1,17 +1,17 @@
 """``select``: a run's chosen components as a run of their own, trained on if that is asked for."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from .. import run as folders
 from ..data.dataset import Dataset
-from ..errors import at_least
+from ..errors import at_least, is_a
 from ..pruning import kept_by, prune
-from ..report import write_metrics
 from ..run import Run
-from .fitting import begin, fit, process
+from .fitting import Options, begin, claimed, new_run, process
+from .precision import chosen_precision
 from .settings import Settings, check
 
 PRUNED = "pruned"
@@ -47,6 +47,8 @@ def select(
     """
     from .finish import finish
 
+    is_a((str, Path), "the run folder's path", folder=folder)
+    is_a(Dataset, "the run's, from mixvae.data.load", data=data)
     at_least(0, finetune_epochs=finetune_epochs)
     whole = folders.load(folder)
     kept = kept_by(whole.recipe, keep)
@@ -56,23 +58,29 @@ def select(
         own |= {} if small.name == whole.recipe.name else {"recipe": small.name}
         settings = settings | own
     out = whole.folder / PRUNED if out is None else Path(out)
+    origin = {"recipe": whole.recipe.name, "n_components": whole.recipe.n_components, "kept": kept}
+    start = {"settings": settings, "origin": {"pruned_from": origin}}
     how = Settings.load(whole.folder, warmup_epochs=0)
     if finetune_epochs:
-        options = asdict(how) | {"max_epochs": finetune_epochs} | trainer_options
-        options |= {"out": out, "progress": progress, "pictures": pictures, "settings": settings}
-        run = fit(small, data, **options)
-    else:
-        check(small, data)
-        run = Run(folders.claim(out, small.name), small)
+        how = _changed(how, {"max_epochs": finetune_epochs} | trainer_options)
+        rest = {k: v for k, v in trainer_options.items() if k not in asdict(how)}
+        logger, compile = rest.pop("logger", "csv"), rest.pop("compile", False)
+        options = Options(logger, progress, pictures, compile, rest)
+        return new_run(small, data, how, options, out=out, **start)
+    check(small, data)
+    with claimed(out, small.name) as new:
+        run = Run(new, small)
         if process() == 0:
-            begin(small, data, run.folder, how, settings)
+            begin(small, data, run.folder, how, **start)
             folders.save_weights(small, run.folder)
             run.metrics.update(finish(run, data, how, pictures=pictures))
-    if process() == 0:
-        run.metrics["pruned_from"] = {
-            "recipe": whole.recipe.name,
-            "n_components": whole.recipe.n_components,
-            "kept": kept,
-        }
-        write_metrics(run.metrics, run.folder / folders.METRICS)
     return run
+
+
+def _changed(how: Settings, given: dict[str, Any]) -> Settings:
+    """Settings with those of the given options that they have."""
+    given = {name: value for name, value in given.items() if name in asdict(how)}
+    if "precision" in given:
+        accelerator = given.get("accelerator", "auto")
+        given["precision"] = chosen_precision(given["precision"], accelerator, process())
+    return replace(how, **given)

@@ -1,12 +1,18 @@
 """How a recipe is trained: plain values, checked, and kept in the run folder to resume with."""
 
+import json
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import torch
+
 from ..data.dataset import Dataset
-from ..errors import MixvaeError, at_least, one_of
+from ..errors import MixvaeError, fits_memory, is_a, one_of, positive, seeds, whole
 from ..labels import OneHot
+from ..priors import GaussianMixturePrior
+from ..recipes import build
 from ..recipes.building import BuiltRecipe
 from ..run import TRAINING, read_json, write_json
 
@@ -32,13 +38,14 @@ class Settings:
     def __post_init__(self) -> None:
         one_of("precision", str(self.precision), get_args(Precision))
         one_of("lr_schedule", self.lr_schedule, get_args(Schedule))
-        at_least(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
-        at_least(0, warmup_epochs=self.warmup_epochs, seed=self.seed)
+        whole(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
+        whole(0, warmup_epochs=self.warmup_epochs)
+        seeds(seed=self.seed)
+        positive(lr=self.lr)
         if self.patience is not None:
-            at_least(1, patience=self.patience)
-        for name, value in {"lr": self.lr, "clip": self.clip}.items():
-            if value is not None and not value > 0:
-                raise MixvaeError(f"{name} must be positive; got {value}.")
+            whole(1, patience=self.patience)
+        if self.clip is not None:
+            positive(clip=self.clip)
         if self.warmup_epochs > self.max_epochs:
             raise MixvaeError(
                 f"warmup_epochs ({self.warmup_epochs}) must not exceed max_epochs "
@@ -77,6 +84,8 @@ def _kinds(hint: Any) -> tuple[type, ...]:
 
 def check(recipe: BuiltRecipe, data: Dataset) -> None:
     """Refuse data that the recipe cannot be trained on, before a folder is made."""
+    is_a(BuiltRecipe, "mixvae.build makes one", recipe=recipe)
+    is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     if recipe.x_shape != data.x_shape:
         raise MixvaeError(
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}; "
@@ -87,6 +96,51 @@ def check(recipe: BuiltRecipe, data: Dataset) -> None:
     likelihood.check(data.val.x)
     if data.binarize != "dynamic":  # whose training data are grey until they are drawn
         likelihood.check(data.train.x)
+    _check_starts(recipe, data)
+
+
+def check_memory(recipe: BuiltRecipe, batch_size: int) -> None:
+    """Refuse samples of which not even one batch's reconstructions fit into memory."""
+    n_samples, model = recipe.objective.n_samples, recipe.model
+    sizes = (n_samples, batch_size, model.n_components, *recipe.x_shape)
+    fits_memory(4 * prod(sizes), f"n_samples {n_samples} for each of {batch_size} rows")
+
+
+def check_saved(recipe: BuiltRecipe) -> None:
+    """Refuse a recipe that a run folder could not give back."""
+    try:
+        with torch.random.fork_rng([]):
+            again = build(recipe.name, recipe.x_shape, **recipe.options)
+        same = again.to_dict() == json.loads(json.dumps(recipe.to_dict()))
+        reason = "" if same and _shapes(again) == _shapes(recipe) else "it gives another model"
+    except (MixvaeError, TypeError, ValueError) as error:
+        reason = str(error)
+    if reason:
+        raise MixvaeError(
+            f"the recipe {recipe.name} could be trained, and its run not be loaded, as its name, "
+            f"x_shape and options do not make it again: {reason} Use one that mixvae.build made."
+        )
+
+
+def _shapes(recipe: BuiltRecipe) -> dict[str, torch.Size]:
+    return {name: values.shape for name, values in recipe.model.state_dict().items()}
+
+
+def _check_starts(recipe: BuiltRecipe, data: Dataset) -> None:
+    """Refuse more components, or clusters of a prior, than there are x to start them from."""
+    model, prior, n = recipe.model, recipe.model.prior, len(data.train)
+    starts = {}
+    if model.start is not None and not model.start.started:
+        starts["components"] = model.n_components
+    if isinstance(prior, GaussianMixturePrior) and prior.start_epochs and not prior.started:
+        starts["clusters"] = len(prior.logits)
+    for what, asked in starts.items():
+        if asked > n:
+            raise MixvaeError(
+                f"{asked} {what} cannot start from {n} training examples: {data.name} has "
+                f"{len(data.val)} more, which are held out for validation, and {len(data.test)} "
+                f"for test. Use at most {n} {what}."
+            )
 
 
 def _check_labels(recipe: BuiltRecipe, data: Dataset) -> None:

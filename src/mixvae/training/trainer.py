@@ -1,9 +1,10 @@
 """Lightning's Trainer and our module, put together for one run."""
 
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..data.dataset import Dataset
-from ..errors import MixvaeError
+from ..errors import MixvaeError, whole
 from ..recipes.building import BuiltRecipe
 from ..run import CHECKPOINTS, LOG
 from .batches import ShuffledBatches
@@ -29,12 +30,37 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 def check_hardware(options: dict[str, Any]) -> None:
     """Refuse accelerators, devices and strategies that Lightning cannot give, in one message."""
+    _check_devices(options)
     quietly = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     try:
         with quiet():
             L.Trainer(**quietly | options | {"callbacks": callbacks_of(options)})
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise MixvaeError(f"Lightning's Trainer cannot be made of {options}: {error}") from error
+
+
+def _check_devices(options: Mapping[str, Any]) -> None:
+    """Refuse what Lightning would start on a CPU: any number of processes."""
+    devices, cores = options.get("devices", 1), os.cpu_count() or 1
+    if isinstance(devices, str) and devices.replace("_", "").lstrip("-").isdigit():
+        devices = int(devices)
+    whole(1, num_nodes=options.get("num_nodes", 1))
+    on_cpu = options.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available()
+    most = max(2, cores)  # two, wherever it may be, to try what several processes do
+    if isinstance(devices, int) and on_cpu and devices > most:
+        raise MixvaeError(
+            f"devices is {devices}, which on a CPU are processes, and there are {cores} cores "
+            f"here; use at most {most}."
+        )
+
+
+def n_processes(options: Mapping[str, Any]) -> int:
+    """How many processes will train together, as far as options say; else 1."""
+    devices = options.get("devices", 1)
+    if isinstance(devices, str):
+        devices = int(devices) if devices.isdigit() else 1
+    n = len(devices) if isinstance(devices, Sequence) else max(1, int(devices))
+    return n * int(options.get("num_nodes", 1))
 
 
 def check_compiler(accelerator: str) -> None:

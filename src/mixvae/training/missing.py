@@ -1,0 +1,38 @@
+"""What is missing of a run whose training is over, written afterwards."""
+
+import os
+from pathlib import Path
+
+from ..data.dataset import Dataset
+from ..lock import is_held
+from ..run import load, load_recipe, read_json
+from ..run_folder import DATA, finished_files, is_complete, own_folder
+from .checkpoints import history_of, why_over
+from .fitting import resume
+from .settings import Settings
+
+
+def write_missing(folder: Path, data: Dataset, *, pictures: bool) -> bool:
+    """Finish a run whose training is over, or make again what was removed of a finished one.
+
+    A run that has epochs to come, is in use, cannot be written, or is of other data is left alone.
+    Returns whether there was anything to write. ``pictures`` counts for a run that is not finished.
+    """
+    if not (folder / DATA).exists() or data.differences(read_json(folder, DATA)):
+        return False
+    if is_held(folder) or not os.access(folder, os.W_OK):
+        return False
+    how = Settings.load(folder)
+    if not is_complete(folder):
+        if not why_over(folder, history_of(load_recipe(folder), folder), how):
+            return False
+        resume(folder, data, progress=False, pictures=pictures)
+        return True
+    files = finished_files(folder)
+    if all((folder / name).exists() for name in files):
+        return False
+    from .finish import finish
+
+    with own_folder(folder):
+        finish(load(folder), data, how, pictures=any(name.endswith(".png") for name in files))
+    return True
