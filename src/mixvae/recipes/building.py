@@ -129,6 +129,11 @@ def class_of(recipe: AnyRecipe) -> type[Recipe]:
     if isinstance(recipe, str):
         return find(recipe)
     kind = recipe if isclass(recipe) else type(recipe)
+    if not issubclass(kind, Recipe) and not isclass(recipe):
+        raise MixvaeError(
+            f"recipe must be a recipe's name, such as 'vae', its class or an instance; got "
+            f"{kind.__name__}."
+        )
     check_class(kind)
     return kind
 
