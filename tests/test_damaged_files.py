@@ -94,7 +94,7 @@ def test_whole_numbers_in_place_of_weights_are_refused(run):
 
 def spoil_checkpoint(path: Path, value: float) -> None:
     content = torch.load(path, weights_only=True)
-    next(iter(content["state_dict"].values())).view(-1)[0] = value
+    next(iter(content["model"].values())).view(-1)[0] = value
     torch.save(content, path)
 
 
@@ -112,7 +112,7 @@ def test_resuming_refuses_a_checkpoint_whose_weights_are_not_finite(run, name, v
 def test_an_altered_number_in_a_checkpoint_is_noticed(run, capsys):
     path = run / "checkpoints" / "last.ckpt"
     content = path.read_bytes()
-    number = next(iter(torch.load(path, weights_only=True)["state_dict"].values()))
+    number = next(iter(torch.load(path, weights_only=True)["model"].values()))
     place = content.index(number.numpy().tobytes())
     path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     assert main(["train", "--resume", str(run), "--max-epochs", "3", *QUICK[:4]]) == 2
@@ -207,11 +207,11 @@ def test_damaged_figures_do_not_cost_the_model(run, content):
 
 def test_rows_of_the_log_that_are_damaged_are_counted_and_left_out(run):
     path = run / "log.csv"
-    head, first, second = path.read_text().splitlines()
+    head, _, first, second = path.read_text().splitlines()
     path.write_text("\n".join([head, first, second.replace(".", "x", 1), '"', "1,2", first]))
     with pytest.warns(UserWarning, match=r"log\.csv is damaged: 3 of its 5 rows"):
         history = mixvae.load(run).history
-    assert [row["epoch"] for row in history] == [0, 0]
+    assert [row["epoch"] for row in history] == [1, 1]
 
 
 @pytest.mark.parametrize(

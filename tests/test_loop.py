@@ -79,7 +79,7 @@ class Cut:
 
     def on_step_end(self, state: TrainingState) -> None:
         if (state.phase, state.epoch + 1, state.batch) == self.at:
-            raise ZeroDivisionError
+            raise KeyboardInterrupt
 
 
 class Stop:
@@ -116,7 +116,7 @@ class Seen:
 
 def cut(made: Recipe, digits: data.Dataset, out: Path, at: Cut, **how: Any) -> None:
     """Train until the power goes."""
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(KeyboardInterrupt):
         mixvae.fit(made, digits, out=out, callbacks=[at], **how)
 
 
@@ -249,7 +249,7 @@ def test_a_nan_before_training_stops_the_run_and_names_the_phase(digits, tmp_pat
     how = FULL | {"max_epochs": 1, "warmup_epochs": 0, "lr": 1e30, "clip": None}
     with pytest.raises(MixvaeError, match=r"not finite at step .* of the phase vae"):
         mixvae.fit(recipe(digits, "mixture-vae"), digits, out=tmp_path / "run", **how)
-    assert all(w.isfinite().all() for w in checkpoint(tmp_path / "run")["module"].values())
+    assert not (tmp_path / "run").exists()  # it came in the first epoch: nothing is worth keeping
 
 
 def test_gradients_are_clipped_before_training_too(digits, tmp_path):
@@ -320,7 +320,7 @@ def test_a_run_that_patience_ended_says_so_and_goes_on_with_more(digits, tmp_pat
     run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **how)
     n = run.history[-1]["epoch"]
     assert n < 30
-    with pytest.raises(MixvaeError, match=f"ended by patience=1 after {n} epochs; give a larger"):
+    with pytest.raises(MixvaeError, match=f"stopped early, after {n} epochs.*larger patience"):
         mixvae.resume(run.folder, digits, max_epochs=40, **QUICK)
     more = mixvae.resume(run.folder, digits, patience=5, max_epochs=n + 1, **QUICK)
     assert more.history[-1]["epoch"] == n + 1

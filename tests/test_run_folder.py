@@ -10,7 +10,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
 
@@ -71,8 +70,8 @@ def test_a_run_that_was_not_finished_is_loaded_with_a_warning_until_it_is(run, d
 
 
 def test_while_a_run_goes_on_it_is_not_called_finished(run, digits):
-    class Looks(L.Callback):
-        def on_train_epoch_start(self, *_):
+    class Looks:
+        def on_epoch_end(self, *_):
             with pytest.warns(MixvaeWarning, match="not finished"):
                 load(run.folder)
 
@@ -137,7 +136,7 @@ def test_a_run_stopped_while_it_was_pruned_is_pruned_by_resuming(tmp_path, capsy
 def test_a_run_that_patience_ended_goes_on_with_a_larger_one_alone(digits, tmp_path):
     how = {"max_epochs": 40, "lr": 0.2, "batch_size": 64}
     run = fit(digits, tmp_path / "run", patience=1, **how)
-    n = len(run.history)
+    n = len(run.history) - 1  # without epoch 0
     assert n < 40
     weights = (run.folder / "model.safetensors").read_bytes()
     for more in ({}, {"max_epochs": 50}):
@@ -145,7 +144,7 @@ def test_a_run_that_patience_ended_goes_on_with_a_larger_one_alone(digits, tmp_p
             mixvae.resume(run.folder, digits, **QUICK | more)
     assert (run.folder / "model.safetensors").read_bytes() == weights
     (run.folder / "finished.json").unlink()
-    assert len(mixvae.resume(run.folder, digits, **QUICK).history) == n
+    assert len(mixvae.resume(run.folder, digits, **QUICK).history) == n + 1
     whole = fit(digits, tmp_path / "whole", patience=4, **how)
     more = mixvae.resume(run.folder, digits, patience=4, **QUICK)
     assert len(more.history) == len(whole.history) > n
@@ -205,9 +204,9 @@ def test_a_closed_pipe_is_no_error(tmp_path):
 
 
 def test_a_run_folder_removed_during_training_is_not_made_again(digits, tmp_path):
-    class Removes(L.Callback):
-        def on_train_epoch_start(self, trainer, *_):
-            if trainer.current_epoch == 1:
+    class Removes:
+        def on_epoch_end(self, state):
+            if state.epoch == 1:
                 shutil.rmtree(tmp_path / "run")
 
     with pytest.raises(OSError, match="was removed while it was in use"):
@@ -270,14 +269,14 @@ def test_a_run_that_another_process_trains_is_refused_with_its_name(run, digits,
     assert main(["evaluate", str(run.folder), "--data", "digits"]) == 0  # which only reads
     other.kill()
     other.wait()
-    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 2
+    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
     assert not (run.folder / "train.lock").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells when a process began")
 def test_a_process_that_has_another_ones_number_holds_no_lock(run, digits, other):
     held_by(run.folder, other.pid, started="1")
-    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 2
+    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
 
 
 def test_a_lock_of_another_computer_is_left_to_the_user(run, digits):
@@ -290,7 +289,7 @@ def test_a_lock_of_another_computer_is_left_to_the_user(run, digits):
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": "x"}', '{"pid": -1}'])
 def test_a_lock_that_names_nobody_is_taken(run, digits, text):
     (run.folder / "train.lock").write_text(text)
-    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 2
+    assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
 
 
 def test_half_written_files_of_dead_processes_are_removed_by_resuming(run, digits, other):

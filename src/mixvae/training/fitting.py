@@ -246,10 +246,10 @@ def _train(
     recipe, folder, how = state.recipe, state.folder, state.settings
     first = machine.rank == 0
     onednn_is_quicker()  # measured before other threads could be training
-    if not over:
+    if checkpoint is not None or not over:  # with no epoch left, best.ckpt may still be missing
         phases = phases_of(recipe, data, how, machine.world, watched.compile)
         phases = phases if checkpoint is None else left_at(phases, checkpoint, folder)
-        if first and watched.progress:
+        if first and watched.progress and not over:
             announce(state, data, phases[:-1], machine.device)
         listeners = watched.listeners(folder) if first else []
         with kept_memory():

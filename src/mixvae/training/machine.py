@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import MixvaeError, one_of
+from ..errors import MixvaeError, one_of, whole
 from ..objectives import Terms
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -123,10 +123,25 @@ def machine_of(
     one_of("accelerator", accelerator, ACCELERATORS)
     one_of("strategy", strategy, STRATEGIES)
     device = _device(accelerator)
+    _check_counts(device, devices, num_nodes)
     alone = devices in (1, "1") or (devices == "auto" and _count(device) == 1)
     if alone and num_nodes == 1 and strategy == "auto":
         return Machine(device)
     return Processes(accelerator, devices, num_nodes, strategy)
+
+
+def _check_counts(device: torch.device, devices: int | str, num_nodes: int) -> None:
+    """Refuse what Fabric would start on a CPU: any number of processes."""
+    whole(1, num_nodes=num_nodes)
+    if isinstance(devices, str) and devices.replace("_", "").lstrip("-").isdigit():
+        devices = int(devices)
+    cores = os.cpu_count() or 1
+    most = max(2, cores)  # two, wherever it may be, to try what several processes do
+    if device.type == "cpu" and isinstance(devices, int) and devices > most:
+        raise MixvaeError(
+            f"devices is {devices}, which on a CPU are processes, and there are {cores} cores "
+            f"here; use at most {most}."
+        )
 
 
 def process() -> int:
