@@ -136,7 +136,7 @@ def test_the_same_data_of_another_name_are_resumed(
     moved = dataclasses.replace(dataset, name="moved")
     how = {name: value for name, value in FAST.items() if name in ("progress", "pictures")}
     run = mixvae.resume(tmp_path / "run", moved, max_epochs=2, **how)
-    assert len(run.history) == 2
+    assert run.history[-1]["epoch"] == 2
 
 
 @pytest.fixture

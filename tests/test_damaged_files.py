@@ -161,8 +161,8 @@ MALFORMED = {
     "no text": b"\xff\xfe\x00",
     "too large": " " * (1 << 24) + "{}",
     "nothing in it": "{}",
-    "other types": '{"format": 1, "recipe": ["vae"], "x_shape": 3, "options": []}',
-    "other options": '{"format": 1, "recipe": "vae", "x_shape": ["a"], "options": {"hidden": 1}}',
+    "other types": '{"format": 2, "recipe": ["vae"], "x_shape": 3, "options": []}',
+    "other options": '{"format": 2, "recipe": "vae", "x_shape": ["a"], "options": {"hidden": 1}}',
 }
 
 
@@ -202,7 +202,7 @@ def test_damaged_figures_do_not_cost_the_model(run, content):
         warnings.simplefilter("always")
         metrics = mixvae.load(run).metrics
     assert not metrics or metrics.keys() == {"format", "recipe", "x_shape", "options"}
-    assert caught or content.startswith(b'{"format": 1,') or content == b"{}"
+    assert caught or content.startswith(b'{"format": 2,') or content == b"{}"
 
 
 def test_rows_of_the_log_that_are_damaged_are_counted_and_left_out(run):

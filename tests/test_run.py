@@ -115,8 +115,8 @@ def edit(folder, **changes):
 
 
 def test_a_later_format_is_refused(folder):
-    edit(folder, format=2)
-    with pytest.raises(MixvaeError, match="has format 2; this version of mixvae reads 1"):
+    edit(folder, format=3)
+    with pytest.raises(MixvaeError, match="has format 3; this version of mixvae reads 2"):
         load_recipe(folder)
 
 

@@ -102,9 +102,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._check_names(X, reset=True)
         data = self._split(X, seed)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            recipe = build(self.recipe, data, **self._options())
+        recipe = build(self.recipe, data, seed=seed, **self._options())
         options: dict[str, Any] = {
             "max_epochs": self.max_epochs,
             "batch_size": min(self.batch_size, len(data.train)),

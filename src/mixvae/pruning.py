@@ -7,6 +7,7 @@ import torch
 
 from .errors import MixvaeError, is_a
 from .recipes.building import BuiltRecipe, build, with_options
+from .seeding import noise
 
 
 def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe:
@@ -27,7 +28,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
     fewer = with_options(recipe.recipe, {"n_components": len(keep)}).without_dropout()
-    with torch.random.fork_rng():  # the first weights are drawn, and replaced
+    with noise(0):  # the first weights are drawn, and replaced
         small = build(fewer, recipe.x_shape)
     whole = recipe.model.state_dict()
     rows = torch.tensor(keep)

@@ -25,7 +25,7 @@ from .run_folder import claim as claim
 from .saved_weights import Form, form_of, read_checkpoint, read_weights, write_weights
 from .size_limit import TooLargeError, size_limit
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

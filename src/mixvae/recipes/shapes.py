@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from ..errors import MixvaeError
 from ..model import MixtureVAE
+from ..seeding import noise
 from .recipe import Parts, Recipe, Shape
 
 ROWS = 2
@@ -27,7 +28,7 @@ def check_parts(recipe: Recipe, parts: Parts, x_shape: Shape) -> None:
         raise MixvaeError(f"{name}.parts must return mixvae.recipes.Parts; got {parts!r:.80}.")
     model, training = parts.model, parts.model.training
     try:
-        with torch.random.fork_rng([]), torch.no_grad():
+        with noise(0), torch.no_grad():
             _pass(name, model.eval(), x_shape)
     finally:
         model.train(training)
