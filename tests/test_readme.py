@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixvae.recipes import RECIPES
+from mixvae.recipes import RECIPES, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
