@@ -7,6 +7,7 @@ round as float32 does. Which one is quicker is measured, once.
 
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import torch
@@ -178,10 +179,13 @@ def _dense(t: Tensor) -> Tensor:
 def onednn_is_quicker() -> bool:
     """Whether oneDNN is clearly faster in float32 here: measured once, outside compilation."""
     if not _found and not torch.compiler.is_compiling():
-        _found.append(_measured_gain() >= WORTH)
+        with _measuring:  # one thread; the others wait for what it finds
+            if not _found:
+                _found.append(_measured_gain() >= WORTH)
     return _found == [True]
 
 
+_measuring = Lock()
 _found: list[bool] = []  # by onednn_is_quicker; torch.compile would look behind functools.cache
 
 

@@ -12,25 +12,23 @@ from ..errors import MixvaeError, is_a, seeds, whole
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..priors import GaussianMixturePrior
+from ..seeding import Noise
+from .mode import evaluation_mode
 
 N_CODES = 64  # of one x, over which a cluster's probability is averaged
 
 
 @contextmanager
 def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode, no gradients, noise of one's own; everything is as it was afterwards."""
+    """Evaluation mode, no gradients, and random numbers of the call's own, from ``seed``.
+
+    Several threads can be in here with one model: none draws from the global generator, and the
+    model goes back to the mode that it came in when the last one leaves.
+    """
     check_model(model)
     seeds(seed=seed)
-    modes = [(module, module.training) for module in model.modules()]
-    device = device_of(model)
-    try:
-        model.eval()
-        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluation_mode(model), torch.no_grad(), Noise(seed):
+        yield
 
 
 def batches(
