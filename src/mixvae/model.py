@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from .decoders import Decoder
-from .distributions import Delta, Face, mixture
+from .distributions import Delta, Face, mixture, rsample_and_log_prob
 from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import LARGEST, MixvaeError, whole
 from .labels import NO_LABELS, Classes, Labels
@@ -134,9 +134,10 @@ class MixtureVAE(nn.Module):
         masks = self.dropout if self.dropout is not None and self.dropout.training else None
         q_w = q_w if masks else self._of_kept(q_w)
         with noise_from(generator):
-            z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
+            z, log_q = rsample_and_log_prob(q_z, (n_samples,))
+            w = q_w.rsample((n_samples,))
             b = reweigh(w, masks(w)) if masks else w
-        return self._trace(x, y, q_z, q_w, z, w, b, p_z)
+        return self._trace(x, y, q_z, q_w, z, w, b, p_z, log_q=log_q)
 
     def draw_some(
         self,
@@ -159,10 +160,10 @@ class MixtureVAE(nn.Module):
         q_z = self.posterior(h, some)
         w = self.weights(h).mean[rows, some] / times
         with noise_from(generator):
-            z = q_z.rsample((n_samples,))
+            z, log_q = rsample_and_log_prob(q_z, (n_samples,))
         p_x = self.decoder.some(self.labels.join_codes(z, y), some)
         w_each = w.expand(n_samples, -1, -1)
-        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x)
+        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x, log_q)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
@@ -314,6 +315,7 @@ class MixtureVAE(nn.Module):
         b: Tensor,
         p_z: Distribution | None = None,
         p_x: Distribution | None = None,
+        log_q: Tensor | None = None,
     ) -> Trace:
         p_w, kept = self.weights.prior(), None
         if isinstance(q_w, Face) and p_w is not None:
@@ -333,4 +335,5 @@ class MixtureVAE(nn.Module):
             kept=kept,
             lik_name=self.decoder.likelihood.term,
             kl_mask=None if self.dropout is None else self.dropout.penalty(),
+            log_q_drawn=log_q,
         )

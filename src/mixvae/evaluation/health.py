@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ..distributions import with_log_prob
 from ..families import ExactMixture, Joint, MixturePosterior
 from ..flows import Flowed
 from ..labels import Classes
@@ -210,9 +211,11 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dic
 
 
 def _kl(t: Trace) -> Float[Tensor, "B K"]:
-    if isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
+    together = with_log_prob(t.q_z)
+    if together is not None or isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
+        z, log_q = together((N_DRAWS,)) if together else (t.q_z.sample((N_DRAWS,)), None)
         w, b = (v.expand(N_DRAWS, -1, -1) for v in (t.w, t.b))
-        t = replace(t, z=t.q_z.sample((N_DRAWS,)), w=w, b=b)
+        t = replace(t, z=z, w=w, b=b, log_q_drawn=log_q)
     return t.kl
 
 
