@@ -12,12 +12,13 @@ from .decoders import Decoder
 from .distributions import Delta, Face, mixture, rsample_and_log_prob
 from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import LARGEST, MixvaeError, whole
+from .families import Family
 from .labels import NO_LABELS, Classes, Labels
 from .routing import Routing
 from .seeding import noise_from
 from .starts import Split
 from .subset import Subset
-from .trace import Family, Trace
+from .trace import Trace
 from .weights import Weights
 
 

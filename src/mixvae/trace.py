@@ -1,9 +1,8 @@
-"""What one forward pass leaves behind, and the question that divides the models."""
+"""What one forward pass leaves behind."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +11,9 @@ from torch.distributions import Distribution, kl_divergence
 
 from .distributions import Chain, NormalMixture, kl_to_mixture
 from .distributions.pairs import is_diagonal_normal
+
+if TYPE_CHECKING:
+    from .families import Family
 
 Scale = float | Tensor  # a number, or a tensor of one
 Terms = dict[str, Tensor]
@@ -107,38 +109,6 @@ class Trace:
     def log_weight(self) -> Float[Tensor, "S B"]:
         """The family's whole log importance weight: its exponential's mean is p(x)."""
         return self.family.log_weight(self)
-
-
-class Family(ABC):
-    """Is there one code or K codes? It decides what the latent is, and so every density of it."""
-
-    @abstractmethod
-    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
-        """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
-
-    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
-        """The evidence lower bound on log p(x) as named terms (B,), nats, that add up to it.
-
-        It is a bound if p(x | z) is a density and ``kl_scale`` is 1. By default it is one term, the
-        mean of the log importance weight over the samples.
-        """
-        return {"elbo": self.log_weight(t, kl_scale).mean(0)}
-
-    @abstractmethod
-    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far each component answers for x. Rows sum to one."""
-
-    @abstractmethod
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far x is charged each component's KL: the weights of its mean over the data."""
-
-    @abstractmethod
-    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
-        """The mean of x given the codes, the components brought together."""
-
-    def n_draws(self, n_samples: int, n_components: int) -> int:
-        """How many draws have so many samples of the latent."""
-        return n_samples
 
 
 def _kl(

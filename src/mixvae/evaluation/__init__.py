@@ -5,7 +5,6 @@ from typing import Any
 
 from ..data.dataset import Split
 from ..errors import MixvaeError, is_a, seeds, whole
-from ..families import Joint
 from ..recipes.building import BuiltRecipe
 from . import likelihood
 from .bounds import bounds
@@ -98,7 +97,7 @@ def evaluate(
         "reconstruction": reconstruction(model, x, y, batch_size=batch_size, seed=seed),
         "health": component_health(model, x, y, batch_size=batch_size).to_dict(),
     }
-    if recipe.n_components > 1 and isinstance(model.family, Joint):
+    if model.family.n_codes(recipe.n_components) > 1:
         metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
     if model.dropout is not None:
         metrics["selection"] = selection(model)

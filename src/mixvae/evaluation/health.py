@@ -3,7 +3,6 @@
 Whether one is dead, collapsed or dropped: docs/evaluation.md has the definitions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +11,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..distributions import with_log_prob
-from ..families import ExactMixture, Joint, MixturePosterior
 from ..flows import Flowed
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..posteriors import StickPosterior
-from ..trace import Family, Trace
+from ..trace import Trace
 from .passes import batches, evaluating
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
@@ -25,23 +23,6 @@ MIN_SHARE = 0.3  # of the even share 1/K
 N_DRAWS = 16  # of a code, for a KL that a flow leaves without a closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
-JOINT = (
-    "beta_w 20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
-    "a lower beta_kl"
-)
-EXACT = "start split (the default), more start_epochs, fewer components, or another seed"
-POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
-BY_FAMILY: Mapping[type[Family], str] = {
-    Joint: JOINT,
-    ExactMixture: EXACT,
-    MixturePosterior: POSTERIOR,
-}
-COLLAPSE: Mapping[type[Family], str] = {
-    Joint: "a KL warm-up (warmup_epochs), a smaller beta_kl, or more epochs",
-    ExactMixture: "more start_epochs, over which the KL's weight rises, a KL warm-up "
-    "(warmup_epochs), or more epochs",
-    MixturePosterior: "a KL warm-up (warmup_epochs), or more epochs",
-}
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
 
@@ -168,6 +149,7 @@ class HealthMeter:
 
 def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     variance = mean["mu2"] - mean["mu"].square()
+    several = len(variance) > 1
     return ComponentHealth(
         kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
         active_units=(variance > ACTIVE_VARIANCE).sum(-1),
@@ -178,8 +160,8 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
         kept=model.kept,
-        advice=_advice(model, len(variance), BY_FAMILY),
-        advice_if_collapsed=_advice(model, len(variance), COLLAPSE),
+        advice=model.family.advice if several else SINGLE,
+        advice_if_collapsed=model.family.advice_if_collapsed if several else SINGLE,
         can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
     )
 
@@ -225,9 +207,3 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
         return t.x.new_full((len(t.x), model.n_components), torch.nan)
     each = model.reconstruct_each(t.x, y) if t.blended else t.p_x.mean.squeeze(0)
     return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
-
-
-def _advice(model: MixtureVAE, n_components: int, by_family: Mapping[type[Family], str]) -> str:
-    if n_components == 1:
-        return SINGLE
-    return by_family.get(type(model.family), by_family[Joint])
