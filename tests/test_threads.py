@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -102,11 +102,20 @@ def test_threads_leave_a_model_in_the_mode_that_it_came_in() -> None:
 
 def test_a_model_stays_in_evaluation_mode_until_its_last_user_leaves() -> None:
     model = CASES[0].build().model.train()
-    first, second = evaluating(model), evaluating(model)
-    with first:
-        second.__enter__()
-    assert not model.training
-    second.__exit__(None, None, None)
+    entered, leave = Event(), Event()
+
+    def second() -> None:
+        with evaluating(model):
+            entered.set()
+            assert leave.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        with evaluating(model):
+            left = pool.submit(second)
+            assert entered.wait(30)
+        assert not model.training
+        leave.set()
+        left.result()
     assert model.training
 
 

@@ -186,10 +186,20 @@ class MixtureVAE(nn.Module):
 
     def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
         """The pass with codes and weights at their means: S = 1, nothing random."""
-        q_z, q_w = self.infer(x, y)
+        return self.at_means(x, *self.infer(x, y), y)
+
+    def at_means(
+        self,
+        x: Float[Tensor, "B *X"],
+        q_z: Distribution,
+        q_w: Distribution,
+        y: Classes | None = None,
+        p_z: Distribution | None = None,
+    ) -> Trace:
+        """:meth:`mean_trace` from what :meth:`infer` gave; ``p_z`` as in :meth:`draw`."""
         q_w = self._of_kept(q_w)
         z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
-        return self._trace(x, y, q_z, q_w, z, w, w)
+        return self._trace(x, y, q_z, q_w, z, w, w, p_z)
 
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None

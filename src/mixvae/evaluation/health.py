@@ -15,8 +15,9 @@ from ..flows import Flowed
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..posteriors import StickPosterior
+from ..seeding import Noise
 from ..trace import Trace
-from .passes import batches, evaluating
+from .one_pass import Batch, accumulate
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
 MIN_SHARE = 0.3  # of the even share 1/K
@@ -120,11 +121,23 @@ def component_health(
     Raises:
         MixvaeError: for a batch size under 1.
     """
-    meter = HealthMeter()
-    with evaluating(model):
-        for batch in batches(model, x, y, batch_size):
-            meter.add(model, *batch)
-    return meter.pop(model)
+    meter = Health(model)
+    accumulate(model, x, y, [meter], batch_size=batch_size)
+    return meter.meter.pop(model)
+
+
+class Health:
+    """Component health of one pass over the data."""
+
+    def __init__(self, model: MixtureVAE) -> None:
+        self.model, self.meter, self.noise = model, HealthMeter(), Noise(0)
+
+    def add(self, batch: Batch) -> None:
+        with self.noise:
+            self.meter.add_trace(self.model, batch.mean_trace, batch.y)
+
+    def result(self) -> dict[str, Any]:
+        return self.meter.pop(self.model).to_dict()
 
 
 class HealthMeter:
@@ -136,8 +149,12 @@ class HealthMeter:
 
     def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None) -> None:
         """Take a batch in."""
-        self.n += len(x)
-        for name, value in _sums(model, x, y).items():
+        self.add_trace(model, model.mean_trace(x, y), y)
+
+    def add_trace(self, model: MixtureVAE, t: Trace, y: Classes | None) -> None:
+        """Take a batch in, by the trace at its means."""
+        self.n += len(t.x)
+        for name, value in _sums(model, t, y).items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
@@ -171,11 +188,10 @@ def _varies(mean: dict[str, Tensor]) -> bool:
     return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
 
 
-def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dict[str, Tensor]:
+def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
-    t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)
-    mu, pixels = t.q_z.mean.cpu().double(), x.flatten(1).cpu().double()
+    mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double()
     charge = t.family.charge(t)
     values = {
         "kl": charge * _kl(t),
@@ -205,5 +221,6 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
     """Every component's own squared error; unknown where means take a step for each pixel."""
     if model.decoder.likelihood.autoregressive:
         return t.x.new_full((len(t.x), model.n_components), torch.nan)
-    each = model.reconstruct_each(t.x, y) if t.blended else t.p_x.mean.squeeze(0)
+    p_x = model.decode_each(t.z, y) if t.blended else t.p_x
+    each = p_x.mean.squeeze(0)
     return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)

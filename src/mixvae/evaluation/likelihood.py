@@ -1,6 +1,8 @@
 """Held-out log p(x) by importance sampling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from math import log, nan, sqrt
 from typing import Any
@@ -17,6 +19,7 @@ from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
 from ..progress import track
 from .mode import evaluation_mode
+from .one_pass import Batch
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
 from .passes import batches, check_model, check_x, device_of
 
@@ -163,6 +166,33 @@ def log_likelihood(
     log_prob, error, ess, k_hat = each.unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
     return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws, example)
+
+
+class LogLikelihoods:
+    """Log p(x) as one of a run's figures: estimated example by example, after the pass of all.
+
+    ``keep`` is handed the estimates. Raises as :func:`check_density`, before the work.
+    """
+
+    def __init__(
+        self,
+        model: MixtureVAE,
+        x: Float[Tensor, "N *X"],
+        n_samples: int,
+        keep: Callable[[LogLikelihood], object] | None = None,
+        **options: Any,
+    ) -> None:
+        check_density(model, x)
+        self.estimate = partial(log_likelihood, model, x, n_samples, **options)
+        self.keep = keep
+
+    def add(self, batch: Batch) -> None: ...
+
+    def result(self) -> dict[str, Any]:
+        found = self.estimate()
+        if self.keep is not None:
+            self.keep(found)
+        return found.to_dict()
 
 
 def seed_of_row(seed: int, x: Float[Tensor, "1 *X"], y: Classes | None = None) -> int:
