@@ -25,6 +25,7 @@ import torch
 import mixvae
 from mixvae import data
 from mixvae.evaluation import evaluate, representation
+from mixvae.evaluation.metrics import columns
 from mixvae.report import write_metrics
 from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
 from mixvae.run_folder import is_finished
@@ -176,41 +177,17 @@ def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not (folder / ROW).exists():
         return {}
     how, metrics = read_json(folder, ROW), read_json(folder, METRICS)
-    health, bounds = metrics["health"], metrics["bounds"]
-    likelihood = metrics.get("log_likelihood") or {}
-    selection = metrics.get("selection") or {}
     codes = metrics.get("representation") or {}
-    dependence = metrics.get("dependence") or {}
     pruned = read_json(folder / PRUNED, METRICS) if (folder / PRUNED).exists() else {}
     return {
         "row": row["name"],
         "paper": row.get("paper") or "",
         "claimed": row.get("claimed") or "",
-        "sse": f"{metrics['reconstruction']['sse']:.2f}",
-        "sse_deterministic": f"{metrics['reconstruction']['sse_deterministic']:.2f}",
-        "rmse": f"{metrics['reconstruction']['rmse']:.3f}",
+        **columns(metrics),
         "sse_pruned": f"{pruned['reconstruction']['sse']:.2f}" if pruned else "",
-        "selected": f"{selection['n_selected']:.2f}" if selection else "",
-        "kept": selection.get("n_kept", ""),
-        "rate": numbers(selection.get("rate", ()), 2),
-        "objective": f"{bounds['objective']:.2f}",
-        "elbo": "" if bounds["elbo"] is None else f"{bounds['elbo']:.2f}",
-        "log_px": f"{likelihood['mean']:.2f}" if likelihood else "",
-        "log_px_error": f"{likelihood['mean_error']:.2f}" if likelihood else "",
-        "bits_per_dim": f"{likelihood['bits_per_dim']:.3f}" if likelihood else "",
-        "bad_k_hat": f"{likelihood['k_hat_above']:.3f}" if "k_hat_above" in likelihood else "",
         "parameters": metrics["n_parameters"],
         "parameters_pruned": pruned.get("n_parameters", ""),
-        "kl": numbers(health["kl"], 1),
-        "active_units": numbers(health["active_units"], 0),
-        "share": numbers(health["share"], 2),
-        "sse_alone": numbers(health["sse_alone"], 1),
-        "effective_k": f"{health['effective_components']:.2f}",
-        "effective_k_per_x": f"{health['effective_per_example']:.2f}",
-        "dead": len(health["dead"]),
-        "acc": f"{metrics['clustering']['acc']:.3f}" if "clustering" in metrics else "",
-        "dhsic": f"{dependence['dhsic']:.4f}" if dependence else "",
-        "dhsic_independent": f"{dependence['permuted']:.4f}" if dependence else "",
+        "dead": len(metrics["health"]["dead"]),
         "svm": numbers([code["svm_accuracy_percent"] for code in codes.values()], 1),
         "knn_sample": knn_errors(codes.get("sample", {})),
         "knn_mean": knn_errors(codes.get("mean", {})),

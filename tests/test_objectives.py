@@ -22,7 +22,7 @@ from linear_gaussian import LinearGaussian, sigma_points
 from mixvae import kernels
 from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
-from mixvae.families import ExactMixture, Joint
+from mixvae.families import ExactMixture, Family, Joint
 from mixvae.objectives import (
     Objective,
     dhsic,
@@ -34,7 +34,7 @@ from mixvae.objectives import (
     paper_objective,
 )
 from mixvae.recipes import BuiltRecipe
-from mixvae.trace import Family, Trace
+from mixvae.trace import Trace
 
 pytestmark = pytest.mark.usefixtures("maths")
 JOINT = [

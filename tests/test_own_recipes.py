@@ -573,7 +573,7 @@ def own(**methods: Any) -> type[Recipe]:
         ("decoder", lambda self, x, p: nn.Identity(), "make_decoder must return a mixvae.decoders"),
         ("prior", lambda self, x: lambda encode: 3, "Own.make_prior must return a torch.nn.mod"),
         ("prior", lambda self, x: nn.ReLU(), "the part of Own.make_prior reads encode"),
-        ("family", lambda self: "joint", "Own.make_family must return a mixvae.trace.Family"),
+        ("family", lambda self: "joint", "Own.make_family must return a mixvae.families.Family"),
         (
             "prior",
             lambda self, x: mixvae.parts.NormalPrior(torch.zeros(3, 50)),

@@ -23,8 +23,7 @@ from .data.pixels import choose_transform, make_split
 from .errors import MixvaeError, at_least
 from .evaluation.likelihood import log_likelihood
 from .evaluation.passes import batches, cluster_probabilities, evaluating
-from .families import ExactMixture
-from .operations import codes
+from .model import MixtureVAE
 from .pruning import prune
 from .recipes import options_of
 from .recipes.building import AnyRecipe, build, class_of
@@ -144,16 +143,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         with the largest responsibility; the components' codes do not share axes, so pair them with
         :meth:`predict`. In a joint mixture (m-vae, mvae) the K codes side by side.
         """
-        model, each = self._model(), []
-        with evaluating(model):
-            for x, _ in batches(model, self._x(X), None, 500):
-                t = model.mean_trace(x)
-                if isinstance(model.family, ExactMixture):
-                    owner = model.family.responsibilities(t).argmax(-1)
-                    each.append(t.q_z.mean[torch.arange(len(x)), owner].cpu())
-                else:
-                    each.append(t.q_z.mean.flatten(1).cpu())
-        return torch.cat(each).numpy()
+        return self._codes(self._model(), self._x(X)).numpy()
 
     def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
         """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes.
@@ -191,10 +181,12 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     @property
     def _n_features_out(self) -> int:
         """For scikit-learn's names of the columns that :meth:`transform` returns."""
-        n_latent = codes(self.model_, torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
-        return n_latent * (
-            1 if isinstance(self.model_.family, ExactMixture) else self.n_components_
-        )
+        return self._codes(self.model_, torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
+
+    def _codes(self, model: MixtureVAE, x: Tensor) -> Tensor:
+        with evaluating(model):
+            rows = batches(model, x, None, 500)
+            return torch.cat([model.family.codes(model.mean_trace(part)).cpu() for part, _ in rows])
 
     def _options(self) -> dict[str, Any]:
         kind, options = class_of(self.recipe), dict(self.recipe_options or {})

@@ -1,14 +1,74 @@
 """The families: K codes at once; one code of one component; one code that a mixture infers."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 
-from .distributions import by_quadrature, log_prob_each
-from .trace import Family, Scale, Terms, Trace
+from .distributions import by_quadrature, log_prob_each, mixture
+from .trace import Scale, Terms, Trace
+
+
+class Family(ABC):
+    """Is there one code or K codes? It decides what the latent is, and so every density of it.
+
+    ``advice`` and ``advice_if_collapsed`` say what to try where one of several components is dead,
+    or its code says nothing of x.
+    """
+
+    advice = (
+        "beta_w 20 (it kept every component alive in our trials), fewer components, a KL warm-up, "
+        "or a lower beta_kl"
+    )
+    advice_if_collapsed = "a KL warm-up (warmup_epochs), a smaller beta_kl, or more epochs"
+
+    @abstractmethod
+    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
+        """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
+
+    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
+        """The evidence lower bound on log p(x) as named terms (B,), nats, that add up to it.
+
+        It is a bound if p(x | z) is a density and ``kl_scale`` is 1. By default it is one term, the
+        mean of the log importance weight over the samples.
+        """
+        return {"elbo": self.log_weight(t, kl_scale).mean(0)}
+
+    @abstractmethod
+    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
+        """How far each component answers for x. Rows sum to one."""
+
+    @abstractmethod
+    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+        """How far x is charged each component's KL: the weights of its mean over the data."""
+
+    @abstractmethod
+    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
+        """The mean of x given the codes, the components brought together."""
+
+    def n_draws(self, n_samples: int, n_components: int) -> int:
+        """How many draws have so many samples of the latent."""
+        return n_samples
+
+    def n_codes(self, n_components: int) -> int:
+        """How many codes an x has: 1, or K."""
+        return 1
+
+    def codes(self, t: Trace) -> Float[Tensor, "B D"]:
+        """The codes of x, for whoever takes features: by default all components', side by side."""
+        return t.q_z.mean.flatten(1)
+
+    def posterior(self, t: Trace) -> Distribution:
+        """q(z | x), the components' together, where there is one code: batch (B,), event (L,)."""
+        return mixture(t.q_w.mean, t.q_z)
+
+    def owns(self, r: Float[Tensor, "N K"]) -> Bool[Tensor, "N K"]:
+        """Whether each component has a part in x, whose responsibilities are r: by default all."""
+        return torch.ones_like(r, dtype=torch.bool)
 
 
 class Joint(Family):
@@ -49,6 +109,9 @@ class Joint(Family):
         """All of it: every code is decoded."""
         return torch.ones_like(t.w[0])
 
+    def n_codes(self, n_components: int) -> int:
+        return n_components
+
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         return _weigh(t, t.b) if not t.blended else t.p_x.mean.squeeze(2)
 
@@ -61,6 +124,12 @@ class ExactMixture(Family):
 
     After component dropout the proportions are b, in the place of :math:`\pi`.
     """
+
+    advice = "start split (the default), more start_epochs, fewer components, or another seed"
+    advice_if_collapsed = (
+        "more start_epochs, over which the KL's weight rises, a KL warm-up (warmup_epochs), or "
+        "more epochs"
+    )
 
     def log_weights(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B K"]:
         """Each component's log pi_k + log w_k, before the sum over components."""
@@ -97,6 +166,19 @@ class ExactMixture(Family):
         """What the component answers for: elsewhere its code may be anything, at no cost."""
         return self.responsibilities(t)
 
+    def codes(self, t: Trace) -> Float[Tensor, "B D"]:
+        """The code of the component with the largest responsibility; axes are each component's."""
+        owner = self.responsibilities(t).argmax(-1)
+        return t.q_z.mean[torch.arange(len(owner), device=owner.device), owner]
+
+    def posterior(self, t: Trace) -> Distribution:
+        """By their responsibilities, which are q(k | x)."""
+        return mixture(self.responsibilities(t), t.q_z)
+
+    def owns(self, r: Float[Tensor, "N K"]) -> Bool[Tensor, "N K"]:
+        """The one with the largest responsibility."""
+        return F.one_hot(r.argmax(-1), r.shape[-1]).bool()
+
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         return _weigh(t, self.responsibilities(t).expand_as(t.w))
 
@@ -111,6 +193,9 @@ class MixturePosterior(Family):
 
     .. math:: \log\frac{p(w)}{q(w|x)} + \log\sum_k w_k \frac{p(x|z_k)\, p(z_k|w)}{q(z_k|x, w)}
     """
+
+    advice = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
+    advice_if_collapsed = "a KL warm-up (warmup_epochs), or more epochs"
 
     def log_prior(self, t: Trace) -> Float[Tensor, "S B K"]:
         """log p(z_k | w) of each code."""

@@ -5,17 +5,19 @@ from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from .decoders import Decoder
-from .distributions import Delta, Face, mixture
+from .distributions import Delta, Face, mixture, rsample_and_log_prob
 from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import LARGEST, MixvaeError, whole
+from .families import Family
 from .labels import NO_LABELS, Classes, Labels
 from .routing import Routing
+from .seeding import noise_from
 from .subset import Subset
-from .trace import Family, Trace
+from .trace import Trace
 from .weights import Weights
 
 
@@ -35,6 +37,9 @@ class MixtureVAE(nn.Module):
         subset: the components that a pass in training mode is made of; None is all of them.
         routing: a gate that chooses a few components of each x for a pass in training mode; None
             takes all of them.
+
+    Methods that draw take a ``generator``, on the model's device, for calls in several threads or
+    numbers of one's own; by default it is the global one.
 
     Raises:
         MixvaeError: where labels are missing, not wanted, or of a class never seen.
@@ -79,14 +84,19 @@ class MixtureVAE(nn.Module):
         return self.dropout.kept().cpu()
 
     def forward(
-        self, x: Float[Tensor, "B *X"], n_samples: int = 1, y: Classes | None = None
+        self,
+        x: Float[Tensor, "B *X"],
+        n_samples: int = 1,
+        y: Classes | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Trace:
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
         if self.training and self.subset is not None:
-            return self._draw_some(self.subset, x, n_samples, y)
+            return self._draw_some(self.subset, x, n_samples, y, generator)
         if self.training and self.routing is not None:
-            return self._draw_routed(self.routing, x, n_samples, y)
-        return self.draw(x, *self.infer(x, y), n_samples, y)
+            return self._draw_routed(self.routing, x, n_samples, y, generator)
+        return self.draw(x, *self.infer(x, y), n_samples, y, generator=generator)
 
     def infer(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
@@ -110,6 +120,8 @@ class MixtureVAE(nn.Module):
         n_samples: int = 1,
         y: Classes | None = None,
         p_z: Distribution | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Trace:
         """Sample from what :meth:`infer` gave, and decode.
 
@@ -118,9 +130,11 @@ class MixtureVAE(nn.Module):
         """
         masks = self.dropout if self.dropout is not None and self.dropout.training else None
         q_w = q_w if masks else self._of_kept(q_w)
-        z, w = q_z.rsample((n_samples,)), q_w.rsample((n_samples,))
-        b = reweigh(w, masks(w)) if masks else w
-        return self._trace(x, y, q_z, q_w, z, w, b, p_z)
+        with noise_from(generator):
+            z, log_q = rsample_and_log_prob(q_z, (n_samples,))
+            w = q_w.rsample((n_samples,))
+            b = reweigh(w, masks(w)) if masks else w
+        return self._trace(x, y, q_z, q_w, z, w, b, p_z, log_q=log_q)
 
     def draw_some(
         self,
@@ -131,6 +145,8 @@ class MixtureVAE(nn.Module):
         n_samples: int = 1,
         y: Classes | None = None,
         p_z: Distribution | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Trace:
         """Sample M codes of each x, whose features are h, of the components named by ``some``.
 
@@ -140,10 +156,11 @@ class MixtureVAE(nn.Module):
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
         q_z = self.posterior(h, some)
         w = self.weights(h).mean[rows, some] / times
-        z = q_z.rsample((n_samples,))
+        with noise_from(generator):
+            z, log_q = rsample_and_log_prob(q_z, (n_samples,))
         p_x = self.decoder.some(self.labels.join_codes(z, y), some)
         w_each = w.expand(n_samples, -1, -1)
-        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x)
+        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x, log_q)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
@@ -165,10 +182,20 @@ class MixtureVAE(nn.Module):
 
     def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
         """The pass with codes and weights at their means: S = 1, nothing random."""
-        q_z, q_w = self.infer(x, y)
+        return self.at_means(x, *self.infer(x, y), y)
+
+    def at_means(
+        self,
+        x: Float[Tensor, "B *X"],
+        q_z: Distribution,
+        q_w: Distribution,
+        y: Classes | None = None,
+        p_z: Distribution | None = None,
+    ) -> Trace:
+        """:meth:`mean_trace` from what :meth:`infer` gave; ``p_z`` as in :meth:`draw`."""
         q_w = self._of_kept(q_w)
         z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
-        return self._trace(x, y, q_z, q_w, z, w, w)
+        return self._trace(x, y, q_z, q_w, z, w, w, p_z)
 
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
@@ -185,7 +212,12 @@ class MixtureVAE(nn.Module):
         return self.decode_each(q_z.mean.unsqueeze(0), y).mean.squeeze(0)
 
     def sample(
-        self, n: int, component: int | None = None, y: Classes | None = None
+        self,
+        n: int,
+        component: int | None = None,
+        y: Classes | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> Float[Tensor, "n *X"]:
         """n new x: from the whole mixture, or from one component (counted from 0).
 
@@ -196,22 +228,27 @@ class MixtureVAE(nn.Module):
         """
         whole(1, n=n)
         if component is not None:
-            return self.sample_each(n, y)[:, self.check_component(component)]
-        w = self._kept_weights(n)
-        p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
-        made = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
-        if made.shape[1] == 1:
-            return made.squeeze(1)
-        index = Categorical(w, validate_args=False).sample()
+            each = self.sample_each(n, y, generator=generator)
+            return each[:, self.check_component(component)]
+        with noise_from(generator):
+            w = self._kept_weights(n)
+            p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
+            made = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
+            if made.shape[1] == 1:
+                return made.squeeze(1)
+            index = Categorical(w, validate_args=False).sample()
         return made[torch.arange(n, device=w.device), index]
 
-    def sample_each(self, n: int, y: Classes | None = None) -> Float[Tensor, "n K *X"]:
+    def sample_each(
+        self, n: int, y: Classes | None = None, *, generator: Generator | None = None
+    ) -> Float[Tensor, "n K *X"]:
         """n new x by every component, from the same random input (MVAE, Fig. 17)."""
         whole(1, n=n)
-        z = self._prior_codes(n)
-        if not self.prior(self.encode).batch_shape:  # one prior for all components
-            z = z[:, :, :1].expand_as(z)
-        return self.decoder.likelihood.render(self.decode_each(z, y))[0]
+        with noise_from(generator):
+            z = self._prior_codes(n)
+            if not self.prior(self.encode).batch_shape:  # one prior for all components
+                z = z[:, :, :1].expand_as(z)
+            return self.decoder.likelihood.render(self.decode_each(z, y))[0]
 
     def check_component(self, component: int, what: str = "component") -> int:
         """The component's index; raises a MixvaeError for one that does not exist."""
@@ -224,27 +261,40 @@ class MixtureVAE(nn.Module):
         return component
 
     def _draw_some(
-        self, subset: Subset, x: Float[Tensor, "B *X"], n_samples: int, y: Classes | None
+        self,
+        subset: Subset,
+        x: Float[Tensor, "B *X"],
+        n_samples: int,
+        y: Classes | None,
+        generator: Generator | None,
     ) -> Trace:
         """A pass whose components are a subset of the model's, drawn for the whole batch."""
         assert self.dropout is None
         assert self.weights.prior() is None
         h = self.features(x, y)
-        w, some = self.weights(h).mean, subset.draw(self.n_components).to(x.device)
+        with noise_from(generator):
+            some = subset.draw(self.n_components).to(x.device)
+        w = self.weights(h).mean
         even = Delta(w[:, some] / w[:, some].sum(-1, keepdim=True))
-        t = self.draw(x, self.posterior(h, some), even, n_samples, y)
+        t = self.draw(x, self.posterior(h, some), even, n_samples, y, generator=generator)
         return replace(t, q_all=mixture(w, self.posterior(h))) if subset.whole else t
 
     def _draw_routed(
-        self, routing: Routing, x: Float[Tensor, "B *X"], n_samples: int, y: Classes | None
+        self,
+        routing: Routing,
+        x: Float[Tensor, "B *X"],
+        n_samples: int,
+        y: Classes | None,
+        generator: Generator | None,
     ) -> Trace:
         """A pass whose components a gate chose for each x; their weights are those they have."""
         assert self.dropout is None
         assert self.weights.prior() is None
         h = self.features(x, y)
         log_gate = routing(h)
-        some, times = routing.draw(log_gate)
-        t = self.draw_some(x, h, some, times, n_samples, y)
+        with noise_from(generator):
+            some, times = routing.draw(log_gate)
+        t = self.draw_some(x, h, some, times, n_samples, y, generator=generator)
         return replace(t, log_gate=log_gate.gather(1, some) - times.log())
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
@@ -272,6 +322,7 @@ class MixtureVAE(nn.Module):
         b: Tensor,
         p_z: Distribution | None = None,
         p_x: Distribution | None = None,
+        log_q: Tensor | None = None,
     ) -> Trace:
         p_w, kept = self.weights.prior(), None
         if isinstance(q_w, Face) and p_w is not None:
@@ -291,4 +342,5 @@ class MixtureVAE(nn.Module):
             kept=kept,
             lik_name=self.decoder.likelihood.term,
             kl_mask=None if self.dropout is None else self.dropout.penalty(),
+            log_q_drawn=log_q,
         )

@@ -6,19 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from .evaluation.health import MIN_KL, MIN_SHARE
+from .evaluation.metrics import METRICS, Metric
 from .evaluation.pareto import MAX_K, unreliable
 from .run import write_json
 
-RECONSTRUCTION = {
-    "sse": "SSE, one stochastic sample",
-    "sse_deterministic": "SSE, deterministic",
-    "rmse": "RMSE, root of the first",
-}
-DEPENDENCE = {"dhsic": "dHSIC", "permuted": "the same, rows shuffled"}
-SELECTION = {
-    "n_kept": "components kept",
-    "n_selected": "selected a draw, on average",
-}
 STATES = {
     "dead": f"its code carries under {MIN_KL:g} nat, or its share is under {MIN_SHARE}/K",
     "collapsed": "its code carries more, but no unit is active: it says nothing of x",
@@ -29,7 +20,6 @@ NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "by importance sampling: a lower bound in expectation"
 UNKNOWN = "how reliable is not known, as k-hat takes 125 draws"
 CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
-CLUSTERING = {"acc": "accuracy (ACC)", "nmi": "NMI", "ari": "adjusted Rand index"}
 
 
 def table(metrics: Mapping[str, Any]) -> str:
@@ -38,24 +28,8 @@ def table(metrics: Mapping[str, Any]) -> str:
     Sections that the metrics lack are left out. ``metrics["data"]``, if the caller added it, is the
     data set's name, or its description with a ``name``.
     """
-    sections = [
-        _header(metrics),
-        _bounds(metrics),
-        _values(
-            "reconstruction (squared error summed over pixels in [0, 1])",
-            metrics.get("reconstruction", {}),
-            RECONSTRUCTION,
-        ),
-        _components(metrics.get("health", {})),
-        _values("component dropout", metrics.get("selection", {}), SELECTION),
-        _values("dependence of the codes", metrics.get("dependence", {}), DEPENDENCE),
-        _values(
-            "clustering by the most probable component or cluster",
-            metrics.get("clustering", {}),
-            CLUSTERING,
-        ),
-        _representation(metrics.get("representation", {})),
-    ]
+    sections = [_header(metrics), *(_of_metric(metric, metrics) for metric in METRICS)]
+    sections += [_single_figures(metrics), _representation(metrics.get("representation", {}))]
     for source in ("data", "health", "log_likelihood"):
         found = metrics.get(source)
         if isinstance(found, Mapping) and (warning := found.get("warning")):
@@ -68,6 +42,25 @@ def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
     write_json(Path(path), _finite(metrics))
 
 
+def _of_metric(metric: Metric, metrics: Mapping[str, Any]) -> str:
+    """A metric's section, as rows of its figures unless it has a form of its own."""
+    if metric.name == "bounds":
+        return _bounds(metric, metrics)
+    values = metrics.get(metric.name)
+    if metric.name == "log_likelihood" or not isinstance(values, Mapping):
+        return ""  # beside the bounds; among the single figures
+    if metric.name == "health":
+        return _components(metric, values)
+    labels = {key: figure.label for key, figure in metric.figures.items() if figure.label}
+    return _values(metric.label, values, labels)
+
+
+def _single_figures(metrics: Mapping[str, Any]) -> str:
+    """Metrics that are one number each."""
+    labels = {metric.name: metric.label for metric in METRICS if not metric.figures}
+    return _values("further figures, means over x", metrics, labels)
+
+
 def _header(metrics: Mapping[str, Any]) -> str:
     data = metrics.get("data")
     name = data.get("name") if isinstance(data, Mapping) else data
@@ -76,9 +69,9 @@ def _header(metrics: Mapping[str, Any]) -> str:
     return f"{metrics.get('recipe', 'model')}{size} on {of}"
 
 
-def _bounds(metrics: Mapping[str, Any]) -> str:
+def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     """The objective's terms, their sum, the bound and log p(x), and which are bounds."""
-    values = metrics.get("bounds", {})
+    values, labels = metrics.get("bounds", {}), metric.figures
     rows = [
         [f"  {name.removeprefix('objective/')}", _number(value)]
         for name, value in values.items()
@@ -87,11 +80,12 @@ def _bounds(metrics: Mapping[str, Any]) -> str:
     if "objective" in values:
         note = BOUND if values.get("objective_is_bound") else NO_BOUND
         note = values.get("objective_note") or note
-        rows.append(["objective (as the paper has it)", _number(values["objective"]), note])
+        rows.append([labels["objective"].label, _number(values["objective"]), note])
     if "elbo" in values:
-        rows.append(["ELBO", _number(values["elbo"]), values.get("elbo_note") or BOUND])
+        note = values.get("elbo_note") or BOUND
+        rows.append([labels["elbo"].label, _number(values["elbo"]), note])
     rows += _log_likelihood(metrics.get("log_likelihood", {}))
-    return _section("objective (maximised) and bounds, nats, means over x", rows)
+    return _section(metric.label, rows)
 
 
 def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
@@ -120,14 +114,13 @@ def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _components(health: Mapping[str, Any]) -> str:
+def _components(metric: Metric, health: Mapping[str, Any]) -> str:
     """One row a component, and the effective numbers of them."""
     if not health:
         return ""
-    head = ["component", "KL (nats)", "active units", "share", "used", "SSE alone", "state"]
-    columns = zip(
-        *(health[key] for key in ("kl", "active_units", "share", "used", "sse_alone")), strict=True
-    )
+    keys = ("kl", "active_units", "share", "used", "sse_alone")
+    head = ["component", *(metric.figures[key].label for key in keys), "state"]
+    columns = zip(*(health[key] for key in keys), strict=True)
     rows = [
         [
             *(str(k), _number(kl), f"{units}/{health['n_latent']}"),
@@ -142,7 +135,7 @@ def _components(health: Mapping[str, Any]) -> str:
     )
     states = {row[-1] for row in rows}
     legend = [f"  {state}: {meaning}" for state, meaning in STATES.items() if state in states]
-    section = _section("components (counted from 0)", [head, *rows], right=True)
+    section = _section(metric.label, [head, *rows], right=True)
     return "\n".join([section, effective, *legend])
 
 

@@ -1,9 +1,8 @@
-"""What one forward pass leaves behind, and the question that divides the models."""
+"""What one forward pass leaves behind."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +10,10 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from .distributions import Chain, NormalMixture, kl_to_mixture
+from .distributions.pairs import is_diagonal_normal
+
+if TYPE_CHECKING:
+    from .families import Family
 
 Scale = float | Tensor  # a number, or a tensor of one
 Terms = dict[str, Tensor]
@@ -55,6 +58,7 @@ class Trace:
     decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
     q_all: Distribution | None = None  # q(z | x) of all components, where K are some of them
     log_gate: Float[Tensor, "B K"] | None = None  # log q(k | x), where a gate chose K of more
+    log_q_drawn: Float[Tensor, "S B K"] | None = None  # of z, where q_z gave it with the sample
 
     @property
     def blended(self) -> bool:
@@ -74,7 +78,7 @@ class Trace:
     @Once
     def log_q(self) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, k): each code under the component that drew it."""
-        return self.q_z.log_prob(self.z)
+        return self.q_z.log_prob(self.z) if self.log_q_drawn is None else self.log_q_drawn
 
     @property
     def log_w(self) -> Float[Tensor, "S B K"]:
@@ -94,7 +98,7 @@ class Trace:
         Under a mixture of normals it is a closed-form upper bound. A chain's second level is in
         closed form given the first one's codes. Else, and over these, it is a mean over samples.
         """
-        each = _kl(self.q_z, self.p_z, self.z)  # (B, K), or (S, B, K)
+        each = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
         return each if each.dim() == 2 else each.flatten(0, -3).mean(0)
 
     def of_kept(self, each: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
@@ -107,47 +111,20 @@ class Trace:
         return self.family.log_weight(self)
 
 
-class Family(ABC):
-    """Is there one code or K codes? It decides what the latent is, and so every density of it."""
-
-    @abstractmethod
-    def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
-        """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
-
-    def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
-        """The evidence lower bound on log p(x) as named terms (B,), nats, that add up to it.
-
-        It is a bound if p(x | z) is a density and ``kl_scale`` is 1. By default it is one term, the
-        mean of the log importance weight over the samples.
-        """
-        return {"elbo": self.log_weight(t, kl_scale).mean(0)}
-
-    @abstractmethod
-    def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far each component answers for x. Rows sum to one."""
-
-    @abstractmethod
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far x is charged each component's KL: the weights of its mean over the data."""
-
-    @abstractmethod
-    def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
-        """The mean of x given the codes, the components brought together."""
-
-    def n_draws(self, n_samples: int, n_components: int) -> int:
-        """How many draws have so many samples of the latent."""
-        return n_samples
-
-
-def _kl(q: Distribution, p: Distribution, z: Float[Tensor, "S B K L"]) -> Float[Tensor, "*S B K"]:
-    """KL(q || p), or what is one in the mean over codes z drawn from q."""
+def _kl(
+    q: Distribution,
+    p: Distribution,
+    z: Float[Tensor, "S B K L"],
+    log_q: Float[Tensor, "S B K"] | None = None,
+) -> Float[Tensor, "*S B K"]:
+    """KL(q || p), or what is one in the mean over codes z drawn from q, log density ``log_q``."""
     if isinstance(q, Chain) and isinstance(p, Chain):
         above, below = q.split(z)
         first = _kl(q.first, p.first, above)
         return first + _kl(q.second(above), p.second(above), below)
-    if isinstance(p, NormalMixture):
+    if isinstance(p, NormalMixture) and is_diagonal_normal(q):
         return kl_to_mixture(q, p)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
-        return q.log_prob(z) - p.log_prob(z)
+        return (q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)

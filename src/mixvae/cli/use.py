@@ -11,6 +11,7 @@ from .. import plots, report
 from ..errors import MixvaeError, fits_memory, whole
 from ..evaluation import LogLikelihood, representation
 from ..evaluation import evaluate as measure
+from ..evaluation.metrics import listing
 from ..files import write_arrays
 from ..model import MixtureVAE
 from ..run import Run
@@ -27,12 +28,15 @@ log_likelihood.npz and log_likelihood.png, whose names also say the split, the n
 of examples and so on where these are not the default. metrics.json and pictures that a
 run whose training is over lacks are written too.
 
-  mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000"""
+  mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000
+
+--metrics takes some of the figures alone:
+"""
 
 
 def evaluate(argv: list[str]) -> None:
     """Take a run's figures and print them, or write them to a file."""
-    parser = parser_of("evaluate", EVALUATE)
+    parser = parser_of("evaluate", EVALUATE + listing())
     parser.add_options("evaluation", measure, skip={"recipe", "split", "keep"})
     parser.add_options("output", _evaluation_options)
     parser.bare("log_likelihood", SAMPLES)

@@ -10,6 +10,7 @@ from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
+from .sampling import rsample_and_log_prob, with_log_prob
 from .sticks import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 
 __all__ = [
@@ -33,4 +34,6 @@ __all__ = [
     "log_prob_each",
     "mixture",
     "process_sticks",
+    "rsample_and_log_prob",
+    "with_log_prob",
 ]

@@ -1,27 +1,33 @@
 """Judging a trained model; :func:`evaluate` does all that a run records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..data.dataset import Split
 from ..errors import MixvaeError, is_a, seeds, whole
-from ..families import Joint
 from ..recipes.building import BuiltRecipe
 from . import likelihood
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
 from .health import ComponentHealth, component_health
-from .likelihood import LogLikelihood, check_density, log_likelihood
+from .likelihood import LogLikelihood, log_likelihood
+from .metrics import METRICS, Figure, Metric, Subject, chosen, mean_of
+from .one_pass import Accumulator, Batch, accumulate
 from .pareto import pareto_k
-from .passes import cluster_probabilities, n_clusters, responsibilities, spaced
+from .passes import check_x, cluster_probabilities, responsibilities, spaced
 from .reconstruction import reconstruction
 from .representation import representation
 from .selection import selection
 
 __all__ = [
+    "METRICS",
+    "Accumulator",
+    "Batch",
     "ComponentHealth",
+    "Figure",
     "LogLikelihood",
+    "Metric",
     "bounds",
     "cluster_probabilities",
     "clustering",
@@ -29,6 +35,7 @@ __all__ = [
     "dependence",
     "evaluate",
     "log_likelihood",
+    "mean_of",
     "pareto_k",
     "reconstruction",
     "representation",
@@ -46,9 +53,12 @@ def evaluate(
     batch_size: int = 500,
     seed: int = 0,
     progress: bool = False,
+    metrics: Sequence[str] | None = None,
     keep: Callable[[LogLikelihood], object] | None = None,
 ) -> dict[str, Any]:
     """Everything that a run's ``metrics.json`` says of one split, in values that JSON can hold.
+
+    All but log p(x) are of one pass over the data. Each is the same whichever others are taken.
 
     Args:
         recipe: the trained recipe; its model may be on any device and is left as it was.
@@ -60,6 +70,8 @@ def evaluate(
         batch_size: rows at a time; see :func:`bounds` for what depends on it.
         seed: of all noise.
         progress: show a bar while log p(x) is estimated.
+        metrics: take these alone, by their names in ``METRICS``, besides log p(x) if asked for; by
+            default all that there are of the model and the data.
         keep: is handed the estimates of log p(x), one an example; the figures are their means.
 
     Returns:
@@ -85,32 +97,25 @@ def evaluate(
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}, and the data "
             f"have {tuple(x.shape[1:])}; evaluate on the data set that it was trained on."
         )
-    if log_likelihood:
-        check_density(model, x)  # before the work
-    metrics: dict[str, Any] = {
+    check_x(model, x, y)
+    subject = Subject(
+        recipe=recipe,
+        x=x,
+        y=y,
+        log_likelihood=log_likelihood,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+        keep=keep,
+    )
+    meters = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
+    accumulate(model, x, y, list(meters.values()), batch_size=batch_size, seed=seed)
+    return {
         "recipe": recipe.name,
         "n_components": recipe.n_components,
         "n_parameters": recipe.n_parameters,
         "n": len(x),
         "batch_size": batch_size,
         "seed": seed,
-        "bounds": bounds(recipe, x, y, batch_size=batch_size, seed=seed),
-        "reconstruction": reconstruction(model, x, y, batch_size=batch_size, seed=seed),
-        "health": component_health(model, x, y, batch_size=batch_size).to_dict(),
+        **{name: meter.result() for name, meter in meters.items()},
     }
-    if recipe.n_components > 1 and isinstance(model.family, Joint):
-        metrics["dependence"] = dependence(model, x, y, batch_size=batch_size, seed=seed)
-    if model.dropout is not None:
-        metrics["selection"] = selection(model)
-    if log_likelihood:
-        estimate = likelihood.log_likelihood(
-            model, x, log_likelihood, y=y, seed=seed, progress=progress
-        )
-        metrics["log_likelihood"] = estimate.to_dict()
-        if keep is not None:
-            keep(estimate)
-    # Of one example any partition agrees with its label.
-    if y is not None and len(x) > 1 and n_clusters(model) > 1:
-        cluster = cluster_probabilities(model, x, y, batch_size=batch_size).argmax(-1)
-        metrics["clustering"] = clustering(cluster, y)
-    return metrics

@@ -11,7 +11,9 @@ from torch import Tensor
 from ..errors import fits_memory, is_a, whole
 from ..labels import Classes
 from ..recipes.building import BuiltRecipe
-from .passes import batches, check_x, evaluating
+from ..trace import Trace
+from .one_pass import Batch, accumulate
+from .passes import check_x
 
 ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
 NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
@@ -51,23 +53,46 @@ def bounds(
     """
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     check_x(recipe.model, x, y)
-    n_samples = recipe.objective.n_samples if n_samples is None else n_samples
-    whole(1, n_samples=n_samples, batch_size=batch_size)
-    sizes = (n_samples, min(batch_size, len(x)), recipe.n_components, *recipe.x_shape)
-    fits_memory(4 * prod(sizes), f"n_samples {n_samples} for each of {batch_size} rows")
-    recipe.model.decoder.likelihood.check(x)
-    sums: dict[str, float] = {}
-    undefined: set[str] = set()
-    with evaluating(recipe.model, seed):
-        for part, labels in batches(recipe.model, x, y, batch_size):
-            for name, value in _means(recipe, part, labels, n_samples).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(part)
-            undefined |= _undefined(recipe, len(part))
-    means: dict[str, Any] = {name: total / len(x) for name, total in sums.items()}
-    if undefined:
-        means |= dict.fromkeys(undefined) | {"objective_note": ONE_ROW}
-    means["objective_is_bound"] = recipe.objective_is_bound
-    return means if recipe.bound is not None else means | {"elbo": None, "elbo_note": NO_DENSITY}
+    whole(1, batch_size=batch_size)
+    meter = Bounds(recipe, x, n_samples=n_samples, batch_size=batch_size)
+    accumulate(recipe.model, x, y, [meter], batch_size=batch_size, seed=seed)
+    return meter.result()
+
+
+class Bounds:
+    """What :func:`bounds` returns, of data that come in batches.
+
+    Raises:
+        MixvaeError: for fewer than one sample, or data that the likelihood has no density for.
+    """
+
+    def __init__(
+        self, recipe: BuiltRecipe, x: Tensor, *, n_samples: int | None, batch_size: int
+    ) -> None:
+        self.recipe = recipe
+        self.n_samples = recipe.objective.n_samples if n_samples is None else n_samples
+        whole(1, n_samples=self.n_samples)
+        sizes = (self.n_samples, min(batch_size, len(x)), recipe.n_components, *recipe.x_shape)
+        fits_memory(4 * prod(sizes), f"n_samples {self.n_samples} for each of {batch_size} rows")
+        recipe.model.decoder.likelihood.check(x)
+        self.sums: dict[str, float] = {}
+        self.undefined: set[str] = set()
+        self.n = 0
+
+    def add(self, batch: Batch) -> None:
+        self.n += len(batch.x)
+        for name, value in _means(self.recipe, batch.trace(self.n_samples)).items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value) * len(batch.x)
+        self.undefined |= _undefined(self.recipe, len(batch.x))
+
+    def result(self) -> dict[str, float | bool | str | None]:
+        means: dict[str, Any] = {name: total / self.n for name, total in self.sums.items()}
+        if self.undefined:
+            means |= dict.fromkeys(self.undefined) | {"objective_note": ONE_ROW}
+        means["objective_is_bound"] = self.recipe.objective_is_bound
+        if self.recipe.bound is None:
+            means |= {"elbo": None, "elbo_note": NO_DENSITY}
+        return means
 
 
 def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
@@ -77,11 +102,10 @@ def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
     return {"objective", *(f"objective/{name}" for name in recipe.objective.penalties)}
 
 
-def _means(recipe: BuiltRecipe, x: Tensor, y: Classes | None, n_samples: int) -> dict[str, Tensor]:
+def _means(recipe: BuiltRecipe, trace: Trace) -> dict[str, Tensor]:
     """The means over one batch."""
-    trace = recipe.model(x, n_samples, y)
     objective = recipe.objective
-    if _undefined(recipe, len(x)):
+    if _undefined(recipe, len(trace.x)):
         objective = replace(objective, penalties={})
     terms = objective.terms(trace)
     means = {f"objective/{name}": value for name, value in terms.items()}

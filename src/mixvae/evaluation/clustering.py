@@ -1,9 +1,12 @@
 """How well the components find the classes."""
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import MixvaeError, is_a
+from .one_pass import Batch
+from .passes import clusters_of_prior, prior_of_clusters
 
 
 def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[str, float]:
@@ -33,3 +36,21 @@ def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[s
         "nmi": float(normalized_mutual_info_score(truth, found)),
         "ari": float(adjusted_rand_score(truth, found)),
     }
+
+
+class Clustering:
+    """What :func:`clustering` says of each x's most probable cluster and the labels y of all x."""
+
+    def __init__(self, y: Int64[Tensor, " N"]) -> None:
+        self.y, self.clusters = y, list[Tensor]()
+
+    def add(self, batch: Batch) -> None:
+        prior = prior_of_clusters(batch.model)
+        if prior is None:
+            probabilities = batch.responsibilities
+        else:
+            probabilities = clusters_of_prior(prior, batch.posteriors[0])
+        self.clusters.append(probabilities.cpu().argmax(-1))
+
+    def result(self) -> dict[str, float]:
+        return clustering(torch.cat(self.clusters), self.y)

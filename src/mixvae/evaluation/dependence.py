@@ -10,8 +10,10 @@ from ..errors import MixvaeError
 from ..kernels import dhsic, pairwise_hsic
 from ..labels import Classes
 from ..model import MixtureVAE
+from ..seeding import Noise
 from .bounds import ONE_ROW
-from .passes import batches, check_x, evaluating
+from .one_pass import Batch, accumulate
+from .passes import check_x
 
 
 def dependence(
@@ -44,19 +46,37 @@ def dependence(
         raise MixvaeError(
             f"the dependence of codes needs two components at least; got {model.n_components}."
         )
-    if any(len(part) < 2 for part, _ in batches(model, x, y, batch_size)):
-        return {"dhsic": None, "permuted": None, "note": ONE_ROW}
-    sums: dict[str, Tensor] = {}
-    with evaluating(model, seed):
-        for part, labels in batches(model, x, y, batch_size):
-            z = model.infer(part, labels)[0].sample()  # (B, K, L)
+    meter = Dependence(seed)
+    accumulate(model, x, y, [meter], batch_size=batch_size, seed=seed)
+    return meter.result()
+
+
+class Dependence:
+    """What :func:`dependence` returns, of data that come in batches."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.noise, self.n, self.defined = Noise(seed), 0, True
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, batch: Batch) -> None:
+        self.n += len(batch.x)
+        self.defined &= len(batch.x) > 1
+        if not self.defined:
+            return
+        with self.noise:
+            z = batch.posteriors[0].sample()  # (B, K, L)
             shuffled = torch.stack([code[torch.randperm(len(code))] for code in z.unbind(1)], 1)
-            values = {
-                "dhsic": dhsic(z, "gaussian"),
-                "permuted": dhsic(shuffled, "gaussian"),
-                "pairs": pairwise_hsic(z, "gaussian"),
-                "pairs_permuted": pairwise_hsic(shuffled, "gaussian"),
-            }
-            for name, value in values.items():
-                sums[name] = sums.get(name, torch.zeros(())) + value.cpu().double() * len(part)
-    return {name: (total / len(x)).tolist() for name, total in sums.items()}
+        values = {
+            "dhsic": dhsic(z, "gaussian"),
+            "permuted": dhsic(shuffled, "gaussian"),
+            "pairs": pairwise_hsic(z, "gaussian"),
+            "pairs_permuted": pairwise_hsic(shuffled, "gaussian"),
+        }
+        for name, value in values.items():
+            total = value.cpu().double() * len(batch.x)
+            self.sums[name] = self.sums.get(name, torch.zeros(())) + total
+
+    def result(self) -> dict[str, Any]:
+        if not self.defined:
+            return {"dhsic": None, "permuted": None, "note": ONE_ROW}
+        return {name: (total / self.n).tolist() for name, total in self.sums.items()}

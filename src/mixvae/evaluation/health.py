@@ -3,7 +3,6 @@
 Whether one is dead, collapsed or dropped: docs/evaluation.md has the definitions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,36 +10,20 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..families import ExactMixture, Joint, MixturePosterior
+from ..distributions import with_log_prob
 from ..flows import Flowed
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..posteriors import StickPosterior
-from ..trace import Family, Trace
-from .passes import batches, evaluating
+from ..seeding import Noise
+from ..trace import Trace
+from .one_pass import Batch, accumulate
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
 MIN_SHARE = 0.3  # of the even share 1/K
 N_DRAWS = 16  # of a code, for a KL that a flow leaves without a closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
-JOINT = (
-    "beta_w 20 (it kept every component alive in our trials), fewer components, a KL warm-up, or "
-    "a lower beta_kl"
-)
-EXACT = "start split (the default), more start_epochs, fewer components, or another seed"
-POSTERIOR = "a KL warm-up, fewer components, or (dlgmm) priors with means of their own"
-BY_FAMILY: Mapping[type[Family], str] = {
-    Joint: JOINT,
-    ExactMixture: EXACT,
-    MixturePosterior: POSTERIOR,
-}
-COLLAPSE: Mapping[type[Family], str] = {
-    Joint: "a KL warm-up (warmup_epochs), a smaller beta_kl, or more epochs",
-    ExactMixture: "more start_epochs, over which the KL's weight rises, a KL warm-up "
-    "(warmup_epochs), or more epochs",
-    MixturePosterior: "a KL warm-up (warmup_epochs), or more epochs",
-}
 SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
 
 
@@ -138,11 +121,23 @@ def component_health(
     Raises:
         MixvaeError: for a batch size under 1.
     """
-    meter = HealthMeter()
-    with evaluating(model):
-        for batch in batches(model, x, y, batch_size):
-            meter.add(model, *batch)
-    return meter.pop(model)
+    meter = Health(model)
+    accumulate(model, x, y, [meter], batch_size=batch_size)
+    return meter.meter.pop(model)
+
+
+class Health:
+    """Component health of one pass over the data."""
+
+    def __init__(self, model: MixtureVAE) -> None:
+        self.model, self.meter, self.noise = model, HealthMeter(), Noise(0)
+
+    def add(self, batch: Batch) -> None:
+        with self.noise:
+            self.meter.add_trace(self.model, batch.mean_trace, batch.y)
+
+    def result(self) -> dict[str, Any]:
+        return self.meter.pop(self.model).to_dict()
 
 
 class HealthMeter:
@@ -154,8 +149,12 @@ class HealthMeter:
 
     def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None) -> None:
         """Take a batch in."""
-        self.n += len(x)
-        for name, value in _sums(model, x, y).items():
+        self.add_trace(model, model.mean_trace(x, y), y)
+
+    def add_trace(self, model: MixtureVAE, t: Trace, y: Classes | None) -> None:
+        """Take a batch in, by the trace at its means."""
+        self.n += len(t.x)
+        for name, value in _sums(model, t, y).items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
@@ -167,6 +166,7 @@ class HealthMeter:
 
 def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     variance = mean["mu2"] - mean["mu"].square()
+    several = len(variance) > 1
     return ComponentHealth(
         kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
         active_units=(variance > ACTIVE_VARIANCE).sum(-1),
@@ -177,8 +177,8 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
         kept=model.kept,
-        advice=_advice(model, len(variance), BY_FAMILY),
-        advice_if_collapsed=_advice(model, len(variance), COLLAPSE),
+        advice=model.family.advice if several else SINGLE,
+        advice_if_collapsed=model.family.advice_if_collapsed if several else SINGLE,
         can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
     )
 
@@ -188,11 +188,10 @@ def _varies(mean: dict[str, Tensor]) -> bool:
     return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
 
 
-def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dict[str, Tensor]:
+def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
-    t = model.mean_trace(x, y)
     r = t.family.responsibilities(t)
-    mu, pixels = t.q_z.mean.cpu().double(), x.flatten(1).cpu().double()
+    mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double()
     charge = t.family.charge(t)
     values = {
         "kl": charge * _kl(t),
@@ -210,9 +209,11 @@ def _sums(model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None) -> dic
 
 
 def _kl(t: Trace) -> Float[Tensor, "B K"]:
-    if isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
+    together = with_log_prob(t.q_z)
+    if together is not None or isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
+        z, log_q = together((N_DRAWS,)) if together else (t.q_z.sample((N_DRAWS,)), None)
         w, b = (v.expand(N_DRAWS, -1, -1) for v in (t.w, t.b))
-        t = replace(t, z=t.q_z.sample((N_DRAWS,)), w=w, b=b)
+        t = replace(t, z=z, w=w, b=b, log_q_drawn=log_q)
     return t.kl
 
 
@@ -220,11 +221,6 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
     """Every component's own squared error; unknown where means take a step for each pixel."""
     if model.decoder.likelihood.autoregressive:
         return t.x.new_full((len(t.x), model.n_components), torch.nan)
-    each = model.reconstruct_each(t.x, y) if t.blended else t.p_x.mean.squeeze(0)
+    p_x = model.decode_each(t.z, y) if t.blended else t.p_x
+    each = p_x.mean.squeeze(0)
     return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
-
-
-def _advice(model: MixtureVAE, n_components: int, by_family: Mapping[type[Family], str]) -> str:
-    if n_components == 1:
-        return SINGLE
-    return by_family.get(type(model.family), by_family[Joint])

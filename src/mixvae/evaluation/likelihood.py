@@ -1,6 +1,8 @@
 """Held-out log p(x) by importance sampling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from math import log, nan, sqrt
 from typing import Any
@@ -16,9 +18,10 @@ from ..labels import Classes
 from ..likelihoods import bits_per_dim
 from ..model import MixtureVAE
 from ..progress import track
-from ..seeding import seed_noise
+from .mode import evaluation_mode
+from .one_pass import Batch
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
-from .passes import batches, check_model, check_x, device_of, evaluating
+from .passes import batches, check_model, check_x, device_of
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
 MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
@@ -150,12 +153,12 @@ def log_likelihood(
         weigh, n_draws = _dealt, max(n_samples, model.n_components)  # at least one each
     known: dict[int, tuple[int, Figures]] = {}  # by seed: which example it is, and its figures
     found = []
-    with evaluating(model):
-        p_z, device = model.prior(model.encode), device_of(model)
+    with evaluation_mode(model), torch.no_grad():
+        p_z, generator = model.prior(model.encode), torch.Generator(device_of(model))
         for row in track(batches(model, x, y, 1), "log p(x)", len(x), show=progress):
             if (its_seed := seed_of_row(seed, *row)) not in known:
-                seed_noise(its_seed, device)
-                figures = _estimate(weigh(model, *row, p_z, n_draws))
+                generator.manual_seed(its_seed)
+                figures = _estimate(weigh(model, *row, p_z, n_draws, generator))
                 known[its_seed] = len(known), figures
             found.append(known[its_seed])
     example = torch.tensor([number for number, _ in found])
@@ -163,6 +166,33 @@ def log_likelihood(
     log_prob, error, ess, k_hat = each.unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
     return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws, example)
+
+
+class LogLikelihoods:
+    """Log p(x) as one of a run's figures: estimated example by example, after the pass of all.
+
+    ``keep`` is handed the estimates. Raises as :func:`check_density`, before the work.
+    """
+
+    def __init__(
+        self,
+        model: MixtureVAE,
+        x: Float[Tensor, "N *X"],
+        n_samples: int,
+        keep: Callable[[LogLikelihood], object] | None = None,
+        **options: Any,
+    ) -> None:
+        check_density(model, x)
+        self.estimate = partial(log_likelihood, model, x, n_samples, **options)
+        self.keep = keep
+
+    def add(self, batch: Batch) -> None: ...
+
+    def result(self) -> dict[str, Any]:
+        found = self.estimate()
+        if self.keep is not None:
+            self.keep(found)
+        return found.to_dict()
 
 
 def seed_of_row(seed: int, x: Float[Tensor, "1 *X"], y: Classes | None = None) -> int:
@@ -190,12 +220,14 @@ def _log_weights(
     y: Classes | None,
     p_z: Distribution,
     n_draws: int,
+    generator: torch.Generator,
 ) -> Float64[Tensor, " T"]:
     """The log importance weights of T draws for one example."""
     posteriors = model.infer(x, y)
     log_w = torch.empty(n_draws, dtype=torch.float64)
     for block in log_w.split(max(1, CODES // model.n_components)):
-        block[:] = model.draw(x, *posteriors, len(block), y, p_z).log_weight.squeeze(1).cpu()
+        t = model.draw(x, *posteriors, len(block), y, p_z, generator=generator)
+        block[:] = t.log_weight.squeeze(1).cpu()
     return log_w
 
 
@@ -205,6 +237,7 @@ def _dealt(
     y: Classes | None,
     p_z: Distribution,
     n_draws: int,
+    generator: torch.Generator,
 ) -> Float64[Tensor, " T"]:
     """The log importance weights of T codes of an exact mixture, dealt out to its components."""
     assert isinstance(model.family, ExactMixture)
@@ -213,7 +246,7 @@ def _dealt(
     each = torch.full((n_components,), -torch.inf, dtype=torch.float64)
     n_pilot = max(1, round(PILOT * n_draws / n_components))
     for block in torch.arange(n_pilot).split(max(1, CODES // n_components)):
-        t = model.draw(x, *posteriors, len(block), y, p_z)
+        t = model.draw(x, *posteriors, len(block), y, p_z, generator=generator)
         found = model.family.log_weights(t).squeeze(1).logsumexp(0).double().cpu()
         each = each.logaddexp(found)
     counts = deal((1 - EVEN) * each.softmax(0) + EVEN / n_components, n_draws)
@@ -221,7 +254,7 @@ def _dealt(
     log_w = torch.empty(n_draws, dtype=torch.float64)
     for block, of in zip(log_w.split(CODES), some.split(CODES), strict=True):
         k, times = (t.unsqueeze(0).to(x.device) for t in (of, counts[of]))
-        t = model.draw_some(x, h, k, times, y=y, p_z=p_z)
+        t = model.draw_some(x, h, k, times, y=y, p_z=p_z, generator=generator)
         block[:] = model.family.log_weights(t).squeeze((0, 1)).cpu()
     return log_w + log(n_draws)  # whose mean, and not whose sum, is p(x)
 

@@ -6,31 +6,30 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ..data.dataset import Split
 from ..errors import MixvaeError, is_a, seeds, whole
 from ..labels import Classes
 from ..model import MixtureVAE
 from ..priors import GaussianMixturePrior
+from ..seeding import Noise
+from .mode import evaluation_mode
 
 N_CODES = 64  # of one x, over which a cluster's probability is averaged
 
 
 @contextmanager
 def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode, no gradients, noise of one's own; everything is as it was afterwards."""
+    """Evaluation mode, no gradients, and random numbers of the call's own, from ``seed``.
+
+    Several threads can be in here with one model: none draws from the global generator, and the
+    model goes back to the mode that it came in when the last one leaves.
+    """
     check_model(model)
     seeds(seed=seed)
-    modes = [(module, module.training) for module in model.modules()]
-    device = device_of(model)
-    try:
-        model.eval()
-        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluation_mode(model), torch.no_grad(), Noise(seed):
+        yield
 
 
 def batches(
@@ -115,26 +114,31 @@ def cluster_probabilities(
     one component, under a prior that is a mixture of C normals, they are those of the prior:
     :math:`q(c|x) = E_{q(z|x)}\, p(c|z)`, the mean over 64 draws whose noise is the same for all x.
     """
-    prior = _prior_of_clusters(model)
+    prior = prior_of_clusters(model)
     if prior is None:
         return responsibilities(model, x, y, batch_size=batch_size)
-    noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
-    each = []
     with evaluating(model):
-        for batch in batches(model, x, y, batch_size):
-            q_z, _ = model.infer(*batch)
-            z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
-            each.append(prior.responsibilities(z).mean(0).cpu())
+        each = [
+            clusters_of_prior(prior, model.infer(*batch)[0]).cpu()
+            for batch in batches(model, x, y, batch_size)
+        ]
     return torch.cat(each)
+
+
+def clusters_of_prior(prior: GaussianMixturePrior, q_z: Distribution) -> Float[Tensor, "B C"]:
+    """q(c | x) of the prior's clusters, from the posterior of the one component."""
+    noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
+    z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
+    return prior.responsibilities(z).mean(0)
 
 
 def n_clusters(model: MixtureVAE) -> int:
     """The columns of :func:`cluster_probabilities`."""
-    prior = _prior_of_clusters(model)
+    prior = prior_of_clusters(model)
     return model.n_components if prior is None else len(prior.logits)
 
 
-def _prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
+def prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
     """The prior, where its normals are the clusters."""
     check_model(model)
     prior = model.prior

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import whole
 from ..labels import Classes
 from ..model import MixtureVAE
-from .passes import batches, evaluating
+from .one_pass import Batch, accumulate
 
 
 def reconstruction(
@@ -38,16 +38,30 @@ def reconstruction(
     Raises:
         MixvaeError: for fewer than one sample, or a batch size under 1.
     """
-    whole(1, n_samples=n_samples)
-    stochastic = deterministic = 0.0
-    with evaluating(model, seed):
-        for part, labels in batches(model, x, y, batch_size):
-            deterministic += _sse(part, model.reconstruct(part, labels))
-            for _ in range(n_samples):  # one at a time: memory does not grow with S
-                t = model(part, y=labels)
-                stochastic += _sse(part, t.family.mean(t).squeeze(0))
-    sse = stochastic / n_samples / len(x)
-    return {"sse": sse, "sse_deterministic": deterministic / len(x), "rmse": sqrt(sse)}
+    meter = Reconstruction(n_samples)
+    accumulate(model, x, y, [meter], batch_size=batch_size, seed=seed)
+    return meter.result()
+
+
+class Reconstruction:
+    """What :func:`reconstruction` returns, of data that come in batches."""
+
+    def __init__(self, n_samples: int = 1) -> None:
+        whole(1, n_samples=n_samples)
+        self.n_samples, self.n = n_samples, 0
+        self.stochastic = self.deterministic = 0.0
+
+    def add(self, batch: Batch) -> None:
+        self.n += len(batch.x)
+        self.deterministic += _sse(batch.x, batch.reconstruction)
+        for i in range(self.n_samples):  # one at a time: memory does not grow with S
+            t = batch.draw(1) if i else batch.trace(1)
+            self.stochastic += _sse(batch.x, t.family.mean(t).squeeze(0))
+
+    def result(self) -> dict[str, float]:
+        sse = self.stochastic / self.n_samples / self.n
+        deterministic = self.deterministic / self.n
+        return {"sse": sse, "sse_deterministic": deterministic, "rmse": sqrt(sse)}
 
 
 def _sse(x: Float[Tensor, "B *X"], mean: Float[Tensor, "B *X"]) -> float:

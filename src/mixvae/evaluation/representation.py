@@ -7,12 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.distributions import Distribution
 
 from ..data.dataset import Split
-from ..distributions import mixture
 from ..errors import MixvaeError, is_a, whole
-from ..families import ExactMixture, Joint
 from ..model import MixtureVAE
 from .passes import batches, check_model, evaluating, spaced
 
@@ -134,23 +131,15 @@ def _codes(model: MixtureVAE, x: Float[Tensor, "N *X"], batch_size: int) -> dict
 
 def _views(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> Iterator[tuple[str, Tensor]]:
     """The codes of x by name, (B, D) each."""
-    if isinstance(model.family, Joint) and model.n_components > 1:
+    if model.family.n_codes(model.n_components) > 1:
         means = model.infer(x)[0].mean  # (B, K, L)
         kept = model.kept.nonzero().flatten().tolist()
         yield "all", means[:, kept].flatten(1)
         yield from ((f"component_{k}", means[:, k]) for k in kept)
     else:
-        q = _posterior(model, x)
+        q = model.family.posterior(model.mean_trace(x))
         yield "sample", q.sample()
         yield "mean", q.mean
-
-
-def _posterior(model: MixtureVAE, x: Float[Tensor, "B *X"]) -> Distribution:
-    """Of the one code: batch (B,), event (L,)."""
-    if not isinstance(model.family, ExactMixture):
-        return model.encode(x)
-    t = model.mean_trace(x)
-    return mixture(model.family.responsibilities(t), t.q_z)
 
 
 def _accuracies(

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..errors import MixvaeError
 from ..model import MixtureVAE
+from .one_pass import Batch
 from .passes import check_model
 
 
@@ -29,3 +30,15 @@ def selection(model: MixtureVAE) -> dict[str, Any]:
         "n_kept": len(kept),
         "n_selected": float(model.dropout.n_selected().detach()),
     }
+
+
+class Selection:
+    """What :func:`selection` returns, which no data decide."""
+
+    def __init__(self, model: MixtureVAE) -> None:
+        self.model = model
+
+    def add(self, batch: Batch) -> None: ...
+
+    def result(self) -> dict[str, Any]:
+        return selection(self.model)

@@ -16,7 +16,7 @@ Reduction = Literal["mean", "sum"]
 
 
 def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    """The evidence lower bound of the trace's own family: :meth:`mixvae.trace.Family.elbo`."""
+    """The evidence lower bound of the trace's own family: :meth:`mixvae.families.Family.elbo`."""
     return t.family.elbo(t, kl_scale)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..evaluation.health import component_health
 from ..evaluation.passes import check_x, responsibilities
-from ..families import ExactMixture
 from ..model import MixtureVAE
 from ..operations import codes as mean_codes
 from .figures import component_names, dots, paint, palette, panels, save
@@ -38,9 +37,7 @@ def codes(
     x, y = x[::step], None if y is None else y[::step]
     mu, kl = mean_codes(model, x, y), component_health(model, x, y).kl
     component = torch.arange(mu.shape[1]).expand(len(x), -1)
-    own = model.kept.expand_as(component)
-    if isinstance(model.family, ExactMixture):
-        own = component == responsibilities(model, x, y).argmax(-1, keepdim=True)
+    own = model.kept & model.family.owns(responsibilities(model, x, y))
     by_component, by_label = palette(component), {} if y is None else palette(y)
 
     names, kept = component_names(model), model.kept.tolist()

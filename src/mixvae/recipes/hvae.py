@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from ..families import MixturePosterior
+from ..families import Family, MixturePosterior
 from ..likelihoods import Likelihood
 from ..objectives import Objective, iwae, mixture_elbo
 from ..posteriors import ChainPosterior, NormalPosterior
 from ..priors import ChainPrior, NormalPrior
-from ..trace import Family
 from .levels import level
 from .networks import NetworkName
 from .options import OneNetwork, PixelOptions

@@ -11,12 +11,11 @@ from torch.distributions import Beta
 
 from ..distributions import dirichlet_sticks, process_sticks
 from ..errors import MixvaeError
-from ..families import MixturePosterior
+from ..families import Family, MixturePosterior
 from ..likelihoods import Likelihood
 from ..objectives import Form, Objective, mixture_elbo, paper_objective
 from ..posteriors import PairPosterior, StickPosterior
 from ..priors import ChainPrior, NormalPrior, StickPrior
-from ..trace import Family
 from ..weights import PairWeights, StickWeights, Weights
 from .levels import level
 from .options import ComponentOptions, ImportanceWeighted, OneNetwork

@@ -9,13 +9,12 @@ from torch import nn
 from ..decoders import Decoder
 from ..dropout import ComponentDropout, ConcreteDropout
 from ..errors import MixvaeError
-from ..families import ExactMixture
+from ..families import ExactMixture, Family
 from ..initialization import Initialization, Split
 from ..likelihoods import Likelihood
 from ..model import MixtureVAE
 from ..objectives import Objective, mixture_bound, routed
 from ..routing import Routing
-from ..trace import Family
 from ..weights import KnownWeights, Weights
 from .masks import DropoutOptions
 from .networks import decoders_from_one, encoders, shared_encoder

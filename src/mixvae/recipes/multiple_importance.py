@@ -6,11 +6,10 @@ from typing import Literal
 
 from torch import nn
 
-from ..families import MixturePosterior
+from ..families import Family, MixturePosterior
 from ..objectives import Bound, Objective, iwae, miselbo, mixture_elbo
 from ..posteriors import OneHotPosterior
 from ..subset import Subset
-from ..trace import Family
 from .networks import encoders
 from .options import ComponentOptions, OneDecoder
 from .recipe import Shape

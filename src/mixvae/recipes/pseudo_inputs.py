@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from ..errors import MixvaeError
-from ..families import MixturePosterior
+from ..families import Family, MixturePosterior
 from ..objectives import (
     Bound,
     Matching,
@@ -21,7 +21,6 @@ from ..objectives import (
 )
 from ..objectives.matched import MAX_COMPONENTS
 from ..priors import VampPrior
-from ..trace import Family
 from ..weights import KnownWeights, Weights
 from .networks import NetworkName
 from .options import ComponentOptions, OneNetwork, PixelOptions

@@ -10,7 +10,7 @@ from ..data.dataset import Dataset
 from ..decoders import Decoder
 from ..dropout import ComponentDropout
 from ..errors import MixvaeError
-from ..families import Joint
+from ..families import Family, Joint
 from ..initialization import Initialization
 from ..labels import NO_LABELS, Labels
 from ..likelihoods import Likelihood
@@ -18,7 +18,6 @@ from ..model import MixtureVAE
 from ..objectives import Objective, elbo
 from ..routing import Routing
 from ..subset import Subset
-from ..trace import Family
 from ..weights import KnownWeights, Weights
 from .values import as_json, checked, hints_of
 

@@ -5,10 +5,9 @@ from typing import Literal
 
 from torch import nn
 
-from ..families import MixturePosterior
+from ..families import Family, MixturePosterior
 from ..initialization import Autoencoder, Initialization
 from ..priors import GaussianMixturePrior
-from ..trace import Family
 from .options import ImportanceWeighted, OneNetwork
 from .recipe import Shape
 from .registry import register
