@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixvae.products import onednn_is_quicker
+from mixvae.nn.linear import onednn_is_quicker
 from mixvae.recipes import BuiltRecipe
 from mixvae.training.memory import kept_memory
 

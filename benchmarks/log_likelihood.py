@@ -22,7 +22,7 @@ from torch import Tensor
 
 import mixvae
 from mixvae.evaluation import log_likelihood
-from mixvae.evaluation.passes import evaluating
+from mixvae.evaluation.batches import evaluating
 from mixvae.model import MixtureVAE
 
 PLAIN: dict[str, Any] = {"network": "mlp", "hidden": [300, 300], "n_latent": 40}

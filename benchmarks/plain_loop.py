@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.distributions.dirichlet import _Dirichlet
 
 import mixvae
-from mixvae.products import linear, linears
+from mixvae.nn.linear import linear, linears
 from mixvae.recipes import BuiltRecipe
 
 BATCH = 128

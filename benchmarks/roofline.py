@@ -35,7 +35,7 @@ from products import PRODUCTS, flop, products_of, replay
 from torch.profiler import ProfilerActivity, profile
 
 import mixvae
-from mixvae.products import linear
+from mixvae.nn.linear import linear
 
 SIDE = 2048  # of the square product
 TARGETS = {"32": ">= 0.5", "bf16": ""}

@@ -28,7 +28,7 @@ from mixvae.evaluation import evaluate, representation
 from mixvae.evaluation.metrics import columns
 from mixvae.report import write_metrics
 from mixvae.run import CHECKPOINTS, METRICS, read_json, write_json
-from mixvae.run_folder import is_finished
+from mixvae.storage.run_folder import is_finished
 from mixvae.training.selecting import PRUNED
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mixvae import recipes
-from mixvae.decoders import Decoder, blend
 from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
-from mixvae.flows import FlowPosterior, FlowPrior
 from mixvae.likelihoods import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
@@ -25,19 +23,21 @@ from mixvae.likelihoods import (
     LogisticLikelihood,
     LogisticMixtureLikelihood,
 )
-from mixvae.nn import MLP, Means, Shared, Stacked
-from mixvae.pixelcnn import PixelCNNLikelihood
-from mixvae.posteriors import (
-    ChainPosterior,
+from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
+from mixvae.nn import MLP, BoundedMean, Shared, Stacked
+from mixvae.parts.decoders import Decoder, weighted_sum
+from mixvae.parts.flows import FlowPosterior, FlowPrior
+from mixvae.parts.posteriors import (
     ConditionalNormal,
+    HierarchicalPosterior,
     NormalPosterior,
     OneHotPosterior,
-    PairPosterior,
     StickPosterior,
+    TwoLayerPosterior,
 )
-from mixvae.priors import ChainPrior, GaussianMixturePrior, NormalPrior, StickPrior
+from mixvae.parts.priors import GaussianMixturePrior, HierarchicalPrior, NormalPrior, StickPrior
+from mixvae.parts.weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights
 from mixvae.recipes import BuiltRecipe
-from mixvae.weights import DirichletWeights, KnownWeights, PairWeights, StickWeights
 
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
@@ -284,13 +284,13 @@ def _level(n_in: int) -> ConditionalNormal:
     return ConditionalNormal(MLP(n_in, 2, (H,)), 1)
 
 
-def _pairs() -> PairPosterior:
+def _pairs() -> TwoLayerPosterior:
     heads = nn.Sequential(MLP(H + 1, 4, (H,)), nn.Unflatten(-1, (2, 2)))
-    return PairPosterior(NormalPosterior(H, 1, 2), ConditionalNormal(heads, 1), 2)
+    return TwoLayerPosterior(NormalPosterior(H, 1, 2), ConditionalNormal(heads, 1), 2)
 
 
-def _pair_weights() -> PairWeights:
-    return PairWeights(*(StickWeights(H, 2, dirichlet_sticks(2)) for _ in range(2)))
+def _pair_weights() -> TwoLayerWeights:
+    return TwoLayerWeights(*(StickWeights(H, 2, dirichlet_sticks(2)) for _ in range(2)))
 
 
 def _pixelcnn() -> Decoder:
@@ -309,14 +309,16 @@ PARTS = [
         (None, K),
         (L,),
     ),
-    _posterior("chain-posterior", lambda: ChainPosterior(NormalPosterior(H, 1, K), _level(H + 1))),
-    _weights("uniform-weights", lambda: KnownWeights(K)),
-    _weights("learned-weights", lambda: KnownWeights(K, learned=True)),
+    _posterior(
+        "chain-posterior", lambda: HierarchicalPosterior(NormalPosterior(H, 1, K), _level(H + 1))
+    ),
+    _weights("uniform-weights", lambda: CategoricalWeights(K)),
+    _weights("learned-weights", lambda: CategoricalWeights(K, learned=True)),
     _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),
     _prior("normal-prior-per-component", lambda: NormalPrior(torch.ones(K, L)), (K,)),
-    _prior("chain-prior", lambda: ChainPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
+    _prior("chain-prior", lambda: HierarchicalPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
     _likelihood("bernoulli", BernoulliLikelihood),
     _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),
     _likelihood("cross-entropy", CrossEntropy),
@@ -334,13 +336,15 @@ PARTS = [
     _decoder(
         "decoder-blend-means",
         lambda: Decoder(
-            nn.Sequential(_branch(12), Means()), GaussianLikelihood(IMAGE, from_mean=True), blend
+            nn.Sequential(_branch(12), BoundedMean()),
+            GaussianLikelihood(IMAGE, from_mean=True),
+            weighted_sum,
         ),
         1,
     ),
     _decoder(
         "decoder-blend-features",
-        lambda: Decoder(_branch(H), BernoulliLikelihood(IMAGE), blend, nn.Linear(H, 12)),
+        lambda: Decoder(_branch(H), BernoulliLikelihood(IMAGE), weighted_sum, nn.Linear(H, 12)),
         1,
     ),
     _posterior("stick-posterior", lambda: StickPosterior(H, L, K)),

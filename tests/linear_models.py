@@ -14,13 +14,13 @@ from torch.distributions import (
     Normal,
 )
 
-from mixvae.decoders import Decoder, blend
 from mixvae.families import ExactMixture, Joint, MixturePosterior
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
 from mixvae.nn import Stacked
-from mixvae.priors import NormalPrior
-from mixvae.weights import KnownWeights, Weights
+from mixvae.parts.decoders import Decoder, weighted_sum
+from mixvae.parts.priors import NormalPrior
+from mixvae.parts.weights import CategoricalWeights, Weights
 
 DATA = 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
@@ -115,7 +115,7 @@ class Maps:
         q = LinearPosterior(self.slope, self.offset + wrong, self.scale * (1 + wrong))
         each = MultivariateNormal(self.b, self.W @ self.W.mT + self.covariance)
         p_x = MixtureSameFamily(Categorical(torch.ones(self.n, dtype=torch.float64)), each)
-        return self._model(q, KnownWeights(self.n), ExactMixture()), p_x
+        return self._model(q, CategoricalWeights(self.n), ExactMixture()), p_x
 
     def posterior(
         self, wrong: float = 0.0, weights: Weights | None = None
@@ -127,14 +127,14 @@ class Maps:
         apart = wrong * torch.arange(self.n).unsqueeze(1)
         q = LinearPosterior(self.slope, self.offset + apart, self.scale * (1 + apart / 2))
         p_x = MultivariateNormal(self.b[0], self.W[0] @ self.W[0].mT + self.covariance)
-        weights = KnownWeights(self.n) if weights is None else weights
+        weights = CategoricalWeights(self.n) if weights is None else weights
         return self._model(q, weights, MixturePosterior()), p_x
 
     def joint(self, weights: Weights) -> MixtureVAE:
         """Outputs blended. The K codes depend on each other given x: q is the prior."""
         zeros = torch.zeros_like(self.offset)
         q = LinearPosterior(torch.zeros_like(self.slope), zeros, torch.ones_like(zeros))
-        return self._model(q, weights, Joint(), blend)
+        return self._model(q, weights, Joint(), weighted_sum)
 
     def _model(self, q: nn.Module, weights: Weights, family, *combine) -> MixtureVAE:
         likelihood = GaussianLikelihood((4,), from_mean=True, scale=self.noise)

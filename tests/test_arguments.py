@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import mixvae
-from mixvae import MixvaeError, evaluation, operations, plots
+from mixvae import MixvaeError, evaluation, plots
 from mixvae.data import Split, from_arrays
+from mixvae.evaluation import latent_operations as operations
 from mixvae.recipes import VAE
 
 pytestmark = pytest.mark.usefixtures("unchecked")

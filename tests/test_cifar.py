@@ -23,9 +23,10 @@ import pytest
 import torch
 
 from mixvae import data
-from mixvae.data import cifar10, cifar100, download
-from mixvae.data.archive import extract
-from mixvae.data.numpy_pickle import read_pickle
+from mixvae.data import download
+from mixvae.data.formats.archive import extract
+from mixvae.data.formats.numpy_pickle import read_pickle
+from mixvae.data.sets import cifar10, cifar100
 from mixvae.errors import MixvaeError
 
 RNG = np.random.default_rng(0)

@@ -14,9 +14,10 @@ import torch
 import yaml
 
 import mixvae
-from mixvae import data, operations
+from mixvae import data
 from mixvae.cli import main, parser, train
 from mixvae.errors import MixvaeError
+from mixvae.evaluation import latent_operations as operations
 from mixvae.evaluation import log_likelihood, representation
 from mixvae.recipes import RECIPES, list_recipes, options_of
 from mixvae.run import Run, load

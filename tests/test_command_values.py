@@ -134,7 +134,7 @@ def test_encode_of_ones_own_file_has_all_rows_in_their_order(capsys, own):
     out = own / "new.npz"
     argv = ["encode", str(own / "run"), "--data", str(own / "new.npy"), "--out", str(out)]
     written(capsys, *argv)
-    codes = mixvae.operations.codes(
+    codes = mixvae.evaluation.latent_operations.codes(
         mixvae.load(own / "run").recipe.model, torch.from_numpy(x)[:, None]
     )
     arrays = np.load(out)
@@ -148,7 +148,7 @@ def test_the_index_says_which_rows_of_the_file_were_encoded(capsys, own, split):
     written(capsys, "encode", str(own / "run"), "--split", split, "--out", str(out))
     arrays, source = np.load(out), np.load(own / "own.npz")
     x = torch.from_numpy(source["x"][arrays["index"]])[:, None]
-    codes = mixvae.operations.codes(mixvae.load(own / "run").recipe.model, x)
+    codes = mixvae.evaluation.latent_operations.codes(mixvae.load(own / "run").recipe.model, x)
     np.testing.assert_allclose(arrays["codes"], codes, atol=1e-6)
     np.testing.assert_array_equal(arrays["y"], source["y"][arrays["index"]])
     assert len(arrays["index"]) == {"train": 41, "val": 7, "test": 12, "all": 60}[split]
@@ -181,7 +181,7 @@ def test_the_first_images_of_ones_own_file_are_reconstructed_and_traversed(capsy
     written(capsys, "reconstruct", *argv)
     np.testing.assert_allclose(np.load(out), model.reconstruct(x).detach(), atol=1e-6)
     written(capsys, "traverse", *argv, "--index", "4", "--steps", "3", "--component", "0")
-    expected = mixvae.operations.traverse(model, x[4:5], 0, 0, [-3.0, 0.0, 3.0])
+    expected = mixvae.evaluation.latent_operations.traverse(model, x[4:5], 0, 0, [-3.0, 0.0, 3.0])
     np.testing.assert_allclose(np.load(out)[0], expected[:, 0], atol=1e-6)
 
 

@@ -19,9 +19,10 @@ import pytest
 import torch
 
 from mixvae import data
-from mixvae.data import download, idx, image_folder
-from mixvae.data.binarized_mnist import read_amat
+from mixvae.data import download
 from mixvae.data.download import Remote
+from mixvae.data.formats import idx, image_folder
+from mixvae.data.sets.binarized_mnist import read_amat
 from mixvae.errors import MixvaeError
 
 RNG = np.random.default_rng(0)
@@ -497,7 +498,7 @@ def test_a_compressed_file_is_unpacked_no_further_than_its_header_says(tmp_path:
 def test_text_that_unpacks_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixvae.data.compressed.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("mixvae.data.formats.compressed.MAX_BYTES", 1 << 20)
     (tmp_path / "a.amat.gz").write_bytes(gzip.compress(bytes(1 << 21)))
     with pytest.raises(MixvaeError, match="unpacks to more than 1,048,576 bytes"):
         read_amat(tmp_path / "a.amat.gz")
@@ -523,7 +524,7 @@ def test_an_array_of_another_size_than_its_header_says_is_refused(
 def test_arrays_that_are_larger_than_memory_are_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixvae.data.numpy_file.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("mixvae.data.formats.numpy_file.MAX_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((20, 1 << 16), np.uint8))
     with pytest.raises(MixvaeError, match="its arrays are larger than 1,048,576 bytes"):
         data.load(tmp_path / "x.npz")

@@ -6,7 +6,7 @@ import torch
 from mixvae import build
 from mixvae.data import Split
 from mixvae.evaluation import dependence, evaluate
-from mixvae.kernels import dhsic
+from mixvae.objectives.kernels import dhsic
 
 
 def model(**options):

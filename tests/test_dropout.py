@@ -10,14 +10,14 @@ from scipy import integrate, stats
 from torch.distributions import Bernoulli, kl_divergence
 
 from cases import Case
-from mixvae.dropout import (
+from mixvae.errors import MixvaeError
+from mixvae.parts.component_dropout import (
     ConcreteDropout,
     GaussianDropout,
     polynomial_kl,
     reweigh,
     sigmoid_kl,
 )
-from mixvae.errors import MixvaeError
 
 pytestmark = pytest.mark.usefixtures("maths")
 KINDS = {

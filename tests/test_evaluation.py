@@ -13,7 +13,6 @@ from cases import CASES, Case
 from linear_models import DATA, LinearPosterior, Maps, Repeat, stacked
 from mixvae import report
 from mixvae.data.dataset import Split
-from mixvae.decoders import Decoder
 from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import (
@@ -24,14 +23,15 @@ from mixvae.evaluation import (
     reconstruction,
     responsibilities,
 )
-from mixvae.evaluation.passes import n_clusters
+from mixvae.evaluation.batches import n_clusters
 from mixvae.families import ExactMixture, Joint
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
-from mixvae.priors import NormalPrior
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.priors import NormalPrior
+from mixvae.parts.weights import CategoricalWeights, Weights
 from mixvae.recipes import BuiltRecipe, MixtureOfVAEs, build
-from mixvae.weights import KnownWeights, Weights
 
 
 class FirstPixel(Weights):
@@ -94,7 +94,7 @@ def test_the_health_of_two_components_on_one_pixel_is_what_a_hand_computes() -> 
 
 
 def test_an_exact_mixtures_share_is_its_responsibility() -> None:
-    model = one_pixel(ExactMixture(), KnownWeights(2))
+    model = one_pixel(ExactMixture(), CategoricalWeights(2))
     health = component_health(model, X[:1])
     elbo = [-4.5 * 0.04, -0.5 * 0.81 * 0.04 - 0.005 * 0.04]
     r = exp(elbo[0]) / (exp(elbo[0]) + exp(elbo[1]))
@@ -103,7 +103,7 @@ def test_an_exact_mixtures_share_is_its_responsibility() -> None:
 
 
 def test_an_exact_mixtures_component_is_charged_its_kl_where_it_answers_for_x() -> None:
-    model = one_pixel(ExactMixture(), KnownWeights(2))
+    model = one_pixel(ExactMixture(), CategoricalWeights(2))
     squares = [0.04, 0.64, 1.0]
     odds = [exp(-4.5 * s) / exp(-0.41 * s) for s in squares]  # ELBOs -4.5 x² and -(.405+.005) x²
     first = [o / (1 + o) for o in odds]
@@ -130,7 +130,7 @@ def test_the_warning_names_the_dead_component_and_what_to_try() -> None:
     assert "component 1 (KL 0.00 nats, share 0.333)" in health.warning()
     assert "component 0" not in health.warning()
     assert "beta_w 20" in health.warning()
-    exact = component_health(one_pixel(ExactMixture(), KnownWeights(2)), X)
+    exact = component_health(one_pixel(ExactMixture(), CategoricalWeights(2)), X)
     assert "beta_w" not in exact.warning()
     assert "another seed" in exact.warning()
 
@@ -173,7 +173,7 @@ def turned_off(model: MixtureVAE) -> MixtureVAE:
 def test_a_component_without_an_active_unit_is_collapsed_and_a_remedy_is_named(
     family: Any, remedy: str
 ) -> None:
-    weights = FirstPixel() if isinstance(family, Joint) else KnownWeights(2)
+    weights = FirstPixel() if isinstance(family, Joint) else CategoricalWeights(2)
     model = turned_off(one_pixel(family, weights))
     with torch.no_grad():
         model.posterior.slope[1] = 3  # alive

@@ -14,10 +14,10 @@ import mixvae
 from cases import Case
 from linear_gaussian import LinearGaussian
 from mixvae.cli import main
-from mixvae.dropout import ConcreteDropout, reweigh
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import component_health, log_likelihood
 from mixvae.objectives import iwae, mixture_bound
+from mixvae.parts.component_dropout import ConcreteDropout, reweigh
 from mixvae.recipes import BuiltRecipe
 from mixvae.trace import Trace
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.files import whole, write_array, write_checkpoint, write_text
-from mixvae.saved_weights import write_weights
+from mixvae.storage.files import whole, write_array, write_checkpoint, write_text
+from mixvae.storage.weights import write_weights
 from mixvae.training.checkpoints import save
 
 

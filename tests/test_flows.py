@@ -16,8 +16,8 @@ from mixvae.distributions import Delta
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import component_health
 from mixvae.families import MixturePosterior
-from mixvae.flows import Flowed, FlowPosterior, FlowPrior, _zuko, coupling
-from mixvae.posteriors import NormalPosterior
+from mixvae.parts.flows import Flowed, FlowPosterior, FlowPrior, _zuko, coupling
+from mixvae.parts.posteriors import NormalPosterior
 
 pytestmark = pytest.mark.usefixtures("maths")
 L, K, H = 2, 3, 5

@@ -15,16 +15,17 @@ from torch.distributions import (
 
 import mixvae
 from linear_gaussian import NOISE, sigma_points
-from mixvae import data, operations, recipes
+from mixvae import data, recipes
 from mixvae.data.dataset import Split
-from mixvae.distributions import Chain, Delta, NormalMixture, log_prob_each, mixture
+from mixvae.distributions import Delta, Hierarchical, NormalMixture, log_prob_each, mixture
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import component_health, evaluate, log_likelihood
+from mixvae.evaluation import latent_operations as operations
 from mixvae.families import MixturePosterior
 from mixvae.nn import MLP
 from mixvae.objectives import iwae, mixture_elbo
-from mixvae.posteriors import ChainPosterior, ConditionalNormal, NormalPosterior
-from mixvae.priors import ChainPrior, VampPrior
+from mixvae.parts.posteriors import ConditionalNormal, HierarchicalPosterior, NormalPosterior
+from mixvae.parts.priors import HierarchicalPrior, VampPrior
 from mixvae.trace import Trace
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -37,7 +38,7 @@ def joint_normal(*batch: int) -> MultivariateNormal:
     return MultivariateNormal(torch.randn(*batch, size), root @ root.mT + 0.1 * torch.eye(size))
 
 
-def chain_of(joint: MultivariateNormal) -> Chain:
+def chain_of(joint: MultivariateNormal) -> Hierarchical:
     """A joint normal of (z2, z1) as z2's marginal and z1 given z2."""
     mu, cov = joint.loc, joint.covariance_matrix
     across, top = cov[..., TOP:, :TOP], cov[..., :TOP, :TOP]
@@ -48,7 +49,7 @@ def chain_of(joint: MultivariateNormal) -> Chain:
         moved = (gain @ (above - mu[..., :TOP]).unsqueeze(-1)).squeeze(-1)
         return MultivariateNormal(mu[..., TOP:] + moved, rest)
 
-    return Chain(MultivariateNormal(mu[..., :TOP], top), second, BELOW)
+    return Hierarchical(MultivariateNormal(mu[..., :TOP], top), second, BELOW)
 
 
 class TwoLevels:
@@ -60,9 +61,11 @@ class TwoLevels:
         self.a, self.c = torch.randn(4, TOP + BELOW), torch.randn(4)
 
     @property
-    def prior(self) -> Chain:
+    def prior(self) -> Hierarchical:
         top = Independent(Normal(torch.zeros(TOP), torch.ones(TOP)), 1)
-        return Chain(top, lambda z: Independent(Normal(z @ self.b.mT + self.d, self.scale), 1), 3)
+        return Hierarchical(
+            top, lambda z: Independent(Normal(z @ self.b.mT + self.d, self.scale), 1), 3
+        )
 
     @property
     def joint(self) -> MultivariateNormal:
@@ -83,18 +86,18 @@ class TwoLevels:
         pull = (x - self.c) @ self.a / NOISE**2 + p.precision_matrix @ p.loc
         return MultivariateNormal((pull @ covariance).unsqueeze(1), widen * covariance)
 
-    def trace(self, x: Tensor, q: Chain, z: Tensor) -> Trace:
+    def trace(self, x: Tensor, q: Hierarchical, z: Tensor) -> Trace:
         w = torch.ones(len(x), 1)
         p_x = Independent(Normal(z @ self.a.mT + self.c, NOISE), 1)
         both = w.expand(len(z), -1, -1)
         return Trace(x, z, both, both, q, self.prior, Delta(w), None, p_x, MixturePosterior())
 
 
-def bent() -> Chain:
+def bent() -> Hierarchical:
     """Two levels that make no normal together."""
     first = Independent(Normal(torch.tensor([0.3]), torch.tensor([0.8])), 1)
     second = lambda z: Independent(Normal((2 * z).sin(), (0.4 * z).exp()), 1)
-    return Chain(first, second, 1)
+    return Hierarchical(first, second, 1)
 
 
 def small(**options: object) -> tuple[recipes.BuiltRecipe, Tensor]:
@@ -148,7 +151,9 @@ def test_a_draws_gradient_reaches_the_first_level_through_the_second():
     loc = torch.zeros(TOP, requires_grad=True)
     b = torch.randn(BELOW, TOP)
     first = Independent(Normal(loc, torch.ones(TOP)), 1)
-    chain = Chain(first, lambda z: Independent(Normal(z @ b.mT, torch.ones(BELOW)), 1), BELOW)
+    chain = Hierarchical(
+        first, lambda z: Independent(Normal(z @ b.mT, torch.ones(BELOW)), 1), BELOW
+    )
     (slope,) = torch.autograd.grad(chain.rsample((7,))[:, TOP:].sum(), loc)
     torch.testing.assert_close(slope, 7 * b.sum(0))
     assert chain.has_rsample
@@ -167,7 +172,7 @@ def test_the_mean_follows_the_chain_and_the_variance_is_that_of_what_is_left():
 def test_a_mixture_on_top_can_be_drawn_and_expanded():
     normals = Independent(Normal(torch.randn(4, TOP), 0.1 + torch.rand(4, TOP)), 1)
     second = lambda z: Independent(Normal(z[..., :1], 0.5), 1)
-    chain = Chain(mixture(torch.ones(4) / 4, normals), second, 1)
+    chain = Hierarchical(mixture(torch.ones(4) / 4, normals), second, 1)
     assert not chain.has_rsample
     wide = chain.expand((1, 6, 3))
     assert wide.sample().shape == (1, 6, 3, TOP + 1)
@@ -184,7 +189,7 @@ def test_every_code_has_its_density_under_every_component():
     first = NormalPosterior(n_features, TOP, n_components)
     second = ConditionalNormal(MLP(n_features + TOP, 2 * BELOW, (5,)), BELOW)
     h = torch.randn(n_rows, n_components, n_features)
-    q = ChainPosterior(first, second)(h)
+    q = HierarchicalPosterior(first, second)(h)
     assert q.batch_shape == (n_rows, n_components)
     codes = q.sample((n_samples,)).transpose(1, 2)  # (S, K, B, L)
     ours = log_prob_each(q, codes)
@@ -258,8 +263,8 @@ def test_the_top_of_a_posterior_of_many_components_is_their_mixture():
     top = Independent(Normal(torch.randn(4, 2, TOP), 0.1 + torch.rand(4, 2, TOP)), 1)
     level = ConditionalNormal(MLP(TOP, 2 * BELOW), BELOW)
     weights = torch.rand(4, 2).softmax(-1)
-    posterior = mixture(weights, Chain(top, level, BELOW))
-    prior = ChainPrior(VampPrior((6,), 4), level)
+    posterior = mixture(weights, Hierarchical(top, level, BELOW))
+    prior = HierarchicalPrior(VampPrior((6,), 4), level)
     z = torch.randn(7, TOP)
     each = top.log_prob(z[:, None, None]).exp() * weights
     mean = each.sum(-1).mean(-1).log()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixvae.errors import MixvaeError
-from mixvae.kernels import dhsic, hsic, pairwise_hsic, rbf
+from mixvae.objectives.kernels import dhsic, hsic, pairwise_hsic, rbf
 
 pytestmark = pytest.mark.usefixtures("maths")
 

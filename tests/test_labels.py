@@ -7,7 +7,7 @@ import mixvae
 from cases import IMAGE, Case
 from mixvae.data.dataset import Dataset, Split
 from mixvae.errors import MixvaeError
-from mixvae.labels import OneHot
+from mixvae.parts.labels import OneHot
 
 pytestmark = pytest.mark.usefixtures("maths")
 CONDITIONAL = {"conditional": True, "n_classes": 3}
@@ -24,10 +24,10 @@ def made_up(labels: list[int] | None, n: int = 24) -> Dataset:
 
 def test_vectors_get_a_value_a_class_and_images_a_plane():
     x, y = torch.rand(2, 3, 4, 5), torch.tensor([2, 0])
-    flat = OneHot(3).join_data(x, y)
+    flat = OneHot(3).condition_x(x, y)
     torch.testing.assert_close(flat[:, :60], x.flatten(1))
     assert flat[:, 60:].tolist() == [[0, 0, 1], [1, 0, 0]]
-    planes = OneHot(3, planes=True).join_data(x, y)
+    planes = OneHot(3, planes=True).condition_x(x, y)
     torch.testing.assert_close(planes[:, :3], x)
     assert (planes[0, 5] == 1).all()
     assert (planes[0, 3:5] == 0).all()
@@ -35,7 +35,7 @@ def test_vectors_get_a_value_a_class_and_images_a_plane():
 
 def test_codes_of_every_sample_and_component_get_their_examples_label():
     z, y = torch.rand(4, 2, 3, 5), torch.tensor([1, 0])
-    joined = OneHot(2).join_codes(z, y)
+    joined = OneHot(2).condition_z(z, y)
     torch.testing.assert_close(joined[..., :5], z)
     assert (joined[:, 0, :, 5:] == torch.tensor([0.0, 1.0])).all()
     assert (joined[:, 1, :, 5:] == torch.tensor([1.0, 0.0])).all()

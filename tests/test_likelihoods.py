@@ -25,7 +25,7 @@ from mixvae.likelihoods import (
     bits_per_dim,
     likelihood,
 )
-from mixvae.pixelcnn import PixelCNNLikelihood
+from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 
 pytestmark = pytest.mark.usefixtures("maths")
 NAMES = ["bernoulli", "gaussian", "squared-error", "cross-entropy", "continuous-bernoulli"]

@@ -11,8 +11,8 @@ from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
 
 from mixvae import data
-from mixvae.data import frey_faces, omniglot
-from mixvae.data.matlab import read_matlab
+from mixvae.data.formats.matlab import read_matlab
+from mixvae.data.sets import frey_faces, omniglot
 from mixvae.errors import MixvaeError
 
 

@@ -7,7 +7,7 @@ from cases import CASES, Case
 from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.objectives import mixture_bound
-from mixvae.posteriors import NormalPosterior
+from mixvae.parts.posteriors import NormalPosterior
 
 pytestmark = pytest.mark.usefixtures("maths")
 

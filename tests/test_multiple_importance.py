@@ -13,9 +13,9 @@ import mixvae
 from cases import COLOUR, Case
 from mixvae.errors import MixvaeError
 from mixvae.objectives import iwae, log_mean_exp, miselbo, mixture_elbo
-from mixvae.posteriors import MIN_SCALE, OneHotPosterior
+from mixvae.parts.component_sampler import ComponentSubset
+from mixvae.parts.posteriors import MIN_SCALE, OneHotPosterior
 from mixvae.recipes import BuiltRecipe
-from mixvae.subset import Subset
 from mixvae.trace import Trace
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -53,7 +53,7 @@ def passes(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(
             torch.distributions.normal, "_standard_normal", lambda shape, **_: its.reshape(shape)
         )
-        monkeypatch.setattr(Subset, "draw", lambda *_: some)
+        monkeypatch.setattr(ComponentSubset, "draw", lambda *_: some)
         recipe.model.train(some is not None)
         return recipe.model(x, n_samples)
 
@@ -209,7 +209,7 @@ def test_some_to_some_is_the_bound_of_a_model_that_has_the_subset_alone(passes, 
     for some in SUBSETS:
         ours = recipe.objective.bound(passes(recipe, x, some))
         small = mixvae.prune(recipe, some.tolist())
-        assert small.model.subset is None
+        assert small.model.sampler is None
         noise = passes(recipe, x, some).z  # the same noise makes the same codes
         t = small.model.draw(x, *small.model.infer(x), S)
         torch.testing.assert_close(t.z, noise)
@@ -260,7 +260,7 @@ def test_training_draws_one_subset_for_the_batch_and_evaluation_takes_all():
 
 
 def test_subsets_are_drawn_evenly_and_without_replacement():
-    drawn = torch.stack([Subset(N).draw(K).sort().values for _ in range(4000)])
+    drawn = torch.stack([ComponentSubset(N).draw(K).sort().values for _ in range(4000)])
     kinds, counts = drawn.unique(dim=0, return_counts=True)
     assert torch.equal(kinds, torch.stack(SUBSETS))
     even = 4000 / len(SUBSETS)
@@ -272,7 +272,7 @@ def test_a_subset_as_large_as_the_mixture_is_none():
     recipes = [misvae(how, n_subset=n)[0] for how in ("all", "some-to-all") for n in (K, 99)]
     values = []
     for recipe in recipes:
-        assert recipe.model.subset is None
+        assert recipe.model.sampler is None
         torch.manual_seed(1)
         values.append(total(recipe.objective(recipe.model, x)).item())
     assert len(set(values)) == 1

@@ -10,17 +10,11 @@ from torch import Tensor, nn
 
 from mixvae.errors import MixvaeError
 from mixvae.nn import MLP, Stacked
-from mixvae.products import Linear
-from mixvae.recipes.convolutions import ConvNetwork
-from mixvae.recipes.gated import gated, he
-from mixvae.recipes.mlps import GatedMLPNetwork, MLPNetwork
-from mixvae.recipes.networks import (
-    NetworkName,
-    decoders,
-    encoders,
-    network_of,
-    sub_decoders,
-)
+from mixvae.nn.conv import ConvNetwork
+from mixvae.nn.gated import gated, he
+from mixvae.nn.linear import Linear
+from mixvae.nn.mlp import GatedMLPNetwork, MLPNetwork
+from mixvae.nn.networks import NetworkName, decoders, encoders, network_of, sub_decoders
 
 pytestmark = pytest.mark.usefixtures("maths", "unchecked")
 CHANNELS = (32, 64, 128, 256, 256)

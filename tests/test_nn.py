@@ -12,11 +12,10 @@ from torch.distributions import Normal, kl_divergence
 from torch.utils.flop_counter import FlopCounterMode
 
 from cases import Case
-from mixvae import layers
 from mixvae.errors import MixvaeError
-from mixvae.layers import is_wide
-from mixvae.nn import MLP, POINTWISE, Means, Shared, Stacked, full_precision
-from mixvae.products import Linear, linears
+from mixvae.nn import MLP, POINTWISE, BoundedMean, Shared, Stacked, full_precision, layers
+from mixvae.nn.layers import is_wide
+from mixvae.nn.linear import Linear, linears
 
 pytestmark = pytest.mark.usefixtures("maths")
 
@@ -254,7 +253,7 @@ def test_an_mlp_refuses_a_width_below_one(sizes, message):
 def test_means_are_taken_in_full_precision():
     logits = torch.tensor([7.0], dtype=torch.bfloat16)
     assert logits.sigmoid() == 1  # which is why
-    mean = Means()(logits)
+    mean = BoundedMean()(logits)
     assert mean.dtype == torch.float32
     assert mean < 1
 

@@ -566,11 +566,19 @@ def own(**methods: Any) -> type[Recipe]:
         ),
         (
             "weights",
-            lambda self, x: mixvae.parts.KnownWeights(3),
+            lambda self, x: mixvae.parts.CategoricalWeights(3),
             "make_encoder must give features of shape (2, 3, H)",
         ),
-        ("weights", lambda self, x: nn.Identity(), "Own.make_weights must return a mixvae.weights"),
-        ("decoder", lambda self, x, p: nn.Identity(), "make_decoder must return a mixvae.decoders"),
+        (
+            "weights",
+            lambda self, x: nn.Identity(),
+            "Own.make_weights must return a mixvae.parts.weights",
+        ),
+        (
+            "decoder",
+            lambda self, x, p: nn.Identity(),
+            "make_decoder must return a mixvae.parts.decoders",
+        ),
         ("prior", lambda self, x: lambda encode: 3, "Own.make_prior must return a torch.nn.mod"),
         ("prior", lambda self, x: nn.ReLU(), "the part of Own.make_prior reads encode"),
         ("family", lambda self: "joint", "Own.make_family must return a mixvae.families.Family"),
@@ -626,7 +634,7 @@ def test_single_has_one_component_and_without_dropout_no_masks():
     masked = mixvae.recipes.MVAEGS(n_latent=3, rate="shared")
     assert masked.without_dropout() == mixvae.recipes.MVAE(n_latent=3)
     exact = mixvae.recipes.MixtureOfVAEs(keep_prior=0.2, n_components=5)
-    assert build(exact.without_dropout(), IMAGE).model.routing is None
+    assert build(exact.without_dropout(), IMAGE).model.sampler is None
     assert build(exact.single(), IMAGE).model.dropout is None  # nothing to drop
 
 

@@ -7,12 +7,12 @@ from math import log
 import pytest
 import torch
 import torch.nn.functional as F
+from mixvae.pixelcnn import Autoregressive, PixelCNN, PixelCNNLikelihood
 from scipy.stats import chisquare
 from torch import Tensor
 
 from cases import COLOUR, IMAGE, LARGER, K, L
 from mixvae import recipes
-from mixvae.decoders import Decoder
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import log_likelihood
 from mixvae.likelihoods import (
@@ -24,7 +24,7 @@ from mixvae.likelihoods import (
     LogisticMixtureLikelihood,
 )
 from mixvae.nn import MLP, Shared
-from mixvae.pixelcnn import Autoregressive, PixelCNN, PixelCNNLikelihood
+from mixvae.parts.decoders import Decoder
 
 pytestmark = pytest.mark.usefixtures("maths")
 SMALL = {"n_context": 2, "n_features": 8, "n_layers": 2}

@@ -8,10 +8,11 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from mixvae import operations, plots
+from mixvae import plots
 from mixvae.data import from_arrays
 from mixvae.evaluation import dependence, evaluate
-from mixvae.evaluation.passes import evaluating
+from mixvae.evaluation import latent_operations as operations
+from mixvae.evaluation.batches import evaluating
 from mixvae.model import MixtureVAE
 from mixvae.recipes import BuiltRecipe, build
 from mixvae.run import Run

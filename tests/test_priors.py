@@ -16,9 +16,9 @@ from mixvae import DeepMixture, data, recipes
 from mixvae.distributions import Delta, kl_to_mixture
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import clustering, evaluate
-from mixvae.evaluation.passes import cluster_probabilities, responsibilities
+from mixvae.evaluation.batches import cluster_probabilities, responsibilities
 from mixvae.objectives import mixture_elbo
-from mixvae.priors import GaussianMixturePrior
+from mixvae.parts.priors import GaussianMixturePrior
 from mixvae.training import TrainingState
 
 pytestmark = pytest.mark.usefixtures("maths")

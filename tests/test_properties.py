@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from cases import CASES, COLOUR, FLAT, IMAGE, LARGER, PARTS, Case, Part
 from mixvae import recipes
-from mixvae.dropout import ComponentDropout
 from mixvae.families import MixturePosterior
-from mixvae.layers import StackedLayer
 from mixvae.likelihoods import LikelihoodName
 from mixvae.model import MixtureVAE
+from mixvae.nn.layers import StackedLayer
+from mixvae.nn.networks import NetworkName, Norm
 from mixvae.objectives import Terms
-from mixvae.posteriors import OneHotPosterior
+from mixvae.parts.component_dropout import ComponentDropout
+from mixvae.parts.posteriors import OneHotPosterior
+from mixvae.parts.weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights
 from mixvae.recipes import BuiltRecipe
 from mixvae.recipes.joint import Concentration
 from mixvae.recipes.m_vae import Combine
-from mixvae.recipes.networks import NetworkName, Norm
-from mixvae.weights import DirichletWeights, KnownWeights, PairWeights, StickWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -47,7 +47,7 @@ def copy_state(source: nn.Module, target: nn.Module) -> None:
 
 def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     """The parameters with a leading component axis."""
-    kinds = StackedLayer | OneHotPosterior | KnownWeights | ComponentDropout
+    kinds = StackedLayer | OneHotPosterior | CategoricalWeights | ComponentDropout
     layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
     named = {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
     # Not a shared rate, nor a network that all components share: a stack of one.
@@ -56,7 +56,7 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
 
 def has_an_order(case: Case) -> bool:
     greedy = case.options.get("bound") == "matched" and "matching" not in case.options
-    return greedy or isinstance(case.build().model.weights, StickWeights | PairWeights)
+    return greedy or isinstance(case.build().model.weights, StickWeights | TwoLayerWeights)
 
 
 # -- the lists themselves
@@ -84,7 +84,7 @@ def test_the_cases_cover_every_recipe_and_every_choice():
 @every_case
 def test_every_parameter_of_every_component_learns(case: Case):
     recipe = case.build()
-    for seed in range(1 if recipe.model.subset is None else 8):  # each draws some components
+    for seed in range(1 if recipe.model.sampler is None else 8):  # each draws some components
         sum(objective(case, recipe, case.data(), seed + 1).values()).backward()
     stacked = per_component(recipe.model)
     for name, p in recipe.model.named_parameters():

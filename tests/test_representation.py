@@ -11,15 +11,15 @@ from torch import Tensor
 from cases import CASES, Case
 from linear_models import LinearPosterior, Repeat, stacked
 from mixvae.data.dataset import Split
-from mixvae.decoders import Decoder
-from mixvae.dropout import ConcreteDropout
 from mixvae.errors import MixvaeError
 from mixvae.evaluation.representation import representation
 from mixvae.families import ExactMixture, Joint, MixturePosterior
 from mixvae.likelihoods import GaussianLikelihood
 from mixvae.model import MixtureVAE
-from mixvae.priors import NormalPrior
-from mixvae.weights import KnownWeights
+from mixvae.parts.component_dropout import ConcreteDropout
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.priors import NormalPrior
+from mixvae.parts.weights import CategoricalWeights
 
 ACCURACIES = ("mlp_accuracy_percent", "svm_accuracy_percent")
 
@@ -37,7 +37,7 @@ def linear(
     """Codes N(slope_k x + offset_k, scale^2), slope (K, L, D); means of x ``made`` (K, D, L) z."""
     slopes = torch.tensor(slope)
     K, L, D = slopes.shape
-    proportions = KnownWeights(K)
+    proportions = CategoricalWeights(K)
     if weights is not None:
         proportions.logits.copy_(torch.tensor(weights).log())
     back = torch.zeros(K, D, L) if made is None else torch.tensor(made)

@@ -16,7 +16,7 @@ from mixvae.distributions import diagonal_normal
 from mixvae.evaluation import component_health, log_likelihood
 from mixvae.families import ExactMixture, Joint
 from mixvae.objectives import elbo, iwae
-from mixvae.posteriors import NormalPosterior
+from mixvae.parts.posteriors import NormalPosterior
 from mixvae.recipes import VAE, build
 
 pytestmark = pytest.mark.usefixtures("own_recipes", "unchecked")

@@ -220,7 +220,7 @@ def test_the_gate_learns_which_component_each_x_begins_in(tmp_path, monkeypatch)
         def on_epoch_end(self, state):
             if (state.phase, state.epoch) == ("main", 0):
                 model = state.model
-                chosen = model.routing(model.features(dataset.train.x)).argmax(-1)
+                chosen = model.sampler(model.features(dataset.train.x)).argmax(-1)
                 agree.append((chosen == began[0]).float().mean())
 
     how = QUICK | {"max_epochs": 1, "callbacks": [Look()]}

@@ -24,7 +24,7 @@ from cases import FLAT, Case
 from mixvae.data.dataset import Split
 from mixvae.distributions import Delta, Kumaraswamy, NormalMixture, StickBreaking
 from mixvae.evaluation import evaluate, log_likelihood
-from mixvae.evaluation.passes import evaluating
+from mixvae.evaluation.batches import evaluating
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.seeding import Noise
 

@@ -7,13 +7,13 @@ from torch.distributions import Dirichlet
 
 from cases import Case
 from mixvae.distributions import Delta
-from mixvae.weights import MIN_CONCENTRATION, DirichletWeights, KnownWeights
+from mixvae.parts.weights import MIN_CONCENTRATION, CategoricalWeights, DirichletWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
 
 
 def test_known_weights_are_the_softmax_of_their_logits_for_every_row():
-    weights = KnownWeights(3, learned=True)
+    weights = CategoricalWeights(3, learned=True)
     weights.logits.data.copy_(torch.tensor([1.0, 0.0, -2.0]))
     expected = weights.logits.softmax(0)
     q = weights(torch.zeros(4, 3, 5))
@@ -23,7 +23,7 @@ def test_known_weights_are_the_softmax_of_their_logits_for_every_row():
 
 
 def test_uniform_weights_are_uniform_and_not_learned():
-    weights = KnownWeights(4)
+    weights = CategoricalWeights(4)
     torch.testing.assert_close(weights.generate(2), torch.full((2, 4), 0.25))
     assert not list(weights.parameters())
     assert list(weights.state_dict()) == ["logits"]

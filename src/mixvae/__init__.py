@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from . import distributions as distributions
     from . import evaluation as evaluation
     from . import families as families
-    from . import kernels as kernels
+    from . import initialization as initialization
     from . import likelihoods as likelihoods
     from . import model as model
     from . import nn as nn
     from . import objectives as objectives
-    from . import operations as operations
     from . import parts as parts
     from . import plots as plots
     from . import recipes as recipes
+    from . import training as training
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
@@ -56,9 +56,8 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "families", "initialization", "kernels"),
-    *("likelihoods", "model", "nn", "objectives", "operations", "parts", "plots", "recipes"),
-    "training",
+    *("data", "distributions", "evaluation", "families", "initialization", "likelihoods"),
+    *("model", "nn", "objectives", "parts", "plots", "recipes", "training"),
 )
 
 __all__ = ["__version__", *_HOMES]

@@ -18,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from .data import Binarize, Dataset, from_arrays
+from .data.conversion import choose_transform, make_split
 from .data.dataset import draw_rows
-from .data.pixels import choose_transform, make_split
 from .errors import MixvaeError, at_least
-from .evaluation.likelihood import log_likelihood
-from .evaluation.passes import batches, cluster_probabilities, evaluating
+from .evaluation.batches import batches, cluster_probabilities, evaluating
+from .evaluation.log_likelihood import log_likelihood
 from .model import MixtureVAE
 from .pruning import prune
 from .recipes import options_of

@@ -43,7 +43,7 @@ class Family(ABC):
         """How far each component answers for x. Rows sum to one."""
 
     @abstractmethod
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+    def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         """How far x is charged each component's KL: the weights of its mean over the data."""
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Joint(Family):
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
         return t.q_w.mean if t.b is t.w else t.b.mean(0)
 
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+    def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         """All of it: every code is decoded."""
         return torch.ones_like(t.w[0])
 
@@ -162,7 +162,7 @@ class ExactMixture(Family):
         elbo = t.log_lik.mean(0) - t.kl
         return (elbo + t.log_b[0]).softmax(-1)
 
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+    def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         """What the component answers for: elsewhere its code may be anything, at no cost."""
         return self.responsibilities(t)
 
@@ -242,7 +242,7 @@ class MixturePosterior(Family):
         """E_q[w], the share of the posterior's mass."""
         return t.q_w.mean
 
-    def charge(self, t: Trace) -> Float[Tensor, "B K"]:
+    def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         return self.responsibilities(t)
 
     def n_draws(self, n_samples: int, n_components: int) -> int:

@@ -8,17 +8,16 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Distribution
 
-from .decoders import Decoder
 from .distributions import Delta, Face, mixture, rsample_and_log_prob
-from .dropout import ComponentDropout, reweigh, without_dropped
 from .errors import LARGEST, MixvaeError, whole
 from .families import Family
-from .labels import NO_LABELS, Classes, Labels
-from .routing import Routing
+from .parts.component_dropout import ComponentDropout, reweigh, without_dropped
+from .parts.component_sampler import ComponentGate, ComponentSubset
+from .parts.decoders import Decoder
+from .parts.labels import NO_LABELS, Classes, Labels
+from .parts.weights import Weights
 from .seeding import noise_from
-from .subset import Subset
 from .trace import Trace
-from .weights import Weights
 
 
 class MixtureVAE(nn.Module):
@@ -34,9 +33,8 @@ class MixtureVAE(nn.Module):
         dropout: masks on the components; None keeps all.
         labels: how class labels join x and z. A conditional model's methods need ``y`` (B,), the
             class of each x.
-        subset: the components that a pass in training mode is made of; None is all of them.
-        routing: a gate that chooses a few components of each x for a pass in training mode; None
-            takes all of them.
+        sampler: which components a pass in training mode decodes: a subset, drawn for the whole
+            batch, or a few for each x, drawn by a gate; None is all of them.
 
     Methods that draw take a ``generator``, on the model's device, for calls in several threads or
     numbers of one's own; by default it is the global one.
@@ -56,8 +54,7 @@ class MixtureVAE(nn.Module):
         family: Family,
         dropout: ComponentDropout | None = None,
         labels: Labels = NO_LABELS,
-        subset: Subset | None = None,
-        routing: Routing | None = None,
+        sampler: ComponentSubset | ComponentGate | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -68,13 +65,17 @@ class MixtureVAE(nn.Module):
         self.family = family
         self.dropout = dropout
         self.labels = labels
-        self.subset = subset
-        self.routing = routing
+        self.sampler = sampler
 
     @property
     def n_components(self) -> int:
         """K."""
         return self.weights.n_components
+
+    @property
+    def gate(self) -> ComponentGate | None:
+        """The sampler, if it is a gate: then the decoder can decode components one by one."""
+        return self.sampler if isinstance(self.sampler, ComponentGate) else None
 
     @property
     def kept(self) -> Bool[Tensor, " K"]:
@@ -92,10 +93,10 @@ class MixtureVAE(nn.Module):
         generator: Generator | None = None,
     ) -> Trace:
         """Infer, sample ``n_samples`` codes and weights, and decode them."""
-        if self.training and self.subset is not None:
-            return self._draw_some(self.subset, x, n_samples, y, generator)
-        if self.training and self.routing is not None:
-            return self._draw_routed(self.routing, x, n_samples, y, generator)
+        if self.training and isinstance(self.sampler, ComponentSubset):
+            return self._draw_subset(self.sampler, x, n_samples, y, generator)
+        if self.training and isinstance(self.sampler, ComponentGate):
+            return self._draw_gated(self.sampler, x, n_samples, y, generator)
         return self.draw(x, *self.infer(x, y), n_samples, y, generator=generator)
 
     def infer(
@@ -109,7 +110,7 @@ class MixtureVAE(nn.Module):
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> Float[Tensor, "B K H"]:
         """What the trunk makes of x, and the posterior and the weights read."""
-        features: Tensor = self.trunk(self.labels.join_data(x, y))
+        features: Tensor = self.trunk(self.labels.condition_x(x, y))
         return features
 
     def draw(
@@ -136,29 +137,29 @@ class MixtureVAE(nn.Module):
             b = reweigh(w, masks(w)) if masks else w
         return self._trace(x, y, q_z, q_w, z, w, b, p_z, log_q=log_q)
 
-    def draw_some(
+    def sample_components(
         self,
         x: Float[Tensor, "B *X"],
         h: Float[Tensor, "B K H"],
-        some: Int64[Tensor, "B M"],
-        times: Int64[Tensor, "B M"],
+        component_index: Int64[Tensor, "B M"],
+        counts: Int64[Tensor, "B M"],
         n_samples: int = 1,
         y: Classes | None = None,
         p_z: Distribution | None = None,
         *,
         generator: Generator | None = None,
     ) -> Trace:
-        """Sample M codes of each x, whose features are h, of the components named by ``some``.
+        """Sample M codes of each x, whose features are h, of the components in ``component_index``.
 
-        One that is there several times for an x counts for 1 / ``times`` of its weight at each. For
-        models with ``routing``, whose decoder can tell which component a code is of.
+        One that is there several times for an x counts for 1 / ``counts`` of its weight each time.
+        For models with a ``gate``, whose decoder can decode components one by one.
         """
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
-        q_z = self.posterior(h, some)
-        w = self.weights(h).mean[rows, some] / times
+        q_z = self.posterior(h, component_index)
+        w = self.weights(h).mean[rows, component_index] / counts
         with noise_from(generator):
             z, log_q = rsample_and_log_prob(q_z, (n_samples,))
-        p_x = self.decoder.some(self.labels.join_codes(z, y), some)
+        p_x = self.decoder.decode_components(self.labels.condition_z(z, y), component_index)
         w_each = w.expand(n_samples, -1, -1)
         return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x, log_q)
 
@@ -174,11 +175,11 @@ class MixtureVAE(nn.Module):
         y: Classes | None = None,
     ) -> Distribution:
         """p(x | z, w): batch (S, B, K), or (S, B, 1) where the decoder blends."""
-        return self.decoder(self.labels.join_codes(z, y), w)
+        return self.decoder(self.labels.condition_z(z, y), w)
 
     def decode_each(self, z: Float[Tensor, "S B K L"], y: Classes | None = None) -> Distribution:
         """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
-        return self.decoder.each(self.labels.join_codes(z, y))
+        return self.decoder.each(self.labels.condition_z(z, y))
 
     def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
         """The pass with codes and weights at their means: S = 1, nothing random."""
@@ -260,9 +261,9 @@ class MixtureVAE(nn.Module):
             )
         return component
 
-    def _draw_some(
+    def _draw_subset(
         self,
-        subset: Subset,
+        subset: ComponentSubset,
         x: Float[Tensor, "B *X"],
         n_samples: int,
         y: Classes | None,
@@ -273,15 +274,17 @@ class MixtureVAE(nn.Module):
         assert self.weights.prior() is None
         h = self.features(x, y)
         with noise_from(generator):
-            some = subset.draw(self.n_components).to(x.device)
+            component_index = subset.draw(self.n_components).to(x.device)
         w = self.weights(h).mean
-        even = Delta(w[:, some] / w[:, some].sum(-1, keepdim=True))
-        t = self.draw(x, self.posterior(h, some), even, n_samples, y, generator=generator)
+        even = Delta(w[:, component_index] / w[:, component_index].sum(-1, keepdim=True))
+        t = self.draw(
+            x, self.posterior(h, component_index), even, n_samples, y, generator=generator
+        )
         return replace(t, q_all=mixture(w, self.posterior(h))) if subset.whole else t
 
-    def _draw_routed(
+    def _draw_gated(
         self,
-        routing: Routing,
+        gate: ComponentGate,
         x: Float[Tensor, "B *X"],
         n_samples: int,
         y: Classes | None,
@@ -291,11 +294,11 @@ class MixtureVAE(nn.Module):
         assert self.dropout is None
         assert self.weights.prior() is None
         h = self.features(x, y)
-        log_gate = routing(h)
+        log_gate = gate(h)
         with noise_from(generator):
-            some, times = routing.draw(log_gate)
-        t = self.draw_some(x, h, some, times, n_samples, y, generator=generator)
-        return replace(t, log_gate=log_gate.gather(1, some) - times.log())
+            component_index, counts = gate.draw(log_gate)
+        t = self.sample_components(x, h, component_index, counts, n_samples, y, generator=generator)
+        return replace(t, log_gate=log_gate.gather(1, component_index) - counts.log())
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()

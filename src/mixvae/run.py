@@ -10,20 +10,20 @@ from typing import Any
 
 from .data.transform import Transform
 from .errors import MixvaeError, MixvaeWarning, is_a
-from .files import write_text
-from .history_file import read_history
-from .reading import parse_json, read_json_object
 from .recipes import Recipe, options_of
 from .recipes.building import BuiltRecipe, build, with_options
 from .recipes.registry import of_run
 from .recipes.values import as_json
-from .run_folder import CHECKPOINTS as CHECKPOINTS
-from .run_folder import CONFIG as CONFIG
-from .run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete
-from .run_folder import TRAINING as TRAINING
-from .run_folder import claim as claim
-from .saved_weights import Form, form_of, read_checkpoint, read_weights, write_weights
-from .size_limit import TooLargeError, size_limit
+from .storage.files import write_text
+from .storage.history import read_history
+from .storage.reading import parse_json, read_json_object
+from .storage.run_folder import CHECKPOINTS as CHECKPOINTS
+from .storage.run_folder import CONFIG as CONFIG
+from .storage.run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete
+from .storage.run_folder import TRAINING as TRAINING
+from .storage.run_folder import claim as claim
+from .storage.size_limit import TooLargeError, size_limit
+from .storage.weights import Form, form_of, read_checkpoint, read_weights, write_weights
 
 FORMAT = 2
 

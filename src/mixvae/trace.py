@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import Chain, NormalMixture, kl_to_mixture
+from .distributions import Hierarchical, NormalMixture, kl_to_mixture
 from .distributions.pairs import is_diagonal_normal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Scale = float | Tensor  # a number, or a tensor of one
 Terms = dict[str, Tensor]
 
 
-class Once:
+class cached_term:  # noqa: N801 - used as a decorator, as functools.cached_property is
     """``functools.cached_property`` without the lock of Python 3.11, which stops torch.compile."""
 
     def __init__(self, compute: Callable[[Any], Tensor]) -> None:
@@ -65,17 +65,17 @@ class Trace:
         """Whether the decoder merged the components into one output."""
         return self.p_x.batch_shape[-1] < self.z.shape[2]
 
-    @Once
+    @cached_term
     def log_lik(self) -> Float[Tensor, "S B _K"]:
         """log p(x | z, w) of every output of the decoder: K of them, or 1 after blending."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
-    @Once
+    @cached_term
     def log_prior(self) -> Float[Tensor, "S B K"]:
         """log p(z_k | k)."""
         return self.p_z.log_prob(self.z)
 
-    @Once
+    @cached_term
     def log_q(self) -> Float[Tensor, "S B K"]:
         """log q(z_k | x, k): each code under the component that drew it."""
         return self.q_z.log_prob(self.z) if self.log_q_drawn is None else self.log_q_drawn
@@ -118,7 +118,7 @@ def _kl(
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
     """KL(q || p), or what is one in the mean over codes z drawn from q, log density ``log_q``."""
-    if isinstance(q, Chain) and isinstance(p, Chain):
+    if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
         above, below = q.split(z)
         first = _kl(q.first, p.first, above)
         return first + _kl(q.second(above), p.second(above), below)

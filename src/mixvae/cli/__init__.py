@@ -13,8 +13,8 @@ from importlib import import_module
 from shlex import quote
 from typing import Any
 
-from .. import __version__
-from ..errors import MixvaeError, MixvaeWarning, unknown
+from mixvae import __version__
+from mixvae.errors import MixvaeError, MixvaeWarning, unknown
 
 COMMANDS = {  # name -> the module here that has the function of that name, and what it does
     "recipes": ("lists", "list the models, or one model's options"),

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import operations, plots
-from ..errors import MixvaeError, finite, fits_memory, whole
-from ..files import write_array, write_arrays
-from ..model import MixtureVAE
-from ..run import Run
+from mixvae import plots
+from mixvae.errors import MixvaeError, finite, fits_memory, whole
+from mixvae.evaluation import latent_operations as operations
+from mixvae.model import MixtureVAE
+from mixvae.run import Run
+from mixvae.storage.files import write_array, write_arrays
+
 from .parser import Parser
 from .runs import Part, Source, file_name, open_run, out_file, parser_of, rows_of
 
@@ -46,7 +48,7 @@ rows are codes and columns decoders; an array has the shape (n, codes, decoders,
 
 def encode(argv: list[str]) -> None:
     """Write the codes of a run's data."""
-    from ..evaluation import cluster_probabilities
+    from mixvae.evaluation import cluster_probabilities
 
     parser = parser_of("encode", ENCODE)
     parser.add_options("codes", _encode_options)

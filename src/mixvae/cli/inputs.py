@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data import DATASETS, Binarize, Dataset, Split, Transform, load, load_all
-from ..errors import MixvaeError, MixvaeWarning
-from ..reading import read_yaml
-from ..run import CONFIG, RECIPE, load_transform, read_json
+from mixvae.data import DATASETS, Binarize, Dataset, Split, Transform, load, load_all
+from mixvae.errors import MixvaeError, MixvaeWarning
+from mixvae.run import CONFIG, RECIPE, load_transform, read_json
+from mixvae.storage.reading import read_yaml
+
 from .parser import Parser
 
 DATA_OPTIONS = ("data", "data_dir", "binarize", "n_val", "data_seed", "image_size", "subset")

@@ -5,8 +5,9 @@ from .parser import Parser
 
 def recipes(argv: list[str]) -> None:
     """List the models, or one model's options."""
-    from ..recipes import list_recipes
-    from ..recipes.registry import summary_of
+    from mixvae.recipes import list_recipes
+    from mixvae.recipes.registry import summary_of
+
     from .recipe_files import recipe_of
 
     usage = "mixvae recipes [RECIPE | FILE:CLASS]"
@@ -23,7 +24,7 @@ def recipes(argv: list[str]) -> None:
 
 def data(argv: list[str]) -> None:
     """List the data sets."""
-    from ..data import descriptions
+    from mixvae.data import descriptions
 
     Parser("mixvae data", "List the data sets.").read(argv)
     _table(descriptions())

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from ..errors import MixvaeError
+from mixvae.errors import MixvaeError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 

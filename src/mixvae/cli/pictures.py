@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import MixvaeError
-from ..files import whole, write_array
+from mixvae.errors import MixvaeError
+from mixvae.storage.files import whole, write_array
 
 MIN_WIDTH = 600  # pixels; small images are enlarged to it
 

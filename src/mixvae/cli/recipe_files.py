@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import NamedTuple
 from zlib import crc32
 
-from ..errors import MixvaeError, unknown
-from ..recipes import Recipe
-from ..recipes.registry import NAME, check_class, find, name_of
+from mixvae.errors import MixvaeError, unknown
+from mixvae.recipes import Recipe
+from mixvae.recipes.registry import NAME, check_class, find, name_of
+
 from .parser import Parser, split
 
 HELP = "a recipe of your own that the run is of, in its file; may be given several times."

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..data import Dataset, Split
-from ..errors import MixvaeError, MixvaeWarning
-from ..run import DATA, Run, load, read_json
+from mixvae.data import Dataset, Split
+from mixvae.errors import MixvaeError, MixvaeWarning
+from mixvae.run import DATA, Run, load, read_json
+
 from .inputs import (
     DATA_OPTIONS,
     data_options,
@@ -107,7 +108,7 @@ def _source(folder: Path, given: Mapping[str, Any]) -> Source:
 
 
 def _mend(folder: Path, data: Dataset) -> None:
-    from ..training.missing import write_missing
+    from mixvae.training.missing import write_missing
 
     if write_missing(folder, data, pictures=settings_of(folder).get("pictures", True)):
         print(f"what was missing of the run {folder} has been written", file=sys.stderr)

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from .. import report
-from ..data import Dataset
-from ..recipes.building import with_options
-from ..recipes.registry import of_run
-from ..run import Run, read_recipe
-from ..training import select as prune
+from mixvae import report
+from mixvae.data import Dataset
+from mixvae.recipes.building import with_options
+from mixvae.recipes.registry import of_run
+from mixvae.run import Run, read_recipe
+from mixvae.training import select as prune
+
 from .inputs import settings_of
 from .runs import open_run, parser_of
 

@@ -4,17 +4,18 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..data import Dataset
-from ..errors import MixvaeError
-from ..pruning import kept_by
-from ..reading import read_yaml
-from ..recipes import RECIPES, build, list_recipes, options_of
-from ..recipes.registry import name_of, summary_of
-from ..run import Run, load
-from ..run_folder import can_go_on, is_finished
-from ..training import fit, resume
-from ..training.optimizers import OptimizerName, ScheduleName
-from ..training.selecting import PRUNED
+from mixvae.data import Dataset
+from mixvae.errors import MixvaeError
+from mixvae.pruning import kept_by
+from mixvae.recipes import RECIPES, build, list_recipes, options_of
+from mixvae.recipes.registry import name_of, summary_of
+from mixvae.run import Run, load
+from mixvae.storage.reading import read_yaml
+from mixvae.storage.run_folder import can_go_on, is_finished
+from mixvae.training import fit, resume
+from mixvae.training.optimizers import OptimizerName, ScheduleName
+from mixvae.training.selecting import PRUNED
+
 from .inputs import DATA_OPTIONS, as_flags, located, open_data, reopen, settings_of
 from .parser import Parser, split
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of

@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import plots, report
-from ..errors import MixvaeError, fits_memory, whole
-from ..evaluation import LogLikelihood, representation
-from ..evaluation import evaluate as measure
-from ..evaluation.metrics import listing
-from ..files import write_arrays
-from ..model import MixtureVAE
-from ..run import Run
+from mixvae import plots, report
+from mixvae.errors import MixvaeError, fits_memory, whole
+from mixvae.evaluation import LogLikelihood, representation
+from mixvae.evaluation import evaluate as measure
+from mixvae.evaluation.metrics import listing
+from mixvae.model import MixtureVAE
+from mixvae.run import Run
+from mixvae.storage.files import write_arrays
+
 from .parser import Parser
 from .pictures import check_folder, check_image, save
 from .runs import Part, Source, file_name, open_run, out_file, parser_of, rows_of
@@ -71,7 +72,7 @@ def evaluate(argv: list[str]) -> None:
 
 def sample(argv: list[str]) -> None:
     """Draw new images from a run into a picture or an array."""
-    from ..evaluation.passes import evaluating
+    from mixvae.evaluation.batches import evaluating
 
     parser = parser_of("sample", "Draw new images: means of p(x | z), codes drawn from the prior.")
     parser.add_options("samples", _sample_options)
@@ -85,7 +86,7 @@ def sample(argv: list[str]) -> None:
 
 def reconstruct(argv: list[str]) -> None:
     """Put images and their reconstructions into a picture, or the latter into an array."""
-    from ..evaluation.passes import evaluating
+    from mixvae.evaluation.batches import evaluating
 
     about = "Reconstruct images from the means of codes and weights; in a picture, below them."
     parser = parser_of("reconstruct", about)

@@ -9,24 +9,24 @@ from types import ModuleType
 
 import torch
 
-from mixvae.data import (
-    arrays,
+from mixvae.errors import MixvaeError, is_a, seeds, unknown
+
+from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
+from .download import data_home
+from .formats import arrays, image_folder
+from .formats.arrays import from_arrays
+from .sets import (
     binarized_mnist,
     cifar10,
     cifar100,
     digits,
     fashion_mnist,
     frey_faces,
-    image_folder,
     mnist,
     omniglot,
 )
-from mixvae.data.arrays import from_arrays
-from mixvae.data.dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
-from mixvae.data.download import data_home
-from mixvae.data.splits import Parts, assemble
-from mixvae.data.transform import Transform
-from mixvae.errors import MixvaeError, is_a, seeds, unknown
+from .splits import Parts, assemble
+from .transform import Transform
 
 DATASETS: dict[str, ModuleType] = {
     "binarized-mnist": binarized_mnist,

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 
-from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError, unknown
 from mixvae.seeding import seed_of
+
+from .transform import AS_STORED, Transform
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]

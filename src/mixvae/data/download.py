@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.request import urlopen
 
-from mixvae.data.compressed import find
 from mixvae.errors import MixvaeError
 from mixvae.progress import progress
+
+from .formats.compressed import find
 
 _CHUNK = 1 << 20  # bytes
 

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Int64
 from torch import Generator, Tensor
 
-from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.transform import AS_STORED, Transform
 from mixvae.errors import MixvaeError, seeds
+
+from .dataset import Binarize, Dataset, Split
+from .transform import AS_STORED, Transform
 
 # What the splits are called in file and folder names, in any case.
 SPLIT_WORDS = {

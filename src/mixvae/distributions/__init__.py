@@ -1,25 +1,25 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
 from .bernoulli import Bernoulli
-from .chain import Chain
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
+from .hierarchical import Hierarchical
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
-from .sticks import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
+from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 
 __all__ = [
     "Bernoulli",
-    "Chain",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
     "Face",
+    "Hierarchical",
     "Kumaraswamy",
     "LogisticMixture",
     "NormalMixture",

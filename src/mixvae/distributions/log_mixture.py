@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..products import linear
+from mixvae.nn.linear import linear
+
 from .pairs import product_form
 
 SMALLEST = -60.0  # of log responsibilities: below it is nothing, and denormals are slow

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from .log_mixture import LogMixture, normalized
-from .pairs import in_a_row, is_diagonal_normal, kl_pairs, loc_and_scale, log_prob_pairs
+from .pairs import flatten_batch, is_diagonal_normal, kl_pairs, loc_and_scale, log_prob_pairs
 
 
 def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> MixtureSameFamily:
@@ -35,7 +35,7 @@ class NormalMixture(MixtureSameFamily):
     def pool(self) -> "NormalMixture":
         """One mixture of all that the batch (C,) holds, each of them with the same weight."""
         weights = self.mixture_distribution.probs.flatten() / len(self.mixture_distribution.probs)
-        components = in_a_row(self.component_distribution)
+        components = flatten_batch(self.component_distribution)
         pooled = NormalMixture(Categorical(weights, validate_args=False), components)
         pooled.pooled_from = self
         return pooled
@@ -47,6 +47,6 @@ def kl_to_mixture(q: Distribution, p: NormalMixture) -> Float[Tensor, "*n"]:
     q is a diagonal normal of any batch and p has batch (). By Jensen's inequality, and exact where
     p's components lie far apart (Hershey & Olsen 2007, Section 7).
     """
-    kl = kl_pairs(in_a_row(q), p.component_distribution)
+    kl = kl_pairs(flatten_batch(q), p.component_distribution)
     bound = -(p.mixture_distribution.logits - kl).logsumexp(-1)
     return bound.reshape(q.batch_shape)

@@ -34,7 +34,7 @@ def loc_and_scale(p: Distribution) -> tuple[Tensor, Tensor]:
     return p.base_dist.loc, p.base_dist.scale  # type: ignore[attr-defined]
 
 
-def in_a_row(p: Distribution) -> Independent:
+def flatten_batch(p: Distribution) -> Independent:
     """A diagonal normal with all its batch axes as one."""
     return diagonal_normal(*(t.flatten(0, -2) for t in loc_and_scale(p)))
 
@@ -61,7 +61,7 @@ def log_prob_pairs(
     log_w: Float[Tensor, "*batch K"] | float = 0.0,
 ) -> Float[Tensor, "*batch N K"]:
     """log_w_k + log N(z_n; loc_k, scale_k^2), summed over L, of all pairs."""
-    x, mu, sigma = precisely(z), precisely(loc), precisely(scale)
+    x, mu, sigma = to_float64(z), to_float64(loc), to_float64(scale)
     powers, coefficients, constant = product_form(x, mu, sigma, log_w)
     with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
     with_constant = torch.cat([coefficients, constant.unsqueeze(-1)], -1)  # at no pass of its own
@@ -83,7 +83,7 @@ def product_form(
 def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
     """KL(q_n || p_k) of all pairs of diagonal normals, batch (*batch, N) and (*batch, K), nats."""
     (m, s), (loc, scale) = loc_and_scale(q), loc_and_scale(p)
-    mean, stddev, mu, sigma = (precisely(t) for t in (m, s, loc, scale))
+    mean, stddev, mu, sigma = (to_float64(t) for t in (m, s, loc, scale))
     precision = sigma.square().reciprocal()
     powers = torch.cat([mean.square() + stddev.square(), mean], -1)
     coefficients = torch.cat([0.5 * precision, -mu * precision], -1)
@@ -92,6 +92,6 @@ def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
     return (powers @ coefficients.mT + constant - entropy).to(m.dtype)
 
 
-def precisely(t: Tensor) -> Tensor:
+def to_float64(t: Tensor) -> Tensor:
     """In float64, but on devices that have none."""
     return t.to(torch.float32 if t.device.type == "mps" else torch.float64)

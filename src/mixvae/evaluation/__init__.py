@@ -3,19 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..data.dataset import Split
-from ..errors import MixvaeError, is_a, seeds, whole
-from ..recipes.building import BuiltRecipe
-from . import likelihood
+from mixvae.data.dataset import Split
+from mixvae.errors import MixvaeError, is_a, seeds, whole
+from mixvae.recipes.building import BuiltRecipe
+
+from . import log_likelihood as likelihood
+from .batches import check_x, cluster_probabilities, responsibilities, spaced
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
 from .health import ComponentHealth, component_health
-from .likelihood import LogLikelihood, log_likelihood
+from .log_likelihood import LogLikelihood, log_likelihood
 from .metrics import METRICS, Figure, Metric, Subject, chosen, mean_of
 from .one_pass import Accumulator, Batch, accumulate
 from .pareto import pareto_k
-from .passes import check_x, cluster_probabilities, responsibilities, spaced
 from .reconstruction import reconstruction
 from .representation import representation
 from .selection import selection

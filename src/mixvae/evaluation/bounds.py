@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import fits_memory, is_a, whole
-from ..labels import Classes
-from ..recipes.building import BuiltRecipe
-from ..trace import Trace
+from mixvae.errors import fits_memory, is_a, whole
+from mixvae.parts.labels import Classes
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.trace import Trace
+
+from .batches import check_x
 from .one_pass import Batch, accumulate
-from .passes import check_x
 
 ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
 NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"

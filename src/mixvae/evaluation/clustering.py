@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..errors import MixvaeError, is_a
+from mixvae.errors import MixvaeError, is_a
+
+from .batches import clusters_of_prior, prior_of_clusters
 from .one_pass import Batch
-from .passes import clusters_of_prior, prior_of_clusters
 
 
 def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[str, float]:

@@ -6,14 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import MixvaeError
-from ..kernels import dhsic, pairwise_hsic
-from ..labels import Classes
-from ..model import MixtureVAE
-from ..seeding import Noise
+from mixvae.errors import MixvaeError
+from mixvae.model import MixtureVAE
+from mixvae.objectives.kernels import dhsic, pairwise_hsic
+from mixvae.parts.labels import Classes
+from mixvae.seeding import Noise
+
+from .batches import check_x
 from .bounds import ONE_ROW
 from .one_pass import Batch, accumulate
-from .passes import check_x
 
 
 def dependence(

@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..distributions import with_log_prob
-from ..flows import Flowed
-from ..labels import Classes
-from ..model import MixtureVAE
-from ..posteriors import StickPosterior
-from ..seeding import Noise
-from ..trace import Trace
+from mixvae.distributions import with_log_prob
+from mixvae.model import MixtureVAE
+from mixvae.parts.flows import Flowed
+from mixvae.parts.labels import Classes
+from mixvae.parts.posteriors import StickPosterior
+from mixvae.seeding import Noise
+from mixvae.trace import Trace
+
 from .one_pass import Batch, accumulate
 
 MIN_KL = 1.0  # nats; a code that carries less says next to nothing
@@ -192,10 +193,10 @@ def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
     r = t.family.responsibilities(t)
     mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double()
-    charge = t.family.charge(t)
+    kl_weights = t.family.kl_weights(t)
     values = {
-        "kl": charge * _kl(t),
-        "charge": charge,
+        "kl": kl_weights * _kl(t),
+        "charge": kl_weights,
         "mu": mu,
         "mu2": mu.square(),
         "x": pixels,

@@ -14,15 +14,16 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ..errors import MixvaeError
-from ..recipes.building import BuiltRecipe
+from mixvae.errors import MixvaeError
+from mixvae.recipes.building import BuiltRecipe
+
+from .batches import n_clusters
 from .bounds import Bounds
 from .clustering import Clustering
 from .dependence import Dependence
 from .health import Health
-from .likelihood import LogLikelihood, LogLikelihoods
-from .one_pass import Accumulator, Means, Values
-from .passes import n_clusters
+from .log_likelihood import LogLikelihood, LogLikelihoods
+from .one_pass import Accumulator, BoundedMean, Values
 from .reconstruction import Reconstruction
 from .selection import Selection
 
@@ -87,7 +88,7 @@ class Metric:
 
 def mean_of(values: Values) -> Callable[[Subject], Accumulator]:
     """What computes the mean over x of a function of a :class:`Batch` that gives (B,) values."""
-    return lambda subject: Means(values)
+    return lambda subject: BoundedMean(values)
 
 
 def has_clustering(s: Subject) -> bool:

@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..labels import Classes
-from ..model import MixtureVAE
-from ..seeding import Noise
-from ..trace import Trace
-from .passes import batches, evaluating
+from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
+from mixvae.seeding import Noise
+from mixvae.trace import Trace
+
+from .batches import batches, evaluating
 
 
 class Batch:
@@ -112,7 +113,7 @@ def accumulate(
                 accumulator.add(batch)
 
 
-class Means:
+class BoundedMean:
     """The mean over all x of a function of a batch that gives one value an x, (B,)."""
 
     def __init__(self, values: Values) -> None:

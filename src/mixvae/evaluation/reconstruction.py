@@ -5,9 +5,10 @@ from math import sqrt
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import whole
-from ..labels import Classes
-from ..model import MixtureVAE
+from mixvae.errors import whole
+from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
+
 from .one_pass import Batch, accumulate
 
 

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..data.dataset import Split
-from ..errors import MixvaeError, is_a, whole
-from ..model import MixtureVAE
-from .passes import batches, check_model, evaluating, spaced
+from mixvae.data.dataset import Split
+from mixvae.errors import MixvaeError, is_a, whole
+from mixvae.model import MixtureVAE
+
+from .batches import batches, check_model, evaluating, spaced
 
 MLP_EPOCHS = 50  # 20 do as well on 55,000 codes; on 10,000, 100 gain 0.3 %
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from ..errors import MixvaeError
-from ..model import MixtureVAE
+from mixvae.errors import MixvaeError
+from mixvae.model import MixtureVAE
+
+from .batches import check_model
 from .one_pass import Batch
-from .passes import check_model
 
 
 def selection(model: MixtureVAE) -> dict[str, Any]:

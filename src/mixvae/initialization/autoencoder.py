@@ -1,9 +1,10 @@
 """A prior that is a mixture of normals, fitted to an autoencoder's codes (Jiang et al. 2017)."""
 
-from ..data.dataset import Dataset
-from ..model import MixtureVAE
-from ..objectives import Objective
-from ..priors import GaussianMixturePrior
+from mixvae.data.dataset import Dataset
+from mixvae.model import MixtureVAE
+from mixvae.objectives import Objective
+from mixvae.parts.priors import GaussianMixturePrior
+
 from .phase import Initialization, Phase, posteriors, shown
 
 

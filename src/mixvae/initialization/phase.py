@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..data.dataset import Dataset
-from ..model import MixtureVAE
-from ..objectives import Objective, Terms
+from mixvae.data.dataset import Dataset
+from mixvae.model import MixtureVAE
+from mixvae.objectives import Objective, Terms
 
 CODING_BATCH = 500  # rows at a time whose posteriors are computed
 
@@ -110,7 +110,7 @@ def posteriors(
     model: MixtureVAE, x: Float[Tensor, "N *X"]
 ) -> tuple[Float[Tensor, "N L"], Float[Tensor, "N L"]]:
     """Means and scales of q(z | x) under the model's one component, on the CPU."""
-    from ..evaluation.passes import batches, evaluating  # evaluation needs recipes, and they this
+    from mixvae.evaluation.batches import batches, evaluating
 
     with evaluating(model):
         each = [model.infer(rows)[0] for rows, _ in batches(model, x, None, CODING_BATCH)]

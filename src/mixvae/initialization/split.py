@@ -15,15 +15,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ..data.dataset import Dataset
-from ..errors import MixvaeError
-from ..layers import StackedLinear
-from ..model import MixtureVAE
-from ..objectives import Objective, Terms
-from ..routing import Routing
-from ..seeding import noise
-from ..trace import Scale
-from ..weights import KnownWeights
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError
+from mixvae.model import MixtureVAE
+from mixvae.nn.layers import StackedLinear
+from mixvae.objectives import Objective, Terms
+from mixvae.parts.component_sampler import ComponentGate
+from mixvae.parts.weights import CategoricalWeights
+from mixvae.seeding import noise
+from mixvae.trace import Scale
+
 from .phase import Initialization, Phase, posteriors, shown
 
 ENOUGH = 20_000  # codes to find clusters among
@@ -59,7 +60,7 @@ class Split(Initialization):
     ) -> list[Phase]:
         with noise(seed, torch.device("cpu")):
             one, objective = self.single()
-        gate = None if model.routing is None else Gate(model, model.routing, len(data.train))
+        gate = None if model.gate is None else Gate(model, model.gate, len(data.train))
 
         def divide() -> None:
             mean, scale = posteriors(one, shown(data, data.train.x))
@@ -79,9 +80,9 @@ class Gate(nn.Module):
 
     component: Tensor
 
-    def __init__(self, model: MixtureVAE, routing: Routing, n: int) -> None:
+    def __init__(self, model: MixtureVAE, net: ComponentGate, n: int) -> None:
         super().__init__()
-        self.routing = routing
+        self.net = net
         self.model = (model,)  # in a tuple: its other parameters are none of the gate's
         self.register_buffer("component", torch.zeros(n, dtype=torch.long))
 
@@ -99,7 +100,7 @@ def cross_entropy(gate: Gate, x: Float[Tensor, "B *X"], _: Scale, k: Int64[Tenso
     (model,) = gate.model
     with torch.no_grad():
         h = model.features(x)
-    return {"log_gate": -F.nll_loss(gate.routing(h), k)}
+    return {"log_gate": -F.nll_loss(gate.net(h), k)}
 
 
 def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N"]:
@@ -114,7 +115,7 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     """
     from sklearn.mixture import GaussianMixture
 
-    from ..evaluation.health import ACTIVE_VARIANCE
+    from mixvae.evaluation.health import ACTIVE_VARIANCE
 
     if len(mean) < n:
         raise MixvaeError(f"{n} components cannot be started from {len(mean)} training data.")
@@ -178,7 +179,7 @@ def split(
 
 
 def _logits(model: MixtureVAE) -> Tensor:
-    assert isinstance(model.weights, KnownWeights)
+    assert isinstance(model.weights, CategoricalWeights)
     return model.weights.logits
 
 

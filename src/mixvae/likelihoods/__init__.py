@@ -9,7 +9,8 @@ from functools import partial
 from math import sqrt
 from typing import Literal
 
-from ..errors import one_of
+from mixvae.errors import one_of
+
 from .bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood, CrossEntropy
 from .gaussian import GaussianLikelihood
 from .likelihood import Likelihood, bits_per_dim

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..distributions import Bernoulli, ContinuousBernoulli
+from mixvae.distributions import Bernoulli, ContinuousBernoulli
+
 from .likelihood import Likelihood, refuse, refuse_outside
 
 MIN_MEAN = 1e-6

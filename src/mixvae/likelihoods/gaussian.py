@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from ..nn import Means
+from mixvae.nn import BoundedMean
+
 from .likelihood import Likelihood, refuse
 
 MIN_SCALE = 1e-3
@@ -25,7 +26,7 @@ class GaussianLikelihood(Likelihood):
         self, x_shape: Sequence[int], *, from_mean: bool = False, scale: float | None = None
     ) -> None:
         super().__init__(x_shape, from_mean=from_mean)
-        self.means = nn.Identity() if from_mean else Means()
+        self.means = nn.Identity() if from_mean else BoundedMean()
         start = torch.tensor(log(0.2 if scale is None else scale))
         if scale is None:
             self.log_scale = nn.Parameter(start)

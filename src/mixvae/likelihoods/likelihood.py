@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from ..errors import MixvaeError
-from ..nn import full_precision
+from mixvae.errors import MixvaeError
+from mixvae.nn import full_precision
 
 Nats = TypeVar("Nats", float, Tensor)
 BITS_OF_A_PIXEL = 8

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ..distributions.discretized import LEVEL, WHITE, DiscretizedLogistic, LogisticMixture
-from ..errors import MixvaeError, at_least
+from mixvae.distributions.discretized import LEVEL, WHITE, DiscretizedLogistic, LogisticMixture
+from mixvae.errors import MixvaeError, at_least
+
 from .likelihood import Likelihood, refuse
 
 START = 0.1  # the scale where a network says 0: a standard deviation of 0.18, as of grey images

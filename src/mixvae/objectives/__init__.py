@@ -7,7 +7,7 @@ called an ELBO.
 """
 
 from .importance import iwae, log_mean_exp
-from .joint import Reduction, check_weights, dhsic, elbo, masked, paper_objective
+from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
 from .mixtures import Form, miselbo, mixture_bound, mixture_elbo, routed
 from .objective import Bound, Objective, Penalty, Terms
@@ -31,6 +31,6 @@ __all__ = [
     "miselbo",
     "mixture_bound",
     "mixture_elbo",
-    "paper_objective",
     "routed",
+    "weighted_elbo",
 ]

@@ -4,7 +4,8 @@ from math import log
 
 from torch import Tensor
 
-from ..trace import Scale, Trace
+from mixvae.trace import Scale, Trace
+
 from .objective import Terms
 
 

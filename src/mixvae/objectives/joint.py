@@ -6,10 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from .. import kernels
-from ..errors import at_least, one_of
-from ..families import Joint
-from ..trace import Scale, Trace
+from mixvae.errors import at_least, one_of
+from mixvae.families import Joint
+from mixvae.trace import Scale, Trace
+
+from . import kernels
 from .objective import Bound, Terms
 
 Reduction = Literal["mean", "sum"]
@@ -20,7 +21,7 @@ def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     return t.family.elbo(t, kl_scale)
 
 
-def paper_objective(
+def weighted_elbo(
     t: Trace,
     kl_scale: Scale = 1.0,
     *,

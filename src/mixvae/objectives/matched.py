@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..distributions import NormalMixture, kl_pairs
-from ..distributions.pairs import in_a_row
-from ..trace import Scale, Trace
+from mixvae.distributions import NormalMixture, kl_pairs
+from mixvae.distributions.pairs import flatten_batch
+from mixvae.trace import Scale, Trace
+
 from .objective import Bound, Terms
 
 Matching = Literal["greedy", "optimal", "variational"]
@@ -91,6 +92,6 @@ def best(cost: Float[Tensor, "B C K K"], log_w: Float[Tensor, "B K"]) -> Tensor:
 
 def _kl(t: Trace, pooled: NormalMixture, n_pseudo: int) -> Float[Tensor, "B C K K"]:
     """KL(q_m(.|x) || q_n(.|a_c)) of all pairs."""
-    pairs = kl_pairs(in_a_row(t.q_z), pooled.component_distribution)  # (B K, C K)
+    pairs = kl_pairs(flatten_batch(t.q_z), pooled.component_distribution)  # (B K, C K)
     n_rows, n_components = t.q_z.batch_shape
     return pairs.view(n_rows, n_components, n_pseudo, -1).transpose(1, 2)

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from ..families import ExactMixture, MixturePosterior
-from ..trace import Scale, Trace
+from mixvae.families import ExactMixture, MixturePosterior
+from mixvae.trace import Scale, Trace
+
 from .importance import log_mean_exp
 from .objective import Bound, Terms
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from ..errors import at_least
-from ..trace import Scale, Terms, Trace
+from mixvae.errors import at_least
+from mixvae.trace import Scale, Terms, Trace
 
 Bound = Callable[..., Terms]  # (trace, kl_scale) -> terms of shape (B,)
 Penalty = Callable[[Trace], Tensor]

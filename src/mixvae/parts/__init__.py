@@ -3,35 +3,37 @@
 Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside of the parts in :mod:`mixvae.nn`.
 """
 
-from ..decoders import Decoder, blend, keep
-from ..dropout import ComponentDropout, ConcreteDropout, GaussianDropout
-from ..flows import FlowPosterior, FlowPrior
-from ..labels import NO_LABELS, Labels, OneHot
-from ..posteriors import (
-    ChainPosterior,
+from mixvae.parts.component_sampler import ComponentSubset
+
+from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
+from .component_sampler import ComponentGate
+from .decoders import Decoder, separate, weighted_sum
+from .flows import FlowPosterior, FlowPrior
+from .labels import NO_LABELS, Labels, OneHot
+from .posteriors import (
     ConditionalNormal,
+    HierarchicalPosterior,
     NormalPosterior,
     OneHotPosterior,
-    PairPosterior,
     StickPosterior,
+    TwoLayerPosterior,
 )
-from ..priors import (
-    ChainPrior,
+from .priors import (
     Encode,
     GaussianMixturePrior,
+    HierarchicalPrior,
     NormalPrior,
     StickPrior,
     VampPrior,
 )
-from ..routing import Routing
-from ..subset import Subset
-from ..weights import DirichletWeights, KnownWeights, PairWeights, StickWeights, Weights
+from .weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights, Weights
 
 __all__ = [
     "NO_LABELS",
-    "ChainPosterior",
-    "ChainPrior",
+    "CategoricalWeights",
     "ComponentDropout",
+    "ComponentGate",
+    "ComponentSubset",
     "ConcreteDropout",
     "ConditionalNormal",
     "Decoder",
@@ -41,21 +43,20 @@ __all__ = [
     "FlowPrior",
     "GaussianDropout",
     "GaussianMixturePrior",
-    "KnownWeights",
+    "HierarchicalPosterior",
+    "HierarchicalPrior",
     "Labels",
     "NormalPosterior",
     "NormalPrior",
     "OneHot",
     "OneHotPosterior",
-    "PairPosterior",
-    "PairWeights",
-    "Routing",
     "StickPosterior",
     "StickPrior",
     "StickWeights",
-    "Subset",
+    "TwoLayerPosterior",
+    "TwoLayerWeights",
     "VampPrior",
     "Weights",
-    "blend",
-    "keep",
+    "separate",
+    "weighted_sum",
 ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..files import whole
-from ..model import MixtureVAE
+from mixvae.model import MixtureVAE
+from mixvae.storage.files import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import whole
-from ..evaluation.passes import batches, check_model, check_x, device_of, evaluating
-from ..labels import Classes
-from ..model import MixtureVAE
+from mixvae.errors import whole
+from mixvae.evaluation.batches import batches, check_model, check_x, device_of, evaluating
+from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
+
 from .figures import component_names
 from .tiles import grid
 

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .. import operations
-from ..errors import whole
-from ..evaluation.passes import check_x
-from ..labels import Classes
-from ..model import MixtureVAE
+from mixvae.errors import whole
+from mixvae.evaluation import latent_operations as operations
+from mixvae.evaluation.batches import check_x
+from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
+
 from .figures import component_names
 from .tiles import blank, grid
 

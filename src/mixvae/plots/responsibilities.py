@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..evaluation.passes import cluster_probabilities
-from ..model import MixtureVAE
+from mixvae.evaluation.batches import cluster_probabilities
+from mixvae.model import MixtureVAE
+
 from .figures import panels, save
 
 if TYPE_CHECKING:

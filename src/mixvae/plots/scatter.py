@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..evaluation.health import component_health
-from ..evaluation.passes import check_x, responsibilities
-from ..model import MixtureVAE
-from ..operations import codes as mean_codes
+from mixvae.evaluation.batches import check_x, responsibilities
+from mixvae.evaluation.health import component_health
+from mixvae.evaluation.latent_operations import codes as mean_codes
+from mixvae.model import MixtureVAE
+
 from .figures import component_names, dots, paint, palette, panels, save
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from ..data.dataset import Dataset
-from ..errors import MixvaeError, fits_memory, unknown, whole
-from ..initialization import Initialization
-from ..model import MixtureVAE
-from ..objectives import Bound, Objective
-from ..priors import VampPrior
-from ..seeding import noise
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError, fits_memory, unknown, whole
+from mixvae.initialization import Initialization
+from mixvae.model import MixtureVAE
+from mixvae.objectives import Bound, Objective
+from mixvae.parts.priors import VampPrior
+from mixvae.seeding import noise
+
 from .recipe import Parts, Recipe
 from .registry import check_class, find, name_of
 from .shapes import check_parts

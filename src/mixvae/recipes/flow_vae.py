@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from ..flows import FlowPosterior, FlowPrior
+from mixvae.parts.flows import FlowPosterior, FlowPrior
+
 from .options import ImportanceWeighted
 from .recipe import Shape
 from .registry import register

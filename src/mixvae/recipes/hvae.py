@@ -7,13 +7,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from ..families import Family, MixturePosterior
-from ..likelihoods import Likelihood
-from ..objectives import Objective, iwae, mixture_elbo
-from ..posteriors import ChainPosterior, NormalPosterior
-from ..priors import ChainPrior, NormalPrior
+from mixvae.families import Family, MixturePosterior
+from mixvae.likelihoods import Likelihood
+from mixvae.nn.networks import NetworkName
+from mixvae.objectives import Objective, iwae, mixture_elbo
+from mixvae.parts.posteriors import HierarchicalPosterior, NormalPosterior
+from mixvae.parts.priors import HierarchicalPrior, NormalPrior
+
 from .levels import level
-from .networks import NetworkName
 from .options import OneNetwork, PixelOptions
 from .pseudo_inputs import PseudoInputOptions
 from .recipe import Shape
@@ -58,8 +59,8 @@ class HVAE(PseudoInputOptions, PixelOptions, OneNetwork):
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         slots = super().make_slots(x_shape, likelihood)
-        posterior = ChainPosterior(slots["posterior"], slots["lower_posterior"])
-        prior = ChainPrior(slots["prior"], slots["lower_prior"])
+        posterior = HierarchicalPosterior(slots["posterior"], slots["lower_posterior"])
+        prior = HierarchicalPrior(slots["prior"], slots["lower_prior"])
         return {**slots, "posterior": posterior, "prior": prior}
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from ..kernels import Bandwidth, check_bandwidth
-from ..objectives import Objective, Reduction, check_weights, dhsic, paper_objective
-from ..weights import DirichletWeights, Weights
+from mixvae.objectives import Objective, Reduction, check_weights, dhsic, weighted_elbo
+from mixvae.objectives.kernels import Bandwidth, check_bandwidth
+from mixvae.parts.weights import DirichletWeights, Weights
+
 from .options import Autoencoder, ComponentOptions, ImportanceWeighted
 from .recipe import Shape
 
@@ -48,7 +49,7 @@ class JointMixture(ImportanceWeighted, Autoencoder, ComponentOptions):
     def make_objective(self) -> Objective:
         """The papers' objective and, between two components or more, the dHSIC penalty."""
         bound = partial(
-            paper_objective,
+            weighted_elbo,
             kl_reduction=self.kl_reduction,
             beta_kl=self.beta_kl,
             beta_w=self.beta_w,

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Beta
 
-from ..distributions import dirichlet_sticks, process_sticks
-from ..errors import MixvaeError
-from ..families import Family, MixturePosterior
-from ..likelihoods import Likelihood
-from ..objectives import Form, Objective, mixture_elbo, paper_objective
-from ..posteriors import PairPosterior, StickPosterior
-from ..priors import ChainPrior, NormalPrior, StickPrior
-from ..weights import PairWeights, StickWeights, Weights
+from mixvae.distributions import dirichlet_sticks, process_sticks
+from mixvae.errors import MixvaeError
+from mixvae.families import Family, MixturePosterior
+from mixvae.likelihoods import Likelihood
+from mixvae.objectives import Form, Objective, mixture_elbo, weighted_elbo
+from mixvae.parts.posteriors import StickPosterior, TwoLayerPosterior
+from mixvae.parts.priors import HierarchicalPrior, NormalPrior, StickPrior
+from mixvae.parts.weights import StickWeights, TwoLayerWeights, Weights
+
 from .levels import level
 from .options import ComponentOptions, ImportanceWeighted, OneNetwork
 from .recipe import Recipe, Shape
@@ -83,15 +84,15 @@ class StickMixture(StickOptions, ImportanceWeighted, OneNetwork, ComponentOption
         slots = super().make_slots(x_shape, likelihood)
         if self.n_layers == 1:
             return slots
-        pairs = PairPosterior(slots["posterior"], slots["lower_posterior"], self.n_components)
-        prior = ChainPrior(slots["prior"], slots["lower_prior"])
+        pairs = TwoLayerPosterior(slots["posterior"], slots["lower_posterior"], self.n_components)
+        prior = HierarchicalPrior(slots["prior"], slots["lower_prior"])
         return {**slots, "posterior": pairs, "prior": prior}
 
     def make_weights(self, x_shape: Shape) -> Weights:
         p_sticks = STICKS[self.stick_prior](self.n_components, self.concentration)
         series, features = self.stick_kl == "series", self.encoder_features(x_shape)
         q_sticks = lambda: StickWeights(features, self.n_components, p_sticks, series=series)
-        return q_sticks() if self.n_layers == 1 else PairWeights(q_sticks(), q_sticks())
+        return q_sticks() if self.n_layers == 1 else TwoLayerWeights(q_sticks(), q_sticks())
 
     def make_lower_posterior(self, x_shape: Shape) -> nn.Module:
         """Features and the upper code to the lower one's mixture."""
@@ -179,5 +180,5 @@ class StickBreakingVAE(StickOptions, ImportanceWeighted, OneNetwork):
         return StickPrior(self.n_latent, self.concentration)
 
     def make_objective(self) -> Objective:
-        bound = partial(paper_objective, kl_reduction="sum")
+        bound = partial(weighted_elbo, kl_reduction="sum")
         return Objective(bound, is_bound=self.stick_kl == "quadrature")

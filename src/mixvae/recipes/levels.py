@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..posteriors import ConditionalNormal
-from .networks import NetworkName, network_of
+from mixvae.nn.networks import NetworkName, network_of
+from mixvae.parts.posteriors import ConditionalNormal
 
 
 def level(

@@ -5,12 +5,13 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from ..decoders import Decoder, blend, keep
-from ..likelihoods import Likelihood
-from ..likelihoods import likelihood as likelihood_of
-from ..nn import Means
+from mixvae.likelihoods import Likelihood
+from mixvae.likelihoods import likelihood as likelihood_of
+from mixvae.nn import BoundedMean
+from mixvae.nn.networks import decoders
+from mixvae.parts.decoders import Decoder, separate, weighted_sum
+
 from .joint import JointMixture
-from .networks import decoders
 from .recipe import Shape
 from .registry import register
 
@@ -37,8 +38,8 @@ class AveragedVAEs(JointMixture):
         net = self.make_network(x_shape)
         branch = decoders(net, self.n_components, self.n_latent, likelihood.n_params)
         if self.combine == "blend":
-            return Decoder(nn.Sequential(branch, Means()), likelihood, blend)
-        return Decoder(branch, likelihood, keep)
+            return Decoder(nn.Sequential(branch, BoundedMean()), likelihood, weighted_sum)
+        return Decoder(branch, likelihood, separate)
 
     @property
     def sums_expected_likelihoods(self) -> bool:

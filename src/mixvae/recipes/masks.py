@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-from ..errors import at_least
-from ..objectives import Objective, masked
+from mixvae.errors import at_least
+from mixvae.objectives import Objective, masked
+
 from .recipe import Recipe
 
 

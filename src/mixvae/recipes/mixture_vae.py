@@ -6,18 +6,19 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from ..decoders import Decoder
-from ..dropout import ComponentDropout, ConcreteDropout
-from ..errors import MixvaeError
-from ..families import ExactMixture, Family
-from ..initialization import Initialization, Split
-from ..likelihoods import Likelihood
-from ..model import MixtureVAE
-from ..objectives import Objective, mixture_bound, routed
-from ..routing import Routing
-from ..weights import KnownWeights, Weights
+from mixvae.errors import MixvaeError
+from mixvae.families import ExactMixture, Family
+from mixvae.initialization import Initialization, Split
+from mixvae.likelihoods import Likelihood
+from mixvae.model import MixtureVAE
+from mixvae.nn.networks import decoders_from_one, encoders, shared_encoder
+from mixvae.objectives import Objective, mixture_bound, routed
+from mixvae.parts.component_dropout import ComponentDropout, ConcreteDropout
+from mixvae.parts.component_sampler import ComponentGate
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.weights import CategoricalWeights, Weights
+
 from .masks import DropoutOptions
-from .networks import decoders_from_one, encoders, shared_encoder
 from .options import Autoencoder, ComponentOptions, ImportanceWeighted
 from .recipe import Shape
 from .registry import register
@@ -94,7 +95,7 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         return Decoder(branch, likelihood, head=head)
 
     def make_weights(self, x_shape: Shape) -> Weights:
-        return KnownWeights(self.n_components, learned=True)
+        return CategoricalWeights(self.n_components, learned=True)
 
     def make_family(self) -> Family:
         return ExactMixture()
@@ -121,10 +122,10 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
             keep_prior=self.keep_prior,
         )
 
-    def make_sampler(self, x_shape: Shape) -> Routing | None:
+    def make_sampler(self, x_shape: Shape) -> ComponentGate | None:
         if not self.gated:
             return None
-        return Routing(self.encoder_features(x_shape), self.n_components, self.n_active)
+        return ComponentGate(self.encoder_features(x_shape), self.n_components, self.n_active)
 
     def make_objective(self) -> Objective:
         return Objective(mixture_bound, is_bound=True)

@@ -6,11 +6,12 @@ from typing import Literal
 
 from torch import nn
 
-from ..families import Family, MixturePosterior
-from ..objectives import Bound, Objective, iwae, miselbo, mixture_elbo
-from ..posteriors import OneHotPosterior
-from ..subset import Subset
-from .networks import encoders
+from mixvae.families import Family, MixturePosterior
+from mixvae.nn.networks import encoders
+from mixvae.objectives import Bound, Objective, iwae, miselbo, mixture_elbo
+from mixvae.parts.component_sampler import ComponentSubset
+from mixvae.parts.posteriors import OneHotPosterior
+
 from .options import ComponentOptions, OneDecoder
 from .recipe import Shape
 from .registry import register
@@ -72,7 +73,7 @@ class MISVAE(MultipleImportance):
         features, width = self.encoder_features(x_shape), self.one_hot_width
         return OneHotPosterior(features, self.n_latent, self.n_components, width)
 
-    def make_sampler(self, x_shape: Shape) -> Subset | None:
+    def make_sampler(self, x_shape: Shape) -> ComponentSubset | None:
         if self.estimator == "all" or self.n_subset >= self.n_components:
             return None
-        return Subset(self.n_subset, whole=self.estimator == "some-to-all")
+        return ComponentSubset(self.n_subset, whole=self.estimator == "some-to-all")

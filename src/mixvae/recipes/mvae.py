@@ -5,14 +5,15 @@ from typing import Literal
 
 from torch import nn
 
-from ..decoders import Decoder, blend
-from ..dropout import ComponentDropout, ConcreteDropout, GaussianDropout
-from ..errors import MixvaeError
-from ..labels import Labels
-from ..likelihoods import Likelihood
+from mixvae.errors import MixvaeError
+from mixvae.likelihoods import Likelihood
+from mixvae.nn.networks import Network, encoders, network_of, sub_decoders
+from mixvae.parts.component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
+from mixvae.parts.decoders import Decoder, weighted_sum
+from mixvae.parts.labels import Labels
+
 from .joint import JointMixture
 from .masks import DropoutOptions
-from .networks import Network, encoders, network_of, sub_decoders
 from .options import LabelOptions
 from .recipe import Shape
 from .registry import register
@@ -49,7 +50,7 @@ class MVAE(LabelOptions, JointMixture):
         net, n_labels = self.make_network(x_shape), self.make_labels().n_classes or 0
         return Decoder(
             branch=sub_decoders(net, self.n_components, self.n_latent + n_labels),
-            combine=blend,
+            combine=weighted_sum,
             head=net.mix_decoder(likelihood.n_params),
             likelihood=likelihood,
         )

@@ -7,17 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..data.dataset import Dataset
-from ..decoders import Decoder
-from ..errors import MixvaeError
-from ..labels import NO_LABELS, Labels, OneHot
-from ..likelihoods import Likelihood, LikelihoodName
-from ..likelihoods import likelihood as likelihood_of
-from ..objectives import Objective, iwae
-from ..pixelcnn import PixelCNNLikelihood
-from ..posteriors import NormalPosterior
-from ..priors import NormalPrior
-from .networks import (
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError
+from mixvae.likelihoods import Likelihood, LikelihoodName
+from mixvae.likelihoods import likelihood as likelihood_of
+from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
+from mixvae.nn.networks import (
     Network,
     NetworkName,
     Norm,
@@ -27,6 +22,12 @@ from .networks import (
     shared_decoder,
     shared_encoder,
 )
+from mixvae.objectives import Objective, iwae
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.labels import NO_LABELS, Labels, OneHot
+from mixvae.parts.posteriors import NormalPosterior
+from mixvae.parts.priors import NormalPrior
+
 from .recipe import Recipe, Shape
 
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from torch import nn
 
-from ..errors import MixvaeError
-from ..families import Family, MixturePosterior
-from ..objectives import (
+from mixvae.errors import MixvaeError
+from mixvae.families import Family, MixturePosterior
+from mixvae.nn.networks import NetworkName
+from mixvae.objectives import (
     Bound,
     Matching,
     Objective,
@@ -19,10 +20,10 @@ from ..objectives import (
     miselbo,
     mixture_elbo,
 )
-from ..objectives.matched import MAX_COMPONENTS
-from ..priors import VampPrior
-from ..weights import KnownWeights, Weights
-from .networks import NetworkName
+from mixvae.objectives.matched import MAX_COMPONENTS
+from mixvae.parts.priors import VampPrior
+from mixvae.parts.weights import CategoricalWeights, Weights
+
 from .options import ComponentOptions, OneNetwork, PixelOptions
 from .recipe import Recipe, Shape
 from .registry import register
@@ -96,7 +97,7 @@ class GMMpVAE(VampVAE, ComponentOptions):
             )
 
     def make_weights(self, x_shape: Shape) -> Weights:
-        return KnownWeights(self.n_components, learned=self.learned_weights)
+        return CategoricalWeights(self.n_components, learned=self.learned_weights)
 
     def make_objective(self) -> Objective:
         own = super().make_objective()

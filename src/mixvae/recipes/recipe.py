@@ -6,19 +6,19 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
-from ..data.dataset import Dataset
-from ..decoders import Decoder
-from ..dropout import ComponentDropout
-from ..errors import MixvaeError
-from ..families import Family, Joint
-from ..initialization import Initialization
-from ..labels import NO_LABELS, Labels
-from ..likelihoods import Likelihood
-from ..model import MixtureVAE
-from ..objectives import Objective, elbo
-from ..routing import Routing
-from ..subset import Subset
-from ..weights import KnownWeights, Weights
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError
+from mixvae.families import Family, Joint
+from mixvae.initialization import Initialization
+from mixvae.likelihoods import Likelihood
+from mixvae.model import MixtureVAE
+from mixvae.objectives import Objective, elbo
+from mixvae.parts.component_dropout import ComponentDropout
+from mixvae.parts.component_sampler import ComponentGate, ComponentSubset
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.labels import NO_LABELS, Labels
+from mixvae.parts.weights import CategoricalWeights, Weights
+
 from .values import as_json, checked, hints_of
 
 Shape = tuple[int, ...]
@@ -100,7 +100,6 @@ class Recipe:
         """The model and its objective, for x of this shape."""
         likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
         slots = self.make_slots(x_shape, likelihood)
-        sampler = self.make_sampler(x_shape)
         model = MixtureVAE(
             trunk=slots["encoder"],
             posterior=slots["posterior"],
@@ -110,8 +109,7 @@ class Recipe:
             family=self._is_a(Family, self.make_family(), "family"),
             dropout=self.make_dropout(),
             labels=self.make_labels(),
-            subset=sampler if isinstance(sampler, Subset) else None,
-            routing=sampler if isinstance(sampler, Routing) else None,
+            sampler=self.make_sampler(x_shape),
         )
         objective = self._is_a(Objective, self.make_objective(), "objective")
         return Parts(model, self.finish_objective(objective), self.make_initialization(x_shape))
@@ -143,7 +141,7 @@ class Recipe:
 
     def make_weights(self, x_shape: Shape) -> Weights:
         """Features to q(w | x), batch (B,), event (K,)."""
-        return KnownWeights(self.n_components)
+        return CategoricalWeights(self.n_components)
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         """z (S, B, K, L) and w (S, B, K) to p(x | z, w)."""
@@ -165,7 +163,7 @@ class Recipe:
         """Masks on the components."""
         return None
 
-    def make_sampler(self, x_shape: Shape) -> Subset | Routing | None:
+    def make_sampler(self, x_shape: Shape) -> ComponentSubset | ComponentGate | None:
         """Which components a training step decodes; None is all of them."""
         return None
 

@@ -9,7 +9,8 @@ from inspect import get_annotations, isclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ..errors import MixvaeError, unknown
+from mixvae.errors import MixvaeError, unknown
+
 from .recipe import Recipe
 from .values import check_hint, hints_of
 

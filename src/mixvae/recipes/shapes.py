@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..errors import MixvaeError
-from ..model import MixtureVAE
-from ..seeding import noise
+from mixvae.errors import MixvaeError
+from mixvae.model import MixtureVAE
+from mixvae.seeding import noise
+
 from .recipe import Parts, Recipe, Shape
 
 ROWS = 2

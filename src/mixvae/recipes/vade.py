@@ -5,9 +5,10 @@ from typing import Literal
 
 from torch import nn
 
-from ..families import Family, MixturePosterior
-from ..initialization import Autoencoder, Initialization
-from ..priors import GaussianMixturePrior
+from mixvae.families import Family, MixturePosterior
+from mixvae.initialization import Autoencoder, Initialization
+from mixvae.parts.priors import GaussianMixturePrior
+
 from .options import ImportanceWeighted, OneNetwork
 from .recipe import Shape
 from .registry import register

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import at_least
-from ..objectives import Objective, paper_objective
-from ..objectives import iwae as iwae_bound
+from mixvae.errors import at_least
+from mixvae.objectives import Objective, weighted_elbo
+from mixvae.objectives import iwae as iwae_bound
+
 from .options import Autoencoder
 from .registry import register
 
@@ -32,7 +33,7 @@ class BetaVAE(VAE):
         at_least(0, beta_kl=self.beta_kl)
 
     def make_objective(self) -> Objective:
-        bound = partial(paper_objective, kl_reduction="sum", beta_kl=self.beta_kl)
+        bound = partial(weighted_elbo, kl_reduction="sum", beta_kl=self.beta_kl)
         return Objective(bound, is_bound=self.beta_kl >= 1)
 
 

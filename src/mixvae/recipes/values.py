@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ..errors import MixvaeError, finite, shown, unknown, whole
+from mixvae.errors import MixvaeError, finite, shown, unknown, whole
 
 KINDS: dict[Any, tuple[type, str]] = {
     bool: (bool, "true or false"),

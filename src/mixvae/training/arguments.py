@@ -7,7 +7,8 @@ from inspect import Signature
 from pathlib import Path
 from typing import Any
 
-from ..errors import MixvaeError, one_of, unknown
+from mixvae.errors import MixvaeError, one_of, unknown
+
 from .callbacks import Bar, Lines, LogFile, check_logger, loggers_of
 from .compiling import check_compiler
 from .machine import Machine

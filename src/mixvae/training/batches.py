@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import MixvaeError, at_least
-from ..seeding import seed_of
+from mixvae.errors import MixvaeError, at_least
+from mixvae.seeding import seed_of
 
 SMALL = 0.1  # of a GPU's free memory, which data may take
 

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from ..errors import MixvaeError, one_of
-from ..files import write_text
-from ..run import LOG
+from mixvae.errors import MixvaeError, one_of
+from mixvae.run import LOG
+from mixvae.storage.files import write_text
+
 from .checkpoints import MONITOR, TrainingState
 from .means import with_sum
 

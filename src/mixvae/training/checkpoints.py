@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import MixvaeError
-from ..files import write_checkpoint
-from ..model import MixtureVAE
-from ..recipes.building import BuiltRecipe
-from ..run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
-from ..saved_weights import read_checkpoint
+from mixvae.errors import MixvaeError
+from mixvae.model import MixtureVAE
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.storage.files import write_checkpoint
+from mixvae.storage.run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
+from mixvae.storage.weights import read_checkpoint
+
 from .means import RunningMeans
 from .settings import Settings
 

@@ -5,13 +5,14 @@ from math import prod
 
 import torch
 
-from ..data.dataset import Dataset
-from ..errors import MixvaeError, fits_memory, is_a
-from ..initialization import Autoencoder, Split
-from ..labels import OneHot
-from ..priors import GaussianMixturePrior
-from ..recipes.building import BuiltRecipe, build
-from ..seeding import noise
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError, fits_memory, is_a
+from mixvae.initialization import Autoencoder, Split
+from mixvae.parts.labels import OneHot
+from mixvae.parts.priors import GaussianMixturePrior
+from mixvae.recipes.building import BuiltRecipe, build
+from mixvae.seeding import noise
+
 from .settings import Settings
 
 

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from ..errors import MixvaeError
-from ..evaluation.passes import evaluating
-from ..model import MixtureVAE
-from ..objectives import Objective, Terms
-from ..products import onednn_is_quicker
-from ..trace import Scale
+from mixvae.errors import MixvaeError
+from mixvae.evaluation.batches import evaluating
+from mixvae.model import MixtureVAE
+from mixvae.nn.linear import onednn_is_quicker
+from mixvae.objectives import Objective, Terms
+from mixvae.trace import Scale
 
 
 class Compiled:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..initialization import Phase
-from ..objectives import Terms
-from ..recipes.building import BuiltRecipe
-from ..seeding import noise
+from mixvae.initialization import Phase
+from mixvae.objectives import Terms
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.seeding import noise
 
 MIB = 2**20
 STEPS = 5  # that are timed

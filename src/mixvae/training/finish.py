@@ -9,16 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import plots
-from ..data.dataset import Dataset
-from ..evaluation import evaluate
-from ..initialization import Phase
-from ..labels import Classes
-from ..operations import pairs
-from ..report import write_metrics
-from ..run import Run, load_weights, read_json, save_weights
-from ..run_folder import METRICS, ORIGIN, WEIGHTS, last_checkpoint, mark_finished
-from ..seeding import noise, seed_of
+from mixvae import plots
+from mixvae.data.dataset import Dataset
+from mixvae.evaluation import evaluate
+from mixvae.evaluation.latent_operations import pairs
+from mixvae.initialization import Phase
+from mixvae.parts.labels import Classes
+from mixvae.report import write_metrics
+from mixvae.run import Run, load_weights, read_json, save_weights
+from mixvae.seeding import noise, seed_of
+from mixvae.storage.run_folder import METRICS, ORIGIN, WEIGHTS, last_checkpoint, mark_finished
+
 from .checkpoints import TrainingState, best_of, take_best
 from .estimate import estimate
 from .loop import BEFORE

@@ -6,15 +6,16 @@ from inspect import Signature, signature
 from pathlib import Path
 from typing import Any
 
-from .. import run as folders
-from ..data.dataset import Dataset
-from ..errors import MixvaeError, is_a
-from ..files import write_text
-from ..products import onednn_is_quicker
-from ..recipes import build
-from ..recipes.building import AnyRecipe, BuiltRecipe
-from ..run import Run
-from ..run_folder import ORIGIN, is_finished, new_folder, own_folder, unmark
+from mixvae import run as folders
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError, is_a
+from mixvae.nn.linear import onednn_is_quicker
+from mixvae.recipes import build
+from mixvae.recipes.building import AnyRecipe, BuiltRecipe
+from mixvae.run import Run
+from mixvae.storage.files import write_text
+from mixvae.storage.run_folder import ORIGIN, is_finished, new_folder, own_folder, unmark
+
 from .arguments import Watched, functions_of, refuse
 from .callbacks import check_callbacks
 from .checkpoints import TrainingState, load_last, why_over

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..data.dataset import Dataset
-from ..initialization import Phase
-from ..model import MixtureVAE
-from ..run_folder import BEST, LAST, LOG
-from ..seeding import noise, seed_of
+from mixvae.data.dataset import Dataset
+from mixvae.initialization import Phase
+from mixvae.model import MixtureVAE
+from mixvae.seeding import noise, seed_of
+from mixvae.storage.run_folder import BEST, LAST, LOG
+
 from .averages import Averages
 from .batches import Batch, Batches, ShuffledBatches, even_batches
 from .checkpoints import TrainingState, save, waited

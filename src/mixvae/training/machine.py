@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import MixvaeError, one_of, whole
-from ..objectives import Terms
+from mixvae.errors import MixvaeError, one_of, whole
+from mixvae.objectives import Terms
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")  # with whole weights in each

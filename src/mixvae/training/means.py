@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import MixvaeError
+from mixvae.errors import MixvaeError
 
 
 class NonFiniteError(MixvaeError):

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-from ..data.dataset import Dataset
-from ..lock import is_held
-from ..run import load, load_recipe, read_json
-from ..run_folder import DATA, finished_files, is_complete, own_folder
+from mixvae.data.dataset import Dataset
+from mixvae.run import load, load_recipe, read_json
+from mixvae.storage.lock import is_held
+from mixvae.storage.run_folder import DATA, finished_files, is_complete, own_folder
+
 from .checkpoints import load_last, why_over
 from .fitting import resume
 from .settings import Settings

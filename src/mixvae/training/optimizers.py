@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from ..errors import MixvaeError, unknown
+from mixvae.errors import MixvaeError, unknown
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "linear"]

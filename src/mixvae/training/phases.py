@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import Dataset
-from ..errors import one_of
-from ..initialization import Phase
-from ..recipes.building import BuiltRecipe
-from ..seeding import seed_of
+from mixvae.data.dataset import Dataset
+from mixvae.errors import one_of
+from mixvae.initialization import Phase
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.seeding import seed_of
+
 from .compiling import Compiled
 from .loop import BEFORE
 from .settings import Compile, Settings

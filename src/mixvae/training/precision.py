@@ -5,8 +5,9 @@ from typing import Literal, get_args
 
 import torch
 
-from ..errors import one_of
-from ..products import MEASURING, gain, linear
+from mixvae.errors import one_of
+from mixvae.nn.linear import MEASURING, gain, linear
+
 from .settings import Precision
 
 PrecisionChoice = Literal["auto", "32", "bf16", "16"]

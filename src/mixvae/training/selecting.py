@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import run as folders
-from ..data.dataset import Dataset
-from ..errors import at_least, is_a
-from ..pruning import kept_by, prune
-from ..run import Run
-from ..run_folder import new_folder
+from mixvae import run as folders
+from mixvae.data.dataset import Dataset
+from mixvae.errors import at_least, is_a
+from mixvae.pruning import kept_by, prune
+from mixvae.run import Run
+from mixvae.storage.run_folder import new_folder
+
 from .checks import check
 from .fitting import begin, fit
 from .machine import process

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ..errors import MixvaeError, one_of, positive, seeds, whole
-from ..run import TRAINING, read_json, write_json
+from mixvae.errors import MixvaeError, one_of, positive, seeds, whole
+from mixvae.run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
 Average = Literal["none", "ema", "swa"]

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..evaluation.health import ComponentHealth, HealthMeter
-from ..model import MixtureVAE
-from ..recipes.building import BuiltRecipe
-from ..seeding import noise, seed_of
+from mixvae.evaluation.health import ComponentHealth, HealthMeter
+from mixvae.model import MixtureVAE
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.seeding import noise, seed_of
+
 from .batches import Batches
 from .means import RunningMeans, with_sum
 

@@ -1,0 +1,136 @@
+"""From whatever array someone has to a `Split`: one layout, one type, one range."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mixvae.errors import MixvaeError, MixvaeWarning
+
+from .dataset import Split
+from .numbers import to_numpy
+from .transform import AS_STORED, BYTES, Transform
+
+DARK = 0.2  # of the range: integers that stay below it may be of another range, as 0 to 16
+
+
+def make_split(x: Any, y: Any = None, *, where: str, transform: Transform | None = None) -> Split:
+    """Images and labels of any usual layout as a `Split`; ``where`` names them in errors.
+
+    ``x`` is (N, D), (N, H, W), (N, H, W, C) with C 1 or 3, or (N, C, H, W): floats in [0, 1],
+    bool, or integers, which ``transform`` brings there: by default `choose_transform`'s. Where an
+    image's first axis and its last could both be channels, the first one is. ``y`` holds N
+    integers from 0, in shape (N,) or (N, 1). Raises `MixvaeError` for any other shape, type or
+    value.
+    """
+    array = to_numpy(x, where)
+    transform = _suggested(array) if transform is None else transform
+    images = _channels_first(_in_unit_range(array, transform, where), where)
+    return Split(images, None if y is None else _class_numbers(y, len(images), where))
+
+
+def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> Transform:
+    """The transform of all data that belong to the training data ``x``.
+
+    uint8 is divided by 255, unless it holds only 0 and 1; all else stays as it is. ``given``, that
+    of a trained model, goes before it. Warns (`MixvaeWarning`) of integers that end far below 1.
+    """
+    array = to_numpy(x, where)
+    transform = _suggested(array) if given is None else given
+    if array.dtype.kind in "ui" and array.size and transform.scale != 1:
+        largest = array.max()
+        if 0 < largest < DARK * transform.scale:
+            warnings.warn(
+                f"{where}: integers were divided by {transform.scale:g}, but the largest is "
+                f"{largest}, so that no value is above {largest / transform.scale:.2g}; if they go "
+                f"from 0 to {largest}, give an array of floats instead: x / {largest}.",
+                MixvaeWarning,
+                stacklevel=3,
+            )
+    return transform
+
+
+def _suggested(array: np.ndarray) -> Transform:
+    # 8-bit images whose brightest pixel is 1 of 255 do not occur; 0/1 data kept as uint8 do.
+    return BYTES if array.dtype == np.uint8 and array.max(initial=0) > 1 else AS_STORED
+
+
+def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float[Tensor, " N *X"]:
+    """A float32 copy in [0, 1], or the error that says which values are not."""
+    if array.size == 0 or array.ndim == 0:
+        raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
+    x = transform.apply(array)
+    low, high = (value.item() for value in torch.aminmax(x))
+    if low >= 0 and high <= 1:  # false for NaN too
+        return x
+    bad, kind, advice = ~x.isfinite(), "NaN or infinite", "remove or repair those examples."
+    if not bad.any():
+        bad = (x < 0) | (x > 1)
+        kind = f"outside (min {x.min().item():g}, max {x.max().item():g})"
+        advice = "scale them, for instance divide 8-bit values by 255 and 16-bit ones by 65535."
+    done = ""
+    if array.dtype.kind in "ui" and transform.scale != 1:
+        done, advice = f" with {transform}", "give values as those of the training data."
+    first = tuple(bad.nonzero()[0].tolist())
+    raise MixvaeError(
+        f"{where}: values must lie in [0, 1]{done}, but {int(bad.sum())} of {x.numel()} are "
+        f"{kind}, the first at index {first}; {advice}"
+    )
+
+
+def _channels_first(x: Float[Tensor, " N *X"], where: str) -> Float[Tensor, " N *Y"]:
+    if x.ndim == 2:
+        return x
+    if x.ndim == 3:
+        return x.unsqueeze(1)
+    if x.ndim == 4:
+        first, height, last = x.shape[1:]
+        if first in (1, 3):
+            return x
+        if last in (1, 3):
+            return x.permute(0, 3, 1, 2).contiguous()
+        if last < min(first, height):
+            raise MixvaeError(f"{where}: {_channels_last(tuple(x.shape))}")
+        return x
+    raise MixvaeError(
+        f"{where}: expected shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), got "
+        f"{tuple(x.shape)}; reshape to one of these, one example per row."
+    )
+
+
+def _channels_last(shape: tuple[int, ...]) -> str:
+    """What to do with images whose last axis seems to be channels, but neither 1 nor 3."""
+    alpha = {2: "grey and alpha", 4: "RGB and alpha"}.get(shape[3])
+    drop = f"if they are {alpha}, drop alpha: x[..., :{shape[3] - 1}]; else " if alpha else ""
+    return (
+        f"the last axis of shape {shape} seems to hold {shape[3]} channels; {drop}put "
+        "channels first: x.transpose(0, 3, 1, 2). If it is the width, swap height and width."
+    )
+
+
+def _class_numbers(y: Any, n: int, where: str) -> Int64[Tensor, " N"]:
+    array = to_numpy(y, f"{where}, labels", _NUMBER_CLASSES)
+    if array.shape not in ((n,), (n, 1)):
+        raise MixvaeError(
+            f"{where}: expected one label for each of the {n} images, shape ({n},), "
+            f"got shape {array.shape}; images and labels must come in the same order."
+        )
+    with np.errstate(invalid="ignore"):
+        whole = bool((array % 1 == 0).all())  # not NaN, not infinite
+    if not whole:
+        raise MixvaeError(
+            f"{where}: labels must be whole numbers, got dtype {array.dtype}; {_NUMBER_CLASSES}"
+        )
+    low, high = array.min(), array.max()
+    if low < 0 or int(high) >= 2**63:
+        raise MixvaeError(
+            f"{where}: labels must be class numbers from 0 on, below 2**63, got {low:g} to "
+            f"{high:g}; {_NUMBER_CLASSES}"
+        )
+    return torch.from_numpy(array.astype(np.int64).reshape(n))
+
+
+_NUMBER_CLASSES = "number the classes with np.unique(y, return_inverse=True)[1]."

@@ -1,0 +1,1 @@
+"""Readers of file formats: arrays, images, archives, and what data sets are published in."""

@@ -1,0 +1,63 @@
+"""A code of two levels, the second drawn given the first."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+
+
+class Hierarchical(Distribution):
+    r"""The row :math:`z = (z_2, z_1)` of :math:`p(z_2)\, p(z_1 | z_2)`, event (L2 + L1,).
+
+    ``mean`` and ``variance`` follow the chain without noise: z2's own, then those of z1 given that
+    z2 is at its mean. Of z1 by itself they are the moments of no distribution, but for the mean
+    where it is linear in z2.
+
+    Args:
+        first: over z2, batch (*batch), event (L2,).
+        second: z2 (*sample, *batch, L2) to a distribution over z1, batch (*sample, *batch), event
+            (L1,); where z2 has axes of size 1 for some of batch, the same after broadcasting.
+        n_second: L1.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+
+    def __init__(
+        self, first: Distribution, second: Callable[[Tensor], Distribution], n_second: int
+    ) -> None:
+        self.first, self.second, self.n_second = first, second, n_second
+        self.has_rsample = first.has_rsample
+        event_shape = torch.Size([first.event_shape[0] + n_second])
+        super().__init__(first.batch_shape, event_shape, validate_args=False)
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "Hierarchical":
+        return Hierarchical(self.first.expand(torch.Size(batch_shape)), self.second, self.n_second)
+
+    def split(self, z: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+        """z2 (*n, L2) and z1 (*n, L1)."""
+        return z[..., : -self.n_second], z[..., -self.n_second :]
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        above = self.first.sample(torch.Size(sample_shape))
+        return torch.cat([above, self.second(above).sample()], -1)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        above = self.first.rsample(torch.Size(sample_shape))
+        return torch.cat([above, self.second(above).rsample()], -1)
+
+    def log_prob(self, value: Float[Tensor, "*n L"]) -> Float[Tensor, "*m"]:
+        above, below = self.split(value)
+        return self.first.log_prob(above) + self.second(above).log_prob(below)
+
+    @property
+    def mean(self) -> Tensor:
+        above = self.first.mean
+        return torch.cat([above, self.second(above).mean], -1)
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.cat([self.first.variance, self.second(self.first.mean).variance], -1)

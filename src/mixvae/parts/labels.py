@@ -1,0 +1,79 @@
+"""Class labels as inputs: what a conditional model joins to its data and its codes."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mixvae.errors import MixvaeError
+
+Classes = Int64[Tensor, " B"]
+
+
+class Labels:
+    """No labels: x and z are read as they are, and y is refused."""
+
+    n_classes: int | None = None
+
+    def condition_x(self, x: Float[Tensor, "B *X"], y: Classes | None) -> Tensor:
+        """What the encoders read."""
+        self._refuse(y)
+        return x
+
+    def condition_z(self, z: Float[Tensor, "S B K L"], y: Classes | None) -> Tensor:
+        """What the decoders read."""
+        self._refuse(y)
+        return z
+
+    def _refuse(self, y: Classes | None) -> None:
+        if y is not None:
+            raise MixvaeError("this model is not conditional and takes no labels; leave y out.")
+
+
+NO_LABELS = Labels()
+
+
+class OneHot(Labels):
+    """A label as one-hot input of every encoder and every (sub-)decoder, MVAE Section V-C.
+
+    Args:
+        n_classes: the model knows the classes 0 ... n_classes - 1.
+        planes: join the data as constant planes (B, C + n, H, W), for convolutions, instead of as
+            a flat vector (B, D + n).
+    """
+
+    n_classes: int
+
+    def __init__(self, n_classes: int, *, planes: bool = False) -> None:
+        self.n_classes, self.planes = n_classes, planes
+
+    def condition_x(self, x: Float[Tensor, "B *X"], y: Classes | None) -> Tensor:
+        one_hot = self._one_hot(y, x.dtype)
+        if not self.planes:
+            return torch.cat([x.flatten(1), one_hot], 1)
+        return torch.cat([x, one_hot[..., None, None].expand(-1, -1, *x.shape[2:])], 1)
+
+    def condition_z(self, z: Float[Tensor, "S B K L"], y: Classes | None) -> Tensor:
+        one_hot = self._one_hot(y, z.dtype)[None, :, None]
+        return torch.cat([z, one_hot.expand(*z.shape[:3], -1)], -1)
+
+    def check(self, y: Classes | None) -> Classes:
+        """The labels; raises a MixvaeError where there are none, or of a class never seen."""
+        known = f"0 ... {self.n_classes - 1}"
+        if y is None:
+            raise MixvaeError(
+                f"this model is conditional on class labels: give y, the class of each x ({known})."
+            )
+        unseen = y[(y < 0) | (y >= self.n_classes)].unique().tolist()
+        if unseen:
+            raise MixvaeError(
+                f"the model knows the classes {known}, and was given "
+                f"{', '.join(map(str, unseen[:5]))}, which it has never seen."
+            )
+        return y
+
+    def _one_hot(self, y: Classes | None, dtype: torch.dtype) -> Float[Tensor, "B n"]:
+        # A look at the values makes an accelerator wait: there, data are checked before training.
+        if y is None or y.device.type == "cpu":
+            y = self.check(y)
+        return F.one_hot(y, self.n_classes).to(dtype)

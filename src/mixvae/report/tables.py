@@ -1,0 +1,202 @@
+"""Metrics as tables for the terminal, and as a JSON file."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from mixvae.evaluation.health import MIN_KL, MIN_SHARE
+from mixvae.evaluation.metrics import METRICS, Metric
+from mixvae.evaluation.pareto import MAX_K, unreliable
+from mixvae.run import write_json
+
+STATES = {
+    "dead": f"its code carries under {MIN_KL:g} nat, or its share is under {MIN_SHARE}/K",
+    "collapsed": "its code carries more, but no unit is active: it says nothing of x",
+    "dropped": "taken out by component dropout",
+}
+BOUND = "a lower bound on log p(x)"
+NO_BOUND = "not guaranteed to be a bound on log p(x)"
+IN_MEAN = "by importance sampling: a lower bound in expectation"
+UNKNOWN = "how reliable is not known, as k-hat takes 125 draws"
+CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """What :func:`mixvae.evaluation.evaluate` found, as aligned plain text.
+
+    Sections that the metrics lack are left out. ``metrics["data"]``, if the caller added it, is the
+    data set's name, or its description with a ``name``.
+    """
+    sections = [_header(metrics), *(_of_metric(metric, metrics) for metric in METRICS)]
+    sections += [_single_figures(metrics), _representation(metrics.get("representation", {}))]
+    for source in ("data", "health", "log_likelihood"):
+        found = metrics.get(source)
+        if isinstance(found, Mapping) and (warning := found.get("warning")):
+            sections.append(f"warning: {warning}")
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
+    """Write JSON, whole or not at all; NaN and infinities, which JSON lacks, become null."""
+    write_json(Path(path), _finite(metrics))
+
+
+def _of_metric(metric: Metric, metrics: Mapping[str, Any]) -> str:
+    """A metric's section, as rows of its figures unless it has a form of its own."""
+    if metric.name == "bounds":
+        return _bounds(metric, metrics)
+    values = metrics.get(metric.name)
+    if metric.name == "log_likelihood" or not isinstance(values, Mapping):
+        return ""  # beside the bounds; among the single figures
+    if metric.name == "health":
+        return _components(metric, values)
+    labels = {key: figure.label for key, figure in metric.figures.items() if figure.label}
+    return _values(metric.label, values, labels)
+
+
+def _single_figures(metrics: Mapping[str, Any]) -> str:
+    """Metrics that are one number each."""
+    labels = {metric.name: metric.label for metric in METRICS if not metric.figures}
+    return _values("further figures, means over x", metrics, labels)
+
+
+def _header(metrics: Mapping[str, Any]) -> str:
+    data = metrics.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else data
+    of = f"{metrics.get('n', 0):,} examples" + (f" of {name}" if name else "")
+    size = f" ({metrics['n_parameters']:,} parameters)" if "n_parameters" in metrics else ""
+    return f"{metrics.get('recipe', 'model')}{size} on {of}"
+
+
+def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
+    """The objective's terms, their sum, the bound and log p(x), and which are bounds."""
+    values, labels = metrics.get("bounds", {}), metric.figures
+    rows = [
+        [f"  {name.removeprefix('objective/')}", _number(value)]
+        for name, value in values.items()
+        if name.startswith("objective/")
+    ]
+    if "objective" in values:
+        note = BOUND if values.get("objective_is_bound") else NO_BOUND
+        note = values.get("objective_note") or note
+        rows.append([labels["objective"].label, _number(values["objective"]), note])
+    if "elbo" in values:
+        note = values.get("elbo_note") or BOUND
+        rows.append([labels["elbo"].label, _number(values["elbo"]), note])
+    rows += _log_likelihood(metrics.get("log_likelihood", {}))
+    return _section(metric.label, rows)
+
+
+def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
+    """The estimate of log p(x), and how far it can be relied on."""
+    if not estimate:
+        return []
+    error, caveat, bits = f"± {_number(estimate['mean_error'])}", IN_MEAN, []
+    reliable = estimate.get("reliable", True)
+    if reliable is None:
+        caveat = f"{IN_MEAN}; {UNKNOWN}"
+    elif not reliable:
+        caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
+    rows = [
+        ["log p(x)", _number(estimate["mean"]), f"{error}, {caveat}"],
+        ["  bits per dimension", _number(estimate["bits_per_dim"]), *bits],
+        ["  samples an example", f"{estimate['n_samples']:,}"],
+        [
+            "  effective draws",
+            _number(estimate["ess_mean"]),
+            f"of {estimate['n_draws']:,}; least {_number(estimate['ess_min'])}",
+        ],
+    ]
+    if "k_hat_max" in estimate:
+        above = f"above {MAX_K} for {estimate['k_hat_above']:.1%} of examples"
+        rows.append(["  Pareto k-hat, largest", _number(estimate["k_hat_max"]), above])
+    return rows
+
+
+def _components(metric: Metric, health: Mapping[str, Any]) -> str:
+    """One row a component, and the effective numbers of them."""
+    if not health:
+        return ""
+    keys = ("kl", "active_units", "share", "used", "sse_alone")
+    head = ["component", *(metric.figures[key].label for key in keys), "state"]
+    columns = zip(*(health[key] for key in keys), strict=True)
+    rows = [
+        [
+            *(str(k), _number(kl), f"{units}/{health['n_latent']}"),
+            *(_number(share), _number(used), _number(sse)),
+            _state(k, health),
+        ]
+        for k, (kl, units, share, used, sse) in enumerate(columns)
+    ]
+    effective = (
+        f"  effective number of components: {_number(health['effective_components'])} overall, "
+        f"{_number(health['effective_per_example'])} for one x"
+    )
+    states = {row[-1] for row in rows}
+    legend = [f"  {state}: {meaning}" for state, meaning in STATES.items() if state in states]
+    section = _section(metric.label, [head, *rows], right=True)
+    return "\n".join([section, effective, *legend])
+
+
+def _state(k: int, health: Mapping[str, Any]) -> str:
+    if k in health.get("dropped", ()):
+        return "dropped"
+    if k in health["dead"]:
+        return "dead"
+    return "collapsed" if k in health.get("collapsed", ()) else "alive"
+
+
+def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
+    """One row a code, a column a classifier."""
+    if not by_code:
+        return ""
+    names = next(iter(by_code.values()))
+    head = ["codes", *(CLASSIFIERS.get(n) or _neighbours(n) for n in names)]
+    rows = [[c.replace("_", " "), *map(_number, found.values())] for c, found in by_code.items()]
+    return _section("classifiers on the codes, %", [head, *rows], right=True)
+
+
+def _neighbours(name: str) -> str:
+    """The head of a column of kNN: knn_3_error_percent."""
+    return f"{name.split('_')[1]}NN error"
+
+
+def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    note = [values["note"]] if "note" in values else []  # why there are none
+    rows = [[label, _number(values[key]), *note] for key, label in names.items() if key in values]
+    return _section(title, rows)
+
+
+def _section(title: str, rows: Sequence[Sequence[str]], *, right: bool = False) -> str:
+    """Rows in columns: all flush right, or the first flush left, then numbers, then notes."""
+    if not rows:
+        return ""
+    n_columns = max(map(len, rows))
+    width = [max(len(row[i]) for row in rows if i < len(row)) for i in range(n_columns)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width[i]) if right or i == 1 else cell.ljust(width[i])
+            for i, cell in enumerate(row)
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return "\n".join([title, *lines])
+
+
+def _number(value: float | None) -> str:
+    """Three decimals for small figures, two for large ones; -- where there is none."""
+    if value is None or not isfinite(value):
+        return "--"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def _finite(value: Any) -> Any:
+    """The same nested values, with None in place of numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

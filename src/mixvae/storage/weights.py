@@ -1,0 +1,145 @@
+"""Weights in files: written with a checksum, and checked for it, and for numbers, when read.
+
+A safetensors file's metadata holds the recipe and a SHA-256 of the whole file, taken with zeros in
+the place of the checksum itself, so that one altered byte anywhere in it is noticed. Checkpoints of
+training have a CRC for each of their parts. In both, weights are finite and of the recipe's shapes.
+"""
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mixvae.errors import MixvaeError
+
+from .files import whole
+from .reading import parse_json
+
+CHECKSUM = "sha256"
+UNSET = "0" * 64  # in the checksum's place while it is taken
+CHUNK = 1 << 20  # bytes
+
+Form = tuple[tuple[int, ...], torch.dtype]  # of one tensor
+
+
+class Saved(NamedTuple):
+    """What a safetensors file of ours holds."""
+
+    recipe: str  # as JSON
+    weights: dict[str, Tensor]
+
+
+def form_of(weights: Mapping[str, Tensor]) -> dict[str, Form]:
+    """Each tensor's shape and type, by name."""
+    return {name: (tuple(w.shape), w.dtype) for name, w in weights.items()}
+
+
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Raise `MixvaeError` unless all numbers in the weights are finite."""
+    bad = [name for name, w in weights.items() if not bool(w.isfinite().all())]
+    if bad:
+        raise MixvaeError(
+            f"{where} has NaN or infinite weights in {', '.join(bad[:3])}"
+            f"{f' and {len(bad) - 3} more' if len(bad) > 3 else ''}; such a model is of no use."
+        )
+
+
+def write_weights(weights: Mapping[str, Tensor], recipe: Mapping[str, Any], path: Path) -> None:
+    """Write a safetensors file, whole or not at all. Raises `MixvaeError` for NaN or infinity."""
+    check_finite(weights, f"the model for {path}")
+    # One entry, as several come in any order, and equal weights should make equal files.
+    metadata = {"recipe": json.dumps({**recipe, CHECKSUM: UNSET}, sort_keys=True)}
+    with whole(path) as partial:
+        try:
+            save_file({name: w.contiguous() for name, w in weights.items()}, partial, metadata)
+        except SafetensorError as error:  # what the operating system refuses is an OSError here too
+            if (code := re.search(r"os error (\d+)", str(error))) is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+        with partial.open("r+b") as file:
+            digest, place = _checksum(file, UNSET)
+            file.seek(place)
+            file.write(digest.encode())
+
+
+def read_weights(path: Path) -> Saved:
+    """The tensors in a safetensors file, and the recipe that they belong to.
+
+    Raises `MixvaeError` where the file is cut, altered, or has no checksum or no finite numbers.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            recipe = (file.metadata() or {}).get("recipe", "{}")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = parse_json(recipe)
+        said = str(about.get(CHECKSUM, "")) if isinstance(about, dict) else ""
+        with path.open("rb") as content:
+            found = _checksum(content, said)[0] if len(said) == len(UNSET) else None
+    except (SafetensorError, OSError, ValueError, OverflowError) as error:
+        raise MixvaeError(
+            f"{path} is not a whole safetensors file ({error}); nothing else is read, since a "
+            "pickle can run code. Train again, or copy the file again if it was cut."
+        ) from error
+    if found != said:
+        what = "does not match its checksum: it was altered" if found else "has no checksum of ours"
+        raise MixvaeError(f"{path} {what}. Copy the file again, or train again.")
+    check_finite(weights, str(path))
+    return Saved(recipe, weights)
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """A training checkpoint's content, its ``model`` tensors by name, all of them finite.
+
+    On the device "meta" only its shapes are read, and no numbers. Nothing is run: raises
+    `MixvaeError` for what holds more than plain values and tensors, is cut, or was altered.
+    """
+    if not path.is_file():
+        raise MixvaeError(f"{path} is missing: nothing to resume. Start the run again.")
+    try:
+        if device != "meta" and (damaged := _damaged_part(path)):
+            raise ValueError(f"{damaged} was altered")
+        content = torch.load(path, map_location=device, weights_only=True)
+        weights = content["model"]
+        if not all(type(n) is str and isinstance(w, Tensor) for n, w in weights.items()):
+            raise TypeError("its weights are no tensors")
+    except Exception as error:  # a damaged checkpoint can raise almost any
+        raise MixvaeError(
+            f"{path} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
+            "It may have been cut, or hold more than tensors, which is never loaded."
+        ) from error
+    if device != "meta":
+        check_finite(weights, str(path))
+    return dict(content)
+
+
+def _damaged_part(path: Path) -> str | None:
+    with zipfile.ZipFile(path) as parts:
+        return parts.testzip()
+
+
+def _checksum(file: BinaryIO, said: str) -> tuple[str, int]:
+    """The SHA-256 with zeros in the place of the checksum ``said``, and that place."""
+    file.seek(0)
+    header = _header(file)
+    place = header.rfind(said.encode())
+    if place < 0:
+        raise ValueError("its checksum is not in its header")
+    digest = hashlib.sha256(header[:place] + UNSET.encode() + header[place + len(said) :])
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest(), place
+
+
+def _header(file: BinaryIO) -> bytes:
+    """The first part of a safetensors file: eight bytes of a length, and JSON of that length."""
+    length = file.read(8)
+    return length + file.read(int.from_bytes(length, "little"))
