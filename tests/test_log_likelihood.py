@@ -217,7 +217,7 @@ def test_no_block_of_samples_repeats_the_noise_of_another() -> None:
     model, _ = Maps(1).exact(0.2)
     seen = []
     draw = model.draw
-    model.draw = lambda *args: seen.append(draw(*args)) or seen[-1]
+    model.draw = lambda *args, **how: seen.append(draw(*args, **how)) or seen[-1]
     log_likelihood(model, DATA[:1], 2 * CODES)
     first, second = (t.z.flatten() for t in seen)
     assert not torch.isin(first, second).any()
@@ -354,7 +354,7 @@ def test_figures_are_those_of_the_weights(
     log_w = level + torch.randn(n, generator=torch.Generator().manual_seed(4)).double()
     parts = iter(log_w.split(CODES))
     monkeypatch.setattr(
-        model, "draw", lambda *args: SimpleNamespace(log_weight=next(parts).unsqueeze(1))
+        model, "draw", lambda *_, **how: SimpleNamespace(log_weight=next(parts).unsqueeze(1))
     )
     found = log_likelihood(model, DATA[:1], n)
     w = (log_w - log_w.max()).exp()

@@ -94,6 +94,19 @@ def test_a_figure_is_the_same_whichever_others_are_taken() -> None:
         assert found[name] == everything[name]
 
 
+def test_a_metric_that_draws_changes_no_other_figure() -> None:
+    recipe, data = CASES[3].build(), split(CASES[3])
+    before = evaluate(recipe, data, batch_size=BATCH)
+    random = Metric("random", mean_of(lambda batch: torch.rand(len(batch.x))), "a random number")
+    METRICS.insert(0, random)
+    try:
+        after = evaluate(recipe, data, batch_size=BATCH)
+        assert {name: after[name] for name in before} == before
+        assert after["random"] == evaluate(recipe, data, batch_size=BATCH)["random"]
+    finally:
+        METRICS.remove(random)
+
+
 def test_a_metric_that_is_added_to_the_list_is_evaluated_and_reported(
     own_metric: Metric, capsys: pytest.CaptureFixture[str]
 ) -> None:

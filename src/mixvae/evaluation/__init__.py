@@ -14,7 +14,8 @@ from .clustering import clustering
 from .dependence import dependence
 from .health import ComponentHealth, component_health
 from .log_likelihood import LogLikelihood, log_likelihood
-from .metrics import METRICS, Figure, Metric, Subject, chosen, mean_of
+from .metric import Figure, Metric, Subject, mean_of
+from .metrics import METRICS, chosen
 from .one_pass import Accumulator, Batch, accumulate
 from .pareto import pareto_k
 from .reconstruction import reconstruction

@@ -10,7 +10,6 @@ from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.objectives.kernels import dhsic, pairwise_hsic
 from mixvae.parts.labels import Classes
-from mixvae.seeding import Noise
 
 from .batches import check_x
 from .bounds import ONE_ROW
@@ -47,7 +46,7 @@ def dependence(
         raise MixvaeError(
             f"the dependence of codes needs two components at least; got {model.n_components}."
         )
-    meter = Dependence(seed)
+    meter = Dependence()
     accumulate(model, x, y, [meter], batch_size=batch_size, seed=seed)
     return meter.result()
 
@@ -55,8 +54,8 @@ def dependence(
 class Dependence:
     """What :func:`dependence` returns, of data that come in batches."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.noise, self.n, self.defined = Noise(seed), 0, True
+    def __init__(self) -> None:
+        self.n, self.defined = 0, True
         self.sums: dict[str, Tensor] = {}
 
     def add(self, batch: Batch) -> None:
@@ -64,9 +63,8 @@ class Dependence:
         self.defined &= len(batch.x) > 1
         if not self.defined:
             return
-        with self.noise:
-            z = batch.posteriors[0].sample()  # (B, K, L)
-            shuffled = torch.stack([code[torch.randperm(len(code))] for code in z.unbind(1)], 1)
+        z = batch.posteriors[0].sample()  # (B, K, L)
+        shuffled = torch.stack([code[torch.randperm(len(code))] for code in z.unbind(1)], 1)
         values = {
             "dhsic": dhsic(z, "gaussian"),
             "permuted": dhsic(shuffled, "gaussian"),

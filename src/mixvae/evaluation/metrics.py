@@ -8,87 +8,22 @@ that is added to it is in all of them:
     )
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor
 
 from mixvae.errors import MixvaeError
-from mixvae.recipes.building import BuiltRecipe
 
 from .batches import n_clusters
 from .bounds import Bounds
 from .clustering import Clustering
 from .dependence import Dependence
 from .health import Health
-from .log_likelihood import LogLikelihood, LogLikelihoods
-from .one_pass import Accumulator, BoundedMean, Values
+from .log_likelihood import LogLikelihoods
+from .metric import Figure, Metric, Subject
 from .reconstruction import Reconstruction
 from .selection import Selection
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is evaluated, and how: the arguments of :func:`mixvae.evaluation.evaluate`."""
-
-    recipe: BuiltRecipe
-    x: Tensor
-    y: Tensor | None = None
-    log_likelihood: int = 0
-    batch_size: int = 500
-    seed: int = 0
-    progress: bool = False
-    keep: Callable[[LogLikelihood], object] | None = None
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a metric that has several.
-
-    Args:
-        label: its name in the report; without one it is not in the plain tables.
-        higher_is_better: None where neither is.
-        column: its name in the tables of experiments, if it is there.
-        digits: of these, after the point.
-    """
-
-    label: str = ""
-    higher_is_better: bool | None = None
-    column: str | None = None
-    digits: int = 2
-
-    def cell(self, value: Any) -> str:
-        """A value in a table: a list's numbers side by side, a dash for what is no number there."""
-        if isinstance(value, Sequence):
-            return " ".join("-" if v is None else f"{v:.{self.digits}f}" for v in value)
-        return "" if value is None else f"{value:.{self.digits}f}"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure of a run, or several that are taken together.
-
-    Args:
-        name: its key in ``metrics.json``.
-        compute: makes the accumulator that takes in the batches of the one pass over the data.
-        label: its name in the report: of a row, or above the rows of its ``figures``.
-        higher_is_better: None where neither is, or the ``figures`` say so each.
-        applies: whether there is such a figure; by default always.
-        figures: what the accumulator's result is made of, where that is a mapping.
-    """
-
-    name: str
-    compute: Callable[[Subject], Accumulator]
-    label: str
-    higher_is_better: bool | None = None
-    applies: Callable[[Subject], bool] = lambda subject: True
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-
-
-def mean_of(values: Values) -> Callable[[Subject], Accumulator]:
-    """What computes the mean over x of a function of a :class:`Batch` that gives (B,) values."""
-    return lambda subject: BoundedMean(values)
 
 
 def has_clustering(s: Subject) -> bool:
@@ -143,7 +78,7 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "dependence",
-        lambda s: Dependence(s.seed),
+        lambda s: Dependence(),
         "dependence of the codes",
         applies=lambda s: s.recipe.model.family.n_codes(s.recipe.n_components) > 1,
         figures={
@@ -210,16 +145,10 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def listing() -> str:
-    """Every metric's name and label, a line each, and which figures should be low or high."""
+    """Every metric's name and label, a line each, and whether it should be high or low."""
     width = max(len(metric.name) for metric in METRICS) + 2
-    return "\n".join(f"  {m.name:{width}s}{m.label}{_direction(m)}" for m in METRICS)
-
-
-def _direction(metric: Metric) -> str:
-    better = {figure.higher_is_better for figure in _figures(metric).values()} - {None}
-    if len(better) != 1:
-        return ""
-    return "; higher is better" if better.pop() else "; lower is better"
+    said = ("; ".join(filter(None, [metric.label, metric.direction()])) for metric in METRICS)
+    return "\n".join(f"  {m.name:{width}s}{line}" for m, line in zip(METRICS, said, strict=True))
 
 
 def columns(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -227,15 +156,9 @@ def columns(metrics: Mapping[str, Any]) -> dict[str, str]:
     return {
         figure.column: figure.cell(values.get(key))
         for metric, values in _values(metrics)
-        for key, figure in _figures(metric).items()
+        for key, figure in metric.all_figures.items()
         if figure.column is not None
     }
-
-
-def _figures(metric: Metric) -> Mapping[str, Figure]:
-    """A metric of one number is a figure itself."""
-    alone = Figure(metric.label, metric.higher_is_better, metric.name, 3)
-    return metric.figures or {metric.name: alone}
 
 
 def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[Metric, Mapping[str, Any]]]:

@@ -101,19 +101,21 @@ def accumulate(
 ) -> None:
     """Hand all of x, in even batches, to every accumulator.
 
-    Draws of S samples have noise from ``seed``, so that a figure is the same whichever others are
-    taken beside it.
+    Draws of S samples have noise from ``seed``, and so has each accumulator what else it draws: a
+    figure is the same whichever others are taken beside it.
     """
+    own = [Noise(seed) for _ in accumulators]
     with evaluating(model, seed):
         p_z = model.prior(model.encode)
         noises: Mapping[int, Noise] = defaultdict(lambda: Noise(seed))
         for part, labels in batches(model, x, y, batch_size):
             batch = Batch(model, part, labels, p_z, noises)
-            for accumulator in accumulators:
-                accumulator.add(batch)
+            for accumulator, noise in zip(accumulators, own, strict=True):
+                with noise:
+                    accumulator.add(batch)
 
 
-class BoundedMean:
+class Averages:
     """The mean over all x of a function of a batch that gives one value an x, (B,)."""
 
     def __init__(self, values: Values) -> None:

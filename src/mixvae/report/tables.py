@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.evaluation.health import MIN_KL, MIN_SHARE
-from mixvae.evaluation.metrics import METRICS, Metric
+from mixvae.evaluation.metric import Metric
+from mixvae.evaluation.metrics import METRICS
 from mixvae.evaluation.pareto import MAX_K, unreliable
 from mixvae.run import write_json
 
@@ -84,11 +85,13 @@ def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     if "elbo" in values:
         note = values.get("elbo_note") or BOUND
         rows.append([labels["elbo"].label, _number(values["elbo"]), note])
-    rows += _log_likelihood(metrics.get("log_likelihood", {}))
+    for other in METRICS:
+        if other.name == "log_likelihood":
+            rows += _log_likelihood(other, metrics.get(other.name, {}))
     return _section(metric.label, rows)
 
 
-def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
+def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[str]]:
     """The estimate of log p(x), and how far it can be relied on."""
     if not estimate:
         return []
@@ -99,8 +102,8 @@ def _log_likelihood(estimate: Mapping[str, Any]) -> list[list[str]]:
     elif not reliable:
         caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
     rows = [
-        ["log p(x)", _number(estimate["mean"]), f"{error}, {caveat}"],
-        ["  bits per dimension", _number(estimate["bits_per_dim"]), *bits],
+        [metric.figures["mean"].label, _number(estimate["mean"]), f"{error}, {caveat}"],
+        [metric.figures["bits_per_dim"].label, _number(estimate["bits_per_dim"]), *bits],
         ["  samples an example", f"{estimate['n_samples']:,}"],
         [
             "  effective draws",
