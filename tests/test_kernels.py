@@ -176,3 +176,11 @@ def test_an_unknown_bandwidth_is_an_error(bad):
 def test_one_row_is_an_error():
     with pytest.raises(MixvaeError, match="at least two rows; got 1"):
         dhsic(torch.randn(1, 2, 3))
+
+
+def test_a_gram_matrix_under_autocast_is_that_of_float32():
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rbf(x, 0.5)
+    torch.testing.assert_close(found, rbf(x, 0.5))
+    torch.testing.assert_close(found.diagonal(), torch.ones(20))

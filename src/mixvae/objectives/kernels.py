@@ -16,7 +16,8 @@ Bandwidth = float | Literal["gaussian"] | None
 
 def rbf(x: Float[Tensor, "*b N L"], gamma: float | Tensor) -> Float[Tensor, "*b N N"]:
     r"""The Gram matrix of the Gaussian kernel :math:`\exp(-\gamma \|x_i - x_j\|^2)`."""
-    return torch.exp(-gamma * _squared_distances(x))
+    with torch.autocast(x.device.type, enabled=False):  # differences of means need all digits
+        return torch.exp(-gamma * _squared_distances(full_precision(x)))
 
 
 def dhsic(
