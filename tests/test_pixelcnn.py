@@ -7,7 +7,6 @@ from math import log
 import pytest
 import torch
 import torch.nn.functional as F
-from mixvae.pixelcnn import Autoregressive, PixelCNN, PixelCNNLikelihood
 from scipy.stats import chisquare
 from torch import Tensor
 
@@ -23,6 +22,8 @@ from mixvae.likelihoods import (
     LogisticLikelihood,
     LogisticMixtureLikelihood,
 )
+from mixvae.likelihoods.pixelcnn import Autoregressive, PixelCNNLikelihood
+from mixvae.likelihoods.pixelcnn_network import PixelCNN
 from mixvae.nn import MLP, Shared
 from mixvae.parts.decoders import Decoder
 

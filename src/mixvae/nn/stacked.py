@@ -175,7 +175,7 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
         f"Stacked has no batched form of {type(first).__name__}; it knows "
         f"{', '.join(known)}, Flatten, Unflatten, Sequential, "
         "pointwise activations, and GLU of an axis counted from the end. Add a stacked layer to "
-        "mixvae/layers.py for it."
+        "mixvae/nn/layers.py for it."
     )
 
 
