@@ -4,8 +4,7 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,12 +35,14 @@ def main() -> int:
     given = parser.parse_args()
     _preload()
     started, scale = time.monotonic(), 0.05 if given.quick else 1.0
-    found: list[Part] = []
     with ProcessPoolExecutor(2, get_context("fork")) as pool:
-        for parts in pool.map(_run, given.only, repeat(scale)):
-            for part in parts:
+        running = {pool.submit(_run, name, scale): name for name in given.only}
+        ended: dict[str, list[Part]] = {}
+        for future in as_completed(running):
+            ended[running[future]] = future.result()
+            for part in future.result():
                 print(f"{part.row()} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
-            found += parts
+    found = [part for name in given.only for part in ended[name]]
     print(table(found))
     for part in found:
         for fault in part.faults:
