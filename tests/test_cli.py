@@ -105,6 +105,12 @@ def test_listing_recipes_does_not_need_lightning_or_matplotlib():
     assert not {"lightning", "sklearn", "matplotlib"} & set(done.stdout.split())
 
 
+def test_a_standard_output_that_was_closed_is_no_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["recipes"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_version_is_shown(capsys):
     assert shown(capsys, "--version").startswith("mixvae ")
 
