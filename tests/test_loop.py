@@ -351,6 +351,26 @@ def test_a_best_checkpoint_is_never_another_epochs(damage, digits, tmp_path):
         mixvae.resume(run.folder, digits, **QUICK)
 
 
+@pytest.mark.parametrize("damage", ["gone", "of another epoch"])
+def test_a_best_checkpoint_that_is_not_the_runs_is_refused_before_training_goes_on(
+    damage, digits, tmp_path
+):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **FULL | {"warmup_epochs": 0})
+    content, best = checkpoint(run.folder), run.folder / "checkpoints/best.ckpt"
+    content["history"][-1]["val/objective"] = -1e9  # an earlier epoch is the best
+    torch.save(content, run.folder / "checkpoints/last.ckpt")
+    if damage == "gone":
+        best.unlink()
+    before = content_of(run.folder)
+    with pytest.raises(MixvaeError, match=r"best\.ckpt"):
+        mixvae.resume(run.folder, digits, max_epochs=6, **QUICK)
+    assert content_of(run.folder) == before
+
+
+def content_of(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 # -- callbacks and loggers
 
 
