@@ -367,6 +367,17 @@ def test_a_best_checkpoint_that_is_not_the_runs_is_refused_before_training_goes_
     assert content_of(run.folder) == before
 
 
+def test_a_run_whose_recipe_was_removed_stops_at_once_and_not_with_a_result_that_cannot_be_loaded(
+    digits, tmp_path
+):
+    class Remover(mixvae.training.Callback):
+        def on_epoch_end(self, state):
+            (state.folder / "recipe.json").unlink(missing_ok=True)
+
+    with pytest.raises(FileNotFoundError, match=r"lost its recipe\.json"):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[Remover()], **FULL)
+
+
 def content_of(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 

@@ -11,7 +11,14 @@ from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.storage.files import write_checkpoint
-from mixvae.storage.run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
+from mixvae.storage.run_folder import (
+    BEST,
+    CHECKPOINTS,
+    ORIGIN,
+    RECIPE,
+    WEIGHTS,
+    last_checkpoint,
+)
 from mixvae.storage.weights import read_checkpoint
 
 from .means import RunningMeans
@@ -105,6 +112,10 @@ def waited(history: History) -> int:
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint straight to disk, whole or not at all."""
     path.parent.mkdir(exist_ok=True)  # not the run folder, if someone removed it
+    if not (path.parent.parent / RECIPE).exists():
+        raise FileNotFoundError(
+            f"the run folder {path.parent.parent} lost its {RECIPE} while it was in use."
+        )
     write_checkpoint(path, dict(content))
 
 
