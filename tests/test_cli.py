@@ -111,6 +111,13 @@ def test_a_standard_output_that_was_closed_is_no_error(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("recipe", ["[vae]", "3", "{vae: 1}", "true"])
+def test_a_recipe_in_a_file_of_options_that_is_no_name_is_refused(recipe, tmp_path, capsys):
+    (tmp_path / "options.yaml").write_text(f"recipe: {recipe}\ndata: digits\n")
+    assert main(["train", "--config", str(tmp_path / "options.yaml")]) == 2
+    assert "recipe must be a str" in capsys.readouterr().err
+
+
 def test_version_is_shown(capsys):
     assert shown(capsys, "--version").startswith("mixvae ")
 
