@@ -118,6 +118,21 @@ def test_a_recipe_in_a_file_of_options_that_is_no_name_is_refused(recipe, tmp_pa
     assert "recipe must be a str" in capsys.readouterr().err
 
 
+def test_a_recipe_that_cannot_be_pruned_is_refused_before_it_is_trained(
+    tmp_path, capsys, own_recipes
+):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nimport mixvae\n"
+        "@mixvae.register('unprunable')\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(mixvae.recipes.MVAEGS):\n    'Mine.'\n"
+    )
+    file, out = str(tmp_path / "mine.py"), tmp_path / "out"
+    argv = ["train", f"{file}:Mine", "--data", "digits", "--prune", "--max-epochs", "1"]
+    assert main([*argv, "--out", str(out)]) == 2
+    assert "define without_dropout" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_version_is_shown(capsys):
     assert shown(capsys, "--version").startswith("mixvae ")
 

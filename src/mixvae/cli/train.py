@@ -95,7 +95,8 @@ def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Ru
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
     built = build(recipe.kind, data, seed=values["seed"], **options)
     if prune:
-        kept_by(built, None)  # a recipe without dropout is told before it is trained
+        kept_by(built, None)  # a recipe that cannot be pruned is told before it is trained
+        built.recipe.without_dropout()
     values["batch_size"] = _fitting(values["batch_size"], data)
     run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run
