@@ -35,6 +35,7 @@ READ_IN_VAIN: list[tuple[Callable[[], Any], str]] = [
     (lambda: coo_array(grey()), "sparse matrix"),
     (lambda: torch.tensor(grey()).to_sparse(), r"sparse or nested tensor .*x.to_dense\(\)"),
     (lambda: torch.nested.nested_tensor([torch.rand(2), torch.rand(2)]), "sparse or nested"),
+    (lambda: torch.empty(20, 2, device="meta"), "device meta has no values"),
     (lambda: OBJECTS, r"dtype object; .*x.astype\(float\)"),
     (lambda: grey() + 1j, r"dtype complex64; .*np.abs\(x\)"),
     (lambda: torch.tensor(grey()) + 1j, r"dtype complex64"),

@@ -105,6 +105,34 @@ def test_listing_recipes_does_not_need_lightning_or_matplotlib():
     assert not {"lightning", "sklearn", "matplotlib"} & set(done.stdout.split())
 
 
+def test_a_standard_output_that_was_closed_is_no_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["recipes"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("recipe", ["[vae]", "3", "{vae: 1}", "true"])
+def test_a_recipe_in_a_file_of_options_that_is_no_name_is_refused(recipe, tmp_path, capsys):
+    (tmp_path / "options.yaml").write_text(f"recipe: {recipe}\ndata: digits\n")
+    assert main(["train", "--config", str(tmp_path / "options.yaml")]) == 2
+    assert "recipe must be a str" in capsys.readouterr().err
+
+
+def test_a_recipe_that_cannot_be_pruned_is_refused_before_it_is_trained(
+    tmp_path, capsys, own_recipes
+):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nimport mixvae\n"
+        "@mixvae.register('unprunable')\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(mixvae.recipes.MVAEGS):\n    'Mine.'\n"
+    )
+    file, out = str(tmp_path / "mine.py"), tmp_path / "out"
+    argv = ["train", f"{file}:Mine", "--data", "digits", "--prune", "--max-epochs", "1"]
+    assert main([*argv, "--out", str(out)]) == 2
+    assert "define without_dropout" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_version_is_shown(capsys):
     assert shown(capsys, "--version").startswith("mixvae ")
 

@@ -107,6 +107,25 @@ def test_a_data_frames_columns_are_remembered_and_others_refused(frame: Any, X: 
             assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("names", [list(range(64)), [("a", i) for i in range(64)]])
+def test_columns_whose_names_are_no_text_are_refused_in_another_order(
+    names: list[Any], monkeypatch: pytest.MonkeyPatch, X: np.ndarray
+) -> None:
+    # pandas has such names, of which scikit-learn remembers nothing
+    monkeypatch.setattr("sklearn.utils.validation._get_feature_names", lambda x: None)
+    model = DeepMixture("vae", **SMALL).fit(Frame(X, names))
+    np.testing.assert_array_equal(model.transform(Frame(X, names)), model.transform(X))
+    for method in ["predict", "score_samples", "score", *METHODS]:
+        with pytest.raises(MixvaeError, match="in this order, as in fit"):
+            getattr(model, method)(Frame(X[:, ::-1], names[::-1]))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_random_state_that_cannot_be_one_is_refused(seed: int, X: np.ndarray) -> None:
+    with pytest.raises(MixvaeError, match=r"random_state must be .* got "):
+        DeepMixture("vae", **SMALL | {"random_state": seed}).fit(X)
+
+
 def test_names_on_one_side_alone_are_warned_of(frame: Any, X: np.ndarray) -> None:
     named = frame(X, columns=[f"p{i:02d}" for i in range(64)])
     model = DeepMixture("vae", **SMALL).fit(named)

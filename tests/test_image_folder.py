@@ -51,6 +51,7 @@ def sizes(dataset: data.Dataset) -> list[int]:
         ("Training", "dev", "test"),
         ("training_set", "dev-set", "test set"),
         ("train_images", "valImages", "TestData"),
+        ("trn", "val", "tst"),
         ("set/train", "set/val", "set/test"),
         ("a/b c/Train", "a/b c/Valid", "a/b c/Testing"),
         ("train/train", "val", "test/Test"),

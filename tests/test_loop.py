@@ -351,6 +351,37 @@ def test_a_best_checkpoint_is_never_another_epochs(damage, digits, tmp_path):
         mixvae.resume(run.folder, digits, **QUICK)
 
 
+@pytest.mark.parametrize("damage", ["gone", "of another epoch"])
+def test_a_best_checkpoint_that_is_not_the_runs_is_refused_before_training_goes_on(
+    damage, digits, tmp_path
+):
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **FULL | {"warmup_epochs": 0})
+    content, best = checkpoint(run.folder), run.folder / "checkpoints/best.ckpt"
+    content["history"][-1]["val/objective"] = -1e9  # an earlier epoch is the best
+    torch.save(content, run.folder / "checkpoints/last.ckpt")
+    if damage == "gone":
+        best.unlink()
+    before = content_of(run.folder)
+    with pytest.raises(MixvaeError, match=r"best\.ckpt"):
+        mixvae.resume(run.folder, digits, max_epochs=6, **QUICK)
+    assert content_of(run.folder) == before
+
+
+def test_a_run_whose_recipe_was_removed_stops_at_once_and_not_with_a_result_that_cannot_be_loaded(
+    digits, tmp_path
+):
+    class Remover(mixvae.training.Callback):
+        def on_epoch_end(self, state):
+            (state.folder / "recipe.json").unlink(missing_ok=True)
+
+    with pytest.raises(FileNotFoundError, match=r"lost its recipe\.json"):
+        mixvae.fit(recipe(digits), digits, out=tmp_path / "run", callbacks=[Remover()], **FULL)
+
+
+def content_of(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 # -- callbacks and loggers
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from .data import Binarize, Dataset, from_arrays
 from .data.conversion import choose_transform, make_split
 from .data.dataset import draw_rows
-from .errors import MixvaeError, at_least
+from .errors import MixvaeError, at_least, shown
 from .evaluation.batches import batches, cluster_probabilities, evaluating
 from .evaluation.log_likelihood import log_likelihood
 from .model import MixtureVAE
@@ -98,7 +98,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
 
     def fit(self, X: Any, y: Any = None) -> "DeepMixture":
         """Train on X; y is not used."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = _seed_from(self.random_state)
         self._check_names(X, reset=True)
         data = self._split(X, seed)
         recipe = build(self.recipe, data, seed=seed, **self._options())
@@ -240,6 +240,25 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         except (TypeError, ValueError) as error:
             known = "" if reset else " Give X[list(model.feature_names_in_)]."
             raise MixvaeError(f"X: {' '.join(str(error).split())}{known}") from error
+        # of names that are no str, as 0, 1, ... are, scikit-learn remembers nothing
+        names = list(X.columns) if hasattr(X, "columns") else None
+        if reset:
+            self._columns = names
+        elif None not in (names, self._columns) and names != self._columns:
+            raise MixvaeError(
+                f"X: expected the columns {shown(self._columns)} in this order, as in fit; got "
+                f"{shown(names)}. Give X[columns of the data in fit]."
+            )
+
+
+def _seed_from(random_state: Any) -> int:
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise MixvaeError(
+            "random_state must be None, a whole number from 0 to 2**32 - 1 or a RandomState; got "
+            f"{shown(random_state)}."
+        ) from error
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mixvae.data import Dataset
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, is_a
 from mixvae.pruning import kept_by
 from mixvae.recipes import RECIPES, build, list_recipes, options_of
 from mixvae.recipes.registry import name_of, summary_of
@@ -72,6 +72,7 @@ def training_parser(recipe: Named | None) -> Parser:
 def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
     lines = _read_config(given)
     word = word or lines.get("recipe")
+    is_a((str, type(None)), "a recipe's name, or FILE:CLASS", recipe=word)
     lines.pop("recipe", None)
     if word is None and "help" not in given:
         raise MixvaeError(
@@ -94,7 +95,8 @@ def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Ru
         raise MixvaeError("--finetune-epochs needs --prune: they train the smaller model.")
     built = build(recipe.kind, data, seed=values["seed"], **options)
     if prune:
-        kept_by(built, None)  # a recipe without dropout is told before it is trained
+        kept_by(built, None)  # a recipe that cannot be pruned is told before it is trained
+        built.recipe.without_dropout()
     values["batch_size"] = _fitting(values["batch_size"], data)
     run = fit(built, data, out=out, settings=settings, **values)
     return _then_prune(run, data, settings) if prune else run

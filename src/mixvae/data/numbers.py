@@ -59,6 +59,8 @@ def _dense(x: Tensor, where: str) -> Tensor:
         raise MixvaeError(
             f"{where}: a sparse or nested tensor cannot be used; make it dense: x.to_dense()."
         )
+    if x.is_meta:
+        raise MixvaeError(f"{where}: a tensor on the device meta has no values; give one that has.")
     x = x.detach().cpu()
     if x.is_floating_point() and x.dtype not in (torch.float16, torch.float32, torch.float64):
         return x.float()  # NumPy has no bfloat16

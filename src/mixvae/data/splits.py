@@ -13,9 +13,9 @@ from .transform import AS_STORED, Transform
 
 # What the splits are called in file and folder names, in any case.
 SPLIT_WORDS = {
-    "train": ("train", "training"),
+    "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "test": ("test", "testing", "tst"),
 }
 
 

@@ -11,7 +11,14 @@ from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.storage.files import write_checkpoint
-from mixvae.storage.run_folder import BEST, CHECKPOINTS, ORIGIN, WEIGHTS, last_checkpoint
+from mixvae.storage.run_folder import (
+    BEST,
+    CHECKPOINTS,
+    ORIGIN,
+    RECIPE,
+    WEIGHTS,
+    last_checkpoint,
+)
 from mixvae.storage.weights import read_checkpoint
 
 from .means import RunningMeans
@@ -105,6 +112,10 @@ def waited(history: History) -> int:
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint straight to disk, whole or not at all."""
     path.parent.mkdir(exist_ok=True)  # not the run folder, if someone removed it
+    if not (path.parent.parent / RECIPE).exists():
+        raise FileNotFoundError(
+            f"the run folder {path.parent.parent} lost its {RECIPE} while it was in use."
+        )
     write_checkpoint(path, dict(content))
 
 
@@ -125,9 +136,27 @@ def load_last(recipe: BuiltRecipe, folder: Path) -> dict[str, Any] | None:
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
         raise MixvaeError(f"{path} is no whole checkpoint of a run: it has no history.")
     _check_fits(recipe, content["model"], path)
-    if (best := folder / CHECKPOINTS / BEST).exists():  # now, and not after all epochs
-        _check_fits(recipe, read_checkpoint(best)["model"], best)
+    _check_best(recipe, folder, best_of(history), history)  # now, and not after all epochs
     return content
+
+
+def _check_best(
+    recipe: BuiltRecipe, folder: Path, best: dict[str, Any] | None, history: History
+) -> None:
+    path = folder / CHECKPOINTS / BEST
+    if best is None or (best is history[-1] and not path.exists()):
+        return  # there is none yet; a kill may have come before it was written
+    content = read_checkpoint(path)
+    if best is not history[-1] and content.get("epoch") != best["epoch"]:
+        raise _changed(path, best)
+    _check_fits(recipe, content["model"], path)
+
+
+def _changed(path: Path, best: Mapping[str, Any]) -> MixvaeError:
+    return MixvaeError(
+        f"{path} does not hold the weights of the run's best epoch, {best['epoch']}: it was "
+        "changed from outside. Restore it, or train again."
+    )
 
 
 def why_over(folder: Path, checkpoint: Mapping[str, Any] | None, how: Settings) -> str | None:
@@ -157,10 +186,7 @@ def take_best(recipe: BuiltRecipe, folder: Path, state: TrainingState) -> None:
         )
     content = read_checkpoint(path)
     if content.get("epoch") != best["epoch"]:
-        raise MixvaeError(
-            f"{path} does not hold the weights of the run's best epoch, {best['epoch']}: it was "
-            "changed from outside. Restore it, or train again."
-        )
+        raise _changed(path, best)
     _check_fits(recipe, content["model"], path)
     recipe.model.cpu().load_state_dict(content["model"])
     recipe.model.eval()

@@ -22,10 +22,10 @@ def read(
     """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
 
     Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits; they
-    may also be called training, valid, validation, dev or testing, with ``_set``, ``_data`` or
-    ``_images`` after it, in capitals, and lie in one folder more. In each, images lie side by
-    side, or in a subfolder a class; the classes are numbered by name. Hidden files and folders
-    are left out, links are followed, files that are no images are passed over.
+    may also be called training, trn, valid, validation, dev, testing or tst, with ``_set``,
+    ``_data`` or ``_images`` after it, in capitals, and lie in one folder more. In each, images lie
+    side by side, or in a subfolder a class; the classes are numbered by name. Hidden files and
+    folders are left out, links are followed, files that are no images are passed over.
 
     Images are turned upright as their EXIF data say, and what is transparent is white, as in
     most viewers. ``image_size`` (H, W) in pixels resizes all.
