@@ -209,3 +209,8 @@ def test_no_layer_looks_across_the_batch():
     for name in RECIPES:
         kinds = {type(m).__name__ for m in Case(name).build().model.modules()}
         assert not any("Norm" in kind.replace("Normal", "") for kind in kinds), name
+
+
+def test_an_array_in_place_of_a_choice_is_refused():
+    with pytest.raises(MixvaeError, match="likelihood must be"):
+        build("vae", (4,), likelihood=np.zeros((2, 2)))

@@ -91,7 +91,7 @@ def _is_fixed(hint: Any) -> bool:
 def _is_of(value: Any, hint: Any) -> bool:
     """Whether the value is of a kind, not looking into sequences."""
     if get_origin(hint) is Literal:
-        return any(value == each and type(value) is type(each) for each in get_args(hint))
+        return any(type(value) is type(each) and value == each for each in get_args(hint))
     if get_origin(hint) in SEQUENCES:
         is_list = isinstance(value, (list, tuple))
         return is_list and (not _is_fixed(hint) or len(get_args(hint)) == len(value))
