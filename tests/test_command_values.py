@@ -61,6 +61,7 @@ def written(capsys, *argv):
         ("devices", "1_000", "devices is 1000, which on a CPU are processes"),
         ("devices", "100000", "devices is 100000"),
         ("num-nodes", "0", "num_nodes must be at least 1"),
+        ("num-nodes", "2", "nothing says where the other machines are"),
     ],
 )
 def test_a_value_out_of_range_is_refused_before_a_folder_is_made(

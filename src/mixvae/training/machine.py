@@ -133,6 +133,11 @@ def machine_of(
 def _check_counts(device: torch.device, devices: int | str, num_nodes: int) -> None:
     """Refuse what Fabric would start on a CPU: any number of processes."""
     whole(1, num_nodes=num_nodes)
+    if num_nodes > 1 and not {*RANKS, "MASTER_ADDR"} & os.environ.keys():
+        raise MixvaeError(
+            f"num_nodes is {num_nodes}, and nothing says where the other machines are: start every "
+            "one by torchrun or a scheduler, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each."
+        )
     if isinstance(devices, str) and devices.replace("_", "").lstrip("-").isdigit():
         devices = int(devices)
     cores = os.cpu_count() or 1
