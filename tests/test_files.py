@@ -36,18 +36,20 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_checkpoints_come_back_and_make_their_folder(tmp_path):
+    (tmp_path / "recipe.json").touch()  # without it there is no run to save for
     path = tmp_path / "checkpoints" / "last.ckpt"
     save(path, {"weight": torch.arange(3)})
     assert torch.equal(torch.load(path, weights_only=True)["weight"], torch.arange(3))
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path):
-    path = tmp_path / "last.ckpt"
+    (tmp_path / "recipe.json").touch()
+    path = tmp_path / "checkpoints" / "last.ckpt"
     save(path, {"epoch": 1})
     with pytest.raises(Exception, match="pickle"):
         save(path, {"epoch": 2, "generator": (i for i in range(3))})
     assert torch.load(path, weights_only=True) == {"epoch": 1}
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.fixture
