@@ -35,9 +35,9 @@ METRICS: list[Metric] = [
     Metric(
         "bounds",
         lambda s: Bounds(s.recipe, s.x, n_samples=None, batch_size=s.batch_size),
-        "objective (maximised) and bounds, nats, means over x",
+        "objective and bounds, nats, means over x",
         figures={
-            "objective": Figure("objective (as the paper has it)", True, "objective"),
+            "objective": Figure("objective (maximised)", True, "objective"),
             "elbo": Figure("ELBO", True, "elbo"),
         },
     ),
