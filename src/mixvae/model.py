@@ -130,7 +130,7 @@ class MixtureVAE(nn.Module):
         draws many times.
         """
         masks = self.dropout if self.dropout is not None and self.dropout.training else None
-        q_w = q_w if masks else self._of_kept(q_w)
+        q_w = q_w if masks else self.without_dropped(q_w)
         with noise_from(generator):
             z, log_q = rsample_and_log_prob(q_z, (n_samples,))
             w = q_w.rsample((n_samples,))
@@ -166,7 +166,7 @@ class MixtureVAE(nn.Module):
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
         q_z, q_w = self.infer(x, y)
-        return mixture(self._of_kept(q_w).mean, q_z)
+        return mixture(self.without_dropped(q_w).mean, q_z)
 
     def decode(
         self,
@@ -194,7 +194,7 @@ class MixtureVAE(nn.Module):
         p_z: Distribution | None = None,
     ) -> Trace:
         """:meth:`mean_trace` from what :meth:`infer` gave; ``p_z`` as in :meth:`draw`."""
-        q_w = self._of_kept(q_w)
+        q_w = self.without_dropped(q_w)
         z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
         return self._trace(x, y, q_z, q_w, z, w, w, p_z)
 
@@ -308,9 +308,11 @@ class MixtureVAE(nn.Module):
         w, p_w = self.weights.generate(n), self.weights.prior()
         if self.dropout is None:
             return w
-        return self._of_kept(Delta(w)).mean if p_w is None else self._of_kept(p_w).sample((n,))
+        if p_w is None:
+            return self.without_dropped(Delta(w)).mean
+        return self.without_dropped(p_w).sample((n,))
 
-    def _of_kept(self, w: Distribution) -> Distribution:
+    def without_dropped(self, w: Distribution) -> Distribution:
         """Weights, given that the components that dropout took out have none."""
         return w if self.dropout is None else without_dropped(w, self.dropout.kept())
 

@@ -12,6 +12,7 @@ from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
+from .widened import widened
 
 __all__ = [
     "Bernoulli",
@@ -35,5 +36,6 @@ __all__ = [
     "mixture",
     "process_sticks",
     "rsample_and_log_prob",
+    "widened",
     "with_log_prob",
 ]

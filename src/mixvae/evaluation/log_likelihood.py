@@ -4,31 +4,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from math import log, nan, sqrt
-from typing import Any
+from math import isnan, log, nan, sqrt
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
-from mixvae.errors import MixvaeError, seeds, whole
-from mixvae.families import ExactMixture
+from mixvae.distributions.sampling import with_log_prob
+from mixvae.errors import MixvaeError, one_of, seeds, whole
 from mixvae.likelihoods import bits_per_dim
+from mixvae.families import ExactMixture
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 from mixvae.progress import track
 
 from .batches import batches, check_model, check_x, device_of
+from .latent_space import space_of
 from .mode import evaluation_mode
 from .one_pass import Batch
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
+from .proposals import FACTORS, ProposalMixture
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
 MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
+NEGLIGIBLE = 0.01  # of p(x): a component that has less is not asked for its k-hat
+Method = Literal["defensive", "plain"]
+METHODS: tuple[Method, ...] = ("defensive", "plain")
 Figures = tuple[float, float, float, float]
-PILOT = 0.1  # codes that say who answers for x, as a part of those that count
-EVEN = 0.1  # of the codes that count: dealt out evenly, whatever the pilot says
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,11 @@ class LogLikelihood:
 
     log_prob: Float64[Tensor, " N"]  # nats
     standard_error: Float64[Tensor, " N"]  # of the estimate, by the delta method; NaN for one draw
-    ess: Float64[Tensor, " N"]  # effective number of draws, between 1 and n_draws
-    k_hat: Float64[Tensor, " N"]  # how heavy the weights' tail is; NaN for fewer than 125 draws
+    ess: Float64[Tensor, " N"]  # effective number of samples, between 1 and S
+    k_hat: Float64[Tensor, " N"]  # how heavy the weights' tail is; NaN for fewer than 125 samples
     bits_per_dim: float  # the mean over examples
-    n_samples: int  # S, as asked for
-    n_draws: int  # S, where a draw is a sample of each of K components S/K; at least K if dealt out
+    n_samples: int  # S
+    method: str = "defensive"  # how it was estimated
     example: Int64[Tensor, " N"] | None = None  # which one each row is; None is all different
 
     @property
@@ -93,8 +97,8 @@ class LogLikelihood:
             "mean": self.mean,
             "mean_error": self.mean_error,
             "bits_per_dim": self.bits_per_dim,
+            "method": self.method,
             "n_samples": self.n_samples,
-            "n_draws": self.n_draws,
             "ess_mean": float(self.ess.mean()),
             "ess_min": float(self.ess.min()),
             "reliable": self.reliable,
@@ -114,6 +118,7 @@ def log_likelihood(
     *,
     y: Classes | None = None,
     seed: int = 0,
+    method: Method = "defensive",
     progress: bool = False,
 ) -> LogLikelihood:
     r"""Importance sampling: :math:`\log \frac1S \sum_s w_s`, the weights those of the family.
@@ -148,10 +153,13 @@ def log_likelihood(
     check_model(model)
     whole(1, MAX_SAMPLES, n_samples=n_samples)
     seeds(seed=seed)
+    one_of("method", method, METHODS)
     check_density(model, x)
-    weigh, n_draws = _log_weights, model.family.n_draws(n_samples, model.n_components)
-    if model.gate is not None:
-        weigh, n_draws = _dealt, max(n_samples, model.n_components)  # at least one each
+    if isinstance(model.family, ExactMixture) and n_samples < (least := int(model.kept.sum())):
+        raise MixvaeError(
+            f"n_samples must be at least {least}, one for each component of the mixture; got "
+            f"{n_samples}."
+        )
     known: dict[int, tuple[int, Figures]] = {}  # by seed: which example it is, and its figures
     found = []
     with evaluation_mode(model), torch.no_grad():
@@ -159,14 +167,23 @@ def log_likelihood(
         for row in track(batches(model, x, y, 1), "log p(x)", len(x), show=progress):
             if (its_seed := seed_of_row(seed, *row)) not in known:
                 generator.manual_seed(its_seed)
-                figures = _estimate(weigh(model, *row, p_z, n_draws, generator))
-                known[its_seed] = len(known), figures
+                weighted = _weighted(model, *row, p_z, n_samples, method, generator)
+                known[its_seed] = len(known), _estimate(weighted)
             found.append(known[its_seed])
     example = torch.tensor([number for number, _ in found])
     each = torch.tensor([figures for _, figures in found], dtype=torch.float64)
     log_prob, error, ess, k_hat = each.unbind(1)
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
-    return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, n_draws, example)
+    return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, method, example)
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """The samples of one example."""
+
+    log_w: Float64[Tensor, " S"]  # importance weights, whose mean is p(x)
+    proposal: Int64[Tensor, " S"]  # which each is from
+    group: Int64[Tensor, " S"]  # which part of the latent's space each is of
 
 
 class LogLikelihoods:
@@ -215,62 +232,78 @@ def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     likelihood.check(x)
 
 
-def _log_weights(
+def _weighted(
     model: MixtureVAE,
     x: Float[Tensor, "1 *X"],
     y: Classes | None,
     p_z: Distribution,
-    n_draws: int,
+    n_samples: int,
+    method: Method,
     generator: torch.Generator,
-) -> Float64[Tensor, " T"]:
-    """The log importance weights of T draws for one example."""
+) -> Weighted:
+    """The log importance weights of S samples for one example, and the group of each."""
+    space = space_of(model)
+    if space is None:
+        return _of_traces(model, x, y, p_z, n_samples, generator)
+    factors = FACTORS if method == "defensive" else FACTORS[:1]
+    own = space(model, x, y, p_z, factors, from_prior=method == "defensive")
+    if with_log_prob(own.q_z) is not None:
+        return _of_traces(model, x, y, p_z, n_samples, generator)
+    n_codes = max(1, CODES // model.family.n_codes(model.n_components))
+    log_w, proposal = ProposalMixture(own, n_samples, n_codes, generator).log_weights(n_samples)
+    return Weighted(log_w, proposal, own.groups()[proposal])
+
+
+def _of_traces(
+    model: MixtureVAE,
+    x: Float[Tensor, "1 *X"],
+    y: Classes | None,
+    p_z: Distribution,
+    n_samples: int,
+    generator: torch.Generator,
+) -> Weighted:
+    """The weights of the family's own, of a posterior whose density other samples cannot have."""
     posteriors = model.infer(x, y)
-    log_w = torch.empty(n_draws, dtype=torch.float64)
+    log_w = torch.empty(n_samples, dtype=torch.float64)
     for block in log_w.split(max(1, CODES // model.n_components)):
         t = model.draw(x, *posteriors, len(block), y, p_z, generator=generator)
         block[:] = t.log_weight.squeeze(1).cpu()
-    return log_w
+    same = torch.zeros(n_samples, dtype=torch.int64)
+    return Weighted(log_w, same, same)
 
 
-def _dealt(
-    model: MixtureVAE,
-    x: Float[Tensor, "1 *X"],
-    y: Classes | None,
-    p_z: Distribution,
-    n_draws: int,
-    generator: torch.Generator,
-) -> Float64[Tensor, " T"]:
-    """The log importance weights of T codes of an exact mixture, dealt out to its components."""
-    assert isinstance(model.family, ExactMixture)
-    h, n_components = model.features(x, y), model.n_components
-    posteriors = model.posterior(h), model.weights(h)
-    each = torch.full((n_components,), -torch.inf, dtype=torch.float64)
-    n_pilot = max(1, round(PILOT * n_draws / n_components))
-    for block in torch.arange(n_pilot).split(max(1, CODES // n_components)):
-        t = model.draw(x, *posteriors, len(block), y, p_z, generator=generator)
-        found = model.family.log_weights(t).squeeze(1).logsumexp(0).double().cpu()
-        each = each.logaddexp(found)
-    counts = deal((1 - EVEN) * each.softmax(0) + EVEN / n_components, n_draws)
-    component_index = torch.arange(n_components).repeat_interleave(counts)
-    log_w = torch.empty(n_draws, dtype=torch.float64)
-    for block, of in zip(log_w.split(CODES), component_index.split(CODES), strict=True):
-        k, repeats = (t.unsqueeze(0).to(x.device) for t in (of, counts[of]))
-        t = model.sample_components(x, h, k, repeats, y=y, p_z=p_z, generator=generator)
-        block[:] = model.family.log_weights(t).squeeze((0, 1)).cpu()
-    return log_w + log(n_draws)  # whose mean, and not whose sum, is p(x)
-
-
-def deal(share: Float64[Tensor, " K"], n: int) -> Int64[Tensor, " K"]:
-    """How many of ``n`` codes each component has: one, and its share of those that are left."""
-    upto = ((n - len(share)) * share.cumsum(0)).round().long()
-    return 1 + upto.diff(prepend=upto.new_zeros(1))
-
-
-def _estimate(log_w: Float64[Tensor, " T"]) -> Figures:
-    """log p(x), its standard error, the effective number of draws, and k-hat."""
-    n = len(log_w)
+def _estimate(weighted: Weighted) -> Figures:
+    """log p(x), its standard error, the effective number of samples, and k-hat."""
+    log_w, n = weighted.log_w, len(weighted.log_w)
     log_prob = log_w.logsumexp(0) - log(n)
     w = (log_w - log_prob).exp()  # of mean 1
-    error = float(w.std()) / sqrt(n) if n > 1 else nan
+    error = sqrt(float(_variances(w, weighted.proposal).mean()) / n) if n > 1 else nan
     ess = min(float(n / w.square().mean()), n)  # rounding
-    return float(log_prob), error, ess, pareto_k(log_w)
+    return float(log_prob), error, ess, _k_hat(log_w, weighted.group)
+
+
+def _variances(w: Float64[Tensor, " S"], proposal: Int64[Tensor, " S"]) -> Float64[Tensor, " S"]:
+    """The variance of each weight, whose mean over all is 1, within its own proposal.
+
+    What a proposal's samples are worth more than another's is no error, as its number of samples
+    is fixed. Of a proposal with one sample the distance from the mean of all is taken.
+    """
+    _, its, counts = proposal.unique(return_inverse=True, return_counts=True)
+    zero = torch.zeros(len(counts), dtype=w.dtype)
+    means = zero.index_add(0, its, w) / counts
+    squares = zero.index_add(0, its, (w - means[its]).square()) / (counts - 1).clamp_min(1)
+    return torch.where(counts[its] > 1, squares[its], (w - 1).square())
+
+
+def _k_hat(log_w: Float64[Tensor, " S"], group: Int64[Tensor, " S"]) -> float:
+    """The largest of the groups' k-hats, of those that have a hundredth of p(x) or more.
+
+    The components of an exact mixture are groups, each estimated by itself. Together, weights of
+    two sizes would look as one heavy tail.
+    """
+    found = []
+    for one in group.unique():
+        own = log_w[group == one]
+        if own.logsumexp(0) - log_w.logsumexp(0) >= log(NEGLIGIBLE):
+            found.append(pareto_k(own))
+    return max((k for k in found if not isnan(k)), default=nan)

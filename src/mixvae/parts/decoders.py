@@ -5,10 +5,11 @@ from collections.abc import Callable
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.func import functional_call
 
 from mixvae.likelihoods import Likelihood
-from mixvae.nn import Shared
-from mixvae.nn.layers import StackedLinear
+from mixvae.nn import Shared, Stacked
+from mixvae.nn.layers import StackedLayer, StackedLinear
 
 from .component_sampler import by_component
 
@@ -66,6 +67,29 @@ class Decoder(nn.Module):
         layer = self.branch.body
         assert isinstance(layer, StackedLinear)
         return self._likelihood(by_component(layer, codes, component_index.repeat(len(z), 1)), z)
+
+    @property
+    def decodes_components(self) -> bool:
+        """Whether :meth:`decode_components` can be called: components share all but one layer."""
+        branch = self.branch
+        if self.combine is not separate:
+            return False
+        return isinstance(branch, Shared) or (
+            isinstance(branch, Stacked) and isinstance(branch.body, StackedLinear)
+        )
+
+    def of_component(self, z: Float[Tensor, "S B 1 L"], component: int) -> Distribution:
+        """p(x | z) by one component's decoder: batch (S, B, 1).
+
+        The others' layers are not used. For a decoder that keeps the components apart.
+        """
+        own = {
+            f"{path}.{name}": value[component : component + 1]
+            for path, layer in self.branch.named_modules()
+            if isinstance(layer, StackedLayer)
+            for name, value in (*layer.named_parameters(), *layer.named_buffers())
+        }
+        return self._likelihood(functional_call(self.branch, own, z.flatten(0, 1)), z)
 
     def _likelihood(self, h: Tensor, z: Tensor) -> Distribution:
         return self.likelihood(self.head(h).unflatten(0, z.shape[:2]))

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from mixvae.distributions import widened
 from mixvae.errors import MixvaeError, at_least
 from mixvae.nn import full_precision
 
@@ -68,6 +69,11 @@ class Flowed(Distribution):
         """The codes that flow to u."""
         with torch.autocast(u.device.type, enabled=False):
             return self.transform.inv(u)
+
+
+@widened.register
+def _(q: Flowed, factor: float) -> Distribution:
+    return Flowed(widened(q.base, factor), q.transform)
 
 
 class FlowPrior(nn.Module):

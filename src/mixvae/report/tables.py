@@ -108,7 +108,7 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
         [
             "  effective draws",
             _number(estimate["ess_mean"]),
-            f"of {estimate['n_draws']:,}; least {_number(estimate['ess_min'])}",
+            f"of {estimate['n_samples']:,}; least {_number(estimate['ess_min'])}",
         ],
     ]
     if "k_hat_max" in estimate:

@@ -1,0 +1,100 @@
+"""Wider versions of posteriors, as proposals of importance sampling."""
+
+from functools import singledispatch
+from math import log
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta, Dirichlet, Distribution, Independent
+
+from .face import Face
+from .hierarchical import Hierarchical
+from .kumaraswamy import Kumaraswamy
+from .outer import OuterProduct
+from .pairs import diagonal_normal, is_diagonal_normal, loc_and_scale
+from .stick_breaking import StickBreaking
+
+LARGEST = 1e4  # of a Kumaraswamy's parameters: beyond, float32 has none of its digits
+
+
+@singledispatch
+def widened(q: Distribution, factor: float) -> Distribution:
+    """A distribution about as q, with heavier tails: a proposal for a q that is too narrow.
+
+    A normal's scale is multiplied by ``factor``. A Dirichlet or Beta is raised to the power
+    1 / factor^2 and normalised, which is the same operation. A Kumaraswamy keeps its median and has
+    its first parameter divided by ``factor``. Levels, sticks and weights of pairs are widened one
+    by one.
+
+    Parameters
+    ----------
+    q : Distribution
+        Any; one of a kind that is not named above is returned as it is. A kind of one's own is
+        added by ``widened.register``.
+    factor : float
+        At least 1, which changes nothing.
+
+    Returns
+    -------
+    Distribution
+        Of q's batch and event shapes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mixvae.distributions import diagonal_normal
+    >>> widened(diagonal_normal(torch.zeros(2), torch.ones(2)), 1.5).stddev
+    tensor([1.5000, 1.5000])
+    """
+    return q
+
+
+@widened.register
+def _(q: Independent, factor: float) -> Distribution:
+    if not is_diagonal_normal(q):
+        return q
+    loc, scale = loc_and_scale(q)
+    return diagonal_normal(loc, factor * scale)
+
+
+@widened.register
+def _(q: Hierarchical, factor: float) -> Distribution:
+    def second(above: Tensor) -> Distribution:
+        return widened(q.second(above), factor)
+
+    return Hierarchical(widened(q.first, factor), second, q.n_second)
+
+
+@widened.register
+def _(q: StickBreaking, factor: float) -> Distribution:
+    sticks = widened(q.sticks, factor)
+    assert isinstance(sticks, Kumaraswamy | Beta)
+    return StickBreaking(sticks)
+
+
+@widened.register
+def _(q: Kumaraswamy, factor: float) -> Distribution:
+    log_median_to_a = (-torch.expm1(-log(2) / q.b)).log() / factor  # of the wider one, too
+    b = -log(2) / (-log_median_to_a.exp()).log1p()
+    return Kumaraswamy(q.a / factor, b.clamp(max=LARGEST), series=q.series, validate_args=False)
+
+
+@widened.register
+def _(q: Beta, factor: float) -> Distribution:
+    a, b = (1 + (c - 1) / factor**2 for c in (q.concentration1, q.concentration0))
+    return Beta(a, b, validate_args=False)
+
+
+@widened.register
+def _(q: Dirichlet, factor: float) -> Distribution:
+    return Dirichlet(1 + (q.concentration - 1) / factor**2, validate_args=False)
+
+
+@widened.register
+def _(q: OuterProduct, factor: float) -> Distribution:
+    return OuterProduct(widened(q.rows, factor), widened(q.columns, factor))
+
+
+@widened.register
+def _(q: Face, factor: float) -> Distribution:
+    return Face(widened(q.inner, factor), q.kept)
