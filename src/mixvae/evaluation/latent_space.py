@@ -9,8 +9,9 @@ summed out in closed form, so that they are no part of it:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +19,23 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
-from mixvae.distributions import Face, diagonal_normal, log_prob_each, mixture, widened
+from mixvae.distributions import (
+    Face,
+    StickBreaking,
+    diagonal_normal,
+    log_prob_each,
+    mixture,
+    widened,
+)
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.families import ExactMixture, Joint, MixturePosterior
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
+
+from .local_normal import WIDTHS, LocalNormal, local_normal
+
+MAX_LOCAL = 4  # components with a normal about a mode of their own
+LEAST = 0.02  # of p(x): a component that finds less has none
 
 
 @dataclass(frozen=True)
@@ -77,10 +90,14 @@ class LatentSpace(ABC):
         self.q_w = model.without_dropped(self.q_w)
         self.p_w = self._prior_of_weights()
         self.posteriors = [widened(self.q_z, factor) for factor in factors]
+        self.local: list[LocalNormal] = []
 
     @abstractmethod
     def groups(self) -> Int64[Tensor, " P"]:
-        """Which part of the space each proposal samples: the parts' sums add up to p(x)."""
+        """Which part of the space each proposal samples: the parts' sums add up to p(x).
+
+        Those of :attr:`local` are not among them.
+        """
 
     @abstractmethod
     def shares(self, of_factors: Sequence[float], of_prior: float) -> Float64[Tensor, " P"]:
@@ -95,12 +112,29 @@ class LatentSpace(ABC):
         """Log p(x, latent), and the log density under every proposal."""
 
     @abstractmethod
+    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
+        """Add normals about modes of p(latent | x) to the proposals, where share says they pay.
+
+        Parameters
+        ----------
+        share : Tensor
+            (P,), what part of p(x) each of the other proposals finds.
+        n_codes : int
+            Codes to decode at a time.
+        """
+
+    @abstractmethod
     def log_lik(self, latents: Latents) -> Float[Tensor, "S B"]:
         """log p(x | latent)."""
 
     @abstractmethod
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
         """log p(latent); of an exact mixture given its component, without log pi_k."""
+
+    def _of_local(self, index: Int64[Tensor, " S"]) -> Iterator[tuple[LocalNormal, int, int]]:
+        """The normal, its width and the number of samples, of local proposals' numbers."""
+        for j, n in _counted(index):
+            yield self.local[j // len(WIDTHS)], j % len(WIDTHS), n
 
     def _prior_of_weights(self) -> Distribution | None:
         p_w = self.model.weights.prior()
@@ -171,19 +205,41 @@ class OneCode(LatentSpace):
         )
         log_prior = self.log_prior(latents)
         log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
+        local = [normal.log_prob(latents.z.squeeze(1).double()) for normal in self.local]
         if not self.exact:
             each = [q.squeeze(1), log_prior] if self.from_prior else [q.squeeze(1)]
-            return LogDensities(log_joint.cpu(), torch.cat(each, -1).double().cpu())
+            return LogDensities(log_joint.cpu(), torch.cat([*each, *local], -1).double().cpu())
         assert latents.component is not None
         log_joint = log_joint + self.log_share[0].to(log_joint)[latents.component.squeeze(1)]
         each = [q.squeeze(1).unflatten(-1, (-1, self.n_components))]
         if self.from_prior:
             each.append(log_prior.unsqueeze(2).expand(-1, -1, self.n_components))
-        proposals = torch.cat(each, 1).double()
         others = torch.arange(self.n_components, device=q.device) != latents.component
-        return LogDensities(
-            log_joint.cpu(), proposals.masked_fill(others.unsqueeze(1), -torch.inf).flatten(1).cpu()
-        )
+        own = torch.cat(each, 1).double().masked_fill(others.unsqueeze(1), -torch.inf).flatten(1)
+        local = [
+            log_q.masked_fill(latents.component != normal.component, -torch.inf)
+            for log_q, normal in zip(local, self.local, strict=True)
+        ]
+        return LogDensities(log_joint.cpu(), torch.cat([own, *local], -1).cpu())
+
+    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
+        if isinstance(self.q_z, StickBreaking):  # on a simplex, where no normal is
+            return
+        found = torch.zeros(self.n_components, dtype=share.dtype)
+        n = self.n_factors * self.n_components
+        found.index_add_(0, torch.arange(n) % self.n_components, share[:n])
+        found /= found.sum()
+        for k in found.topk(min(MAX_LOCAL, len(found))).indices.tolist():
+            if found[k] >= LEAST:
+                mean, scale = self.q_z.mean[0, k], self.q_z.variance[0, k].sqrt()
+                log_joint = partial(self._log_joint, component=k)
+                normal = local_normal(log_joint, mean, scale, k, n_codes)
+                self.local += [] if normal is None else [normal]
+
+    def _log_joint(self, z: Float[Tensor, "n L"], component: int) -> Float[Tensor, " n"]:
+        index = torch.full((len(z), 1), component, device=z.device) if self.exact else None
+        latents = Latents(z.unsqueeze(1), index)
+        return (self.log_lik(latents) + self.log_prior(latents)).squeeze(1)
 
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
         if not (self.exact and self.p_z.batch_shape):
@@ -227,7 +283,8 @@ class JointCodes(LatentSpace):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.p_z = self.p_z.expand((self.n_rows, self.model.n_components))
-        self.kept = self.q_w.kept if isinstance(self.q_w, Face) else None
+        every = torch.ones(self.model.n_components, dtype=torch.bool, device=self.x.device)
+        self._kept = self.q_w.kept if isinstance(self.q_w, Face) else every
         weights = [widened(self.q_w, factor) for factor in self.factors]
         self._proposals: list[tuple[Distribution, Distribution | None]]
         self._proposals = list(zip(self.posteriors, weights, strict=True))
@@ -242,17 +299,45 @@ class JointCodes(LatentSpace):
 
     def sample(self, proposal: Int64[Tensor, " S"]) -> Latents:
         z, w = [], []
-        for j, n in zip(*(t.tolist() for t in proposal.unique(return_counts=True)), strict=True):
+        base, local = _parted(proposal, len(self._proposals))
+        for j, n in _counted(base):
             q_z, q_w = self._proposals[j]
             z.append(q_z.sample((n,)))
             w.append(self._sample_weights(q_w, n))
+        for normal, j, n in self._of_local(local):
+            z.append(self._codes(normal.sample(j, n).to(self.x)))
+            w.append(self._sample_weights(self.q_w, n))
         return Latents(torch.cat(z), w=torch.cat(w))
 
     def log_densities(self, latents: Latents) -> LogDensities:
-        of_each = torch.stack([self._log_prob(*q, latents) for q in self._proposals], -1)
-        log_prior = of_each[..., -1] if self.from_prior else self.log_prior(latents)
-        log_joint = self.log_lik(latents).double() + log_prior.double()
-        return LogDensities(log_joint.squeeze(1).cpu(), of_each.squeeze(1).double().cpu())
+        of_each = torch.stack([self._log_prob(*q, latents) for q in self._proposals], -1).squeeze(1)
+        log_prior = of_each[:, -1] if self.from_prior else self.log_prior(latents).squeeze(1)
+        log_joint = self.log_lik(latents).squeeze(1).double() + log_prior.double()
+        z = latents.z[:, 0, self._kept].flatten(1).double()
+        log_q_w = self._log_prob_of_weights(self.q_w, latents)
+        local = [normal.log_prob(z) + log_q_w for normal in self.local]
+        return LogDensities(log_joint.cpu(), torch.cat([of_each.double(), *local], -1).cpu())
+
+    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
+        if isinstance(self.q_z, StickBreaking):
+            return
+        mean, scale = (t[0, self._kept].flatten() for t in (self.q_z.mean, self.q_z.stddev))
+        normal = local_normal(self._log_joint, mean, scale, 0, n_codes)
+        self.local = [] if normal is None else [normal]
+
+    def _log_joint(self, z: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
+        """log p(x, codes, w) with the weights at their mean."""
+        latents = Latents(self._codes(z), w=self.q_w.mean.expand(len(z), -1, -1))
+        return (self.log_lik(latents) + self.log_prior(latents)).squeeze(1)
+
+    def _codes(self, z: Float[Tensor, "n D"]) -> Float[Tensor, "n 1 K L"]:
+        """All codes, of those that count in a row; the others do nothing."""
+        own = z.unflatten(1, (int(self._kept.sum()), -1)).unsqueeze(1)
+        if self._kept.all():
+            return own
+        every = self.q_z.mean.expand(len(z), -1, -1, -1).clone()
+        every[:, :, self._kept] = own
+        return every
 
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
         return self._log_prob(self.p_z, self.p_w, latents)
@@ -276,13 +361,27 @@ class JointCodes(LatentSpace):
         self, q_z: Distribution, q_w: Distribution | None, latents: Latents
     ) -> Float[Tensor, "S B"]:
         """Of the codes that count, and of the weights where they are random."""
-        each = q_z.log_prob(latents.z)
-        each = each if self.kept is None else each[..., self.kept]
-        if self.p_w is None:
-            return each.sum(-1)
-        assert q_w is not None
+        codes = q_z.log_prob(latents.z)[..., self._kept].sum(-1)
+        return codes if q_w is None else codes + self._log_prob_of_weights(q_w, latents)
+
+    def _log_prob_of_weights(self, q_w: Distribution, latents: Latents) -> Float[Tensor, "S B"]:
+        """Zero where the weights are not random."""
         assert latents.w is not None
-        return each.sum(-1) + q_w.log_prob(_positive(latents.w))
+        if self.p_w is None:
+            return torch.zeros_like(latents.w[..., 0])
+        log_prob: Tensor = q_w.log_prob(_positive(latents.w))
+        return log_prob
+
+
+def _parted(proposal: Int64[Tensor, " S"], n: int) -> tuple[Tensor, Tensor]:
+    """The numbers of the proposals under n, and those from n on, counted from there."""
+    return proposal[proposal < n], proposal[proposal >= n] - n
+
+
+def _counted(index: Int64[Tensor, " S"]) -> Iterator[tuple[int, int]]:
+    """Each number that is there, in ascending order, and how often it is."""
+    values, counts = index.unique(return_counts=True)
+    return zip(values.tolist(), counts.tolist(), strict=True)
 
 
 def _stacked(posteriors: Sequence[Distribution]) -> Distribution | None:

@@ -250,8 +250,10 @@ def _weighted(
     if with_log_prob(own.q_z) is not None:
         return _of_traces(model, x, y, p_z, n_samples, generator)
     n_codes = max(1, CODES // model.family.n_codes(model.n_components))
-    log_w, proposal = ProposalMixture(own, n_samples, n_codes, generator).log_weights(n_samples)
-    return Weighted(log_w, proposal, own.groups()[proposal])
+    local = method == "defensive"
+    mixture = ProposalMixture(own, n_samples, n_codes, generator, local=local)
+    log_w, proposal = mixture.log_weights(n_samples)
+    return Weighted(log_w, proposal, mixture.groups[proposal])
 
 
 def _of_traces(

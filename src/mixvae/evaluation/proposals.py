@@ -16,9 +16,10 @@ from torch import Generator, Tensor
 from mixvae.seeding import noise_from
 
 from .latent_space import LatentSpace, LogDensities
+from .local_normal import WIDTHS
 
-FACTORS = (1.0, 1.15, 1.35, 1.7, 2.5)  # times the posterior's own width
-SHARES = (0.5, 0.15, 0.1, 0.1, 0.05)  # of the samples, before the pilot
+FACTORS = (1.0, 1.2, 1.5, 2.5)  # times the posterior's own width
+SHARES = (0.5, 0.2, 0.15, 0.05)  # of the samples, before the pilot
 FROM_PRIOR = 0.1  # the prior's share, before the pilot
 PILOT = 0.1  # samples of the pilot, as a part of those that count
 FLOOR = 0.1  # part of the samples whose shares stay as they were before the pilot
@@ -40,16 +41,42 @@ class ProposalMixture:
         Codes to decode at a time.
     generator : Generator
         What all noise is drawn from, on the model's device.
+    local : bool
+        Whether normals about modes of the exact posterior are proposals too.
     """
 
     def __init__(
-        self, space: LatentSpace, n_samples: int, n_codes: int, generator: Generator
+        self,
+        space: LatentSpace,
+        n_samples: int,
+        n_codes: int,
+        generator: Generator,
+        *,
+        local: bool = False,
     ) -> None:
         self.space, self.n_codes, self.generator = space, n_codes, generator
         self.groups = space.groups()
         self.share = space.shares(SHARES[: space.n_factors], FROM_PRIOR)
-        if len(self.share) > 1:
-            self._adapt(max(round(PILOT * n_samples), len(self.share)))
+        if len(self.share) == 1:
+            return
+        n_pilot = max(round(PILOT * n_samples), len(self.share))
+        if local:
+            several = len(self.groups.unique()) > 1 or space.model.n_components > 1
+            found = self._adapted(n_pilot) if several else self.share
+            space.add_local(found, n_codes)
+            self._add_local()
+        self.share = self._adapted(n_pilot)
+
+    def _add_local(self) -> None:
+        """Give half of the samples to the normals about modes, whose widths have equal parts."""
+        components = [normal.component for normal in self.space.local for _ in WIDTHS]
+        if not components:
+            return
+        exact = len(self.groups.unique()) > 1
+        own = torch.tensor(components) if exact else torch.zeros(len(components), dtype=torch.int64)
+        new = torch.full((len(components),), 0.5 / len(components), dtype=torch.float64)
+        self.groups = torch.cat([self.groups, own])
+        self.share = torch.cat([0.5 * self.share, new])
 
     def log_weights(self, n: int) -> tuple[Float64[Tensor, " n"], Int64[Tensor, " n"]]:
         """The log importance weights of n samples, whose mean is p(x), and each one's proposal."""
@@ -61,21 +88,21 @@ class ProposalMixture:
         ]
         return torch.cat(log_w), _numbers(counts)
 
-    def _adapt(self, n: int) -> None:
-        """Move the shares from where they are towards the posterior's, as n samples show it."""
+    def _adapted(self, n: int) -> Float64[Tensor, " P"]:
+        """The shares, moved from where they are towards the posterior's, as n samples show it."""
         counts = deal(self.share, self.groups, n)
         found = list(self._sample(counts))
         log_joint = torch.cat([part.joint for part in found])
         log_q = torch.cat([part.proposals for part in found])
         log_w = log_joint - (log_q + (counts.double() / n).log()).logsumexp(-1)
         if not log_w.isfinite().any():
-            return
+            return self.share
         w, share = log_w.softmax(0), self.share
         for _ in range(STEPS):
             share = w @ (log_q + share.log()).softmax(-1)
         n_effective = 1 / float(w.square().sum())
         believed = (1 - FLOOR) * n_effective / (n_effective + CAUTION)
-        self.share = believed * share + (1 - believed) * self.share
+        return believed * share + (1 - believed) * self.share
 
     def _sample(self, counts: Int64[Tensor, " P"]) -> Iterator[LogDensities]:
         """The densities of so many samples of each proposal, a block of them at a time."""
