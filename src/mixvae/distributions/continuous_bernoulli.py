@@ -35,7 +35,7 @@ class ContinuousBernoulli(Distribution):
     --------
     >>> p = ContinuousBernoulli(torch.tensor([1.0, 100.0]))
     >>> p.log_prob(torch.tensor([0.5, 1.0])), p.mean
-    (tensor([-0.0413, 4.6052]), tensor([0.5820, 0.9900]))
+    (tensor([-0.0413,  4.6052]), tensor([0.5820, 0.9900]))
     """
 
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012

@@ -10,8 +10,8 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 class OuterProduct(Distribution):
     r"""Distribution of the products of two independent vectors of weights, event (K J,).
 
-    The weights :math:`w_{kj} = u_k v_j` are listed row by row. ``log_prob`` is the density of (u, v), which are the sums of
-    w over columns and over rows.
+    The weights :math:`w_{kj} = u_k v_j` are listed row by row. ``log_prob`` is the density of
+    (u, v), which are the sums of w over columns and over rows.
 
     Parameters
     ----------
