@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from mixvae.errors import at_least, one_of
+from mixvae.errors import MixvaeError, at_least, one_of
 from mixvae.families import Joint
 from mixvae.trace import Scale, Trace
 
@@ -118,11 +118,19 @@ def masked(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound, weight: float = 1.0
     terms
         Those of ``bound``, and ``dropout``, each (B,), nats.
 
+    Raises
+    ------
+    MixvaeError
+        For a model without component dropout.
+
     References
     ----------
     MVAE: Ye & Bors (TNNLS 2021), eqs. 18 and 24.
     """
-    assert t.kl_mask is not None, "the model has no component dropout"
+    if t.kl_mask is None:
+        raise MixvaeError(
+            "masked needs a model with component dropout; got one without. Use its bound by itself."
+        )
     cost = (-kl_scale * weight * t.kl_mask).expand(len(t.x))
     return bound(t, kl_scale) | {"dropout": cost}
 

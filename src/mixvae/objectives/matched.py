@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixvae.distributions import NormalMixture, kl_pairs
 from mixvae.distributions.pairs import flatten_batch
+from mixvae.errors import MixvaeError
 from mixvae.trace import Scale, Trace
 
 from .objective import Bound, Terms
@@ -45,6 +46,11 @@ def matched(t: Trace, kl_scale: Scale = 1.0, *, matching: Matching = "greedy") -
     -------
     terms
         The likelihood and ``kl_z``, each (B,), nats.
+
+    Raises
+    ------
+    MixvaeError
+        For a prior without pseudo-inputs.
 
     References
     ----------
@@ -91,11 +97,13 @@ def matched_kl(t: Trace, matching: Matching) -> Float[Tensor, "B C"]:
 
     With "variational" it is an approximation. :func:`matched` names the parameters.
     """
-    assert isinstance(t.p_z, NormalMixture)
-    prior = t.p_z.pooled_from
-    assert prior is not None, "the prior has no pseudo-inputs"
+    if not isinstance(t.p_z, NormalMixture) or t.p_z.pooled_from is None:
+        raise MixvaeError(
+            f"matched needs a prior of pseudo-inputs (VampPrior); got {type(t.p_z).__name__}. "
+            "Use objectives.elbo."
+        )
     log_w = t.q_w.mean.log()
-    log_v = prior.mixture_distribution.logits  # (C, K)
+    log_v = t.p_z.pooled_from.mixture_distribution.logits  # (C, K)
     kl = _kl(t, t.p_z, len(log_v))
     if matching == "variational":
         kl_within = kl_pairs(t.q_z, t.q_z)  # (B, K, K)
