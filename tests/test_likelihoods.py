@@ -419,7 +419,7 @@ def test_a_wide_densitys_bits_are_nearly_those_of_the_levels_that_it_is_rounded_
 
 
 def test_what_is_no_density_has_no_bits_per_dimension():
-    with pytest.raises(MixvaeError, match=r"CrossEntropy is no density of x.*'logistic'"):
+    with pytest.raises(MixvaeError, match=r"CrossEntropy is not a normalised density.*'logistic'"):
         bits_per_dim(-3.0, likelihood("cross-entropy", (2,)))
 
 

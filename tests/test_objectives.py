@@ -29,6 +29,8 @@ from mixvae.objectives import (
     iwae,
     kernels,
     log_mean_exp,
+    masked,
+    matched,
     mixture_bound,
     mixture_elbo,
     weighted_elbo,
@@ -450,3 +452,16 @@ def test_squared_error_counts_as_a_density_with_its_constant():
     x, mean = torch.rand(12), torch.rand(12)
     density = Independent(Normal(mean, 0.5**0.5), 1).log_prob(x)
     torch.testing.assert_close(density, -(x - mean).square().sum() - 6 * torch.tensor(pi).log())
+
+
+# -- objectives of other models are refused
+
+
+def test_the_cost_of_dropout_rates_needs_component_dropout() -> None:
+    with pytest.raises(MixvaeError, match="masked needs a model with component dropout"):
+        masked(traced(Case("mvae")), bound=elbo)
+
+
+def test_a_matched_kl_needs_pseudo_inputs() -> None:
+    with pytest.raises(MixvaeError, match="matched needs a prior of pseudo-inputs"):
+        matched(traced(Case("semvae")))

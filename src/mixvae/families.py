@@ -1,4 +1,4 @@
-"""The families: K codes at once; one code of one component; one code that a mixture infers."""
+"""Families: what the latent variables of a model are, and so all of its densities."""
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -14,10 +14,14 @@ from .trace import Scale, Terms, Trace
 
 
 class Family(ABC):
-    """Is there one code or K codes? It decides what the latent is, and so every density of it.
+    """What the latent variables of a model are, and so their densities under p and q.
 
-    ``advice`` and ``advice_if_collapsed`` say what to try where one of several components is dead,
-    or its code says nothing of x.
+    A family answers all that depends on whether an x has one code or K codes: importance weights,
+    the ELBO, responsibilities, and how the components' outputs become one mean of x. Its methods
+    are functions of a :class:`~mixvae.trace.Trace`, of S samples, B rows and K components.
+
+    ``advice`` and ``advice_if_collapsed`` are suggestions for a component that is dead, and for one
+    whose code says nothing about x.
     """
 
     advice = (
@@ -28,60 +32,91 @@ class Family(ABC):
 
     @abstractmethod
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
-        """log p(x, latent) - log q(latent | x), its prior part times ``kl_scale``."""
+        """Log importance weight, log p(x, latent) - log q(latent | x), of every sample, nats.
+
+        Parameters
+        ----------
+        t
+            A trace.
+        kl_scale
+            Weight of log p(latent) - log q(latent | x); 1 for the weight itself, whose
+            exponential has the mean p(x).
+        """
 
     def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
-        """The evidence lower bound on log p(x) as named terms (B,), nats, that add up to it.
+        """Evidence lower bound on log p(x), as named terms that add up to it.
 
-        It is a bound if p(x | z) is a density and ``kl_scale`` is 1. By default it is one term, the
-        mean of the log importance weight over the samples.
+        It is a bound if p(x | z) is normalised and ``kl_scale`` is 1. The default is one term,
+        the mean of the log importance weights.
+
+        Parameters
+        ----------
+        t
+            A trace.
+        kl_scale
+            Weight of the KL terms.
+
+        Returns
+        -------
+        terms
+            Each (B,), nats.
         """
         return {"elbo": self.log_weight(t, kl_scale).mean(0)}
 
     @abstractmethod
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far each component answers for x. Rows sum to one."""
+        """Each component's responsibility for x. Rows sum to one."""
 
     @abstractmethod
     def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
-        """How far x is charged each component's KL: the weights of its mean over the data."""
+        """Weights of each component's KL in its mean over the data."""
 
     @abstractmethod
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
-        """The mean of x given the codes, the components brought together."""
+        """Mean of x given the codes, over the components."""
 
     def n_draws(self, n_samples: int, n_components: int) -> int:
-        """How many draws have so many samples of the latent."""
+        """Number of passes with ``n_samples`` samples of the latent variables in all."""
         return n_samples
 
     def n_codes(self, n_components: int) -> int:
-        """How many codes an x has: 1, or K."""
+        """Number of codes of an x: 1, or K."""
         return 1
 
     def codes(self, t: Trace) -> Float[Tensor, "B D"]:
-        """The codes of x, for whoever takes features: by default all components', side by side."""
+        """Mean codes of x as features; by default those of all components, concatenated."""
         return t.q_z.mean.flatten(1)
 
     def posterior(self, t: Trace) -> Distribution:
-        """q(z | x), the components' together, where there is one code: batch (B,), event (L,)."""
+        """q(z | x) over all components, for families of one code: batch (B,), event (L,)."""
         return mixture(t.q_w.mean, t.q_z)
 
     def owns(self, r: Float[Tensor, "N K"]) -> Bool[Tensor, "N K"]:
-        """Whether each component has a part in x, whose responsibilities are r: by default all."""
+        """Which components are used for x, whose responsibilities are r; by default all are."""
         return torch.ones_like(r, dtype=torch.bool)
 
 
 class Joint(Family):
-    r"""K codes at once, decoded together: the latent is (z_1 ... z_K, w). M-VAE, MVAE, and the VAE.
+    r"""Joint mixture: K codes for each x, decoded together; M-VAE, MVAE, and the VAE as K = 1.
+
+    The latent variables are (z_1 ... z_K, w), and the log importance weight is
 
     .. math:: \log p(x | z, w) + \sum_k \log\frac{p(z_k)}{q(z_k|x)} + \log\frac{p(w)}{q(w|x)}
 
-    Components that dropout took out for good are no part of it: k runs over those that are left.
+    In evaluation k runs over the components that component dropout keeps.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> model = mixvae.build("m-vae", (4,), n_components=2, n_latent=3).model
+    >>> trace = model(torch.zeros(5, 4), n_samples=10)
+    >>> trace.family.log_weight(trace).shape
+    torch.Size([10, 5])
     """
 
     def log_lik(self, t: Trace) -> Float[Tensor, "S B"]:
-        r"""log p(x | z, w); where outputs are kept apart, :math:`\log\sum_k b_k p(x|z_k)`."""
-        if t.log_lik.shape[-1] == 1:  # blended, or there is but one, whose weight is 1
+        r"""log p(x | z, w); where outputs are not merged, :math:`\log\sum_k b_k p(x|z_k)`."""
+        if t.log_lik.shape[-1] == 1:  # merged, or a single component, whose weight is 1
             return t.log_lik.squeeze(-1)
         return (t.log_lik + _log(t.b)).logsumexp(-1)
 
@@ -92,7 +127,7 @@ class Joint(Family):
         return self.log_lik(t) + kl_scale * log_ratio
 
     def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
-        r"""The bound with its KLs in closed form where there is one.
+        r"""The bound, with KLs in closed form where there is one.
 
         .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
         """
@@ -106,7 +141,7 @@ class Joint(Family):
         return t.q_w.mean if t.b is t.w else t.b.mean(0)
 
     def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
-        """All of it: every code is decoded."""
+        """All 1, as every code is decoded."""
         return torch.ones_like(t.w[0])
 
     def n_codes(self, n_components: int) -> int:
@@ -117,12 +152,14 @@ class Joint(Family):
 
 
 class ExactMixture(Family):
-    r"""One component makes x, and which one is summed out exactly: ``mixture-vae``.
+    r"""Exact mixture: one component generates x, and its index is summed out: ``mixture-vae``.
+
+    The model and its log importance weight are
 
     .. math:: p(x) = \sum_k \pi_k \int p_k(x | z)\, p(z)\, dz, \qquad
               \log\sum_k \pi_k \frac{p_k(x | z_k)\, p(z_k)}{q_k(z_k | x)}
 
-    After component dropout the proportions are b, in the place of :math:`\pi`.
+    With component dropout, b takes the place of the proportions :math:`\pi`.
     """
 
     advice = "start split (the default), more start_epochs, fewer components, or another seed"
@@ -132,7 +169,7 @@ class ExactMixture(Family):
     )
 
     def log_weights(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B K"]:
-        """Each component's log pi_k + log w_k, before the sum over components."""
+        """Each component's log pi_k w_k, whose log-sum-exp is the log importance weight; nats."""
         return t.log_lik + kl_scale * (t.log_prior - t.log_q) + t.log_b
 
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
@@ -141,13 +178,13 @@ class ExactMixture(Family):
     def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
         r"""The bound :math:`E \log\sum_k \pi_k w_k`.
 
-        One sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component (with the
-        closed-form KL inside the logarithm it would be no bound). Split into terms by the
-        responsibilities r_k proportional to pi_k w_k: likelihood, codes' KL and the index's
-        KL(r || pi), which add up to it.
+        It has one sampled weight :math:`w_k = p_k(x, z_k) / q_k(z_k|x)` per component; with the
+        closed-form KL inside the logarithm it would not be a bound. The responsibilities
+        :math:`r_k \propto \pi_k w_k` split it into terms: the likelihood, the codes' KL, and the
+        index's KL(r || pi).
         """
         log_weights = self.log_weights(t, kl_scale)
-        # The sum is stationary in r, so a detached r leaves the value and the gradient right.
+        # The sum is stationary in r, so that detaching r changes neither value nor gradient.
         r = log_weights.detach().softmax(-1)
         log_lik = (r * t.log_lik).sum(-1).mean(0)
         kl_z = kl_scale * (r * (t.log_prior - t.log_q)).sum(-1).mean(0)
@@ -158,25 +195,25 @@ class ExactMixture(Family):
         }
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        r"""The best variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
+        r"""Optimal variational q(k | x), proportional to :math:`\pi_k \exp \mathrm{ELBO}_k(x)`."""
         elbo = t.log_lik.mean(0) - t.kl
         return (elbo + t.log_b[0]).softmax(-1)
 
     def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
-        """What the component answers for: elsewhere its code may be anything, at no cost."""
+        """The responsibilities: where a component has none, its code's KL costs nothing."""
         return self.responsibilities(t)
 
     def codes(self, t: Trace) -> Float[Tensor, "B D"]:
-        """The code of the component with the largest responsibility; axes are each component's."""
-        owner = self.responsibilities(t).argmax(-1)
-        return t.q_z.mean[torch.arange(len(owner), device=owner.device), owner]
+        """Mean code of the component with the largest responsibility, in that component's axes."""
+        k = self.responsibilities(t).argmax(-1)
+        return t.q_z.mean[torch.arange(len(k), device=k.device), k]
 
     def posterior(self, t: Trace) -> Distribution:
-        """By their responsibilities, which are q(k | x)."""
+        """q(z | x), with the responsibilities as q(k | x)."""
         return mixture(self.responsibilities(t), t.q_z)
 
     def owns(self, r: Float[Tensor, "N K"]) -> Bool[Tensor, "N K"]:
-        """The one with the largest responsibility."""
+        """True for the component with the largest responsibility alone."""
         return F.one_hot(r.argmax(-1), r.shape[-1]).bool()
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
@@ -184,12 +221,12 @@ class ExactMixture(Family):
 
 
 class MixturePosterior(Family):
-    r"""One code, whose posterior is a mixture: :math:`q(z|x) = \sum_k w_k q(z|x, k)`.
+    r"""Mixture posterior: one code, with the posterior :math:`q(z|x) = \sum_k w_k q(z|x, k)`.
 
-    A draw is a code z_k of every component (strata), each decoded by itself; all of them are
-    weighed against the whole mixture, as in the balance heuristic of multiple importance sampling.
-    The prior is p(z), or where components have priors of their own
-    :math:`p(z|w) = \sum_k w_k p(z|k)`. Random weights w are a latent beside z.
+    A sample is a code z_k of every component (stratified sampling), each decoded by itself. Every
+    code's density is that of the whole mixture, as in the balance heuristic of multiple importance
+    sampling. The prior is p(z), or :math:`p(z|w) = \sum_k w_k p(z|k)` where components have priors
+    of their own. Random weights w are a latent variable beside z. The log importance weight is
 
     .. math:: \log\frac{p(w)}{q(w|x)} + \log\sum_k w_k \frac{p(x|z_k)\, p(z_k|w)}{q(z_k|x, w)}
     """
@@ -198,13 +235,13 @@ class MixturePosterior(Family):
     advice_if_collapsed = "a KL warm-up (warmup_epochs), or more epochs"
 
     def log_prior(self, t: Trace) -> Float[Tensor, "S B K"]:
-        """log p(z_k | w) of each code."""
+        """log p(z_k | w) of every code, nats."""
         if not t.p_z.batch_shape:
             return t.log_prior
         return (log_prob_each(t.p_z, t.z) + t.log_w.unsqueeze(2)).logsumexp(-1)
 
     def log_q(self, t: Trace) -> Float[Tensor, "S B K"]:
-        """log q(z_k | x, w) of each code, under the whole mixture."""
+        """log q(z_k | x, w) of every code, under the whole mixture; nats."""
         codes = t.z.transpose(1, 2)  # (S, K, B, L)
         if t.q_all is not None:
             return t.q_all.log_prob(codes).transpose(1, 2)
@@ -212,7 +249,7 @@ class MixturePosterior(Family):
         return (pairs + t.log_w.unsqueeze(2)).logsumexp(-1)
 
     def log_weights(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B K"]:
-        """log p(x, z_k | w) - log q(z_k | x, w), each stratum's."""
+        """log p(x, z_k | w) - log q(z_k | x, w) of every component's code, nats."""
         return t.log_lik + kl_scale * (self.log_prior(t) - self.log_q(t))
 
     def log_weight(self, t: Trace, kl_scale: Scale = 1.0) -> Float[Tensor, "S B"]:
@@ -222,16 +259,16 @@ class MixturePosterior(Family):
         return log_weight
 
     def elbo(self, t: Trace, kl_scale: Scale = 1.0) -> Terms:
-        """The bound with E[w] in front of the likelihoods, and the KL of the weights by itself."""
+        """The bound, with the likelihoods weighted by E[w] and the KL of w in closed form."""
         t = _exact(t)
         return self.terms(t, self.log_ratio(t), kl_scale)
 
     def log_ratio(self, t: Trace) -> Float[Tensor, "S B"]:
-        """The mean over components of log p(z_k | w) - log q(z_k | x, w)."""
+        """Mean of log p(z_k | w) - log q(z_k | x, w), with the weights w of the components."""
         return (t.w * (self.log_prior(t) - self.log_q(t))).sum(-1)
 
     def terms(self, t: Trace, log_ratio: Float[Tensor, "S B"], kl_scale: Scale) -> Terms:
-        """A bound's terms, whose codes cost minus ``log_ratio``."""
+        """A bound's terms, with ``log_ratio`` as its estimate of minus the codes' KL."""
         log_lik = (t.q_w.mean.unsqueeze(1) * t.log_lik.transpose(0, 1)).sum(-1).mean(1)
         terms = {t.lik_name: log_lik, "kl_z": kl_scale * log_ratio.mean(0)}
         if t.p_w is not None:
@@ -239,14 +276,14 @@ class MixturePosterior(Family):
         return terms
 
     def responsibilities(self, t: Trace) -> Float[Tensor, "B K"]:
-        """E_q[w], the share of the posterior's mass."""
+        """The mean weights E_q[w]."""
         return t.q_w.mean
 
     def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         return self.responsibilities(t)
 
     def n_draws(self, n_samples: int, n_components: int) -> int:
-        """Each has one of every component."""
+        """ceil(n_samples / K), as a pass has a code of every component."""
         return -(-n_samples // n_components)
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
@@ -256,15 +293,15 @@ class MixturePosterior(Family):
 
 
 def _exact(t: Trace) -> Trace:
-    """The trace with its sticks' KL by quadrature: by a series it may be nats too low."""
+    """The trace with the KL of stick-breaking weights by quadrature, not by a truncated series."""
     q_z, q_w = by_quadrature(t.q_z), by_quadrature(t.q_w)
     return t if q_z is t.q_z and q_w is t.q_w else replace(t, q_z=q_z, q_w=q_w)
 
 
 def _log_weights_ratio(t: Trace) -> Float[Tensor, "S B"]:
-    """log p(w) - log q(w | x)."""
+    """log p(w) - log q(w | x), nats."""
     assert t.p_w is not None
-    w = t.w.clamp_min(torch.finfo(t.w.dtype).tiny)  # a draw can underflow to 0
+    w = t.w.clamp_min(torch.finfo(t.w.dtype).tiny)  # a sample can underflow to 0
     return t.p_w.log_prob(w) - t.q_w.log_prob(w)
 
 
@@ -275,4 +312,5 @@ def _weigh(t: Trace, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B *X"]:
 
 
 def _log(w: Tensor) -> Tensor:
+    """log w, finite for weights that underflowed."""
     return w.clamp_min(torch.finfo(w.dtype).tiny).log()

@@ -1,4 +1,4 @@
-"""The model: one forward pass that every recipe shares."""
+"""The model class of all recipes, with its forward pass."""
 
 from dataclasses import replace
 from functools import partial
@@ -21,26 +21,46 @@ from .trace import Trace
 
 
 class MixtureVAE(nn.Module):
-    """A deep mixture VAE: small modules that return distributions, and a family.
+    """A deep mixture VAE: modules that return distributions, and a family.
 
-    Args:
-        trunk: x (B, *X) to features h (B, K, H).
-        posterior: h to q(z | x, k), batch (B, K), event (L,).
-        weights: h to q(w | x), batch (B,), event (K,).
-        decoder: z (S, B, K, L) and w (S, B, K) to p(x | z, w).
-        prior: ``encode`` to p(z | k), batch (K,) or (), event (L,).
-        family: whether there is one code or K.
-        dropout: masks on the components; None keeps all.
-        labels: how class labels join x and z. A conditional model's methods need ``y`` (B,), the
-            class of each x.
-        sampler: which components a pass in training mode decodes: a subset, drawn for the whole
-            batch, or a few for each x, drawn by a gate; None is all of them.
+    Shapes are in S samples, B rows of a batch, K components, L latent dimensions, and X, the shape
+    of one x. Methods that sample take a ``generator``, on the model's device, for reproducible
+    numbers or calls in several threads; by default they use PyTorch's global generator. A
+    conditional model's methods need ``y`` (B,), the class of each x, and raise a MixvaeError where
+    it is missing or has an unknown class; so do other models' where ``y`` is given.
 
-    Methods that draw take a ``generator``, on the model's device, for calls in several threads or
-    numbers of one's own; by default it is the global one.
+    Parameters
+    ----------
+    trunk
+        x (B, *X) to features h (B, K, H).
+    posterior
+        h to q(z | x, k), batch (B, K), event (L,).
+    weights
+        h to q(w | x), batch (B,), event (K,).
+    decoder
+        z (S, B, K, L) and w (S, B, K) to p(x | z, w).
+    prior
+        The function ``encode`` to p(z | k), batch (K,) or (), event (L,). A prior of pseudo-inputs
+        calls ``encode``; others ignore it.
+    family
+        What the latent variables are: one code or K.
+    dropout
+        Component dropout, random masks on the mixing weights; None is none.
+    labels
+        How class labels join x and z.
+    sampler
+        Which components a forward pass in training mode decodes: a subset, sampled for the whole
+        batch, or a few for each x, sampled by a gate. None is all of them.
 
-    Raises:
-        MixvaeError: where labels are missing, not wanted, or of a class never seen.
+    Examples
+    --------
+    >>> import mixvae
+    >>> model = mixvae.build("m-vae", (1, 8, 8), n_components=3, n_latent=2).model
+    >>> trace = model(torch.rand(5, 1, 8, 8), n_samples=4)
+    >>> trace.z.shape, trace.w.shape
+    (torch.Size([4, 5, 3, 2]), torch.Size([4, 5, 3]))
+    >>> model.reconstruct(torch.rand(5, 1, 8, 8)).shape, model.sample(2).shape
+    (torch.Size([5, 1, 8, 8]), torch.Size([2, 1, 8, 8]))
     """
 
     def __init__(
@@ -69,17 +89,17 @@ class MixtureVAE(nn.Module):
 
     @property
     def n_components(self) -> int:
-        """K."""
+        """The number of components K."""
         return self.weights.n_components
 
     @property
     def gate(self) -> ComponentGate | None:
-        """The sampler, if it is a gate: then the decoder can decode components one by one."""
+        """The sampler if it is a gate, with which the decoder can decode single components."""
         return self.sampler if isinstance(self.sampler, ComponentGate) else None
 
     @property
     def kept(self) -> Bool[Tensor, " K"]:
-        """The components that take part once training is over: all, but for component dropout."""
+        """Mask of the components that are in use after training: all, but for component dropout."""
         if self.dropout is None:
             return torch.ones(self.n_components, dtype=torch.bool)
         return self.dropout.kept().cpu()
@@ -92,7 +112,19 @@ class MixtureVAE(nn.Module):
         *,
         generator: Generator | None = None,
     ) -> Trace:
-        """Infer, sample ``n_samples`` codes and weights, and decode them."""
+        """Encode x, sample codes and weights from their posteriors, and decode them.
+
+        Parameters
+        ----------
+        x
+            A batch.
+        n_samples
+            Samples S of the latent variables.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        generator
+            Source of random numbers, on the model's device; None is the global generator.
+        """
         if self.training and isinstance(self.sampler, ComponentSubset):
             return self._draw_subset(self.sampler, x, n_samples, y, generator)
         if self.training and isinstance(self.sampler, ComponentGate):
@@ -102,14 +134,22 @@ class MixtureVAE(nn.Module):
     def infer(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> tuple[Distribution, Distribution]:
-        """q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
+        """Posteriors: q(z | x, k), batch (B, K), event (L,), and q(w | x), batch (B,), event (K,).
+
+        Parameters
+        ----------
+        x
+            A batch.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         h = self.features(x, y)
         return self.posterior(h), self.weights(h)
 
     def features(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> Float[Tensor, "B K H"]:
-        """What the trunk makes of x, and the posterior and the weights read."""
+        """The trunk's features of x, from which both posteriors are computed."""
         features: Tensor = self.trunk(self.labels.condition_x(x, y))
         return features
 
@@ -124,10 +164,23 @@ class MixtureVAE(nn.Module):
         *,
         generator: Generator | None = None,
     ) -> Trace:
-        """Sample from what :meth:`infer` gave, and decode.
+        """Sample from the posteriors that :meth:`infer` returned, and decode.
 
-        ``p_z`` is ``prior(encode)``; a prior of pseudo-inputs is worth handing in where one model
-        draws many times.
+        Parameters
+        ----------
+        x
+            The batch that was encoded.
+        q_z, q_w
+            Its posteriors.
+        n_samples
+            Samples S of the latent variables.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        p_z
+            The prior, ``prior(encode)``. Passing it saves time where the prior has pseudo-inputs
+            and the model is called many times.
+        generator
+            Source of random numbers, on the model's device; None is the global generator.
         """
         masks = self.dropout if self.dropout is not None and self.dropout.training else None
         q_w = q_w if masks else self.without_dropped(q_w)
@@ -149,10 +202,27 @@ class MixtureVAE(nn.Module):
         *,
         generator: Generator | None = None,
     ) -> Trace:
-        """Sample M codes of each x, whose features are h, of the components in ``component_index``.
+        """Sample M codes of each x, of given components, and decode them: for models with a gate.
 
-        One that is there several times for an x counts for 1 / ``counts`` of its weight each time.
-        For models with a ``gate``, whose decoder can decode components one by one.
+        Parameters
+        ----------
+        x
+            A batch.
+        h
+            Its features.
+        component_index
+            Which component each of the M codes of an x is of; one may occur several times.
+        counts
+            How often that component occurs for the x. Each occurrence has 1 / ``counts`` of the
+            component's weight.
+        n_samples
+            Samples S of these M codes.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        p_z
+            The prior, as in :meth:`draw`.
+        generator
+            Source of random numbers, on the model's device; None is the global generator.
         """
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
         q_z = self.posterior(h, component_index)
@@ -164,7 +234,17 @@ class MixtureVAE(nn.Module):
         return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x, log_q)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
-        """The aggregated posterior q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,)."""
+        """Posterior of all components, q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,).
+
+        The w_k are the mean weights.
+
+        Parameters
+        ----------
+        x
+            A batch.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         q_z, q_w = self.infer(x, y)
         return mixture(self.without_dropped(q_w).mean, q_z)
 
@@ -174,15 +254,41 @@ class MixtureVAE(nn.Module):
         w: Float[Tensor, "S B K"],
         y: Classes | None = None,
     ) -> Distribution:
-        """p(x | z, w): batch (S, B, K), or (S, B, 1) where the decoder blends."""
+        """p(x | z, w): batch (S, B, K), or (S, B, 1) where the decoder merges the components.
+
+        Parameters
+        ----------
+        z
+            Codes.
+        w
+            Mixing weights.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         return self.decoder(self.labels.condition_z(z, y), w)
 
     def decode_each(self, z: Float[Tensor, "S B K L"], y: Classes | None = None) -> Distribution:
-        """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
+        """p(x | z_k) of every component with a one-hot mixing weight, batch (S, B, K).
+
+        Parameters
+        ----------
+        z
+            Codes.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         return self.decoder.each(self.labels.condition_z(z, y))
 
     def mean_trace(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Trace:
-        """The pass with codes and weights at their means: S = 1, nothing random."""
+        """Deterministic pass, with codes and weights at their posterior means; S = 1.
+
+        Parameters
+        ----------
+        x
+            A batch.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         return self.at_means(x, *self.infer(x, y), y)
 
     def at_means(
@@ -193,7 +299,19 @@ class MixtureVAE(nn.Module):
         y: Classes | None = None,
         p_z: Distribution | None = None,
     ) -> Trace:
-        """:meth:`mean_trace` from what :meth:`infer` gave; ``p_z`` as in :meth:`draw`."""
+        """:meth:`mean_trace` from the posteriors that :meth:`infer` returned.
+
+        Parameters
+        ----------
+        x
+            The batch that was encoded.
+        q_z, q_w
+            Its posteriors.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        p_z
+            The prior, as in :meth:`draw`.
+        """
         q_w = self.without_dropped(q_w)
         z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
         return self._trace(x, y, q_z, q_w, z, w, w, p_z)
@@ -201,14 +319,30 @@ class MixtureVAE(nn.Module):
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> Float[Tensor, "B *X"]:
-        """The mixture's deterministic reconstruction."""
+        """Deterministic reconstruction: the mean of x given the means of codes and weights.
+
+        Parameters
+        ----------
+        x
+            A batch.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         t = self.mean_trace(x, y)
         return self.family.mean(t).squeeze(0)
 
     def reconstruct_each(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None
     ) -> Float[Tensor, "B K *X"]:
-        """Every component's reconstruction by itself: all the weight on one."""
+        """Reconstruction by every component with a one-hot mixing weight.
+
+        Parameters
+        ----------
+        x
+            A batch.
+        y
+            Class labels (B,) of a conditional model; otherwise None.
+        """
         q_z, _ = self.infer(x, y)
         return self.decode_each(q_z.mean.unsqueeze(0), y).mean.squeeze(0)
 
@@ -220,30 +354,55 @@ class MixtureVAE(nn.Module):
         *,
         generator: Generator | None = None,
     ) -> Float[Tensor, "n *X"]:
-        """n new x: from the whole mixture, or from one component (counted from 0).
+        """Generate new x: their means given codes from the prior.
 
-        They are means given the codes; draws, where pixels depend on each other.
+        Where pixels depend on each other (PixelCNN), they are samples of x.
 
-        Raises:
-            MixvaeError: for a component that does not exist.
+        Parameters
+        ----------
+        n
+            How many.
+        component
+            Which component generates them, counted from 0; None is the whole mixture.
+        y
+            Class labels (n,) of a conditional model; otherwise None.
+        generator
+            Source of random numbers, on the model's device; None is the global generator.
+
+        Raises
+        ------
+        MixvaeError
+            For a component that does not exist, or fewer than one x.
         """
         whole(1, n=n)
         if component is not None:
-            each = self.sample_each(n, y, generator=generator)
-            return each[:, self.check_component(component)]
+            samples = self.sample_each(n, y, generator=generator)
+            return samples[:, self.check_component(component)]
         with noise_from(generator):
             w = self._kept_weights(n)
             p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
-            made = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
-            if made.shape[1] == 1:
-                return made.squeeze(1)
+            samples = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
+            if samples.shape[1] == 1:
+                return samples.squeeze(1)
             index = Categorical(w, validate_args=False).sample()
-        return made[torch.arange(n, device=w.device), index]
+        return samples[torch.arange(n, device=w.device), index]
 
     def sample_each(
         self, n: int, y: Classes | None = None, *, generator: Generator | None = None
     ) -> Float[Tensor, "n K *X"]:
-        """n new x by every component, from the same random input (MVAE, Fig. 17)."""
+        """Generate n new x with every component, from the same code where they share one prior.
+
+        As in MVAE, Fig. 17.
+
+        Parameters
+        ----------
+        n
+            How many with each component.
+        y
+            Class labels (n,) of a conditional model; otherwise None.
+        generator
+            Source of random numbers, on the model's device; None is the global generator.
+        """
         whole(1, n=n)
         with noise_from(generator):
             z = self._prior_codes(n)
@@ -252,7 +411,20 @@ class MixtureVAE(nn.Module):
             return self.decoder.likelihood.render(self.decode_each(z, y))[0]
 
     def check_component(self, component: int, what: str = "component") -> int:
-        """The component's index; raises a MixvaeError for one that does not exist."""
+        """Check that a component exists.
+
+        Parameters
+        ----------
+        component
+            Its index, from 0.
+        what
+            The argument's name, for the message.
+
+        Raises
+        ------
+        MixvaeError
+            For a number that is not in 0 ... K - 1.
+        """
         whole(-LARGEST, **{what: component})
         if not 0 <= component < self.n_components:
             raise MixvaeError(
@@ -269,17 +441,15 @@ class MixtureVAE(nn.Module):
         y: Classes | None,
         generator: Generator | None,
     ) -> Trace:
-        """A pass whose components are a subset of the model's, drawn for the whole batch."""
+        """Forward pass with a subset of the components, sampled for the whole batch."""
         assert self.dropout is None
         assert self.weights.prior() is None
         h = self.features(x, y)
         with noise_from(generator):
             component_index = subset.draw(self.n_components).to(x.device)
         w = self.weights(h).mean
-        even = Delta(w[:, component_index] / w[:, component_index].sum(-1, keepdim=True))
-        t = self.draw(
-            x, self.posterior(h, component_index), even, n_samples, y, generator=generator
-        )
+        q_w = Delta(w[:, component_index] / w[:, component_index].sum(-1, keepdim=True))
+        t = self.draw(x, self.posterior(h, component_index), q_w, n_samples, y, generator=generator)
         return replace(t, q_all=mixture(w, self.posterior(h))) if subset.whole else t
 
     def _draw_gated(
@@ -290,7 +460,7 @@ class MixtureVAE(nn.Module):
         y: Classes | None,
         generator: Generator | None,
     ) -> Trace:
-        """A pass whose components a gate chose for each x; their weights are those they have."""
+        """Forward pass with components that a gate samples for each x, at their own weights."""
         assert self.dropout is None
         assert self.weights.prior() is None
         h = self.features(x, y)
@@ -301,10 +471,11 @@ class MixtureVAE(nn.Module):
         return replace(t, log_gate=log_gate.gather(1, component_index) - counts.log())
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
+        """Codes from the prior, for every component."""
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()
 
     def _kept_weights(self, n: int) -> Float[Tensor, "n K"]:
-        """Weights to generate with, none of them on components that dropout took out."""
+        """Weights to generate with; 0 for components that dropout removed."""
         w, p_w = self.weights.generate(n), self.weights.prior()
         if self.dropout is None:
             return w
@@ -313,7 +484,7 @@ class MixtureVAE(nn.Module):
         return self.without_dropped(p_w).sample((n,))
 
     def without_dropped(self, w: Distribution) -> Distribution:
-        """Weights, given that the components that dropout took out have none."""
+        """Distribution of the weights, given that those of dropped components are 0."""
         return w if self.dropout is None else without_dropped(w, self.dropout.kept())
 
     def _trace(
@@ -329,6 +500,7 @@ class MixtureVAE(nn.Module):
         p_x: Distribution | None = None,
         log_q: Tensor | None = None,
     ) -> Trace:
+        """The record of a pass, decoded here unless ``p_x`` is given."""
         p_w, kept = self.weights.prior(), None
         if isinstance(q_w, Face) and p_w is not None:
             p_w, kept = without_dropped(p_w, q_w.kept), q_w.kept

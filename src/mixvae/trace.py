@@ -1,4 +1,4 @@
-"""What one forward pass leaves behind."""
+"""The trace: the record of one forward pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,35 +30,35 @@ class cached_term:  # noqa: N801 - used as a decorator, as functools.cached_prop
         if owner is None:
             return self
         value = self.compute(owner)
-        owner.__dict__[self.compute.__name__] = value  # found before this, from now on
+        owner.__dict__[self.compute.__name__] = value  # later look-ups find this first
         return value
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One Monte Carlo pass: all that an objective may look at.
+    """Record of one forward pass: inputs, samples and distributions.
 
-    S samples, B rows, K components, L latent dimensions, X the shape of one x. Log densities are
-    in nats, summed over the event.
+    Objectives are functions of a trace. Shapes are in S samples, B rows, K components, L latent
+    dimensions, and X, the shape of one x. Log densities are in nats, summed over the event.
     """
 
     x: Float[Tensor, "B *X"]
     z: Float[Tensor, "S B K L"]
     w: Float[Tensor, "S B K"]  # rows sum to one
-    b: Float[Tensor, "S B K"]  # what decodes: w, after component dropout where there is any
+    b: Float[Tensor, "S B K"]  # the weights that decode: w, after component dropout if there is any
     q_z: Distribution  # q(z | x, k), batch (B, K)
     p_z: Distribution  # p(z | k),    batch (K,) or ()
     q_w: Distribution  # q(w | x),    batch (B,), event (K,)
     p_w: Distribution | None  # p(w), None where w is not random
     p_x: Distribution  # p(x | z, w), batch (S, B, K), or (S, B, 1) after blending
     family: "Family"
-    kept: Bool[Tensor, " K"] | None = None  # whose codes count, where dropout took some out
-    lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
-    kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
+    kept: Bool[Tensor, " K"] | None = None  # which components are not dropped, in evaluation
+    lik_name: str = "log_lik"  # the name of log_lik in an objective
+    kl_mask: Float[Tensor, ""] | None = None  # cost of component dropout's rates, nats
     decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
-    q_all: Distribution | None = None  # q(z | x) of all components, where K are some of them
+    q_all: Distribution | None = None  # q(z | x) of all components, where K are a subset
     log_gate: Float[Tensor, "B K"] | None = None  # log q(k | x), where a gate chose K of more
-    log_q_drawn: Float[Tensor, "S B K"] | None = None  # of z, where q_z gave it with the sample
+    log_q_drawn: Float[Tensor, "S B K"] | None = None  # log q of z, where q_z gave it with z
 
     @property
     def blended(self) -> bool:
@@ -67,7 +67,7 @@ class Trace:
 
     @cached_term
     def log_lik(self) -> Float[Tensor, "S B _K"]:
-        """log p(x | z, w) of every output of the decoder: K of them, or 1 after blending."""
+        """log p(x | z, w) of every output of the decoder: K outputs, or 1 after merging."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
     @cached_term
@@ -77,17 +77,17 @@ class Trace:
 
     @cached_term
     def log_q(self) -> Float[Tensor, "S B K"]:
-        """log q(z_k | x, k): each code under the component that drew it."""
+        """log q(z_k | x, k), each code under its own component."""
         return self.q_z.log_prob(self.z) if self.log_q_drawn is None else self.log_q_drawn
 
     @property
     def log_w(self) -> Float[Tensor, "S B K"]:
-        """log w, of a draw that underflowed to 0 too."""
+        """log w, finite for a sample that underflowed to 0."""
         return self.w.clamp_min(torch.finfo(self.w.dtype).tiny).log()
 
     @property
     def log_b(self) -> Float[Tensor, "S B K"]:
-        """log b; -inf, without a gradient, for what component dropout took out."""
+        """log b; -inf, without a gradient, for dropped components."""
         log_b = self.b.clamp_min(torch.finfo(self.b.dtype).tiny).log()
         return log_b.masked_fill(self.b == 0, -torch.inf)
 
@@ -95,19 +95,20 @@ class Trace:
     def kl(self) -> Float[Tensor, "B K"]:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
-        Under a mixture of normals it is a closed-form upper bound. A chain's second level is in
-        closed form given the first one's codes. Else, and over these, it is a mean over samples.
+        For a prior that is a mixture of normals it is a closed-form upper bound. For two levels of
+        codes the second level's is in closed form given samples of the first, and averaged over
+        them. Otherwise it is a mean of log q - log p over samples.
         """
-        each = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
-        return each if each.dim() == 2 else each.flatten(0, -3).mean(0)
+        kl = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
+        return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
-    def of_kept(self, each: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
-        """What every code costs; 0 for those of components that dropout took out for good."""
-        return each if self.kept is None else each.masked_fill(~self.kept, 0)
+    def of_kept(self, costs: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        """The same costs of codes, with 0 for the codes of dropped components."""
+        return costs if self.kept is None else costs.masked_fill(~self.kept, 0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:
-        """The family's whole log importance weight: its exponential's mean is p(x)."""
+        """The family's log importance weight, nats: the mean of its exponential is p(x)."""
         return self.family.log_weight(self)
 
 
@@ -117,7 +118,7 @@ def _kl(
     z: Float[Tensor, "S B K L"],
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
-    """KL(q || p), or what is one in the mean over codes z drawn from q, log density ``log_q``."""
+    """KL(q || p), or its estimates for codes z from q, whose log density is ``log_q`` if given."""
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
         above, below = q.split(z)
         first = _kl(q.first, p.first, above)

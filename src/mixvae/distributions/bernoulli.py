@@ -1,4 +1,6 @@
-r"""Bernoulli's log probability from logits l, in fewer passes over memory than PyTorch's.
+r"""The Bernoulli distribution, with a log probability that takes fewer passes over memory.
+
+From logits l,
 
 .. math:: x l - \log(1 + e^l) = \log\sigma(l) + (x - 1)\, l
 """
@@ -10,7 +12,17 @@ from torch import Tensor
 
 
 class Bernoulli(torch.distributions.Bernoulli):
-    """Of logits; x may be grey levels, whose "log probability" is the cross-entropy's negative."""
+    """Bernoulli distribution from logits, event ().
+
+    ``log_prob`` also takes grey levels in [0, 1]; it is then the negative cross-entropy, which is
+    not a normalised density. Its constructor is that of PyTorch's class.
+
+    Examples
+    --------
+    >>> p = Bernoulli(logits=torch.zeros(2), validate_args=False)
+    >>> p.log_prob(torch.tensor([1.0, 0.5]))
+    tensor([-0.6931, -0.6931])
+    """
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.addcmul(F.logsigmoid(self.logits), value - 1, self.logits)

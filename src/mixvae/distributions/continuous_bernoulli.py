@@ -1,11 +1,11 @@
-r"""The continuous Bernoulli, from logits of any size (Loaiza-Ganem & Cunningham 2019).
+r"""The continuous Bernoulli distribution, from logits of any size.
 
 .. math:: p(x) = C \lambda^x (1 - \lambda)^{1 - x} = e^{\eta x} \frac{\eta}{e^\eta - 1},
     \qquad \eta = \operatorname{logit} \lambda, \quad x \in [0, 1]
 
-Torch's own clamps lambda to what its type tells from 0 and 1. In float32 its density is then not
-normalised beyond logits of about 15, which the dark pixels of an image soon have: at -50 it is
-1.1 nats a pixel too small, and its gradient has the wrong sign.
+PyTorch's own class clamps lambda to numbers that its type distinguishes from 0 and 1. In float32
+its density is then not normalised beyond logits of about 15, which the dark pixels of an image soon
+have: at -50 it is 1.1 nats a pixel too small, and its gradient has the wrong sign.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,29 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-SMALL = 0.5  # logits below which series take over from differences of nearly equal numbers
+SMALL = 0.5  # below this size of a logit, series replace differences of nearly equal numbers
 
 
 class ContinuousBernoulli(Distribution):
-    """On [0, 1], with logits of any shape; event ()."""
+    """Continuous Bernoulli distribution on [0, 1], event ().
+
+    Parameters
+    ----------
+    logits
+        The logit of lambda, any shape. The mean grows with it, and is not lambda.
+    validate_args
+        As in PyTorch's distributions.
+
+    References
+    ----------
+    Loaiza-Ganem & Cunningham (NeurIPS 2019).
+
+    Examples
+    --------
+    >>> p = ContinuousBernoulli(torch.tensor([1.0, 100.0]))
+    >>> p.log_prob(torch.tensor([0.5, 1.0])), p.mean
+    (tensor([-0.0413,  4.6052]), tensor([0.5820, 0.9900]))
+    """
 
     arg_constraints = {"logits": constraints.real}  # noqa: RUF012
     support = constraints.unit_interval
@@ -48,10 +66,10 @@ class ContinuousBernoulli(Distribution):
         return torch.where(small, 0.5 + series, torch.where(self.logits > 0, 1 - low, low))
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """By inverting the distribution function."""
+        """Samples, by inverting the cumulative distribution function; without a gradient."""
         with torch.no_grad():
             u = self.logits.new_empty(self._extended_shape(torch.Size(sample_shape))).uniform_()
-            slope = self.logits.abs().clamp_min(1e-6)  # flat, in any type
+            slope = self.logits.abs().clamp_min(1e-6)  # uniform, in any type
             low = (-(u * torch.expm1(-slope)).log1p() / slope).clamp(0, 1)
             return torch.where(self.logits > 0, 1 - low, low)
 
@@ -63,5 +81,5 @@ class ContinuousBernoulli(Distribution):
         return self.logits.masked_fill(~self._small(), 0)
 
     def _steepness(self, small: Tensor) -> Tensor:
-        """The logits' size, where no series takes over: an unused 0 / 0 has a NaN for gradient."""
+        """The logits' size; ``SMALL`` where a series is used, as 0 / 0 has NaN gradients."""
         return torch.where(small, SMALL, self.logits.abs())

@@ -1,4 +1,4 @@
-"""A point."""
+"""The distribution of a constant."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,13 @@ from torch.distributions import Distribution
 
 
 class Delta(Distribution):
-    """All mass on one point, event (n,). Has samples and a mean, but no density."""
+    """Point mass: the distribution of a constant. It has samples and a mean, but no density.
+
+    Parameters
+    ----------
+    loc
+        The constant, batch (*B), event (n,).
+    """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     has_rsample = True

@@ -1,12 +1,13 @@
-r"""Logistics on 256 grey levels: k / 255 for k = 0 ... 255, as 8-bit images have them.
+r"""Discretised logistic distributions on the 256 grey levels of 8-bit images, k / 255.
 
-A level has the mass of what rounds to it, and the first and last have their whole tails:
+A level has the probability of all that is rounded to it; the first and the last have the tails:
 
 .. math:: P(k/255) = \sigma\Big(\frac{k + 1/2 - 255\mu}{255 s}\Big) -
     \sigma\Big(\frac{k - 1/2 - 255\mu}{255 s}\Big), \qquad
     \text{the first } \sigma = 1 \text{ at } k = 255, \text{ the second } 0 \text{ at } k = 0
 
-The terms telescope, so that the 256 probabilities sum to one exactly. (Salimans et al. 2017, (2).)
+The terms telescope, so that the 256 probabilities sum to one exactly. (PixelCNN++: Salimans et al.,
+ICLR 2017, eq. 2.)
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,29 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.utils import broadcast_all
 
-WHITE = 255  # the last level
-LEVEL = 1 / WHITE  # from one to the next
+WHITE = 255  # the highest level
+LEVEL = 1 / WHITE  # distance of two neighbouring levels
 
 
 class DiscretizedLogistic(Distribution):
-    """A logistic rounded to the nearest grey level; ``loc`` and ``scale`` in pixels, event ()."""
+    """Logistic distribution rounded to the nearest of 256 grey levels, event ().
+
+    Parameters
+    ----------
+    loc, scale
+        Of the logistic distribution, where pixels are in [0, 1]; shapes that broadcast.
+
+    References
+    ----------
+    Salimans, Karpathy, Chen & Kingma (ICLR 2017), eq. 2.
+
+    Examples
+    --------
+    >>> p = DiscretizedLogistic(torch.tensor(0.5), torch.tensor(0.1))
+    >>> levels = torch.arange(256) / 255
+    >>> round(p.log_prob(levels).exp().sum().item(), 4)
+    1.0
+    """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     has_rsample = False
@@ -35,8 +53,8 @@ class DiscretizedLogistic(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Log probability of a grey level, nats.
 
-        :math:`\sigma(a) - \sigma(b) = \sigma(a) \sigma(-b) (1 - e^{b - a})`: none of the factors'
-        logarithms is a difference of nearly equal numbers.
+        From :math:`\sigma(a) - \sigma(b) = \sigma(a) \sigma(-b) (1 - e^{b - a})`, as none of the
+        factors' logarithms is a difference of nearly equal numbers.
         """
         first, last = value < LEVEL / 2, value > 1 - LEVEL / 2
         above, below = value - self.loc + LEVEL / 2, value - self.loc - LEVEL / 2
@@ -47,10 +65,10 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        r"""The mean before rounding, :math:`\int_0^1 P(X > t) dt`, which is closed.
+        r"""The mean before rounding, :math:`\int_0^1 P(X > t) dt`, in closed form.
 
-        Rounding moves it by at most half a level; by a fortieth, 1e-4, where the scale is at least
-        half a level.
+        Rounding moves it by at most half a level, and by a fortieth of a level (1e-4) where the
+        scale is at least half a level.
         """
         high, low = F.softplus(self.loc / self.scale), F.softplus((self.loc - 1) / self.scale)
         return (self.scale * (high - low)).clamp(0, 1)
@@ -63,18 +81,29 @@ class DiscretizedLogistic(Distribution):
 
 
 class LogisticMixture(Distribution):
-    r"""M discretised logistics at each of N places, whose C channels depend on those before.
+    r"""Mixture of M discretised logistics at each of N pixels, of C channels each.
+
+    A channel's location depends linearly on the channels before it, and a pixel has one component
+    for all of its channels:
 
     .. math:: p(x) = \prod_n \sum_m \pi_m \prod_c P(x_c | \mu_c + \sum_{d<c} a_{cd}(x_d - 1/2), s_c)
 
-    A place draws one component for all of its channels (Salimans et al. 2017, Section 2.2).
+    Parameters
+    ----------
+    logits
+        Of the components, (*B, M, N).
+    loc
+        Locations, (*B, C, M, N), where pixels are in [0, 1].
+    scale
+        Scales, of the same shape.
+    slopes
+        The coefficients a, (*B, C (C - 1) / 2, M, N): the rows below the diagonal, one by one.
+    event_shape
+        Shape of x, whose C N values come channel by channel.
 
-    Args:
-        logits: of the components, (*B, M, N).
-        loc: (*B, C, M, N), in pixels.
-        scale: the same.
-        slopes: the a, (*B, C (C - 1) / 2, M, N); row by row below the diagonal.
-        event_shape: of x, C N values that come channel by channel.
+    References
+    ----------
+    PixelCNN++: Salimans et al. (ICLR 2017), Section 2.2.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -102,10 +131,10 @@ class LogisticMixture(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mixture's mean, each channel at the means of those before it.
+        """The mixture's mean, each channel with the channels before it at their means.
 
-        That is exact for the first channel; for others it leaves out that what lies outside [0, 1]
-        is rounded to an end by more or less as the channels before it vary.
+        It is exact for the first channel. For the others it is an approximation, since values
+        outside [0, 1] are rounded to 0 or 1, which is not linear in the channels before.
         """
         means: list[Tensor] = []
         for i in range(self.loc.shape[-3]):
@@ -118,15 +147,15 @@ class LogisticMixture(Distribution):
             shape = torch.Size(sample_shape) + self.log_weights.shape
             gumbel = -torch.empty_like(self.log_weights.expand(shape)).exponential_().log()
             chosen = (self.log_weights + gumbel).argmax(-2, keepdim=True)
-            drawn: list[Tensor] = []
+            sampled: list[Tensor] = []
             for i in range(self.loc.shape[-3]):
-                p = self._channel(i, drawn)
+                p = self._channel(i, sampled)
                 loc, scale = (t.expand(shape).gather(-2, chosen) for t in (p.loc, p.scale))
-                drawn.append(DiscretizedLogistic(loc, scale).sample())
-        return torch.cat(drawn, -2).reshape(self._extended_shape(torch.Size(sample_shape)))
+                sampled.append(DiscretizedLogistic(loc, scale).sample())
+        return torch.cat(sampled, -2).reshape(self._extended_shape(torch.Size(sample_shape)))
 
     def _channel(self, i: int, before: Sequence[Tensor]) -> DiscretizedLogistic:
-        """A channel's components, given the channels before it, (*, 1 or M, N)."""
+        """Components of channel i, given the channels before it, each (*, 1 or M, N)."""
         loc, row = self.loc[..., i, :, :], i * (i - 1) // 2
         for j, x in enumerate(before[:i]):
             loc = loc + self.slopes[..., row + j, :, :] * (x - 0.5)

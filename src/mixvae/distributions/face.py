@@ -1,4 +1,4 @@
-"""Weights of some components alone: a distribution on a face of the simplex."""
+"""Mixing weights that are zero for some components: a distribution on a face of the simplex."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,24 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 
 
 class Face(Distribution):
-    """Weights of K components, zero but for those in ``kept``, whose weights are from ``inner``.
+    """Distribution of K weights, of which all but those in ``kept`` are zero; event (K,).
 
-    Batch as ``inner``, event (K,). ``log_prob`` is the density of the kept components' weights.
+    A face of the simplex is where some weights are zero. ``log_prob`` is the density of the kept
+    components' weights.
 
-    Args:
-        inner: weights of the kept components, event (n,).
-        kept: which n of the K components these are.
+    Parameters
+    ----------
+    inner
+        Distribution of the kept components' weights, event (n,).
+    kept
+        Which n of the K components are kept, a mask (K,).
+
+    Examples
+    --------
+    >>> from torch.distributions import Dirichlet
+    >>> w = Face(Dirichlet(torch.ones(2)), torch.tensor([True, False, True]))
+    >>> w.mean
+    tensor([0.5000, 0.0000, 0.5000])
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -38,6 +49,7 @@ class Face(Distribution):
         return log_prob
 
     def _among_zeros(self, w: Tensor) -> Tensor:
+        """Weights of all K components, from those of the kept ones."""
         whole = w.new_zeros(*w.shape[:-1], len(self.kept))
         whole[..., self.kept] = w
         return whole
@@ -45,5 +57,5 @@ class Face(Distribution):
 
 @register_kl(Face, Face)
 def kl_face(q: Face, p: Face) -> Tensor:
-    """KL(q || p) in nats, of one face: the kept weights'."""
+    """KL(q || p) of two distributions on the same face, nats: that of the kept weights."""
     return kl_divergence(q.inner, p.inner)

@@ -1,4 +1,4 @@
-"""A code of two levels, the second drawn given the first."""
+"""Distributions of two levels of latent variables, the second given the first."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,17 +9,31 @@ from torch.distributions import Distribution
 
 
 class Hierarchical(Distribution):
-    r"""The row :math:`z = (z_2, z_1)` of :math:`p(z_2)\, p(z_1 | z_2)`, event (L2 + L1,).
+    r"""Joint distribution of a latent variable of two levels, event (L2 + L1,).
 
-    ``mean`` and ``variance`` follow the chain without noise: z2's own, then those of z1 given that
-    z2 is at its mean. Of z1 by itself they are the moments of no distribution, but for the mean
-    where it is linear in z2.
+    .. math:: p(z) = p(z_2)\, p(z_1 | z_2), \qquad z = (z_2, z_1)
 
-    Args:
-        first: over z2, batch (*batch), event (L2,).
-        second: z2 (*sample, *batch, L2) to a distribution over z1, batch (*sample, *batch), event
-            (L1,); where z2 has axes of size 1 for some of batch, the same after broadcasting.
-        n_second: L1.
+    ``mean`` and ``variance`` are those of z2, and those of z1 given that z2 is at its mean. The
+    latter are not the moments of z1's own distribution, except for a mean that is linear in z2.
+
+    Parameters
+    ----------
+    first
+        Distribution of z2, batch (*batch), event (L2,).
+    second
+        Function of z2 (*sample, *batch, L2) that gives the distribution of z1, batch (*sample,
+        *batch), event (L1,); where z2 has axes of size 1 for some of batch, the same after
+        broadcasting.
+    n_second
+        L1.
+
+    Examples
+    --------
+    >>> from mixvae.distributions import diagonal_normal
+    >>> first = diagonal_normal(torch.zeros(3), torch.ones(3))
+    >>> p = Hierarchical(first, lambda z2: diagonal_normal(z2[..., :2], z2[..., :2].exp()), 2)
+    >>> p.rsample((4,)).shape, p.log_prob(torch.zeros(4, 5)).shape
+    (torch.Size([4, 5]), torch.Size([4]))
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -38,7 +52,7 @@ class Hierarchical(Distribution):
         return Hierarchical(self.first.expand(torch.Size(batch_shape)), self.second, self.n_second)
 
     def split(self, z: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
-        """z2 (*n, L2) and z1 (*n, L1)."""
+        """Split z into z2 (*n, L2) and z1 (*n, L1)."""
         return z[..., : -self.n_second], z[..., -self.n_second :]
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

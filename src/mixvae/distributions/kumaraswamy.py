@@ -1,9 +1,10 @@
-r"""The Kumaraswamy distribution in log space: a stick that can be drawn by inverting its cdf.
+r"""The Kumaraswamy distribution, computed in log space; it is sampled by inverting its cdf.
 
 .. math:: p(v) = a b v^{a-1} (1 - v^a)^{b-1}, \qquad v = (1 - w)^{1/a}, \quad w = u^{1/b}
 
-A stick is carried as the pair (log v, log(1 - v)), since one of the two rounds to 0 long before
-the other means nothing: at a = 1, b = 0.05, four v in ten are 1 in float32.
+with u uniform on (0, 1). A sample is kept as the pair (log v, log(1 - v)), since v often rounds to
+1, or to 0, where the other logarithm still has all its digits: at a = 1, b = 0.05, four v in ten
+are 1 in float32.
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,35 @@ from torch.distributions.utils import broadcast_all
 from .log_space import inside, log1mexp, log_beta, log_chord, log_gamma_ratio
 
 Logs = tuple[Tensor, Tensor]  # log v, log(1 - v)
-SMALLEST, LARGEST = 0.02, 1000.0  # of a and b: what the tests cover in float32
-N_NODES, FIRST, LAST = 40, -2.7, 3.1  # of the quadrature
+SMALLEST, LARGEST = 0.02, 1000.0  # a and b: the range that the tests cover in float32
+N_NODES, FIRST, LAST = 40, -2.7, 3.1  # of the quadrature of the KL
 
 
 class Kumaraswamy(Distribution):
-    """On (0, 1), with the parameters a and b of any shapes that broadcast; event ().
+    """Kumaraswamy distribution on (0, 1), event ().
 
-    ``series`` has ``kl_divergence`` to a Beta take the published series in place of quadrature.
+    Parameters
+    ----------
+    a, b
+        Positive, of shapes that broadcast.
+    series
+        Compute ``kl_divergence`` to a Beta by the published series, :func:`kl_series`, in place of
+        quadrature.
+    validate_args
+        As in PyTorch's distributions.
+
+    References
+    ----------
+    Nalisnick & Smyth (ICLR 2017); Kumaraswamy (Journal of Hydrology 1980).
+
+    Examples
+    --------
+    >>> p = Kumaraswamy(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]))
+    >>> p.mean, p.cdf(torch.tensor([0.5, 0.5]))
+    (tensor([0.5000, 0.6667]), tensor([0.5000, 0.2500]))
+    >>> from torch.distributions import Beta, kl_divergence
+    >>> kl_divergence(p, Beta(2.0, 1.0)).round(decimals=4)
+    tensor([0.3069, 0.0000])
     """
 
     arg_constraints = {"a": constraints.positive, "b": constraints.positive}  # noqa: RUF012
@@ -49,7 +71,7 @@ class Kumaraswamy(Distribution):
     def from_logs(
         cls, log_a: Float[Tensor, "*B"], log_b: Float[Tensor, "*B"], *, series: bool = False
     ) -> "Kumaraswamy":
-        """The distribution of the logarithms that a network made, kept to 0.02 ... 1000."""
+        """The distribution from log a and log b, with a and b clamped to 0.02 ... 1000."""
         a, b = (t.clamp(log(SMALLEST), log(LARGEST)).exp() for t in (log_a, log_b))
         return cls(a, b, series=series, validate_args=False)
 
@@ -60,7 +82,7 @@ class Kumaraswamy(Distribution):
         return Kumaraswamy(a, b, series=self.series, validate_args=False)
 
     def rsample_logs(self, sample_shape: Sequence[int] = ()) -> Logs:
-        """(log v, log(1 - v)) of a draw, each (*sample, *batch), finite and with gradients."""
+        """(log v, log(1 - v)) of a sample, each (*sample, *batch), finite and with gradients."""
         shape = self._extended_shape(torch.Size(sample_shape))
         exponential = torch.empty(shape, dtype=self.a.dtype, device=self.a.device).exponential_()
         return self._logs(exponential.clamp_min(torch.finfo(self.a.dtype).eps ** 2))
@@ -75,7 +97,7 @@ class Kumaraswamy(Distribution):
         return self.log_prob_of_logs(value.log(), (-value).log1p())
 
     def log_prob_of_logs(self, log_v: Tensor, log1m_v: Tensor) -> Tensor:
-        """The density of v, nats, from both logarithms of it."""
+        """Log density of v, nats, from log v and log(1 - v)."""
         log_rest = self._log_rest(log_v, log1m_v)
         return (self.a * self.b).log() + (self.a - 1) * log_v + (self.b - 1) * log_rest
 
@@ -112,7 +134,7 @@ class Kumaraswamy(Distribution):
         return torch.digamma(self.b + 1) + np.euler_gamma
 
     def _logs(self, exponential: Tensor) -> Logs:
-        """The draw that -log u, of a uniform u, becomes."""
+        """(log v, log(1 - v)) of the sample that belongs to -log u, of a uniform u."""
         log_w = -exponential / self.b
         log1m_w = log1mexp(log_w)
         return log1m_w / self.a, log_w + log_chord(log1m_w, log_w, 1 / self.a)
@@ -126,10 +148,10 @@ class Kumaraswamy(Distribution):
 def kl_kumaraswamy_beta(q: Kumaraswamy, p: Beta) -> Tensor:
     r"""KL(q || p) in nats, with :math:`E \log\frac{1-v}{1-v^a}` by quadrature.
 
-    The rest is closed (Nalisnick & Smyth 2017, appendix). The expectation's argument, a function
-    of -log u = e, lies between 0 and -log a. Its integral over :math:`s`, with
-    :math:`\log e = s - \exp(-s)`, is a sum over equal steps: as both ends fall off double
-    exponentially, 40 nodes do more than 128 of Gauss and Legendre's in u.
+    The other terms have closed forms (Nalisnick & Smyth 2017, appendix). The integrand, a function
+    of e = -log u, lies between 0 and -log a. With :math:`\log e = s - \exp(-s)` it falls off
+    double exponentially at both ends, so that the trapezoidal rule in s with 40 nodes is more
+    precise than Gauss-Legendre quadrature in u with 128.
     """
     if q.series:
         return kl_series(q, p)
@@ -140,12 +162,30 @@ def kl_kumaraswamy_beta(q: Kumaraswamy, p: Beta) -> Tensor:
 
 
 def kl_series(q: Kumaraswamy, p: Beta, n_terms: int = 11) -> Tensor:
-    r"""KL(q || p) with the Taylor series of log(1 - v) cut off, as published; no KL at all.
+    r"""Published approximation of KL(q || p), with a truncated Taylor series of log(1 - v).
 
     .. math:: E \log(1 - v) \approx -\sum_{m \le M} E[v^m] / m
 
-    Nalisnick & Smyth 2017 take M = 11. It is nats too small where p's second parameter is more
-    than 1 and b is small, and can be negative: only to reproduce what was made with it.
+    It is nats too small where p's second parameter is above 1 and b is small, and can be negative:
+    use it only to reproduce published results.
+
+    Parameters
+    ----------
+    q
+        The Kumaraswamy distribution.
+    p
+        A Beta distribution, of a batch that broadcasts with q's.
+    n_terms
+        M, the number of terms; 11 in the paper.
+
+    Returns
+    -------
+    kl
+        Nats, one value for each q and p.
+
+    References
+    ----------
+    Nalisnick & Smyth (ICLR 2017), appendix.
     """
     terms = [q.log_moment(m).exp() / m for m in range(1, n_terms + 1)]
     return _kl(q, p, 1 / q.b - sum(terms[1:], terms[0]))
@@ -159,7 +199,7 @@ def _kl(q: Kumaraswamy, p: Beta, chord: Tensor) -> Tensor:
 
 
 def _rule() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights for expectations over Exponential(1)."""
+    """Quadrature nodes and weights for expectations over Exponential(1)."""
     s = np.linspace(FIRST, LAST, N_NODES)
     log_e = s - np.exp(-s)
     weights = np.exp(log_e - np.exp(log_e)) * (1 + np.exp(-s))

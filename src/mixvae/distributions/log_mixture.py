@@ -2,12 +2,12 @@ r"""The log density of many codes under one mixture of normals, for training.
 
 .. math:: \log\sum_k w_k N(z; \mu_k, \sigma_k^2)
 
-Gradients are sums over components of responsibilities, which are two matrix products more: a third
-of the time of differentiating through the densities of all pairs.
+Its gradients are sums over components, weighted by responsibilities. Written out they are two more
+matrix products, which take a third of the time of differentiating through all pairs' densities.
 
-All products are in the type that comes. In float32, in 40 dimensions, log densities are off by
-0.0004 nats (root mean square) at scales of 0.1, by 0.04 at 0.01 and by nats at 0.001. Validation
-and evaluation take them without a gradient, and precisely.
+Products have the type of the input. In float32, in 40 dimensions, log densities are off by 0.0004
+nats (root mean square) at scales of 0.1, by 0.04 at 0.01 and by nats at 0.001. Validation and
+evaluation need no gradient, and compute them in float64 instead.
 """
 
 from typing import Any
@@ -21,11 +21,14 @@ from mixvae.nn.linear import linear
 
 from .pairs import product_form
 
-SMALLEST = -60.0  # of log responsibilities: below it is nothing, and denormals are slow
+SMALLEST = -60.0  # of log responsibilities: smaller ones are negligible, and denormals are slow
 
 
 class LogMixture(torch.autograd.Function):
-    """``LogMixture.apply(z, loc, scale, log_w)``, once differentiable."""
+    """Log density of codes under one mixture of normals, with a backward pass written out.
+
+    Call ``LogMixture.apply(z, loc, scale, log_w)``. It is differentiable once.
+    """
 
     @staticmethod
     def forward(
@@ -48,18 +51,18 @@ class LogMixture(torch.autograd.Function):
         ctx: Any, gradient: Float[Tensor, "*batch N"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         z, loc, scale, powers, coefficients, r = ctx.saved_tensors
-        asked = gradient.unsqueeze(-1)
-        away, drawn = (asked * _product(r, coefficients.mT)).chunk(2, -1)
-        moments = _product((asked * powers).mT, r.mT)  # oneDNN copies no weight
-        halves, first = moments.mT.contiguous().chunk(2, -1)  # second moments, times -1/2
-        mass = r.mT @ asked
+        upstream = gradient.unsqueeze(-1)
+        precisions, shifts = (upstream * _product(r, coefficients.mT)).chunk(2, -1)
+        moments = _product((upstream * powers).mT, r.mT)  # oneDNN copies no weight
+        second, first = moments.mT.contiguous().chunk(2, -1)  # the second times -1/2
+        mass = r.mT @ upstream
         precision = coefficients.chunk(2, -1)[0]
-        apart = torch.addcmul(first, loc, mass, value=-1)  # of z - loc, and its square
-        squares = torch.addcmul(halves, loc, first + apart, value=0.5)  # times -1/2 too
+        first_centred = torch.addcmul(first, loc, mass, value=-1)  # of z - loc
+        second_centred = torch.addcmul(second, loc, first + first_centred, value=0.5)  # times -1/2
         return (
-            torch.addcmul(drawn, z, away, value=-1),
-            precision * apart,
-            torch.addcmul(mass, precision, squares, value=2) / -scale,
+            torch.addcmul(shifts, z, precisions, value=-1),
+            precision * first_centred,
+            torch.addcmul(mass, precision, second_centred, value=2) / -scale,
             mass.squeeze(-1),
         )
 
@@ -67,9 +70,9 @@ class LogMixture(torch.autograd.Function):
 def normalized(
     log_each: Float[Tensor, "*batch N K"],
 ) -> tuple[Float[Tensor, "*batch N K"], Float[Tensor, "*batch N"]]:
-    """Responsibilities, and the log of the sum, of log densities, which are written over.
+    """Responsibilities, and the logarithm of the sum, of log densities, which are overwritten.
 
-    Quicker than ``logsumexp``.
+    It is faster than ``logsumexp``.
     """
     top = log_each.amax(-1, keepdim=True)
     r = log_each.clamp_min_(top + SMALLEST).softmax(-1)
@@ -81,8 +84,8 @@ def _product(
     b: Float[Tensor, "*batch K M"],
     constant: Float[Tensor, "*batch K"] | None = None,
 ) -> Tensor:
-    """a b^T, and a constant for each column."""
+    """The product a b^T, plus a constant for each column."""
     if a.dim() == 2:
         return linear(a, b, constant)
-    made = a @ b.mT
-    return made if constant is None else made.add_(constant.unsqueeze(-2))
+    product = a @ b.mT
+    return product if constant is None else product.add_(constant.unsqueeze(-2))

@@ -1,4 +1,4 @@
-"""Logarithms of numbers near 0 and 1 that keep their digits, and their gradients."""
+"""Logarithms of numbers near 0 and 1, precise and with finite gradients."""
 
 from math import log
 
@@ -12,22 +12,23 @@ def inside(v: Tensor) -> Tensor:
 
 
 def floor(v: Tensor) -> float:
-    """A number so small that it stands for 0, whose reciprocal leaves room for a gradient."""
+    """A number so small that it stands for 0, whose reciprocal is still far from overflow."""
     info = torch.finfo(v.dtype)
     return info.tiny / info.eps
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) of x < 0, exact at both ends."""
+    """log(1 - exp(x)) for x < 0, precise for x near 0 and for large negative x."""
     near = x > -log(2)
-    far = torch.where(near, -1.0, x)  # where it is not taken its slope must still be finite
+    far = torch.where(near, -1.0, x)  # where it is not used, its gradient must still be finite
     return torch.where(near, (-torch.expm1(x)).log(), (-far.exp()).log1p())
 
 
 def log_chord(log_p: Tensor, log1m_p: Tensor, c: Tensor) -> Tensor:
-    """Log slope of the chord of p^c from p to 1, log((1 - p^c) / (1 - p)): 0 at p = 0, log c at 1.
+    """log((1 - p^c) / (1 - p)), the log slope of the chord of p^c from p to 1.
 
-    Both ways between v and the uniform number that made it are such a power.
+    It is 0 at p = 0 and log c at p = 1. A Kumaraswamy variable and the uniform number that it is
+    computed from are such powers of each other.
     """
     near_one = log1m_p < 2 * log(torch.finfo(log1m_p.dtype).eps)  # log p soon underflows there
     power = c * torch.where(near_one, -1.0, log_p)
@@ -35,9 +36,9 @@ def log_chord(log_p: Tensor, log1m_p: Tensor, c: Tensor) -> Tensor:
 
 
 def log_gamma_ratio(x: Tensor, c: Tensor) -> Tensor:
-    r"""log(Gamma(x + c) / Gamma(x)) for x, c > 0, without the digits that lgamma's lose.
+    r"""log(Gamma(x + c) / Gamma(x)) for x, c > 0, without the cancellation of two ``lgamma``.
 
-    Stirling's series eight steps up: in float32, lgamma(1000) is known to 0.0005 only.
+    By Stirling's series at x + 8: in float32, lgamma(1000) is precise to 0.0005 only.
     """
     steps = (c.unsqueeze(-1) / (x.unsqueeze(-1) + torch.arange(8, device=x.device))).log1p()
     y = x + 8
@@ -46,6 +47,7 @@ def log_gamma_ratio(x: Tensor, c: Tensor) -> Tensor:
 
 
 def _stirling_rest(y: Tensor) -> Tensor:
+    """The terms of Stirling's series in 1/y."""
     r = 1 / (y * y)
     return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r / 1680))) / y
 

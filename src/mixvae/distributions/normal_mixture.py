@@ -1,4 +1,4 @@
-"""Mixtures; those of diagonal normals have fast densities."""
+"""Mixture distributions; those of diagonal normals have fast densities."""
 
 import torch
 from jaxtyping import Float
@@ -10,16 +10,42 @@ from .pairs import flatten_batch, is_diagonal_normal, kl_pairs, loc_and_scale, l
 
 
 def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> MixtureSameFamily:
-    """The mixture whose components are the last batch axis of ``components``."""
+    """Mixture distribution whose components are the last batch axis of ``components``.
+
+    Parameters
+    ----------
+    weights
+        Mixing weights, (*batch, K); rows sum to one.
+    components
+        Distributions, batch (*batch, K), of any event.
+
+    Returns
+    -------
+    mixture
+        Batch (*batch); a :class:`NormalMixture` where the components are diagonal normals.
+
+    Examples
+    --------
+    >>> from mixvae.distributions import diagonal_normal
+    >>> normals = diagonal_normal(torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1))  # K = 2, L = 1
+    >>> p = mixture(torch.tensor([0.5, 0.5]), normals)
+    >>> p.event_shape, p.log_prob(torch.zeros(1))
+    (torch.Size([1]), tensor(-1.4189))
+    """
     index = Categorical(weights, validate_args=False)
-    made = NormalMixture if is_diagonal_normal(components) else MixtureSameFamily
-    return made(index, components, validate_args=False)
+    kind = NormalMixture if is_diagonal_normal(components) else MixtureSameFamily
+    return kind(index, components, validate_args=False)
 
 
 class NormalMixture(MixtureSameFamily):
-    """A mixture of diagonal normals: batch (*batch), event (L,), components batch (*batch, K)."""
+    """Mixture of K diagonal normals: batch (*batch), event (L,).
 
-    pooled_from: "NormalMixture | None" = None  # what :meth:`pool` was called on
+    Its constructor is that of PyTorch's ``MixtureSameFamily``; see also :func:`mixture`. Where
+    gradients are recorded, ``log_prob`` computes in the type of its input and is differentiable
+    once; otherwise it computes in float64.
+    """
+
+    pooled_from: "NormalMixture | None" = None  # the mixture that :meth:`pool` was called on
 
     def log_prob(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n"]:
         n_sample = z.dim() - 1 - len(self.batch_shape)
@@ -28,12 +54,12 @@ class NormalMixture(MixtureSameFamily):
         log_w = self.mixture_distribution.logits
         if torch.is_grad_enabled():
             log_p = LogMixture.apply(rows, loc, scale, log_w)
-        else:  # validation and evaluation are precise
+        else:  # in float64: validation and evaluation
             log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
         return log_p.movedim(-1, 0).reshape(z.shape[:-1])
 
     def pool(self) -> "NormalMixture":
-        """One mixture of all that the batch (C,) holds, each of them with the same weight."""
+        """The mixture, with equal weights, of the C mixtures in the batch (C,)."""
         weights = self.mixture_distribution.probs.flatten() / len(self.mixture_distribution.probs)
         components = flatten_batch(self.component_distribution)
         pooled = NormalMixture(Categorical(weights, validate_args=False), components)
@@ -42,10 +68,25 @@ class NormalMixture(MixtureSameFamily):
 
 
 def kl_to_mixture(q: Distribution, p: NormalMixture) -> Float[Tensor, "*n"]:
-    r"""An upper bound of KL(q || p), in closed form: :math:`-\log\sum_k \pi_k e^{-KL(q \| p_k)}`.
+    r"""Upper bound of KL(q || p), in closed form: :math:`-\log\sum_k \pi_k e^{-KL(q \| p_k)}`.
 
-    q is a diagonal normal of any batch and p has batch (). By Jensen's inequality, and exact where
-    p's components lie far apart (Hershey & Olsen 2007, Section 7).
+    It holds by Jensen's inequality, and is exact in the limit where p's components lie far apart.
+
+    Parameters
+    ----------
+    q
+        A diagonal normal, batch (*n), event (L,).
+    p
+        A mixture of batch ().
+
+    Returns
+    -------
+    bound
+        Nats, (*n).
+
+    References
+    ----------
+    Hershey & Olsen (ICASSP 2007), Section 7.
     """
     kl = kl_pairs(flatten_batch(q), p.component_distribution)
     bound = -(p.mixture_distribution.logits - kl).logsumexp(-1)

@@ -1,4 +1,4 @@
-"""Weights of pairs: the products of two independent sets of weights."""
+"""Mixing weights of pairs: the products of two independent vectors of weights."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,24 @@ from torch.distributions import Distribution, constraints, kl_divergence, regist
 
 
 class OuterProduct(Distribution):
-    r"""The products :math:`w_{kj} = u_k v_j` of weights u and v, row by row; event (K J,).
+    r"""Distribution of the products of two independent vectors of weights, event (K J,).
 
-    u is drawn from ``rows`` and v from ``columns``, of one batch. ``log_prob`` is the density of
-    (u, v), which are the sums of w over rows and columns.
+    The weights :math:`w_{kj} = u_k v_j` are listed row by row. ``log_prob`` is the density of
+    (u, v), which are the sums of w over columns and over rows.
+
+    Parameters
+    ----------
+    rows
+        Distribution of u, event (K,).
+    columns
+        Distribution of v, independent of u, event (J,), of the same batch.
+
+    Examples
+    --------
+    >>> from mixvae.distributions import Delta
+    >>> u, v = Delta(torch.tensor([0.5, 0.5])), Delta(torch.tensor([0.2, 0.8]))
+    >>> OuterProduct(u, v).mean
+    tensor([0.1000, 0.4000, 0.1000, 0.4000])
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -39,9 +53,10 @@ class OuterProduct(Distribution):
 
 @register_kl(OuterProduct, OuterProduct)
 def kl_outer_product(q: OuterProduct, p: OuterProduct) -> Tensor:
-    """KL(q || p) in nats: the sum of both sides'."""
+    """KL(q || p) in nats: the sum of the KLs of both vectors."""
     return kl_divergence(q.rows, p.rows) + kl_divergence(q.columns, p.columns)
 
 
 def _products(u: Tensor, v: Tensor) -> Tensor:
+    """All products, row by row."""
     return (u.unsqueeze(-1) * v.unsqueeze(-2)).flatten(-2)

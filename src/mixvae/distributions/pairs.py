@@ -2,8 +2,8 @@ r"""Densities and KLs of all pairs of codes and diagonal normals, as one matrix 
 
 .. math:: \log N(z; \mu, \sigma^2) = (-\tfrac12 z^2, z) \cdot (\sigma^{-2}, \mu \sigma^{-2}) + c
 
-In float32 the product cancels where scales are small (9 nats off at a scale of 0.001), so it is
-taken in float64, where there is one; its result has the type that came.
+In float32 the product suffers from cancellation where scales are small (9 nats off at a scale of
+0.001), so it is computed in float64 on devices that have it. The result has the input's type.
 """
 
 from math import log, pi
@@ -15,7 +15,23 @@ from torch.distributions import Distribution, Independent, Normal
 
 
 def diagonal_normal(loc: Float[Tensor, "*n L"], scale: Float[Tensor, "*n L"]) -> Independent:
-    """N(loc, scale^2) of independent dimensions, batch (*n), event (L,), unchecked."""
+    """Normal distribution of L independent dimensions, N(loc, scale^2); arguments are not checked.
+
+    Parameters
+    ----------
+    loc, scale
+        Means and standard deviations, (*n, L).
+
+    Returns
+    -------
+    normal
+        Batch (*n), event (L,).
+
+    Examples
+    --------
+    >>> diagonal_normal(torch.zeros(3, 2), torch.ones(3, 2)).log_prob(torch.zeros(2))
+    tensor([-1.8379, -1.8379, -1.8379])
+    """
     return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
@@ -29,7 +45,7 @@ def is_diagonal_normal(p: Distribution) -> bool:
 
 
 def loc_and_scale(p: Distribution) -> tuple[Tensor, Tensor]:
-    """Of a diagonal normal."""
+    """Means and standard deviations of a diagonal normal, each (*n, L)."""
     assert is_diagonal_normal(p)
     return p.base_dist.loc, p.base_dist.scale  # type: ignore[attr-defined]
 
@@ -40,9 +56,25 @@ def flatten_batch(p: Distribution) -> Independent:
 
 
 def log_prob_each(components: Distribution, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n K"]:
-    """Log densities of codes under every component that there is for them, nats.
+    """Log density of every code under every component of its batch entry.
 
-    ``components`` has batch (*batch, K), and z is (*sample, *batch, L).
+    Parameters
+    ----------
+    components
+        Distributions, batch (*batch, K), event (L,).
+    z
+        Codes, (*sample, *batch, L).
+
+    Returns
+    -------
+    log_prob
+        Nats, (*sample, *batch, K).
+
+    Examples
+    --------
+    >>> normals = diagonal_normal(torch.tensor([[0.0], [1.0]]), torch.ones(2, 1))  # K = 2, L = 1
+    >>> log_prob_each(normals, torch.zeros(5, 1)).shape
+    torch.Size([5, 2])
     """
     if not is_diagonal_normal(components):
         return components.log_prob(z.unsqueeze(-1 - len(components.event_shape)))
@@ -63,8 +95,8 @@ def log_prob_pairs(
     """log_w_k + log N(z_n; loc_k, scale_k^2), summed over L, of all pairs."""
     x, mu, sigma = to_float64(z), to_float64(loc), to_float64(scale)
     powers, coefficients, constant = product_form(x, mu, sigma, log_w)
-    with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)
-    with_constant = torch.cat([coefficients, constant.unsqueeze(-1)], -1)  # at no pass of its own
+    with_one = torch.cat([powers, torch.ones_like(powers[..., :1])], -1)  # saves an addition
+    with_constant = torch.cat([coefficients, constant.unsqueeze(-1)], -1)
     return (with_one @ with_constant.mT).to(z.dtype)
 
 
@@ -74,14 +106,34 @@ def product_form(
     """Powers of z (*batch, N, 2 L), coefficients (*batch, K, 2 L) and constants (*batch, K)."""
     precision = scale.square().reciprocal_()
     shift = loc * precision
-    each = scale.log().addcmul_(loc, shift, value=0.5)
-    constant = log_w - each.sum(-1) - 0.5 * log(2 * pi) * z.shape[-1]
+    energy = scale.log().addcmul_(loc, shift, value=0.5)
+    constant = log_w - energy.sum(-1) - 0.5 * log(2 * pi) * z.shape[-1]
     powers = torch.cat([z.square().mul_(-0.5), z], -1)
     return powers, torch.cat([precision, shift], -1), constant
 
 
 def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
-    """KL(q_n || p_k) of all pairs of diagonal normals, batch (*batch, N) and (*batch, K), nats."""
+    """KL(q_n || p_k) of all pairs of diagonal normals.
+
+    Parameters
+    ----------
+    q
+        Batch (*batch, N), event (L,).
+    p
+        Batch (*batch, K), event (L,).
+
+    Returns
+    -------
+    kl
+        Nats, (*batch, N, K).
+
+    Examples
+    --------
+    >>> q = diagonal_normal(torch.tensor([[0.0], [1.0]]), torch.ones(2, 1))
+    >>> kl_pairs(q, q)
+    tensor([[0.0000, 0.5000],
+            [0.5000, 0.0000]])
+    """
     (m, s), (loc, scale) = loc_and_scale(q), loc_and_scale(p)
     mean, stddev, mu, sigma = (to_float64(t) for t in (m, s, loc, scale))
     precision = sigma.square().reciprocal()
@@ -93,5 +145,5 @@ def kl_pairs(q: Distribution, p: Distribution) -> Float[Tensor, "*batch N K"]:
 
 
 def to_float64(t: Tensor) -> Tensor:
-    """In float64, but on devices that have none."""
+    """The tensor in float64, or in float32 on devices without float64 (MPS)."""
     return t.to(torch.float32 if t.device.type == "mps" else torch.float64)

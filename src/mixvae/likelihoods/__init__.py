@@ -1,7 +1,7 @@
-"""Likelihoods: parameters (*, D) in, p(x | z) out, with the event shape of x.
+"""Likelihoods: modules from a decoder's output, parameters (*, D), to p(x | z).
 
-The parameters are what a decoder makes: logits of the mean, or means in (0, 1) with ``from_mean``
-(a decoder that blends means needs that). Pixels are in [0, 1].
+The parameters are logits of the mean, or with ``from_mean`` the means in (0, 1), which a decoder
+that averages the components' means needs. Pixels are in [0, 1], and the event shape is that of x.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,10 +53,28 @@ __all__ = [
 def likelihood(
     name: LikelihoodName, x_shape: Sequence[int], *, from_mean: bool = False
 ) -> Likelihood:
-    """The likelihood that a recipe names by a plain value.
+    """Likelihood by its name, as recipes do.
 
-    Raises:
-        MixvaeError: for an unknown name, or one that has no form from means.
+    Parameters
+    ----------
+    name
+        A key of ``LIKELIHOODS``.
+    x_shape
+        Shape of one x.
+    from_mean
+        Whether a decoder's output is the means in (0, 1), not logits.
+
+    Raises
+    ------
+    MixvaeError
+        For an unknown name, or ``from_mean`` with "logistic-mixture", which needs more than means.
+
+    Examples
+    --------
+    >>> import torch
+    >>> p = likelihood("bernoulli", (1, 2, 2))(torch.zeros(3, 4))  # logits of three images
+    >>> p.batch_shape, p.event_shape
+    (torch.Size([3]), torch.Size([1, 2, 2]))
     """
     one_of("likelihood", name, LIKELIHOODS)
     return LIKELIHOODS[name](x_shape, from_mean=from_mean)

@@ -1,4 +1,4 @@
-"""Pixels that are 0 or 1, and the Bernoulli's formula on grey levels: with and without its mass."""
+"""Likelihoods of Bernoulli form: of binary pixels, and of grey levels in [0, 1]."""
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -11,7 +11,7 @@ MIN_MEAN = 1e-6
 
 
 class BernoulliLikelihood(Likelihood):
-    """Binary pixels."""
+    """Independent Bernoulli pixels, for binary images. Its constructor is :class:`Likelihood`'s."""
 
     is_discrete = True
 
@@ -29,9 +29,10 @@ class BernoulliLikelihood(Likelihood):
 
 
 class CrossEntropy(BernoulliLikelihood):
-    """Bernoulli's formula on grey levels, which the papers' MNIST figures rest on.
+    """Negative cross-entropy of grey levels, which many papers report for MNIST.
 
-    It does not integrate to one over [0, 1], so nothing made of it is a bound on log p(x).
+    It is not a normalised density of pixels in [0, 1], so that no objective with it is a bound on
+    log p(x).
     """
 
     term = "cross_entropy"
@@ -42,9 +43,13 @@ class CrossEntropy(BernoulliLikelihood):
 
 
 class ContinuousBernoulliLikelihood(Likelihood):
-    """Grey levels: the cross-entropy, normalised (Loaiza-Ganem & Cunningham 2019).
+    """Continuous Bernoulli pixels, for grey levels: the normalised form of the cross-entropy.
 
-    With ``from_mean`` the parameters are the paper's lambda, which the mean grows with.
+    With ``from_mean`` the parameters are the paper's lambda in (0, 1), which the mean grows with.
+
+    References
+    ----------
+    Loaiza-Ganem & Cunningham (NeurIPS 2019).
     """
 
     def pixels(self, params: Tensor) -> Distribution:
@@ -55,4 +60,5 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
 
 def _logits(params: Tensor, from_mean: bool) -> Tensor:
+    """Logits, from logits or from means."""
     return params.clamp(MIN_MEAN, 1 - MIN_MEAN).logit() if from_mean else params

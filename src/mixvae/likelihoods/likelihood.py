@@ -1,4 +1,4 @@
-"""What all likelihoods are, and the figure that compares those of 256 grey levels."""
+"""The base class of likelihoods, and bits per dimension."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,15 +14,26 @@ from mixvae.errors import MixvaeError
 from mixvae.nn import full_precision
 
 Nats = TypeVar("Nats", float, Tensor)
-BITS_OF_A_PIXEL = 8
+BITS_PER_PIXEL = 8
 
 
 class Likelihood(nn.Module, ABC):
-    """What x is, given the decoder's output."""
+    """Base class of likelihoods: a module from a decoder's output to p(x | z).
 
-    term = "log_lik"  # the name in the objective
-    autoregressive = False  # True: a mean or a draw takes a step for each pixel
-    is_density = True  # False: no bound on log p(x) can be made of it
+    A subclass gives ``pixels`` and ``check``, and ``param_shape`` where an entry of x has other
+    than one parameter.
+
+    Parameters
+    ----------
+    x_shape
+        Shape of one x.
+    from_mean
+        Whether the parameters are means in (0, 1), or logits of them.
+    """
+
+    term = "log_lik"  # the term's name in the objective
+    autoregressive = False  # True: computing a mean or a sample takes a step for each pixel
+    is_density = True  # False: not normalised, so that nothing with it is a bound on log p(x)
     is_discrete = False  # True: a probability, False: a density
 
     def __init__(self, x_shape: Sequence[int], *, from_mean: bool = False) -> None:
@@ -31,33 +42,63 @@ class Likelihood(nn.Module, ABC):
 
     @property
     def param_shape(self) -> tuple[int, ...]:
-        """The parameters of one x, which a decoder makes in a row."""
+        """Shape of the parameters of one x, which a decoder returns flattened."""
         return self.x_shape
 
     @cached_property
     def n_params(self) -> int:
-        """How many outputs a decoder needs: for images, a multiple of their area."""
+        """Number D of a decoder's outputs; for images, a multiple of their area."""
         return prod(self.param_shape)
 
     def forward(self, params: Float[Tensor, "*B D"]) -> Distribution:
+        """p(x | z), batch (*B), event ``x_shape``, in float32 or better.
+
+        Parameters
+        ----------
+        params
+            A decoder's output.
+        """
         p = self.pixels(full_precision(params).unflatten(-1, self.param_shape))
         return Independent(p, len(self.x_shape) - len(p.event_shape), validate_args=False)
 
     @abstractmethod
     def pixels(self, params: Tensor) -> Distribution:
-        """The distribution of single pixels, or of all of them where they depend on each other."""
+        """Distribution of single pixels, or of all of them where they depend on each other.
+
+        Parameters
+        ----------
+        params
+            The parameters, (*B, *param_shape).
+        """
 
     def render(self, p: Distribution) -> Tensor:
-        """What a new x is shown as: its mean given z."""
+        """What is shown for p(x | z): its mean; a sample where pixels depend on each other.
+
+        Parameters
+        ----------
+        p
+            The distribution that :meth:`forward` returned.
+        """
         return p.mean
 
     @abstractmethod
     def check(self, x: Tensor) -> None:
-        """Raise a MixvaeError where x is not data that this likelihood is for."""
+        """Check that data are of the kind that this likelihood is for.
+
+        Parameters
+        ----------
+        x
+            Data, (N, *X).
+
+        Raises
+        ------
+        MixvaeError
+            Where some values are not, with their number, one of them, and what to do.
+        """
 
 
 def refuse(x: Tensor, bad: Bool[Tensor, "*n"], needs: str, remedy: str) -> None:
-    """Raise a MixvaeError with the first bad value, if there is one."""
+    """Raise a MixvaeError if there is a bad value, with their number, the first, and a remedy."""
     if bad.any():
         raise MixvaeError(
             f"{needs}; {int(bad.sum())} of {x.numel()} values are not, such as "
@@ -69,24 +110,43 @@ def refuse_outside(x: Tensor, name: str) -> None:
     """Raise a MixvaeError unless x is in [0, 1]."""
     needs = f"the {name} likelihood needs pixels that are in [0, 1]"
     remedy = "Remove or repair those examples, or scale them, such as 8-bit values by 1 / 255."
-    refuse(x, ~((x >= 0) & (x <= 1)), needs, remedy)  # a NaN is not inside either
+    refuse(x, ~((x >= 0) & (x <= 1)), needs, remedy)  # written so that a NaN is refused
 
 
 def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
-    r"""Bits a dimension of 8-bit data, :math:`-\log_2 p(x) / D`, of a log p(x) or a bound in nats.
+    r"""Bits per dimension of 8-bit data, :math:`-\log_2 p(x) / D`; lower is better.
 
-    Of a density it is 8 more, :math:`-\log_2(p(x) 2^{-8 D}) / D`, as if p were constant over a
-    level of width 1/256. That is an approximation, since nothing keeps a density from being high at
-    the levels and low between them: only of data with uniform noise a level wide it is a bound on a
-    discrete model's (Theis et al. 2016, (3)).
+    For a density 8 bits are added, :math:`-\log_2(p(x) 2^{-8 D}) / D`, as if p were constant over
+    a level of width 1/256. That is an approximation, since a density may be high at the levels and
+    low between them. Only for data with uniform noise of a level's width it is a bound on the bits
+    per dimension of a discrete model (Theis et al. 2016).
 
-    Raises:
-        MixvaeError: of a likelihood that is no density.
+    Parameters
+    ----------
+    log_prob
+        A log p(x), or a bound on it, nats, summed over the D entries of x; a number or a tensor.
+    likelihood
+        The model's likelihood, which has D and says whether p is a density or a probability.
+
+    Raises
+    ------
+    MixvaeError
+        For a likelihood that is not a normalised density.
+
+    References
+    ----------
+    Theis, van den Oord & Bethge (ICLR 2016), eq. 3.
+
+    Examples
+    --------
+    >>> from mixvae.likelihoods import likelihood
+    >>> bits_per_dim(-784 * log(2), likelihood("logistic", (1, 28, 28)))
+    1.0
     """
     if not likelihood.is_density:
         raise MixvaeError(
-            f"{type(likelihood).__name__} is no density of x, so that it has no bits per "
-            "dimension. Train with another likelihood, such as 'logistic'."
+            f"{type(likelihood).__name__} is not a normalised density of x, so that it has no bits "
+            "per dimension. Train with another likelihood, such as 'logistic'."
         )
     bits = -log_prob / (prod(likelihood.x_shape) * log(2))
-    return bits if likelihood.is_discrete else bits + BITS_OF_A_PIXEL
+    return bits if likelihood.is_discrete else bits + BITS_PER_PIXEL

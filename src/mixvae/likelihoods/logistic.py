@@ -1,7 +1,7 @@
-"""Images of 256 grey levels, k / 255: probabilities, so that bits per dimension can be compared.
+"""Likelihoods of 8-bit images, k / 255: probabilities, so that bits per dimension are comparable.
 
-A probability is at most 1, and so, unlike a density, gains nothing from a scale that vanishes: the
-network may make one for each pixel.
+A probability is at most 1. Unlike a density it does not grow without limit as a scale vanishes, so
+the network can safely predict a scale for each pixel.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,29 @@ from mixvae.errors import MixvaeError, at_least
 
 from .likelihood import Likelihood, refuse
 
-START = 0.1  # the scale where a network says 0: a standard deviation of 0.18, as of grey images
+START = 0.1  # the scale for a network output of 0: a standard deviation of 0.18, as in grey images
 MIN_SCALE = LEVEL / 8  # with which one level already has 96% of the mass
-OFF_GRID = 1e-3  # of a level: what is taken for rounding
+OFF_GRID = 1e-3  # of a level: smaller deviations are taken for rounding
 
 
 class LogisticLikelihood(Likelihood):
-    """Every pixel a logistic about a mean in (0, 1), rounded to the nearest of 256 levels.
+    """Independent discretised logistic pixels, for 8-bit images.
 
-    The network makes each pixel's scale beside its mean, as Tomczak & Welling (2018) have it; where
-    means are blended (``from_mean``), which scales are not, each pixel's scale is a parameter.
-    Unlike theirs, the probabilities sum to one: 256 levels k / 255, each what rounds to it, the
-    ends with their tails.
+    Each pixel has a logistic distribution with a mean in (0, 1), rounded to the nearest of the 256
+    levels k / 255. Values beyond the first and the last level count for these, so that the
+    probabilities sum to one, unlike Tomczak & Welling's.
+
+    Parameters
+    ----------
+    x_shape
+        Shape of one x.
+    from_mean
+        Whether the network gives the means alone, and each pixel's scale is a learned parameter.
+        Otherwise the network gives both, as in the paper.
+
+    References
+    ----------
+    Tomczak & Welling (AISTATS 2018); Salimans et al. (ICLR 2017), eq. 2.
     """
 
     is_discrete = True
@@ -52,18 +63,29 @@ class LogisticLikelihood(Likelihood):
 
 
 class LogisticMixtureLikelihood(Likelihood):
-    """Every place a mixture of discretised logistics, its channels in turn (PixelCNN++).
+    """Mixture of discretised logistics for each pixel of 8-bit images, as in PixelCNN++.
 
-    Of images (C, H, W) the C channels of a place depend on each other, linearly; other x have one.
+    The C channels of a pixel of an image (C, H, W) depend on each other linearly; x of other shapes
+    have one channel.
 
-    Args:
-        x_shape: shape of one x.
-        n_logistics: in each mixture (10 in the paper); a place has 1 + 2 C + C (C - 1) / 2 outputs
-            for each.
-        from_mean: refused.
+    Parameters
+    ----------
+    x_shape
+        Shape of one x.
+    n_logistics
+        Components of each mixture (10 in the paper). For each, a pixel needs
+        1 + 2 C + C (C - 1) / 2 outputs of the network.
+    from_mean
+        Must be false, since means alone do not determine a mixture.
 
-    Raises:
-        MixvaeError: for ``from_mean``, as means alone make no mixture, or no logistics.
+    Raises
+    ------
+    MixvaeError
+        For ``from_mean``, or fewer than one component.
+
+    References
+    ----------
+    Salimans, Karpathy, Chen & Kingma (ICLR 2017), Section 2.
     """
 
     is_discrete = True
@@ -75,7 +97,7 @@ class LogisticMixtureLikelihood(Likelihood):
         at_least(1, n_logistics=n_logistics)
         if from_mean:
             raise MixvaeError(
-                "likelihood logistic-mixture needs a decoder that makes all of its parameters, "
+                "likelihood logistic-mixture needs a decoder that returns all of its parameters, "
                 "and got one that blends means. Use likelihood logistic, or do not blend "
                 "(m-vae: combine mixture or expected)."
             )
@@ -83,7 +105,7 @@ class LogisticMixtureLikelihood(Likelihood):
 
     @property
     def n_channels(self) -> int:
-        """C."""
+        """Channels C of x."""
         return self.x_shape[0] if len(self.x_shape) == 3 else 1
 
     @property
@@ -94,10 +116,10 @@ class LogisticMixtureLikelihood(Likelihood):
     def pixels(self, params: Tensor) -> Distribution:
         maps = params.unflatten(-2, (-1, self.n_logistics))
         logits, loc, raw_scale, slopes = maps.split(self._groups, -3)
-        # In units where the grey levels span [-1, 1], the network says loc: 0 is the middle one.
-        middle = 0.5 + 0.5 * loc
+        # The network's loc is in units where grey levels span [-1, 1]: 0 is the middle one.
+        pixel_loc = 0.5 + 0.5 * loc
         return LogisticMixture(
-            logits.squeeze(-3), middle, _scale(raw_scale), slopes.tanh(), self.x_shape
+            logits.squeeze(-3), pixel_loc, _scale(raw_scale), slopes.tanh(), self.x_shape
         )
 
     def check(self, x: Tensor) -> None:
@@ -105,17 +127,18 @@ class LogisticMixtureLikelihood(Likelihood):
 
     @property
     def _groups(self) -> list[int]:
-        """Outputs for each logistic: its logit, locs, scales and slopes."""
+        """Numbers of outputs for one component: its logit, locations, scales and slopes."""
         n = self.n_channels
         return [1, n, n, n * (n - 1) // 2]
 
 
 def _scale(raw: Tensor) -> Tensor:
-    """Positive, with a gradient everywhere: a clamp would leave a scale that reached it there."""
+    """Positive scale with a nonzero gradient everywhere, which a clamp would not have."""
     return F.softplus(raw + log(expm1(START))) + MIN_SCALE
 
 
 def _check_levels(x: Tensor, name: str) -> None:
+    """Raise a MixvaeError unless x has grey levels k / 255."""
     level = x * WHITE
     on_grid = (x >= 0) & (x <= 1) & ((level - level.round()).abs() <= OFF_GRID)
     needs = f"the {name} likelihood needs pixels that are k / 255 for k = 0 ... 255"

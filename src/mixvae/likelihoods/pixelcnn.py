@@ -1,4 +1,4 @@
-"""p(x | z) with pixels that depend on those before them, as a distribution and in a decoder."""
+"""Autoregressive likelihood: p(x | z) whose pixels depend on the pixels before them (PixelCNN)."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -19,14 +19,22 @@ from .pixelcnn_network import PixelCNN
 
 
 class Autoregressive(Distribution):
-    r"""Images whose pixels are drawn in raster order (van den Oord et al. 2016, (3)).
+    r"""Autoregressive distribution of images, pixel by pixel in raster order; event (C, H, W).
 
     .. math:: \log p(x | z) = \sum_i \log p(x_i | x_{<i}, z)
 
-    Args:
-        net: the network.
-        conditional: the network's outputs to the distribution of pixels given those before.
-        context: what z says, batch first: (*B, n_context, H, W).
+    Parameters
+    ----------
+    net
+        The network.
+    conditional
+        From the network's outputs to the distribution of pixels given those before.
+    context
+        The decoder's output for z, batch first: (*B, n_context, H, W).
+
+    References
+    ----------
+    van den Oord et al. (NeurIPS 2016), eq. 3.
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
@@ -39,7 +47,7 @@ class Autoregressive(Distribution):
         super().__init__(context.shape[:-3], torch.Size(conditional.x_shape), validate_args=False)
 
     def log_prob(self, value: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*S"]:
-        """Nats, summed over the image; all pixels in one pass of the network."""
+        """Log probability, nats, summed over the image; all pixels in one pass of the network."""
         batch = torch.broadcast_shapes(value.shape[:-3], self.batch_shape)
         x = value.expand(*batch, *self.event_shape).reshape(-1, *self.event_shape)
         params = self.net(x, self._contexts(batch))
@@ -53,42 +61,58 @@ class Autoregressive(Distribution):
 
     @property
     def mean(self) -> Float[Tensor, "*B C H W"]:
-        """Every pixel's mean given the means before it: one pass as long as a draw, no gradient.
+        """An image of every pixel's mean given the means before it, without a gradient.
 
-        It is not E[x | z], of which there is no closed form, but an image that z alone decides.
+        It is a deterministic function of z, but not E[x | z], which has no closed form. It takes as
+        long as a sample.
         """
         return self._generate(lambda p: p.mean, torch.Size(), progress=False)
 
     def _generate(
         self, choose: Callable[[Distribution], Tensor], shape: torch.Size, progress: bool
     ) -> Tensor:
-        batch, one = shape + self.batch_shape, _of_a_pixel(self.conditional)
-        pixel = lambda outputs: choose(one(outputs.flatten(1)))
+        """Images pixel by pixel, each value as ``choose`` takes it from its distribution."""
+        batch, conditional = shape + self.batch_shape, _single_pixel(self.conditional)
+        pixel = lambda outputs: choose(conditional(outputs.flatten(1)))
         x = self.net.generate(self._contexts(batch), pixel, progress=progress)
         return x.reshape(batch + self.event_shape)
 
     def _contexts(self, batch: torch.Size) -> Float[Tensor, "N F H W"]:
+        """The context of every image of a batch, with one batch axis."""
         event = self.context.shape[-3:]
         return self.context.expand(*batch, *event).reshape(-1, *event)
 
 
 class PixelCNNLikelihood(Likelihood):
-    """Pixels that read those before them: a decoder's output is the context of a PixelCNN.
+    """PixelCNN likelihood: each pixel depends on the pixels before it and on a decoder's output.
 
-    Any decoder of ``n_params`` outputs makes the context, n_context maps of the size of x.
+    The decoder's output is the context, n_context maps of the size of x; any decoder of
+    ``n_params`` outputs can give it.
 
-    Args:
-        conditional: the distribution of the pixels, of images (C, H, W); from logits.
-        n_context: maps that the decoder makes of z.
-        n_features: feature maps of each layer and stack.
-        n_layers: of 7 x 7 pixels the first, and of 3 x 3 the others. Each lets a pixel see one row
-            and column more; what it does not see, z must say.
+    Parameters
+    ----------
+    conditional
+        The distribution of a pixel given those before it: a likelihood of images (C, H, W), from
+        logits.
+    n_context
+        Maps of the context.
+    n_features
+        Feature maps of each layer and stack.
+    n_layers
+        The first has windows of 7 x 7 pixels, and the others of 3 x 3. Each lets a pixel see one
+        row and column more; only z can tell what it does not see.
 
-    Raises:
-        MixvaeError: for x that are no images, a likelihood of means, or sizes under 1.
+    Raises
+    ------
+    MixvaeError
+        For x that are not images, a likelihood from means, or sizes under 1.
+
+    References
+    ----------
+    van den Oord et al. (NeurIPS 2016); PixelVAE: Gulrajani et al. (ICLR 2017).
     """
 
-    autoregressive = True  # samples and means take a step for each pixel
+    autoregressive = True
 
     def __init__(
         self,
@@ -102,11 +126,11 @@ class PixelCNNLikelihood(Likelihood):
         if len(self.x_shape) != 3:
             raise MixvaeError(
                 "a PixelCNN needs images, of shape (channels, height, width); got x of shape "
-                f"{self.x_shape}. Use a likelihood of pixels that are independent given z."
+                f"{self.x_shape}. Use a likelihood with pixels that are independent given z."
             )
         if conditional.from_mean:
             raise MixvaeError(
-                "a PixelCNN makes logits; its likelihood cannot be of from_mean=True."
+                "a PixelCNN returns logits; give it a likelihood with from_mean=False."
             )
         self.term, self.is_density = conditional.term, conditional.is_density
         self.is_discrete = conditional.is_discrete
@@ -130,7 +154,7 @@ class PixelCNNLikelihood(Likelihood):
         return Autoregressive(self.net, self.conditional, params)
 
     def render(self, p: Distribution) -> Tensor:
-        """A draw: the means along one another are no x that the model would make."""
+        """A sample, as the image of successive means is not one that the model generates."""
         assert isinstance(p, Autoregressive)
         return p.sample(progress=True)
 
@@ -138,8 +162,8 @@ class PixelCNNLikelihood(Likelihood):
         self.conditional.check(x)
 
 
-def _of_a_pixel(likelihood: Likelihood) -> Likelihood:
-    """The same likelihood, with the same parameters, of images of one pixel."""
-    one = copy(likelihood)
-    one.x_shape = (likelihood.x_shape[0], 1, 1)
-    return one
+def _single_pixel(likelihood: Likelihood) -> Likelihood:
+    """The same likelihood, with the same parameters, for images of one pixel."""
+    single = copy(likelihood)
+    single.x_shape = (likelihood.x_shape[0], 1, 1)
+    return single

@@ -1,10 +1,10 @@
-"""The gated PixelCNN: every pixel's output from the pixels before it and a context map.
+"""The gated PixelCNN: a network whose output at a pixel depends on the pixels before it.
 
-Before means in raster order: the rows above, and the pixels to the left. As in the gated PixelCNN
-(van den Oord et al. 2016, Figure 2) a vertical stack reads the rows above and a horizontal one the
-row's pixels to the left, so that there is no blind spot. In the place of masks, the image is
-shifted by a pixel on its way in, and every window ends at the present row or pixel: nothing is
-multiplied by a zero, and generating runs the same layers on what is new alone.
+Pixels come in raster order: those before are in the rows above, and to the left. As in the gated
+PixelCNN (van den Oord et al., NeurIPS 2016, Figure 2) a vertical stack reads the rows above and a
+horizontal one the row's pixels to the left, so that there is no blind spot. In place of masks, the
+image is shifted by a pixel at the input, and every window ends at the current row or pixel. So no
+weight is multiplied by a zero, and generation runs the same layers on new pixels only.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,26 @@ NextPixel = Callable[[Pixels], Pixels]  # the network's output -> the pixel's va
 
 
 class GatedLayer(nn.Module):
-    """A layer of both stacks: gated windows, and the context at every place (paper, (2), (5)).
+    """Layer of both stacks: gated convolutions, conditioned on the context at every pixel.
 
-    Args:
-        n_inputs: feature maps that each stack reads.
-        n_features: feature maps that each stack leaves.
-        n_context: maps of the context.
-        reach: height of the vertical window, and width of the horizontal one.
-        width: of the vertical window; odd.
-        residual: add what the horizontal stack read.
+    Parameters
+    ----------
+    n_inputs
+        Feature maps that each stack reads.
+    n_features
+        Feature maps that each stack returns.
+    n_context
+        Maps of the context.
+    reach
+        Height of the vertical window, and width of the horizontal one.
+    width
+        Width of the vertical window; odd.
+    residual
+        Whether the horizontal stack has a skip connection.
+
+    References
+    ----------
+    van den Oord et al. (NeurIPS 2016), eqs. 2 and 5.
     """
 
     def __init__(
@@ -56,7 +67,7 @@ class GatedLayer(nn.Module):
     def down(
         self, v: Float[Tensor, "N I R W"], context: Float[Tensor, "N _C H W"]
     ) -> tuple[Float[Tensor, "N _O H W"], Float[Tensor, "N _G H W"]]:
-        """The vertical stack's H rows from R = H + reach - 1, and what the other stack is told."""
+        """The vertical stack's H rows from R = H + reach - 1, and its input to the other stack."""
         gates = self.vertical(v) + self.context(context)
         return _gated(gates), self.link(gates)
 
@@ -69,14 +80,30 @@ class GatedLayer(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    """x (N, C, H, W) and a context (N, n_context, H, W) to (N, n_outputs, H, W).
+    """Gated PixelCNN: from x (N, C, H, W) and a context (N, n_context, H, W) to outputs.
 
-    The output at a pixel reads that place's context and those of the pixels that it sees: of the
-    ``n_layers`` + 2 rows above, as many columns to either side, and as many pixels to the left.
-    All channels of a pixel come at once, as in Salimans et al. (2017).
+    The output at a pixel, of shape (n_outputs,), depends on the pixels that it sees, and on the
+    context there and at the pixel. It sees ``n_layers`` + 2 rows above, as many columns to either
+    side, and as many pixels to the left. All channels of a pixel are predicted at once, as in
+    Salimans et al. (ICLR 2017).
 
-    Raises:
-        MixvaeError: for sizes under 1.
+    Parameters
+    ----------
+    n_channels
+        C.
+    n_outputs
+        Outputs at each pixel.
+    n_context
+        Maps of the context.
+    n_features
+        Feature maps of each layer and stack.
+    n_layers
+        Layers: the first with windows of 7 x 7 pixels, the others of 3 x 3.
+
+    Raises
+    ------
+    MixvaeError
+        For sizes under 1.
     """
 
     def __init__(
@@ -108,23 +135,31 @@ class PixelCNN(nn.Module):
     def forward(
         self, x: Float[Tensor, "N C H W"], context: Float[Tensor, "N F H W"]
     ) -> Float[Tensor, "N O H W"]:
-        """All pixels at once: for x that is known."""
+        """Outputs at all pixels of a given x, (N, n_outputs, H, W)."""
         v, h = F.pad(x, (0, 0, 1, -1)), F.pad(x, (1, -1))
         for layer in self._layers():
-            more = layer.reach - 1
-            v, link = layer.down(F.pad(v, (0, 0, more, 0)), context)
-            h = layer.along(F.pad(h, (more, 0)), link)
+            padding = layer.reach - 1
+            v, link = layer.down(F.pad(v, (0, 0, padding, 0)), context)
+            h = layer.along(F.pad(h, (padding, 0)), link)
         return self.head(h)
 
     @torch.no_grad()
     def generate(
         self, context: Float[Tensor, "N F H W"], pixel: NextPixel, *, progress: bool = False
     ) -> Float[Tensor, "N C H W"]:
-        """One pixel after another, each ``pixel`` of the output there.
+        """Images generated pixel by pixel.
 
-        Nothing is computed twice: a layer keeps the rows and pixels in its windows (Ramachandran
-        et al. 2017), so that an image costs about as much arithmetic as one forward pass.
-        ``progress`` shows a bar over the rows.
+        Each layer keeps the rows and pixels in its windows (Ramachandran et al. 2017), so that
+        nothing is computed twice and an image costs about as much arithmetic as one forward pass.
+
+        Parameters
+        ----------
+        context
+            The context of each image.
+        pixel
+            From the network's outputs (N, n_outputs, 1, 1) to the pixel's value (N, C, 1, 1).
+        progress
+            Whether to show a bar over the rows.
         """
         n, _, height, width = context.shape
         row = context.new_zeros(n, self.n_channels, 1, width)
@@ -143,7 +178,7 @@ class PixelCNN(nn.Module):
     def _row(
         self, links: list[Float[Tensor, "N G 1 W"]], pixel: NextPixel
     ) -> Float[Tensor, "N C 1 W"]:
-        """A row of pixels, given what the vertical stack tells every layer."""
+        """A row of pixels, given the vertical stack's input to every horizontal layer."""
         n, width = len(links[0]), links[0].shape[-1]
         value = links[0].new_zeros(n, self.n_channels, 1, 1)
         seen = [value.new_zeros(n, a.n_inputs, 1, a.reach) for a in self._layers()]
@@ -162,10 +197,11 @@ class PixelCNN(nn.Module):
 
 
 def _gated(gates: Float[Tensor, "N G H W"]) -> Float[Tensor, "N O H W"]:
+    """Gated activation, of pairs of feature maps."""
     signal, gate = gates.chunk(2, 1)
     return signal.tanh() * gate.sigmoid()
 
 
 def _slide(window: Tensor, new: Tensor, dim: int) -> Tensor:
-    """The window one step further."""
+    """The window, moved on by one step."""
     return torch.cat([window.narrow(dim, 1, window.shape[dim] - 1), new], dim)

@@ -1,9 +1,10 @@
 """Objectives: pure functions of a :class:`~mixvae.trace.Trace`.
 
-A *bound* returns named terms of shape (B,) whose sum is the bound; a *penalty* returns a signed
-scalar. Their logged values add up to the objective: nothing is hidden in the loss. ``kl_scale`` is
-the warm-up's weight of the KL terms; 1 is the bound itself. Only a true bound on log p(x) is
-called an ELBO.
+A *bound* returns named terms of shape (B,), in nats, whose sum is the bound for each x. A *penalty*
+returns a scalar, negative where it lowers the objective. The terms that are logged add up to the
+objective, and the loss is its negative. ``kl_scale`` is the weight of the KL terms, which rises
+from 0 to 1 during a warm-up; at 1 a bound is itself. Only a true lower bound on log p(x) is called
+an ELBO.
 """
 
 from .importance import iwae, log_mean_exp

@@ -1,4 +1,4 @@
-"""The joint mixtures' objectives: M-VAE's and MVAE's, the ELBO and the dHSIC penalty."""
+"""Objectives of joint mixtures: the ELBO, those of M-VAE and MVAE, and the dHSIC penalty."""
 
 from typing import Literal, get_args
 
@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from mixvae.errors import at_least, one_of
+from mixvae.errors import MixvaeError, at_least, one_of
 from mixvae.families import Joint
 from mixvae.trace import Scale, Trace
 
@@ -17,7 +17,32 @@ Reduction = Literal["mean", "sum"]
 
 
 def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    """The evidence lower bound of the trace's own family: :meth:`mixvae.families.Family.elbo`."""
+    """Evidence lower bound of the trace's own family, :meth:`mixvae.families.Family.elbo`.
+
+    Parameters
+    ----------
+    t
+        A trace of B rows.
+    kl_scale
+        Weight of the KL terms; 1 for the bound itself.
+
+    Returns
+    -------
+    terms
+        Terms by name, each (B,), nats; their sum is the bound.
+
+    References
+    ----------
+    Kingma & Welling (ICLR 2014), eq. 3.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> model = mixvae.build("m-vae", (4,), n_components=2, n_latent=2).model
+    >>> terms = elbo(model(torch.zeros(3, 4)))
+    >>> list(terms), terms["kl_z"].shape
+    (['log_lik', 'kl_z', 'kl_w'], torch.Size([3]))
+    """
     return t.family.elbo(t, kl_scale)
 
 
@@ -30,11 +55,36 @@ def weighted_elbo(
     beta_w: float = 1.0,
     expected: bool = False,
 ) -> Terms:
-    r"""What M-VAE (8) and MVAE (18) maximise, before their penalties.
+    r"""A joint mixture's ELBO with weighted KLs: the objective of M-VAE and MVAE, less penalties.
 
-    With ``kl_reduction="mean"`` the codes' KLs are averaged over components, as printed: no bound
-    on log p(x). ``"sum"`` with every beta at 1 is the ELBO; beta_kl > 1 is beta-VAE (Higgins et
-    al. 2017, eq. 4). ``expected`` reads M-VAE (8)'s first term as :math:`\sum_k w_k \log p(x|z_k)`.
+    With ``kl_reduction="sum"`` and both weights at 1 it is the ELBO; with ``beta_kl`` above 1 it is
+    that of the beta-VAE. With ``kl_reduction="mean"``, as M-VAE and MVAE print it, it is not a
+    bound on log p(x).
+
+    Parameters
+    ----------
+    t
+        A trace of a joint mixture.
+    kl_scale
+        Weight of all KL terms, on top of the next ones.
+    kl_reduction
+        Whether the KLs of the K codes are averaged over components, or summed.
+    beta_kl
+        Weight of the codes' KL.
+    beta_w
+        Weight of the mixing weights' KL.
+    expected
+        Read M-VAE's first term as :math:`\sum_k w_k \log p(x|z_k)`, in place of log p(x | z, w).
+
+    Returns
+    -------
+    terms
+        The likelihood, ``kl_z`` and, where the weights have a prior, ``kl_w``, each (B,), nats.
+
+    References
+    ----------
+    M-VAE: Ye & Bors (IPTA 2020), eq. 8. MVAE: Ye & Bors (TNNLS 2021), eq. 18.
+    beta-VAE: Higgins et al. (ICLR 2017), eq. 4.
     """
     joint = Joint()
     log_lik = (t.b * t.log_lik).sum(-1) if expected else joint.log_lik(t)
@@ -47,12 +97,40 @@ def weighted_elbo(
 
 
 def masked(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound, weight: float = 1.0) -> Terms:
-    """Another bound's terms, less ``weight`` times what component dropout's rates cost.
+    """Another bound's terms, less ``weight`` times the cost of component dropout's rates.
 
-    That is the last term of MVAE (18), or in (24) the entropy that is paid out. Masks are drawn
-    for each x, so that it is a KL among the others, and the warm-up scales it too.
+    The cost is the last term of MVAE (18), or the negative entropy in (24). Masks are sampled for
+    each x, so that the cost is one KL among the others, and a warm-up scales it too.
+
+    Parameters
+    ----------
+    t
+        A trace of a model with component dropout.
+    kl_scale
+        Weight of all KL terms, this one included.
+    bound
+        ``(trace, kl_scale) -> terms``, the bound that the cost is subtracted from.
+    weight
+        Weight of the cost; 1 for a bound.
+
+    Returns
+    -------
+    terms
+        Those of ``bound``, and ``dropout``, each (B,), nats.
+
+    Raises
+    ------
+    MixvaeError
+        For a model without component dropout.
+
+    References
+    ----------
+    MVAE: Ye & Bors (TNNLS 2021), eqs. 18 and 24.
     """
-    assert t.kl_mask is not None, "the model has no component dropout"
+    if t.kl_mask is None:
+        raise MixvaeError(
+            "masked needs a model with component dropout; got one without. Use its bound by itself."
+        )
     cost = (-kl_scale * weight * t.kl_mask).expand(len(t.x))
     return bound(t, kl_scale) | {"dropout": cost}
 
@@ -64,17 +142,61 @@ def dhsic(
     gamma: kernels.Bandwidth = "gaussian",
     root: bool = False,
 ) -> Float[Tensor, ""]:
-    """Minus ``weight`` times the dependence between the K codes over the batch, M-VAE (13).
+    """Penalty on the dependence between the K codes over the batch: minus weighted dHSIC.
 
-    Taken per sample and averaged. ``root`` is the square root that the authors' code adds.
+    dHSIC is computed for each of the S samples and averaged over them.
+
+    Parameters
+    ----------
+    t
+        A trace of at least two rows.
+    weight
+        The factor beta of M-VAE (13).
+    gamma
+        Bandwidth of the kernel, as in :func:`mixvae.objectives.kernels.dhsic`.
+    root
+        Take the square root of dHSIC, as the authors' code does.
+
+    Returns
+    -------
+    penalty
+        A scalar, at most 0 up to rounding.
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than two rows, or a ``gamma`` that is no bandwidth.
+
+    References
+    ----------
+    M-VAE: Ye & Bors (IPTA 2020), eq. 13. dHSIC: Pfister et al. (JRSS-B 2018), eq. 5.
     """
-    each = [kernels.dhsic(z, gamma) for z in t.z]
+    statistics = [kernels.dhsic(z, gamma) for z in t.z]
     if root:
-        each = [(statistic.clamp_min(0) + 1e-12).sqrt() for statistic in each]
-    return -weight * sum(each[1:], each[0]) / len(each)
+        statistics = [(statistic.clamp_min(0) + 1e-12).sqrt() for statistic in statistics]
+    return -weight * sum(statistics[1:], statistics[0]) / len(statistics)
 
 
 def check_weights(kl_reduction: str, **weights: float) -> None:
-    """Raise a MixvaeError for an unknown reduction or a negative weight of a term."""
+    """Check an objective's settings.
+
+    Parameters
+    ----------
+    kl_reduction
+        "mean" or "sum".
+    **weights
+        Weights of terms by name, each at least 0.
+
+    Raises
+    ------
+    MixvaeError
+        For an unknown reduction, or a negative weight.
+
+    Examples
+    --------
+    >>> check_weights("sum", beta_kl=-1.0)
+    Traceback (most recent call last):
+    mixvae.errors.MixvaeError: beta_kl must be at least 0; got -1.0.
+    """
     one_of("kl_reduction", kl_reduction, get_args(Reduction))
     at_least(0, **weights)

@@ -1,4 +1,4 @@
-"""Kernel statistics of independence, in float32 or better whatever the autocast."""
+"""Kernel statistics of independence, in float32 or better, under autocast too."""
 
 from collections.abc import Sequence
 from math import exp, lgamma
@@ -15,7 +15,15 @@ Bandwidth = float | Literal["gaussian"] | None
 
 
 def rbf(x: Float[Tensor, "*b N L"], gamma: float | Tensor) -> Float[Tensor, "*b N N"]:
-    r"""The Gram matrix of the Gaussian kernel :math:`\exp(-\gamma \|x_i - x_j\|^2)`."""
+    r"""Gram matrix of the Gaussian kernel :math:`\exp(-\gamma \|x_i - x_j\|^2)`.
+
+    Parameters
+    ----------
+    x
+        N points in L dimensions, (*b, N, L).
+    gamma
+        Bandwidth parameter, positive.
+    """
     with torch.autocast(x.device.type, enabled=False):  # differences of means need all digits
         return torch.exp(-gamma * _squared_distances(full_precision(x)))
 
@@ -25,20 +33,42 @@ def dhsic(
 ) -> Float[Tensor, ""]:
     r"""d-variable HSIC of K codes over a batch: zero in population iff they are independent.
 
-    The V-statistic (Pfister et al. 2018, eq. 5; M-VAE (13) with its misprints repaired),
+    It is the V-statistic (M-VAE (13) with its misprints repaired), where :math:`G^k` is the Gram
+    matrix of the k-th codes and a bar a mean over the indices above it:
 
-    .. math:: \overline{\textstyle\prod_k K^k_{ij}}^{ij} + \prod_k \overline{K^k_{ij}}^{ij}
-              - 2\, \overline{\textstyle\prod_k \overline{K^k_{ij}}^{j}}^{i}.
+    .. math:: \overline{\textstyle\prod_k G^k_{ij}}^{ij} + \prod_k \overline{G^k_{ij}}^{ij}
+              - 2\, \overline{\textstyle\prod_k \overline{G^k_{ij}}^{j}}^{i}.
 
-    Args:
-        z: (B, K, L), or a list of K tensors (B, L_k).
-        gamma: the kernel is :math:`\exp(-\gamma d^2)`. None is the median heuristic, 1/(2 median²)
-            over pairs of different rows, without gradient; a float is used as it is;
-            "gaussian" is the closed form 1/(2 g²) with g = 2 Γ((L+1)/2) / Γ(L/2), the expected
-            distance of two standard normal codes in L dimensions.
+    Parameters
+    ----------
+    z
+        Codes (B, K, L), or a list of K tensors (B, L_k).
+    gamma
+        The kernel is :math:`\exp(-\gamma d^2)`. None is the median heuristic, 1/(2 median²) over
+        pairs of different rows, without gradient; a float is used as it is; "gaussian" is the
+        closed form 1/(2 g²) with g = 2 Γ((L+1)/2) / Γ(L/2), the expected distance of two standard
+        normal codes in L dimensions.
 
-    Raises:
-        MixvaeError: for fewer than two rows, or another ``gamma``.
+    Returns
+    -------
+    statistic
+        A scalar without a unit, biased upward by a term in 1/B.
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than two rows, or another ``gamma``.
+
+    References
+    ----------
+    Pfister, Bühlmann, Schölkopf & Peters (JRSS-B 2018), eq. 5.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+    >>> y = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
+    >>> round(dhsic([x, y], gamma=1.0).item(), 4), round(dhsic([x, x], gamma=1.0).item(), 4)
+    (0.0, 0.0999)
     """
     codes = z.unbind(1) if isinstance(z, Tensor) else z
     _check_rows(len(codes[0]))
@@ -54,15 +84,42 @@ def dhsic(
 def hsic(
     x: Float[Tensor, "B L"], y: Float[Tensor, "B M"], gamma: Bandwidth = None
 ) -> Float[Tensor, ""]:
-    """HSIC of two variables over a batch (V-statistic): :func:`dhsic` of the pair."""
+    """HSIC of two variables over a batch (V-statistic): :func:`dhsic` of the pair.
+
+    Parameters
+    ----------
+    x, y
+        The variables, (B, L) and (B, M).
+    gamma
+        As in :func:`dhsic`.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`dhsic`.
+    """
     return dhsic([x, y], gamma)
 
 
 def pairwise_hsic(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[Tensor, "K K"]:
     """HSIC of every pair of codes (V-statistic); the diagonal has each code with itself.
 
-    Raises:
-        MixvaeError: as :func:`dhsic`.
+    Parameters
+    ----------
+    z
+        Codes (B, K, L).
+    gamma
+        As in :func:`dhsic`.
+
+    Returns
+    -------
+    statistics
+        A symmetric matrix (K, K).
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`dhsic`.
     """
     _check_rows(len(z))
     with torch.autocast(z.device.type, enabled=False):
@@ -73,18 +130,33 @@ def pairwise_hsic(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[T
 
 
 def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
-    """Raise a MixvaeError for what :func:`dhsic` cannot take as ``gamma``."""
+    """Check a bandwidth.
+
+    Parameters
+    ----------
+    gamma
+        As in :func:`dhsic`.
+    name
+        The option's name, for the message.
+
+    Raises
+    ------
+    MixvaeError
+        For anything but None, "gaussian" or a positive number.
+    """
     known = gamma is None or gamma == "gaussian"
     if not known and not (isinstance(gamma, (int, float)) and gamma > 0):
         raise MixvaeError(f"{name} must be None, 'gaussian' or a positive number; got {gamma!r}.")
 
 
 def _check_rows(n: int) -> None:
+    """Raise a MixvaeError unless the statistic exists for n rows."""
     if n < 2:
         raise MixvaeError(f"dhsic needs at least two rows; got {n}.")
 
 
 def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N"]:
+    """Gram matrices, with the bandwidth that ``gamma`` names."""
     check_bandwidth(gamma)
     d2 = _squared_distances(x)
     if gamma is None:
@@ -95,15 +167,17 @@ def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N
 
 
 def _squared_distances(x: Float[Tensor, "*b N L"]) -> Float[Tensor, "*b N N"]:
+    """Squared Euclidean distances of all pairs of rows."""
     x = x - x.mean(-2, keepdim=True)  # the same distances, and less to cancel
-    each = x.reshape(-1, *x.shape[-2:])
-    norm = each.square().sum(-1, keepdim=True)
-    d2 = torch.baddbmm(norm + norm.mT, each, each.mT, alpha=-2)
+    flat = x.reshape(-1, *x.shape[-2:])
+    norm = flat.square().sum(-1, keepdim=True)
+    d2 = torch.baddbmm(norm + norm.mT, flat, flat.mT, alpha=-2)
     d2 = relu(d2)  # rounding leaves tiny negative distances
     return d2.view(*x.shape[:-1], x.shape[-2])
 
 
 def _median_rate(d2: Float[Tensor, "*b N N"]) -> Float[Tensor, "*b 1 1"]:
+    """The median heuristic's gamma."""
     n = d2.shape[-1]
     i, j = torch.triu_indices(n, n, offset=1, device=d2.device)
     median2 = d2[..., i, j].median(-1).values  # squaring keeps the order
@@ -111,5 +185,6 @@ def _median_rate(d2: Float[Tensor, "*b N N"]) -> Float[Tensor, "*b 1 1"]:
 
 
 def _gaussian_rate(n_latent: int) -> float:
+    """Gamma from the expected distance of two standard normal points."""
     log_ratio = lgamma((n_latent + 1) / 2) - lgamma(n_latent / 2)  # Γ itself overflows
     return 1 / (2 * (2 * exp(log_ratio)) ** 2)

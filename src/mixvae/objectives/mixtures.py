@@ -1,4 +1,4 @@
-"""Bounds of models with one code: made by one of K components, or inferred by a mixture of K."""
+"""Bounds of models with one code for each x: exact mixtures and mixture posteriors."""
 
 from typing import Literal
 
@@ -12,16 +12,43 @@ Form = Literal["mixture", "index", "paper"]
 
 
 def mixture_bound(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    """The evidence lower bound of :class:`mixvae.families.ExactMixture`."""
+    """Evidence lower bound of an exact mixture, :meth:`mixvae.families.ExactMixture.elbo`.
+
+    Parameters
+    ----------
+    t
+        A trace of an exact mixture.
+    kl_scale
+        Weight of the codes' KL; 1 for the bound itself.
+
+    Returns
+    -------
+    terms
+        The likelihood, ``kl_z`` and ``kl_index``, each (B,), nats.
+    """
     return ExactMixture().elbo(t, kl_scale)
 
 
 def routed(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound) -> Terms:
     r"""An exact mixture's bound over the components that a gate chose, less KL(r || q(k | x)).
 
-    r are the responsibilities among them: the KL is what the gate is trained by, and nothing else
-    is. All components or some, it is a bound, as :math:`\log\sum` over some of them is no more
-    than over all. In evaluation, where none are left out, it is ``bound`` alone.
+    r are the responsibilities of the chosen components, without a gradient, so that the KL trains
+    the gate q(k | x) and nothing else. It is a bound, as :math:`\log\sum` over some components is
+    at most that over all. In evaluation, which uses all components, it is ``bound`` alone.
+
+    Parameters
+    ----------
+    t
+        A trace of an exact mixture, with ``log_gate`` where a gate chose its components.
+    kl_scale
+        Weight of the codes' KL; 1 for the bound itself.
+    bound
+        ``(trace, kl_scale) -> terms`` over the components in the trace.
+
+    Returns
+    -------
+    terms
+        Those of ``bound``, and in training ``gate``, each (B,), nats.
     """
     terms = bound(t, kl_scale)
     if t.log_gate is None:
@@ -32,38 +59,70 @@ def routed(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound) -> 
 
 
 def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> Terms:
-    r"""The evidence lower bound of a mixture posterior, one code z_k a component.
+    r"""Evidence lower bound of a mixture posterior, with one code z_k of each component.
 
     .. math:: \sum_k E[w_k] \log p(x|z_k)
               + E \sum_k w_k \log\frac{p(z_k|w)}{\sum_j w_j q(z_k|x, j)} - KL(q(w|x) \| p(w))
 
-    Where w is known, E[w] is w and the last KL nothing. All three forms are bounds:
+    Where the weights w are not random, E[w] is w and the last KL is 0.
 
-    - ``mixture``, above: every code against the whole posterior, and the whole prior;
-    - ``index``: every code against its own component, :math:`\log p(z_k|k) - \log q(z_k|x, k)`, as
-      if the component's index were a latent; looser;
-    - ``paper``: DLGMM (1), own priors and one logarithm of the sum,
-      :math:`-\log\sum_k w_k q(z_k|x, k)`; looser, by Jensen's inequality.
+    Parameters
+    ----------
+    t
+        A trace of a mixture posterior.
+    kl_scale
+        Weight of the KL terms; 1 for the bound itself.
+    form
+        Which of three bounds. "mixture", above, has every code's density under the whole posterior
+        and the whole prior. "index" has it under the code's own component,
+        :math:`\log p(z_k|k) - \log q(z_k|x, k)`, as if the component's index were a latent
+        variable; it is looser. "paper" has priors of the components' own and one logarithm of the
+        sum, :math:`-\log\sum_k w_k q(z_k|x, k)`; it is looser, by Jensen's inequality.
+
+    Returns
+    -------
+    terms
+        The likelihood, ``kl_z`` and, where the weights are random, ``kl_w``, each (B,), nats.
+
+    References
+    ----------
+    DLGMM: Nalisnick, Hertel & Smyth (2016), eq. 1.
     """
-    share, family = t.q_w.mean, MixturePosterior()
+    w, family = t.q_w.mean, MixturePosterior()
     if form == "mixture":
         log_ratio = family.log_ratio(t)
     elif form == "index":
-        log_ratio = (share * (t.log_prior - t.log_q)).sum(-1)
+        log_ratio = (w * (t.log_prior - t.log_q)).sum(-1)
     else:
         entropy = -(t.log_q + t.log_w).logsumexp(-1)
-        log_ratio = (share * t.log_prior).sum(-1) + entropy
+        log_ratio = (w * t.log_prior).sum(-1) + entropy
     return family.terms(t, log_ratio, kl_scale)
 
 
 def miselbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
-    r"""The multiple-importance-sampling ELBO, known weights w (Kviman et al. 2022).
+    r"""Multiple-importance-sampling ELBO of a mixture posterior with weights w that are not random.
 
     .. math:: \sum_k w_k E \log\frac1S\sum_s \frac{p(x, z_{sk})}{\sum_j w_j q(z_{sk}|x, j)}
 
     With S = 1 it is :func:`mixture_elbo`; with one component, or equal ones, it is :func:`iwae`.
-    With the sum over components inside the logarithm too (SIWAE, Morningstar et al. 2021), it is
-    :func:`iwae` of the family, and tighter.
+    With the sum over components inside the logarithm too, which is tighter, it is :func:`iwae` of
+    the family (SIWAE).
+
+    Parameters
+    ----------
+    t
+        A trace of a mixture posterior, S samples of each component.
+    kl_scale
+        Weight of log p(z) - log q(z | x); 1 for the bound itself.
+
+    Returns
+    -------
+    terms
+        ``miselbo`` (B,), nats.
+
+    References
+    ----------
+    Kviman et al. (AISTATS 2022). SIWAE: Morningstar et al. (AISTATS 2021).
     """
-    each = log_mean_exp(MixturePosterior().log_weights(t, kl_scale), 0)
-    return {"miselbo": (t.w[0] * each).sum(-1)}
+    log_means = log_mean_exp(MixturePosterior().log_weights(t, kl_scale), 0)
+    return {"miselbo": (t.w[0] * log_means).sum(-1)}

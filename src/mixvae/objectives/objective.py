@@ -1,4 +1,4 @@
-"""What is maximised: a bound's mean over the batch, and penalties."""
+"""The objective of training: a bound's mean over the batch, and penalties."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +14,35 @@ Penalty = Callable[[Trace], Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """To be maximised: the mean of a bound over the batch, and penalties.
+    """An objective to maximise: the mean of a bound over the batch, plus penalties.
 
-    ``is_bound`` says whether it is known to be a lower bound on log p(x), p(x | z) being a
-    density; with penalties it never is.
+    Parameters
+    ----------
+    bound
+        ``(trace, kl_scale) -> terms``, each (B,), nats; the terms add up to the bound.
+    penalties
+        Functions of a trace by name, each a scalar that is added: negative where it is a penalty.
+    n_samples
+        Samples S of the latent variables in a pass.
+    is_bound
+        Whether the objective is known to be a lower bound on log p(x), given that p(x | z) is a
+        normalised density or a probability. With penalties it is false whatever is passed.
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than one sample.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> from mixvae.objectives import elbo
+    >>> objective = Objective(elbo, {"size": lambda t: -t.z.square().mean()}, is_bound=True)
+    >>> objective.is_bound
+    False
+    >>> model = mixvae.build("vae", (4,), n_latent=2).model
+    >>> list(objective(model, torch.zeros(3, 4)))
+    ['log_lik', 'kl_z', 'size']
     """
 
     bound: Bound
@@ -32,10 +57,30 @@ class Objective:
     def __call__(
         self, model: nn.Module, x: Tensor, kl_scale: Scale = 1.0, y: Tensor | None = None
     ) -> Terms:
-        """The terms of a fresh pass over x, with its labels if the model is conditional."""
+        """Terms of a forward pass over x.
+
+        Parameters
+        ----------
+        model
+            ``(x, n_samples, y) -> trace``.
+        x
+            A batch (B, *X).
+        kl_scale
+            Weight of the KL terms.
+        y
+            Class labels (B,) of a conditional model, or None.
+        """
         return self.terms(model(x, self.n_samples, y), kl_scale)
 
     def terms(self, trace: Trace, kl_scale: Scale = 1.0) -> Terms:
-        """Scalars by name; the objective is their sum, and the loss minus that."""
+        """Scalars by name, nats; the objective is their sum, and the loss is its negative.
+
+        Parameters
+        ----------
+        trace
+            A forward pass.
+        kl_scale
+            Weight of the KL terms.
+        """
         terms = {name: term.mean() for name, term in self.bound(trace, kl_scale).items()}
         return terms | {name: penalty(trace) for name, penalty in self.penalties.items()}
