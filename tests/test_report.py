@@ -72,7 +72,7 @@ def test_the_table_has_the_figures_where_they_belong() -> None:
     assert line(text, "log p(x)")[2:5] == ["-99.88", "±", "0.030,"]
     assert line(text, "bits per dimension")[-1] == "0.184"
     assert line(text, "samples an example")[-1] == "5,000"
-    assert line(text, "effective draws")[2:] == ["812.30", "of", "5,000;", "least", "1.500"]
+    assert line(text, "effective samples")[2:] == ["812.30", "of", "5,000;", "least", "1.500"]
     above = " ".join(line(text, "Pareto k-hat")[3:])
     assert above == "0.810 above 0.7 for 1.3% of examples"
     assert line(text, "SSE, deterministic")[-1] == "6.250"

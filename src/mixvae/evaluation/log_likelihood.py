@@ -29,6 +29,11 @@ from .proposals import FACTORS, ProposalMixture
 
 CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
 MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
+HELP = (
+    "More samples rarely help; annealed importance sampling does (method 'ais'), and so does "
+    "training that makes posteriors wider: the importance-weighted bound, or a likelihood whose "
+    "scale is not so small."
+)
 NEGLIGIBLE = 0.01  # of p(x): a component that has less is not asked for its k-hat
 Method = Literal["defensive", "plain"]
 METHODS: tuple[Method, ...] = ("defensive", "plain")
@@ -86,9 +91,9 @@ class LogLikelihood:
         worst = int(self.k_hat.nan_to_num(-torch.inf).argmax())
         return (
             f"k-hat is above {MAX_K} for {n:,} of {len(self.k_hat):,} examples (at most "
-            f"{self.k_hat[worst]:.2f}, of example {worst}, counted from 0): a few draws have most "
-            "of the weight, whose variance may be infinite; log p(x) is then likely to be too low, "
-            "and its error larger than stated. Draw more samples."
+            f"{self.k_hat[worst]:.2f}, of example {worst}, counted from 0): a few samples have "
+            "most of the weight, whose variance may be infinite; log p(x) is then likely to be "
+            f"too low, and its error larger than stated. {HELP}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
         [metric.figures["bits_per_dim"].label, _number(estimate["bits_per_dim"]), *bits],
         ["  samples an example", f"{estimate['n_samples']:,}"],
         [
-            "  effective draws",
+            "  effective samples",
             _number(estimate["ess_mean"]),
             f"of {estimate['n_samples']:,}; least {_number(estimate['ess_min'])}",
         ],

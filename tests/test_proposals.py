@@ -1,0 +1,203 @@
+"""Defensive importance sampling: unbiased for every recipe, and where posteriors are too narrow."""
+
+from itertools import product
+from math import inf, sqrt
+
+import pytest
+import torch
+from torch import Tensor
+
+import mixvae
+from cases import Case
+from linear_models import DATA, Maps
+from mixvae.errors import MixvaeError
+from mixvae.evaluation import log_likelihood
+from mixvae.evaluation.local_normal import local_normal
+from mixvae.recipes import BuiltRecipe, list_recipes
+
+BINARY = torch.tensor(list(product([0.0, 1.0], repeat=3)))  # all images of three pixels
+SMALL = {
+    "mvae-gs": {"rate": "shared"},
+    "vade": {"start": "random"},
+    "semvae": {"n_components": 2},
+}
+
+
+def total(recipe: BuiltRecipe, seed: int, method: str = "defensive") -> float:
+    """The estimates of p(x), summed over all x that there are."""
+    y = None if recipe.model.labels.n_classes is None else torch.ones(8, dtype=torch.int64)
+    model = recipe.model
+    return float(
+        log_likelihood(model, BINARY, 30, y=y, seed=seed, method=method).log_prob.exp().sum()
+    )
+
+
+def unbiased(recipe: BuiltRecipe, method: str = "defensive") -> None:
+    sums = torch.tensor([total(recipe, seed, method) for seed in range(16)])
+    error = float(sums.std()) / sqrt(len(sums))
+    assert error < 0.04
+    assert abs(float(sums.mean()) - 1) < 4 * error + 1e-6
+
+
+@pytest.mark.parametrize("name", sorted(list_recipes()))
+def test_the_estimates_of_all_binary_images_add_up_to_one(name: str) -> None:
+    unbiased(Case(name, SMALL.get(name, {}), (3,)).build())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mixture-vae", {"shared_layers": True}),
+        ("mixture-vae", {"keep_prior": 0.2}),
+        ("m-vae", {"combine": "mixture"}),
+        ("dlgmm", {"prior_means": [-1.5, 0.0, 1.5]}),
+        ("dlgmm", {"n_layers": 2, "n_components": 2}),
+        ("mvae", {"conditional": True, "n_classes": 3}),
+        ("gmmp-vae", {"learned_weights": True}),
+        ("flow-vae", {"posterior": "flow"}),
+    ],
+)
+def test_so_do_those_of_other_priors_posteriors_and_decoders(name: str, options: dict) -> None:
+    unbiased(Case(name, options, (3,)).build())
+
+
+def test_so_do_those_of_plain_importance_sampling() -> None:
+    unbiased(Case("mixture-vae", {}, (3,)).build(), "plain")
+
+
+def dropped(name: str, **options: object) -> BuiltRecipe:
+    """A model of three components of which dropout has taken the second out."""
+    recipe = Case(name, options, (3,)).build()
+    assert recipe.model.dropout is not None
+    with torch.no_grad():
+        recipe.model.dropout.logits.copy_(torch.tensor([-9.0, 9.0, -9.0]))
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("mixture-vae", {"keep_prior": 0.2}), ("mvae-gs", {}), ("mvae-gau", {})]
+)
+def test_a_component_that_dropout_took_out_is_never_sampled(name: str, options: dict) -> None:
+    recipe = dropped(name, **options)
+    found = log_likelihood(recipe.model, BINARY, 4000)
+    with torch.no_grad():  # whatever it would have said
+        for part in (recipe.model.posterior, recipe.model.decoder.branch):
+            for parameter in part.parameters():
+                if len(parameter) == 3:
+                    parameter[1] += 100
+    again = log_likelihood(recipe.model, BINARY, 4000)
+    pruned = log_likelihood(mixvae.prune(recipe).model, BINARY, 4000)
+    for other in (again, pruned):
+        error = (found.standard_error.square() + other.standard_error.square()).sqrt()
+        assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
+    assert found.standard_error.max() < 0.05
+
+
+# -- posteriors that are too narrow
+
+
+def narrow(factor: float) -> tuple[torch.nn.Module, Tensor, Tensor]:
+    """A model of one code of one dimension, whose posterior's scale is ``factor`` of the exact."""
+    maps = Maps(1)
+    model, p_x = maps.exact()
+    with torch.no_grad():
+        model.posterior.scale[:, 0] *= factor
+    x = p_x.mean + 0.3 * DATA
+    return model, x, p_x.log_prob(x)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.7, 0.4])
+def test_k_hat_of_a_posterior_too_narrow_by_a_factor_is_what_theory_says(factor: float) -> None:
+    """The weights of a normal with too small a variance have a tail of shape 1 - factor^2."""
+    model, x, _ = narrow(factor)
+    found = [log_likelihood(model, x[:1], 20_000, seed=s, method="plain") for s in range(8)]
+    k_hat = torch.stack([f.k_hat for f in found]).mean()
+    assert float(k_hat) == pytest.approx(1 - factor**2, abs=0.15)
+
+
+@pytest.mark.parametrize(("factor", "reliable"), [(0.9, True), (0.7, True), (0.2, False)])
+def test_plain_estimates_of_narrow_posteriors_are_called_unreliable(
+    factor: float, reliable: bool
+) -> None:
+    """The threshold: k-hat of 0.7, where the scale is 0.55 of what it should be."""
+    model, x, exact = narrow(factor)
+    found = log_likelihood(model, x, 5000, method="plain")
+    assert found.reliable is reliable
+    defensive = log_likelihood(model, x, 5000)
+    assert defensive.reliable
+    assert ((defensive.log_prob - exact) / defensive.standard_error).abs().max() < 4
+    assert defensive.mean_error < 0.01
+
+
+@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
+def test_defensive_samples_find_log_p_whatever_the_posteriors_scale(factor: float) -> None:
+    model, p_x = Maps(3).exact()
+    with torch.no_grad():
+        model.posterior.scale *= factor
+    x = p_x.mean + 0.3 * DATA
+    found = log_likelihood(model, x, 5000)
+    assert ((found.log_prob - p_x.log_prob(x)) / found.standard_error).abs().max() < 4
+    assert found.mean_error < 0.02
+    assert found.reliable
+
+
+def test_with_codes_that_depend_on_each_other_the_right_normal_is_found() -> None:
+    """Outputs blended: the exact posterior is a normal of full covariance, the proposal with it."""
+    maps = Maps(2)
+    model = maps.joint(mixvae.parts.CategoricalWeights(2))
+    p_x = maps.evidence(torch.full((2,), 0.5, dtype=torch.float64))
+    x = p_x.mean + 0.3 * DATA
+    plain, found = (log_likelihood(model, x, 4000, method=m) for m in ("plain", "defensive"))
+    assert torch.allclose(found.log_prob, p_x.log_prob(x), atol=0.02)
+    assert found.ess.min() > 5 * plain.ess.max()
+
+
+def test_weights_of_components_of_different_sizes_raise_no_alarm() -> None:
+    """Exact posteriors of ten components: in each all weights are equal."""
+    model, p_x = Maps(10).exact()
+    found = log_likelihood(model, p_x.mean + 0.3 * DATA, 1000, method="plain")
+    assert found.k_hat.tolist() == [-inf] * 7
+
+
+# -- the normal about the mode
+
+
+def test_the_local_normal_of_a_normal_is_itself() -> None:
+    torch.manual_seed(0)
+    root = torch.tril(torch.randn(4, 4, dtype=torch.float64)) + 2 * torch.eye(4).double()
+    mean = torch.randn(4, dtype=torch.float64)
+    exact = torch.distributions.MultivariateNormal(mean, scale_tril=root)
+    scale = (1 / exact.precision_matrix.diagonal()).sqrt()
+    found = local_normal(exact.log_prob, torch.zeros(4).double(), scale, 0, 100)
+    assert found is not None
+    assert torch.allclose(found.mean, mean, atol=1e-6)
+    assert torch.allclose(found.root @ found.root.T, exact.covariance_matrix, atol=1e-6)
+    z = exact.sample((5,))
+    assert torch.allclose(found.log_prob(z)[:, 0], exact.log_prob(z))
+    for width, factor in enumerate((1.0, 1.2, 2.0)):
+        wide = torch.distributions.MultivariateNormal(mean, scale_tril=factor * root)
+        assert torch.allclose(found.log_prob(z)[:, width], wide.log_prob(z))
+        assert torch.allclose(found.sample(width, 100_000).var(0), wide.variance, rtol=0.05)
+
+
+def test_a_log_density_that_is_not_finite_has_no_local_normal() -> None:
+    zero, one = torch.zeros(2), torch.ones(2)
+    assert local_normal(lambda z: z.sum(1) * torch.nan, zero, one, 0, 10) is None
+
+
+# -- what is refused
+
+
+def test_an_exact_mixture_asks_for_a_sample_of_each_component() -> None:
+    model = Case("mixture-vae", {}, (3,)).build().model
+    with pytest.raises(MixvaeError, match="n_samples must be at least 3, one for each component"):
+        log_likelihood(model, BINARY, 2)
+    assert log_likelihood(model, BINARY, 3).log_prob.isfinite().all()
+    masked = dropped("mixture-vae", keep_prior=0.2).model
+    assert log_likelihood(masked, BINARY, 2).log_prob.isfinite().all()
+
+
+def test_an_unknown_method_is_refused() -> None:
+    model = Case("vae", {}, (3,)).build().model
+    with pytest.raises(MixvaeError, match="method"):
+        log_likelihood(model, BINARY, 10, method="best")  # type: ignore[arg-type]
