@@ -97,11 +97,11 @@ def test_the_density_is_the_bases_over_the_jacobian_of_the_draw():
         for k in range(K):
 
             def drawn(one: Tensor, at: tuple[int, int] = (b, k)) -> Tensor:
-                return q._back(u.index_put(tuple(map(torch.tensor, at)), one))[at]
+                return q._inverse(u.index_put(tuple(map(torch.tensor, at)), one))[at]
 
             slope = torch.autograd.functional.jacobian(drawn, u[b, k])
             expected = q.base.log_prob(u)[b, k] - slope.det().abs().log()
-            torch.testing.assert_close(q.log_prob(q._back(u))[b, k], expected)
+            torch.testing.assert_close(q.log_prob(q._inverse(u))[b, k], expected)
 
 
 def test_the_mean_weight_of_a_normal_under_the_posterior_is_one():
@@ -118,8 +118,8 @@ def test_the_mean_weight_of_a_normal_under_the_posterior_is_one():
 def test_the_moments_of_a_linear_flow_are_exact():
     q = linear(make_posterior())(torch.randn(4, K, H))
     u = torch.zeros(4, K, L)
-    shift = q._back(u)
-    slope = torch.stack([q._back(u + step) - shift for step in torch.eye(L)], -1)
+    shift = q._inverse(u)
+    slope = torch.stack([q._inverse(u + step) - shift for step in torch.eye(L)], -1)
     loc = shift + (slope @ q.base.mean.unsqueeze(-1)).squeeze(-1)
     cov = slope @ torch.diag_embed(q.base.variance) @ slope.mT
     torch.testing.assert_close(q.mean, loc)
