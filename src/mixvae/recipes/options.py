@@ -12,6 +12,7 @@ from mixvae.errors import MixvaeError
 from mixvae.likelihoods import Likelihood, LikelihoodName
 from mixvae.likelihoods import likelihood as likelihood_of
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
+from mixvae.nn import Shared
 from mixvae.nn.networks import (
     Network,
     NetworkName,
@@ -19,7 +20,6 @@ from mixvae.nn.networks import (
     decoders,
     encoders,
     network_of,
-    shared_decoder,
     shared_encoder,
 )
 from mixvae.objectives import Objective, iwae
@@ -116,8 +116,8 @@ class OneDecoder(Autoencoder):
     """An encoder for each component, and one decoder for the codes of all."""
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
-        net = self.make_network(x_shape)
-        return Decoder(shared_decoder(net, self.decoder_inputs, likelihood.n_params), likelihood)
+        net = self.make_network(x_shape).decoder(self.decoder_inputs, likelihood.n_params)
+        return Decoder(Shared(net), likelihood)
 
 
 @dataclass(frozen=True, kw_only=True)
