@@ -156,7 +156,7 @@ def list_recipes() -> dict[str, str]:
     Examples
     --------
     >>> list_recipes()["vae"]
-    'The variational autoencoder (VAE).'
+    'The variational autoencoder.'
     """
     return {name: summary_of(recipe) for name, recipe in _registered.items()}
 

@@ -14,7 +14,7 @@ from .registry import register
 @register("vae")
 @dataclass(frozen=True, kw_only=True)
 class VAE(Autoencoder):
-    """The variational autoencoder (VAE).
+    """The variational autoencoder.
 
     Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
     """
