@@ -163,7 +163,7 @@ def test_a_pruned_dlgmm_scores_as_the_mixture_of_the_kept_priors():
         head.bias.copy_(torch.cat([recipe.model.prior.loc, torch.full((3, L), 0.55)], 1))
         for weight in recipe.model.decoder.parameters():
             weight *= 2  # components that differ
-    score = log_likelihood(mixvae.prune(recipe, [0, 2]).model, x, 10_000)
+    score = log_likelihood(mixvae.prune(recipe, [0, 2]).model, x, 40_000)
     n = 50_000
     with torch.no_grad():
         z = torch.randn(n, 1, 3, L) + recipe.model.prior.loc  # every component's prior samples
@@ -171,7 +171,7 @@ def test_a_pruned_dlgmm_scores_as_the_mixture_of_the_kept_priors():
     p = log_p[:, :, [0, 2]].exp().mean(2)  # (n, B)
     by_hand, error = p.mean(0).log(), p.std(0) / n**0.5 / p.mean(0)
     tolerance = 4 * (error.square() + score.standard_error.square()).sqrt()
-    assert (tolerance < 0.1).all()
+    assert (tolerance < 0.15).all()
     assert ((score.log_prob - by_hand).abs() < tolerance).all()
 
 

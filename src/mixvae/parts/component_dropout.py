@@ -123,7 +123,9 @@ class ComponentDropout(nn.Module, ABC):
     @property
     def logit_rate(self) -> Float[Tensor, " K"]:
         """log p / (1 - p) of each component; for Gaussian masks, log tau."""
-        return self.rate.logit()
+        if self.max_rate < 1:
+            return self.rate.logit()
+        return self.logits.expand(self.n_components)
 
     @abstractmethod
     def draw(self, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B K"]:
@@ -195,10 +197,6 @@ class ConcreteDropout(ComponentDropout):
             raise MixvaeError(f"keep_prior must be between 0 and 1; got {keep_prior}.")
         self.temperature, self.keep_prior = temperature, keep_prior
 
-    @property
-    def logit_rate(self) -> Float[Tensor, " K"]:
-        return self.logits.expand(self.n_components)
-
     def draw(self, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B K"]:
         u = torch.rand_like(w).clamp(1e-6, 1 - 1e-6)
         return F.logsigmoid((u.logit() - self.logit_rate) / self.temperature)
@@ -259,12 +257,6 @@ class GaussianDropout(ComponentDropout):
             self.max_rate = 0.5
         super().__init__(n_components, rate=rate, shared=shared)
         self.polynomial = polynomial
-
-    @property
-    def logit_rate(self) -> Float[Tensor, " K"]:
-        if self.polynomial:
-            return super().logit_rate
-        return self.logits.expand(self.n_components)
 
     def draw(self, w: Float[Tensor, "S B K"]) -> Float[Tensor, "S B K"]:
         mask = 1 + (0.5 * self.logit_rate).exp() * torch.randn_like(w)

@@ -101,11 +101,10 @@ class NetworkOptions(Recipe):
         """
         kind: NetworkName = "gated-mlp" if self.network.startswith("gated") else "mlp"
         net = network_of(kind, (n_inputs,), hidden, (), "none")
-        if n_components is None:
-            return ConditionalNormal(net.decoder(n_inputs, 2 * n_latent), n_latent)
-        heads = net.decoder(n_inputs, n_components * 2 * n_latent)
-        by_component = nn.Unflatten(-1, (n_components, 2 * n_latent))
-        return ConditionalNormal(nn.Sequential(heads, by_component), n_latent)
+        heads = net.decoder(n_inputs, (n_components or 1) * 2 * n_latent)
+        if n_components is not None:
+            heads = nn.Sequential(heads, nn.Unflatten(-1, (n_components, 2 * n_latent)))
+        return ConditionalNormal(heads, n_latent)
 
 
 @dataclass(frozen=True, kw_only=True)
