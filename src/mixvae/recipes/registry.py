@@ -70,8 +70,8 @@ def check_class(recipe: Any) -> None:
     """Raise a MixvaeError unless this is a class whose instances can be saved as recipes."""
     if not (isclass(recipe) and issubclass(recipe, Recipe)):
         raise MixvaeError(
-            f"{getattr(recipe, '__name__', repr(recipe))} is no recipe: a recipe is a class that "
-            "inherits from mixvae.recipes.Recipe, or from one of its subclasses."
+            f"{getattr(recipe, '__name__', repr(recipe))} is not a recipe: a recipe is a class "
+            "that inherits from mixvae.recipes.Recipe, or from one of its subclasses."
         )
     name, hints = recipe.__name__, hints_of(recipe)
     options = {option.name: option for option in fields(recipe)}
