@@ -53,8 +53,10 @@ def constructor(thing: Any) -> Callable[..., Any] | None:
     """What a docstring's parameters are those of: a function, or a class's own ``__init__``."""
     if not inspect.isclass(thing):
         return thing
-    if dataclasses.is_dataclass(thing) or getattr(thing, "_is_protocol", False):
-        return None  # its fields are described one by one, under each; a protocol has none
+    if dataclasses.is_dataclass(thing):
+        return None  # its fields are described one by one, under each
+    if getattr(thing, "_is_protocol", False):
+        return None  # it is never constructed
     return vars(thing).get("__init__")
 
 

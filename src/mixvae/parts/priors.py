@@ -276,7 +276,7 @@ class GaussianMixturePrior(nn.Module):
             raise MixvaeError(
                 f"the {len(loc)} codes to start from are all the same and have no clusters: the "
                 "training data are all the same, or the encoder ignores them. Look at the data, or "
-                "use start='random'."
+                "use start='random' (--start random)."
             )
         fitted = _fit(loc, len(self.logits), seed)
         weights, means, variances = map(

@@ -81,7 +81,7 @@ def _check_starts(recipe: BuiltRecipe, data: Dataset) -> None:
         if data.binarize != "dynamic" and bool((data.train.x == data.train.x[:1]).all()):
             raise MixvaeError(
                 f"the {n} training examples of {data.name} are all the same and have no clusters; "
-                "look at the data, or use start='random'."
+                "look at the data, or use start='random' (--start random)."
             )
     for what, asked in starts.items():
         if asked > n:
