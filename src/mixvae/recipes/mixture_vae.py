@@ -63,8 +63,8 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         if self.gated and self.n_active == 1 and not self.splits:
             raise MixvaeError(
                 "n_active=1 needs start='split', as its gate is trained in pretraining alone; use "
-                f"n_active=2 or more ({self.n_components} for all), or start='split' (on the command "
-                "line --n-active 2, or --start split)."
+                f"n_active=2 or more ({self.n_components} for all), or start='split' "
+                "(--n-active 2, or --start split)."
             )
 
     @property
