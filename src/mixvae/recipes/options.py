@@ -89,11 +89,7 @@ class NetworkOptions(Recipe):
         return encoders(self.make_network(x_shape), self.n_components)
 
     def conditional_normal(
-        self,
-        n_inputs: int,
-        hidden: Sequence[int],
-        n_latent: int,
-        n_components: int | None = None,
+        self, n_inputs: int, hidden: Sequence[int], n_latent: int, n_components: int | None = None
     ) -> ConditionalNormal:
         """A normal of the lower of two levels given a vector, by an mlp, gated as ``network``.
 
@@ -180,7 +176,9 @@ class MixturePosteriorOptions(Recipe):
     """A posterior that is a mixture, and the bound of it."""
 
     bound: BoundName = "elbo"
-    """Bound to maximise."""
+    """Bound to maximise. elbo: with the exact prior; iwae: all samples of all components inside one
+    logarithm (SIWAE); miselbo: the samples of each component inside a logarithm; matched: that of
+    the GMMpVAE paper, whose KL is looser."""
     n_samples: int = 1
     """Number S of samples of each component."""
 

@@ -14,13 +14,7 @@ from mixvae.objectives.matched import MAX_COMPONENTS
 from mixvae.parts.priors import VampPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
-from .options import (
-    BoundName,
-    ComponentOptions,
-    MixturePosteriorOptions,
-    OneNetwork,
-    PixelOptions,
-)
+from .options import ComponentOptions, MixturePosteriorOptions, OneNetwork, PixelOptions
 from .recipe import Recipe, Shape
 from .registry import register
 
@@ -50,10 +44,6 @@ class VampVAE(MixturePosteriorOptions, PseudoInputOptions, PixelOptions, OneNetw
 
     network: NetworkName = "gated-mlp"
     hidden: Sequence[int] = (300, 300)
-    bound: BoundName = "elbo"
-    """Bound to maximise. elbo: with the exact prior; iwae: all samples of all components inside one
-    logarithm (SIWAE); miselbo: the samples of each component inside a logarithm; matched: that of
-    the GMMpVAE paper, whose KL is looser."""
 
 
 @register("gmmp-vae")
