@@ -23,7 +23,7 @@ ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(params=["oneDNN", "as PyTorch does"])
 def library(request, monkeypatch):
     """Every product by one library, however small."""
-    monkeypatch.setattr(products, "LEAST", 1)
+    monkeypatch.setattr(products, "MIN_OPERATIONS", 1)
     monkeypatch.setattr(products, "onednn_is_quicker", lambda: request.param == "oneDNN")
     return request.param
 
@@ -32,7 +32,7 @@ def library(request, monkeypatch):
 def calls(monkeypatch):
     """The products that oneDNN takes."""
     taken, take = [], products.onednn
-    monkeypatch.setattr(products, "LEAST", 1)
+    monkeypatch.setattr(products, "MIN_OPERATIONS", 1)
     monkeypatch.setattr(products, "onednn_is_quicker", lambda: True)
     monkeypatch.setattr(products, "onednn", lambda *args: taken.append(args) or take(*args))
     return taken
@@ -145,7 +145,7 @@ import torch
 from torch._dynamo.backends.common import aot_autograd
 from mixvae.nn import linear as products
 
-products.LEAST, products._found = 1, [True]
+products.MIN_OPERATIONS, products._found = 1, [True]
 for layer, copies, *shapes in (
     (products.linear, 1, (7, 5), (6, 5), (6,)),
     (products.linears, 3, (3, 7, 5), (3, 6, 5), (3, 6)),
@@ -210,7 +210,7 @@ def test_a_gain_is_the_ratio_of_the_least_times(resolution, used, monkeypatch):
     def way(seconds):
         clock[0] += next(seconds)
 
-    assert gain(lambda: way(slow), lambda: way(quick), turns=3) == 3.0
+    assert gain(lambda: way(slow), lambda: way(quick), repeats=3) == 3.0
 
 
 @pytest.mark.parametrize(("found", "quicker"), [(2.1, True), (1.1, False), (0.5, False)])

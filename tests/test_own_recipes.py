@@ -355,8 +355,8 @@ def _optioned(annotation: Any, **default: Any) -> type:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: dict, "dict is no recipe: a recipe is a class that inherits from"),
-        (lambda: "vae", "'vae' is no recipe"),
+        (lambda: dict, "dict is not a recipe: a recipe is a class that inherits from"),
+        (lambda: "vae", "'vae' is not a recipe"),
         (lambda: _optioned(int), "prior_part of Own has no default: give it one"),
         (
             lambda: _optioned(nn.Module, prior_part=None),
@@ -398,7 +398,7 @@ def test_a_class_without_a_name_is_refused_before_it_is_built_or_loaded(folder):
         build(Nameless, IMAGE)
     with pytest.raises(MixvaeError, match=r'put @mixvae.register\("a-name"\) above the class'):
         mixvae.load(folder, recipes=[Nameless])
-    with pytest.raises(MixvaeError, match="'vae' is no recipe"):
+    with pytest.raises(MixvaeError, match="'vae' is not a recipe"):
         mixvae.load(folder, recipes=["vae"])
 
 
@@ -482,8 +482,8 @@ def test_a_recipe_of_an_installed_package_is_imported_when_it_is_named_and_not_b
         ("raise SystemExit(3)\n", ":A", "my.py, line 1: SystemExit: 3"),
         ("x = 1\n", ":A", "my.py has no class A, and no recipe at all"),
         ("x = 1\n", "", "There are none with @mixvae.register"),
-        ("class A: pass\n", ":A", "A is no recipe: a recipe is a class that inherits from"),
-        ("def A(): pass\n", ":A", "A is no recipe"),
+        ("class A: pass\n", ":A", "A is not a recipe: a recipe is a class that inherits from"),
+        ("def A(): pass\n", ":A", "A is not a recipe"),
         ("import mixvae\nclass A(mixvae.recipes.VAE): pass\n", ":A", "A has no name"),
         (LAPLACE, ":LaplaceVEA", "Did you mean 'LaplaceVAE'?"),
         (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import mixvae
-from cases import CASES, FLAT, Case
+from cases import CASES, FLAT, Case, L
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import bounds, log_likelihood
 from mixvae.objectives import elbo
@@ -17,7 +17,11 @@ MASKED = [c for c in MASKED if c.options.get("n_components") != 1 and "rate" not
     Case("mvae-gau", {"network": "conv", "channels": (4, 6)}, (1, 5, 4)),
     Case("mvae-gs", {"network": "conv", "channels": (4, 6), "norm": "batch"}, (1, 5, 4)),
 ]
-MIXTURES = [Case(name) for name in ("m-vae", "mvae", "mixture-vae")]
+MIXTURES = [Case(name) for name in ("m-vae", "mvae", "mixture-vae", "gmmp-vae", "semvae")]
+STICKS = [
+    Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5]}, FLAT),
+    Case("dldpmm", {"concentration": 2.0}, FLAT),
+]
 
 
 def masked(case: Case) -> BuiltRecipe:
@@ -133,6 +137,44 @@ def test_an_exact_mixtures_proportions_are_shared_out_anew():
     torch.testing.assert_close(pi, torch.tensor([0.625, 0.375]))
 
 
+@pytest.mark.parametrize("keep", [[0, 2], [0, 1], [1, 2], [1]], ids=str)
+@pytest.mark.parametrize("case", STICKS, ids=str)
+def test_a_pruned_stick_breaking_mixture_has_the_kept_components(case, keep):
+    recipe, x = case.build(), case.data()
+    recipe.model.eval()
+    small = mixvae.prune(recipe, keep)
+    each = recipe.model.reconstruct_each(x)
+    torch.testing.assert_close(small.model.reconstruct_each(x), each[:, keep])
+    q_z, p_z = (r.model.posterior(r.model.features(x)).mean for r in (small, recipe))
+    torch.testing.assert_close(q_z, p_z[:, keep])
+    if means := case.options.get("prior_means"):
+        assert small.model.prior.loc[:, 0].tolist() == [means[k] for k in keep]
+    again = mixvae.build(small.name, FLAT, **small.options)
+    again.model.load_state_dict(small.model.state_dict())
+    torch.testing.assert_close(again.model.weights.alpha, small.model.weights.alpha)
+
+
+def test_a_pruned_dlgmm_scores_as_the_mixture_of_the_kept_priors():
+    """The weights' prior, without a component and renormalised, is a symmetric Dirichlet again."""
+    recipe, x = STICKS[0].build(), STICKS[0].data(3)
+    with torch.no_grad():  # posteriors near the priors, so that importance sampling is precise
+        head = recipe.model.eval().posterior.net.body
+        head.weight *= 0.1
+        head.bias.copy_(torch.cat([recipe.model.prior.loc, torch.full((3, L), 0.55)], 1))
+        for weight in recipe.model.decoder.parameters():
+            weight *= 2  # components that differ
+    score = log_likelihood(mixvae.prune(recipe, [0, 2]).model, x, 40_000)
+    n = 50_000
+    with torch.no_grad():
+        z = torch.randn(n, 1, 3, L) + recipe.model.prior.loc  # every component's prior samples
+        log_p = recipe.model.decode(z, torch.full((n, 1, 3), 1 / 3)).log_prob(x.unsqueeze(1))
+    p = log_p[:, :, [0, 2]].exp().mean(2)  # (n, B)
+    by_hand, error = p.mean(0).log(), p.std(0) / n**0.5 / p.mean(0)
+    tolerance = 4 * (error.square() + score.standard_error.square()).sqrt()
+    assert (tolerance < 0.15).all()
+    assert ((score.log_prob - by_hand).abs() < tolerance).all()
+
+
 def test_keeping_all_changes_nothing_but_the_masks():
     case = Case("mvae-gs")
     recipe, x = case.build(), case.data()
@@ -151,6 +193,7 @@ def test_keeping_all_changes_nothing_but_the_masks():
         (Case("mvae-gs"), [0, 3], r"must be in 0 ... 2, as the model has 3; got 3"),
         (Case("mvae-gs"), [-1], r"must be in 0 ... 2, as the model has 3; got -1"),
         (Case("vae"), [0], "has one component"),
+        (Case("dlgmm", {"n_layers": 2}), [0], r"two levels \(n_layers=2\) cannot be removed"),
     ],
     ids=str,
 )

@@ -62,7 +62,7 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
         (partial(build, "mixture-vae", IMAGE, n_active=0), "n_active must be at least 1; got 0"),
         (
             partial(build, "mixture-vae", IMAGE, start="random", n_active=1),
-            "start='random' gives it to none; use n_active=2 or more (10 for all)",
+            "needs start='split', as its gate is trained in pretraining alone; use n_active=2",
         ),
         (partial(build, "m-vae", IMAGE, combine="blended"), "unknown combine 'blended'"),
         (

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
+from torch import Tensor
 
 from .errors import MixvaeError, is_a
-from .recipes.building import BuiltRecipe, build, with_options
+from .recipes.building import BuiltRecipe, build
 from .seeding import noise
 
 
@@ -27,18 +27,23 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
     """
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
-    fewer = with_options(recipe.recipe, {"n_components": len(keep)}).without_dropout()
+    fewer = recipe.recipe.with_components(keep).without_dropout()
     with noise(0):  # the first weights are drawn, and replaced
         small = build(fewer, recipe.x_shape)
-    whole = recipe.model.state_dict()
-    rows = torch.tensor(keep)
-    # Every per-component tensor, and no other, has the component axis first.
-    small.model.load_state_dict(
-        {
-            key: whole[key].cpu() if whole[key].shape == part.shape else whole[key].cpu()[rows]
-            for key, part in small.model.state_dict().items()
-        }
-    )
+    whole, learned = recipe.model.state_dict(), dict(small.model.named_parameters())
+
+    def kept(key: str, part: Tensor) -> Tensor:
+        """The rows of a tensor that stay; every tensor of K or K - 1 rows has them first."""
+        values = whole[key].cpu()
+        if values.shape == part.shape:
+            return values
+        if len(part) == len(keep):
+            return values[keep]
+        # Stick-breaking fractions: the last component has none, and a prior is of its own K.
+        return values[keep[:-1]] if key in learned else part
+
+    state = small.model.state_dict()
+    small.model.load_state_dict({key: kept(key, part) for key, part in state.items()})
     small.model.eval()
     return replace(small, initialization=None)
 

@@ -1,4 +1,4 @@
-"""Networks: MLPs and convolutions, and :class:`Stacked`, K copies of one in batched calls."""
+"""Networks: MLPs and convolutions, and :class:`Stacked`, K copies of a network in batched calls."""
 
 from .conv import ConvNetwork
 from .linear import Linear

@@ -1,4 +1,4 @@
-"""One component's networks of convolutions."""
+"""Convolutional networks of one component."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +18,26 @@ Norm = Literal["group", "batch", "none"]
 Size = tuple[int, int]  # height, width
 
 SMALLEST = 4  # side of an image
-ENCODED, BLENDED = 4, 8  # the longest side where an encoder stops halving, and for a sub-decoder
+ENCODED, SHARED = 4, 8  # longest side that an encoder leaves, and that a sub-decoder begins with
 
 
 @dataclass(frozen=True)
 class ConvNetwork:
-    """3x3 convolutions, one for each of ``channels``; the decoders mirror the encoder.
+    """One component's networks of 3x3 convolutions; the decoders mirror the encoder.
 
-    The encoder's first layers halve the image until its longest side is at most 4, so a decoder
-    enlarges it in its last ones, where channels are few. Batch norm is the encoder's alone; the
-    decoders then have group norm: over the batch, a decoder would tell a code by its company.
-    ``gated`` layers have twice the channels, of which half gate the others, in place of ReLUs.
+    The encoder's first layers halve the image until its longest side is at most 4, and a decoder's
+    last layers enlarge it, where channels are few. Decoders have group norm in place of batch norm,
+    since statistics of the batch would tell a decoder about the other examples.
     """
 
     x_shape: Sequence[int]
+    """Shape of one x: (channels, height, width)."""
     channels: Sequence[int]
+    """Channels of the encoder's layers."""
     norm: Norm = "group"
+    """Normalisation: group, batch (of the encoder alone) or none."""
     gated: bool = False
+    """Whether layers have twice the channels, half of which gate the others, in place of ReLUs."""
 
     def __post_init__(self) -> None:
         if not self.channels:
@@ -60,7 +63,7 @@ class ConvNetwork:
 
     @property
     def n_shared(self) -> int:
-        return self.channels[-1] * prod(self._sizes(BLENDED)[-1])
+        return self.channels[-1] * prod(self._sizes(SHARED)[-1])
 
     def layout(self) -> nn.Module:
         return nn.Identity()
@@ -69,14 +72,14 @@ class ConvNetwork:
         layers: list[nn.Module] = []
         widths = [self.x_shape[0] + n_labels, *self.channels]
         for (n_in, n), size in zip(pairwise(widths), pairwise(self._sizes(ENCODED)), strict=True):
-            bias = self.norm != "batch"  # which would take it away again
+            bias = self.norm != "batch"  # batch norm subtracts it again
             conv = nn.Conv2d(n_in, self._wide * n, 3, _stride(*size), padding=1, bias=bias)
-            layers += [self._started(conv), *self._after(n, self.norm)]
+            layers += [self._initialised(conv), *self._after(n, self.norm)]
         return nn.Sequential(*layers, nn.Flatten())
 
     def decoder(self, n_latent: int, n_params: int) -> nn.Module:
         enlarge = self._enlarge(ENCODED, n_params)
-        row = self._started(Linear(n_latent, self._wide * self.n_features))
+        row = self._initialised(Linear(n_latent, self._wide * self.n_features))
         image = nn.Unflatten(-1, (-1, *self._sizes(ENCODED)[-1]))
         return nn.Sequential(row, image, *self._after(self.channels[-1]), *enlarge)
 
@@ -86,24 +89,24 @@ class ConvNetwork:
         return nn.Sequential(Linear(n_latent, self.n_shared), nn.Tanh())
 
     def mix_decoder(self, n_params: int) -> nn.Module:
-        image = nn.Unflatten(-1, (-1, *self._sizes(BLENDED)[-1]))
-        return Shared(nn.Sequential(image, *self._enlarge(BLENDED, n_params)))
+        image = nn.Unflatten(-1, (-1, *self._sizes(SHARED)[-1]))
+        return Shared(nn.Sequential(image, *self._enlarge(SHARED, n_params)))
 
     def _enlarge(self, longest: int, n_params: int) -> list[nn.Module]:
-        """The smallest image (N, C, h, w) back to x's size, as a row (N, n_params)."""
+        """Layers from the smallest image (N, C, h, w) to x's size, flattened, (N, n_params)."""
         sizes, n_channels = self._sizes(longest)[::-1], self.channels[::-1]
         layers: list[nn.Module] = []
         for (n_in, n), size in zip(pairwise(n_channels), pairwise(sizes[:-1]), strict=True):
-            layers += [self._started(_larger(n_in, self._wide * n, *size)), *self._after(n)]
+            layers += [self._initialised(_larger(n_in, self._wide * n, *size)), *self._after(n)]
         n_maps = n_params // prod(self.x_shape[1:])
         return [*layers, _larger(n_channels[-1], n_maps, *sizes[-2:]), nn.Flatten()]
 
     def _after(self, n: int, norm: Norm | None = None) -> list[nn.Module]:
-        """What follows a layer that leaves n channels; in a decoder, a norm is a group norm."""
+        """Norm and activation after a layer of n channels; a decoder has group norm or none."""
         norm = norm or ("none" if self.norm == "none" else "group")
         return [*_norm(norm, self._wide * n), nn.GLU(-3) if self.gated else ReLU()]
 
-    def _started(self, layer: Layer) -> Layer:
+    def _initialised(self, layer: Layer) -> Layer:
         return he(layer) if self.gated else layer
 
     @property
@@ -111,7 +114,7 @@ class ConvNetwork:
         return 2 if self.gated else 1
 
     def _sizes(self, longest: int) -> list[Size]:
-        """Of x, and after each layer: halved, rounding up, until no side is longer."""
+        """The sizes of x and after each layer: halved, rounding up, until no side is longer."""
         sizes = [(self.x_shape[1], self.x_shape[2])]
         for _ in self.channels:
             height, width = sizes[-1]
@@ -131,7 +134,7 @@ def _larger(n_in: int, n_out: int, small: Size, large: Size) -> nn.ConvTranspose
 
 
 def _norm(norm: Norm, n: int) -> list[nn.Module]:
-    """For n channels. Few of them are one group: of one channel, a norm would leave no level."""
+    """The norm of n channels; few channels are one group, as a norm of one removes its mean."""
     if norm == "none":
         return []
     if norm == "batch":

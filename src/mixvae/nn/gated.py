@@ -16,7 +16,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def gated(n_in: int, widths: Sequence[int]) -> nn.Module:
-    """Gated layers, one for each width: (*, n_in) to (*, widths[-1])."""
+    """A network of gated layers, one for each width: (*, n_in) to (*, widths[-1])."""
     layers: list[nn.Module] = []
     for n, width in pairwise([n_in, *widths]):
         layers += [he(Linear(n, 2 * width)), nn.GLU(-1)]
@@ -24,14 +24,14 @@ def gated(n_in: int, widths: Sequence[int]) -> nn.Module:
 
 
 def he(layer: Layer) -> Layer:
-    r"""The layer with weights drawn from :math:`N(0, 2 / n)`, n the inputs of one output.
+    r"""The layer, its weights sampled from :math:`N(0, 2 / n)`, where an output reads n inputs.
 
-    He et al.'s (2015) start, which the papers of gated VAEs take. It is the gates that need it, as
-    they halve what passes: three layers leave a half of the signal, and with torch's own weights a
-    fortieth. So the layers before gates have it, and those that make parameters do not.
+    He et al. (2015), as in the papers of gated VAEs. Gates halve their input: after
+    three gated layers half of the signal is left, and with torch's initialisation a fortieth. It is
+    for the layers before gates, not for those whose outputs are parameters of a distribution.
     """
     n: float = layer.weight[0].numel()
-    if isinstance(layer, nn.ConvTranspose2d):  # weights (in, out, ...); strides spread the inputs
+    if isinstance(layer, nn.ConvTranspose2d):  # weights (in, out, ...); strides space the inputs
         n = layer.weight[:, 0].numel() / prod(layer.stride)
     nn.init.normal_(layer.weight, std=sqrt(2) / sqrt(n))
     return layer

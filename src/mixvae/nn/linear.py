@@ -1,8 +1,8 @@
-"""Linear layers in float32, by the quicker of the two libraries that PyTorch brings for a CPU.
+"""Linear layers in float32, by the faster of the two CPU libraries that PyTorch has.
 
-PyTorch gives float32 products to MKL, which on an AMD Zen 5 is as fast as AVX2 can be, and gives
-bfloat16 and convolutions to oneDNN, which uses AVX-512 there: its float32 is twice as fast. Both
-round as float32 does. Which one is quicker is measured, once.
+PyTorch uses MKL for float32 products, which on an AMD Zen 5 is limited to AVX2, and oneDNN for
+bfloat16 and convolutions, which uses AVX-512 there: its float32 products are twice as fast. Both
+have float32's rounding errors. Which one is faster is measured once.
 """
 
 import time
@@ -15,31 +15,31 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-WORTH = 1.3  # times as fast: far from what libraries of equal speed measure
-LEAST = 4_000_000  # operations of a product: below, calls cost what the products gain
-SIDE, TURNS = 256, 10  # of the products measured, which take under 0.02 s
-MEASURING = RLock()  # held by the one thread that measures, which changes their number in kernels
-PLAIN = {Tensor, nn.Parameter}  # what else there is has products of its own
+MIN_GAIN = 1.3  # speed of oneDNN relative to MKL; libraries of equal speed measure much less
+MIN_OPERATIONS = 4_000_000  # of a product; below, the calls cost more than they save
+SIZE, REPEATS = 256, 10  # of the products measured, which take under 0.02 s
+MEASURING = RLock()  # held by the thread that measures, which changes PyTorch's number of threads
+PLAIN = {Tensor, nn.Parameter}  # other subclasses have products of their own
 
 Rows = Float[Tensor, "*n I"]
 Weight = Float[Tensor, "*one O I"]
 
 
 class Linear(nn.Linear):
-    """``torch.nn.Linear``, by the quicker library."""
+    """``torch.nn.Linear``, by the faster library."""
 
     def forward(self, input: Float[Tensor, "*n I"]) -> Float[Tensor, "*n O"]:
         return linear(input, self.weight, self.bias)
 
 
 def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Float[Tensor, "*n O"]:
-    """``torch.nn.functional.linear``, by the quicker library; gradients of any order too.
+    """``torch.nn.functional.linear``, by the faster library; gradients of any order too.
 
-    Weight and bias may have one axis more, of size 1.
+    Weight and bias may have an additional leading axis of size 1.
     """
     if by_onednn(x, weight, 2 * x.numel() * weight.shape[-2]):
-        made: Tensor = _Linear.apply(x, weight, bias)
-        return made
+        y: Tensor = _Linear.apply(x, weight, bias)
+        return y
     if weight.dim() == 3:
         weight, bias = weight.squeeze(0), None if bias is None else bias.squeeze(0)
     return F.linear(x, weight, bias)
@@ -48,30 +48,30 @@ def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Float[Tensor,
 def linears(
     x: Float[Tensor, "K N I"], weight: Float[Tensor, "K O I"], bias: Float[Tensor, "K O"]
 ) -> Float[Tensor, "K N O"]:
-    """K linear layers, by the quicker library; gradients of any order too.
+    """K linear layers, by the faster library; gradients of any order too.
 
-    A weight's gradient lies in memory as the weight does. That of ``torch.baddbmm`` comes as
-    (K, I, O) and is copied.
+    A weight's gradient has the weight's memory layout. That of ``torch.baddbmm`` would be
+    (K, I, O) and copied.
     """
     operands = [x, weight, bias]
-    if torch.is_autocast_enabled(x.device.type):  # which casts nothing for a Function
+    if torch.is_autocast_enabled(x.device.type):  # it casts nothing for a Function
         dtype = torch.get_autocast_dtype(x.device.type)
         operands = [t.to(dtype) for t in operands]
-    # Transforms want another kind of Function; programs that are exported, none.
+    # torch.func needs another kind of Function, and torch.export cannot have any.
     if torch._C._are_functorch_transforms_active() or torch.compiler.is_exporting():
-        return _by_copy(*operands)
-    made: Tensor = _Linears.apply(*operands)
-    return made
+        return _products(*operands)
+    y: Tensor = _Linears.apply(*operands)
+    return y
 
 
-def by_onednn(x: Tensor, weight: Tensor, work: int) -> bool:
-    """Whether oneDNN is to take a product of x (*, I) and a weight (*, I), of so many operations.
+def by_onednn(x: Tensor, weight: Tensor, n_operations: int) -> bool:
+    """Whether oneDNN is to compute the product of x (*, I) and a weight (*, I).
 
-    Shapes that do not fit are left to PyTorch too, whose error says so.
+    Shapes that do not fit are left to PyTorch, for its error message.
     """
     return (
-        not torch.compiler.is_exporting()  # for any number of rows, and other libraries
-        and work >= LEAST
+        not torch.compiler.is_exporting()  # a program for any number of rows, and any library
+        and n_operations >= MIN_OPERATIONS
         and x.dtype == weight.dtype == torch.float32
         and x.is_cpu
         and x.shape[-1] == weight.shape[-1]
@@ -82,9 +82,9 @@ def by_onednn(x: Tensor, weight: Tensor, work: int) -> bool:
 
 
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
-    """Whether they are tensors and nothing else, which is all that oneDNN's product knows."""
-    known = {type(x), type(weight)} <= PLAIN
-    return known and not torch._C._are_functorch_transforms_active()
+    """Whether these are plain tensors, outside ``torch.func``, as oneDNN's product requires."""
+    plain = {type(x), type(weight)} <= PLAIN
+    return plain and not torch._C._are_functorch_transforms_active()
 
 
 def onednn(
@@ -94,13 +94,13 @@ def onednn(
     if torch.compiler.is_compiling():
         compiled: Tensor = torch.ops.mixvae.linear.default(x, weight, bias)
         return compiled
-    made: Tensor = torch.ops.mkldnn._linear_pointwise.default(
+    y: Tensor = torch.ops.mkldnn._linear_pointwise.default(
         _dense(x), _dense(weight), bias, "none", [], ""
     )
-    return made
+    return y
 
 
-# Under its own name torch.compile takes that product for one with fixed weights, and fails.
+# An operation of our own: torch.compile assumes that mkldnn's has constant weights, and fails.
 torch.library.define("mixvae::linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
 torch.library.impl("mixvae::linear", "cpu", onednn)
 torch.library.register_fake(
@@ -109,7 +109,7 @@ torch.library.register_fake(
 
 
 class _Linear(torch.autograd.Function):
-    """A product whose gradients are such products."""
+    """A product whose gradients use the same library."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -133,88 +133,89 @@ class _Linear(torch.autograd.Function):
 
 
 class _Linears(torch.autograd.Function):
-    """K products whose gradients are such products."""
+    """K products whose gradients use the same library."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _by_copy(x, weight, bias)
+        return _products(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad
         return (
-            _by_copy(grad, weight.mT) if to_x else None,
-            _by_copy(grad.mT, x.mT) if to_weight else None,
+            _products(grad, weight.mT) if to_x else None,
+            _products(grad.mT, x.mT) if to_weight else None,
             grad.sum(1) if to_bias else None,
         )
 
 
-def _by_copy(
+def _products(
     x: Float[Tensor, "K N I"],
     weight: Float[Tensor, "K O I"],
     bias: Float[Tensor, "K O"] | None = None,
 ) -> Float[Tensor, "K N O"]:
-    """One by one by oneDNN, where no gradient is wanted; else batched, by MKL."""
-    wanted = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if not wanted and by_onednn(x, weight, 2 * x.numel() // len(x) * weight.shape[1]):
+    """K products: in a loop by oneDNN, where no gradient is needed; else batched, by MKL."""
+    needs_grad = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if not needs_grad and by_onednn(x, weight, 2 * x.numel() // len(x) * weight.shape[1]):
         biases = [None] * len(x) if bias is None else bias.unbind()
         copies = zip(x.unbind(), weight.unbind(), biases, strict=True)
-        if torch.compiler.is_compiling():  # which makes longer work of what is put in place
+        if torch.compiler.is_compiling():  # writing in place is slower there
             return torch.stack([onednn(*copy) for copy in copies])
-        made = x.new_empty(*x.shape[:2], weight.shape[1])
-        for place, copy in zip(made.unbind(), copies, strict=True):
-            place.copy_(onednn(*copy))  # at once, out of the processor's cache
-        return made
+        y = x.new_empty(*x.shape[:2], weight.shape[1])
+        for output, copy in zip(y.unbind(), copies, strict=True):
+            output.copy_(onednn(*copy))  # while it is in the processor's cache
+        return y
     if bias is None:
         return torch.bmm(x, weight.mT)
     return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
 def _dense(t: Tensor) -> Tensor:
-    """Rows or columns in a row: what else there is oneDNN reads an element at a time."""
+    """The tensor, contiguous or transposed: other layouts oneDNN reads an element at a time."""
     return t if t.is_contiguous() or (t.dim() == 2 and t.t().is_contiguous()) else t.contiguous()
 
 
 def onednn_is_quicker() -> bool:
-    """Whether oneDNN is clearly faster in float32 here: measured once, outside compilation."""
+    """Whether oneDNN is clearly faster in float32 here; measured once, never while compiling."""
     if not _found and not torch.compiler.is_compiling():
         with MEASURING:
-            _found[:] = _found or [_measured_gain() >= WORTH]
+            _found[:] = _found or [_measured_gain() >= MIN_GAIN]
     return _found == [True]
 
 
-_found: list[bool] = []  # by onednn_is_quicker; torch.compile would look behind functools.cache
+_found: list[bool] = []  # result of onednn_is_quicker; torch.compile ignores functools.cache
 
 
 def _measured_gain() -> float:
-    """How many times as fast oneDNN is, in time on the processor; 0 where there is none."""
+    """The speed of oneDNN relative to MKL; 0 without oneDNN."""
     if not torch.backends.mkldnn.is_available() or not hasattr(
         torch.ops.mkldnn, "_linear_pointwise"
     ):
         return 0.0
-    a = torch.ones(SIDE, SIDE)
+    a = torch.ones(SIZE, SIZE)
     with torch.no_grad():
         return gain(lambda: F.linear(a, a), lambda: onednn(a, a))
 
 
-def gain(usual: Callable[[], object], other: Callable[[], object], turns: int = TURNS) -> float:
-    """How many times as fast another way is: by turns, on one core, in time on the processor.
+def gain(usual: Callable[[], object], other: Callable[[], object], repeats: int = REPEATS) -> float:
+    """The speed of another function relative to the usual one: ratio of the shortest times.
 
-    So what else runs there does not decide. Where that time is told in ticks, it is the clock's.
+    Both run alternately, on one core, and their processor time is measured, so that other programs
+    do not matter. Where the processor time has a coarse resolution, it is the clock's.
     """
-    ticks = time.get_clock_info("thread_time").resolution > 1e-4
-    now = time.perf_counter if ticks else time.thread_time
+    is_coarse = time.get_clock_info("thread_time").resolution > 1e-4
+    now = time.perf_counter if is_coarse else time.thread_time
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        least = [float("inf"), float("inf")]
-        for _ in range(turns):
-            for i, way in enumerate((usual, other)):
+        shortest = [float("inf"), float("inf")]
+        for _ in range(repeats):
+            for i, run in enumerate((usual, other)):
                 start = now()
-                way()
-                least[i] = min(least[i], now() - start)
+                run()
+                shortest[i] = min(shortest[i], now() - start)
     finally:
         torch.set_num_threads(n_threads)
-    return least[0] / least[1]
+    return shortest[0] / shortest[1]

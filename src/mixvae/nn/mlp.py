@@ -1,4 +1,4 @@
-"""MLPs: networks of linear layers, plain or gated, that read x as a row."""
+"""MLPs, plain or gated, for x flattened to a vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ from .stacked import MLP, Make, ReLU
 
 @dataclass(frozen=True)
 class Rows:
-    """What both kinds have in common; the decoders mirror the encoder's widths."""
+    """The base of both kinds of MLP; the decoders have the encoder's widths in reverse order."""
 
     x_shape: Sequence[int]
+    """Shape of one x."""
     hidden: Sequence[int]
+    """Widths of the encoder's layers."""
 
     def __post_init__(self) -> None:
         if not self.hidden:
@@ -36,15 +38,16 @@ class Rows:
         return nn.Flatten()
 
     def n_inputs(self, n_labels: int) -> int:
-        """What an encoder reads, labels included."""
+        """Size of an encoder's input, labels included."""
         return prod(self.x_shape) + n_labels
 
 
 @dataclass(frozen=True)
 class MLPNetwork(Rows):
-    """Linear layers with ReLUs between, or others of the encoder's."""
+    """One component's MLPs."""
 
-    activations: Sequence[Make] | None = None  # the encoder's; None is ReLU
+    activations: Sequence[Make] | None = None
+    """Activations of the encoder, one for each width. None: ReLU."""
 
     def encoder(self, n_labels: int = 0) -> nn.Module:
         *inner, last = self.activations or [ReLU] * len(self.hidden)
@@ -63,7 +66,7 @@ class MLPNetwork(Rows):
 
 @dataclass(frozen=True)
 class GatedMLPNetwork(Rows):
-    """Gated layers, but for those that make parameters."""
+    """One component's gated MLPs; a layer whose outputs are parameters has no gate."""
 
     def encoder(self, n_labels: int = 0) -> nn.Module:
         return gated(self.n_inputs(n_labels), self.hidden)

@@ -1,4 +1,4 @@
-"""Networks, and the tool that turns one network into K independent copies of it."""
+"""Stacked, K independent copies of a network in batched calls; and the layers of networks."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -36,40 +36,71 @@ BATCHED: dict[type[nn.Module], Callable[..., StackedLayer]] = {
 
 
 class ReLU(nn.ReLU):
-    """``torch.nn.ReLU``, as :func:`relu`."""
+    """``torch.nn.ReLU``, computed by :func:`relu`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return relu(input)
 
 
 def relu(x: Tensor) -> Tensor:
-    """The positive part. Compiled, its gradient asks for the sign of what it returned.
+    r"""The positive part of x. In compiled code its gradient is computed from the output's sign.
 
-    PyTorch's own is compiled to a mask of booleans, which on a CPU is written and read one by one:
-    that takes up to a third of a step.
+    PyTorch's own is compiled to a mask of booleans, which a CPU writes and reads one by one; that
+    takes up to a third of a training step.
+
+    Parameters
+    ----------
+    x
+        Of any shape.
+
+    Returns
+    -------
+        max(x, 0), of the same shape.
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return x.relu()
-    made: Tensor = _Relu.apply(x)
-    return made
+    y: Tensor = _Relu.apply(x)
+    return y
 
 
 class _Relu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        made = x.relu()
-        ctx.save_for_backward(made)
-        return made
+        y = x.relu()
+        ctx.save_for_backward(y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (made,) = ctx.saved_tensors
-        product: Tensor = grad * made.sign()
+        (y,) = ctx.saved_tensors
+        product: Tensor = grad * y.sign()
         return product
 
 
 class MLP(nn.Sequential):
-    """Linear layers with an activation after each but the last: (*, in) to (*, out)."""
+    r"""Linear layers with an activation after each but the last: (\*, in) to (\*, out).
+
+    Parameters
+    ----------
+    in_features
+        Size of the input.
+    out_features
+        Size of the output.
+    hidden
+        Widths of the hidden layers.
+    activations
+        A function that returns an activation, or one for each hidden layer.
+
+    Raises
+    ------
+    MixvaeError
+        For sizes under 1.
+
+    Examples
+    --------
+    >>> MLP(3, 2, hidden=[8])(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
 
     def __init__(
         self,
@@ -91,20 +122,31 @@ class MLP(nn.Sequential):
 
 
 class Stacked(nn.Module):
-    """K independent copies of one network, evaluated in batched calls.
+    r"""K independent copies of one network, evaluated in batched calls.
 
-    Write the network once, for one component; every parameter gains a leading axis of size K.
-    Maps (N, K, *in) to (N, K, *out), or, with ``share_input``, (N, *in) to (N, K, *out): every
-    copy reads the same input, and the first layer is one wide matrix product or convolution.
+    The network is written for one component; every parameter gains a leading axis of size K. Maps
+    (N, K, \*in) to (N, K, \*out), or (N, \*in) to (N, K, \*out) with ``share_input``.
 
-    Example:
-        >>> net = Stacked(lambda: nn.Linear(3, 2), n_copies=4)
-        >>> net(torch.zeros(5, 4, 3)).shape
-        torch.Size([5, 4, 2])
+    Parameters
+    ----------
+    make
+        A function that returns the network; it is called K times.
+    n_copies
+        Number K of copies.
+    share_input
+        Whether every copy reads the same input. The first layer is then one wide matrix product or
+        convolution.
 
-    Raises:
-        MixvaeError: if the network has a layer, or a layer's setting, of which no batched form is
-            known.
+    Raises
+    ------
+    MixvaeError
+        If the network has a layer, or a layer has a setting, without a batched form.
+
+    Examples
+    --------
+    >>> net = Stacked(lambda: nn.Linear(3, 2), n_copies=4)
+    >>> net(torch.zeros(5, 4, 3)).shape
+    torch.Size([5, 4, 2])
     """
 
     def __init__(self, make: Make, n_copies: int, *, share_input: bool = False) -> None:
@@ -122,7 +164,13 @@ class Stacked(nn.Module):
 
 
 class Shared(nn.Module):
-    """One network for all components: (N, K, *in) to (N, K, *out)."""
+    r"""One network for the inputs of all components: (N, K, \*in) to (N, K, \*out).
+
+    Parameters
+    ----------
+    net
+        A network, (N, \*in) to (N, \*out).
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -133,7 +181,13 @@ class Shared(nn.Module):
 
 
 class ExpandComponents(nn.Module):
-    """What one network made, to all components: (N, 1, *I) to (N, K, *I)."""
+    r"""The same values for all components: (N, 1, \*I) to (N, K, \*I).
+
+    Parameters
+    ----------
+    n_components
+        Number K of components.
+    """
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
@@ -144,19 +198,29 @@ class ExpandComponents(nn.Module):
 
 
 class BoundedMean(nn.Module):
-    """Logits to means in (0, 1), in full precision: bfloat16 rounds 0.998 to 1."""
+    """Logits to means in (0, 1), in float32 at least, as bfloat16 rounds 0.998 to 1."""
 
     def forward(self, logits: Tensor) -> Tensor:
         return full_precision(logits).sigmoid()
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Float32 where autocast left half precision: densities and KLs are never taken in half."""
+    """A tensor in float32 if it is in half precision, for densities and KLs under autocast.
+
+    Parameters
+    ----------
+    x
+        Of any shape and type.
+
+    Returns
+    -------
+        ``x`` itself, unless it is in bfloat16 or float16.
+    """
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, bool]:
-    """Batch the copies; also says whether the shared input is still to be read."""
+    """The copies in batched form; and whether no layer has read the shared input yet."""
     first = copies[0]
     if isinstance(first, nn.Sequential):
         layers = []
@@ -167,7 +231,7 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
     if isinstance(first, POINTWISE) or (isinstance(first, nn.GLU) and first.dim < 0):
         return first, share_input
     if isinstance(first, nn.Flatten | nn.Unflatten):
-        return first if share_input else _one_axis_further(first), share_input
+        return first if share_input else _with_component_axis(first), share_input
     if type(first) in BATCHED:
         return BATCHED[type(first)](copies, share_input), False
     known = dict.fromkeys(layer.__name__ for layer in BATCHED)
@@ -179,9 +243,9 @@ def _stack(copies: Sequence[nn.Module], share_input: bool) -> tuple[nn.Module, b
     )
 
 
-def _one_axis_further(layer: nn.Flatten | nn.Unflatten) -> nn.Module:
-    """The layer for (N, K, *in) in the place of (N, *in)."""
-    further = lambda axis: axis + (axis > 0)  # axes counted from the end stay where they are
+def _with_component_axis(layer: nn.Flatten | nn.Unflatten) -> nn.Module:
+    """The layer for (N, K, *in) instead of (N, *in)."""
+    shifted = lambda axis: axis + (axis > 0)  # an axis counted from the end stays as it is
     if isinstance(layer, nn.Unflatten):
-        return nn.Unflatten(further(layer.dim), layer.unflattened_size)
-    return nn.Flatten(further(layer.start_dim), further(layer.end_dim))
+        return nn.Unflatten(shifted(layer.dim), layer.unflattened_size)
+    return nn.Flatten(shifted(layer.start_dim), shifted(layer.end_dim))

@@ -1,12 +1,10 @@
-"""The parts that a model is made of: modules that return distributions.
+"""The parts of a model: modules that return distributions.
 
-Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside of the parts in :mod:`mixvae.nn`.
+Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :mod:`mixvae.nn`.
 """
 
-from mixvae.parts.component_sampler import ComponentSubset
-
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
-from .component_sampler import ComponentGate
+from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, separate, weighted_sum
 from .flows import FlowPosterior, FlowPrior
 from .labels import NO_LABELS, Labels, OneHot

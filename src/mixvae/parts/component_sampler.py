@@ -1,4 +1,4 @@
-"""Sparse training: a pass over a few components for each x, which a gate chooses."""
+"""Component samplers: a training step that uses a few components, instead of all of them."""
 
 from dataclasses import dataclass
 
@@ -15,20 +15,25 @@ Rows = Float[Tensor, "B M I"]
 
 
 class ComponentGate(nn.Module):
-    r"""A gate q(k | x), and the ``n_active`` components of x that it draws for a step.
+    r"""A gate q(k | x), which samples the ``n_active`` components that a step uses for each x.
 
-    A component that is drawn c times makes as many codes, each of which counts for 1/c of it. The
-    exact mixture's sum over those drawn is a bound as the whole sum is, lower by what the others
-    would add: next to nothing once the gate knows the responsibilities. An x that the gate is sure
-    of has the bound of IWAE for its one component.
+    Components are sampled with replacement. One that is sampled c times has c codes, each of weight
+    1/c. The exact mixture's bound, summed over the sampled components alone, is still a lower
+    bound; it is lower by what the others would add, which is little once the gate approximates the
+    responsibilities. An x for which the gate is certain has the IWAE bound of that component.
 
     The gate reads the features of x and sends no gradient to them.
 
-    Args:
-        n_features: H.
-        n_components: K.
-        n_active: M.
-        width: of the gate's hidden layer.
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_components
+        Number K of components.
+    n_active
+        Number M of samples for each x.
+    width
+        Width of the gate's hidden layer.
     """
 
     def __init__(
@@ -39,47 +44,46 @@ class ComponentGate(nn.Module):
         self.net = nn.Sequential(Linear(n_features, width), ReLU(), Linear(width, n_components))
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Float[Tensor, "B K"]:
-        """log q(k | x); all components' features are the same."""
+        """log q(k | x), from the first component's features; all components' are the same."""
         return full_precision(self.net(h[:, 0].detach())).log_softmax(-1)
 
     def draw(
         self, log_gate: Float[Tensor, "B K"]
     ) -> tuple[Int64[Tensor, "B M"], Int64[Tensor, "B M"]]:
-        """Components of each x, counted from 0, and how often each was drawn for it."""
-        component_index = log_gate.detach().exp().multinomial(self.n_active, replacement=True)
-        return component_index, (
-            component_index.unsqueeze(-1) == component_index.unsqueeze(-2)
-        ).sum(-1)
+        """Sample components of each x, counted from 0; also how often each was sampled for it."""
+        index = log_gate.detach().exp().multinomial(self.n_active, replacement=True)
+        return index, (index.unsqueeze(-1) == index.unsqueeze(-2)).sum(-1)
 
 
 def by_component(
     layer: StackedLinear, x: Rows, component_index: Int64[Tensor, "B M"]
 ) -> Float[Tensor, "B M O"]:
-    """What K stacked layers make of rows for some components each: x[b, m] is read by some[b, m].
+    """The outputs of stacked linear layers, where x[b, m] is read by layer component_index[b, m].
 
-    All are read by one wide layer, (K I) to O, of which a row fills its own component's part and
-    zeros the others: K times the arithmetic of a small layer is less than the time to sort rows.
+    Computed by one wide layer, (K I) to O: a row fills the part of its own component, and zeros the
+    others. K times the arithmetic of a small layer takes less time than sorting the rows.
     """
-    mine = F.one_hot(component_index, len(layer.weight)).to(x.dtype)
-    wide = (mine.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
+    one_hot = F.one_hot(component_index, len(layer.weight)).to(x.dtype)
+    wide = (one_hot.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
     weight = layer.weight.transpose(0, 1).flatten(1)
-    return linear(wide, weight) + mine @ layer.bias
+    return linear(wide, weight) + one_hot @ layer.bias
 
 
 @dataclass(frozen=True)
 class ComponentSubset:
-    """The components that a pass in training mode is made of: ``n``, drawn for the whole batch.
+    """The size of the random subset of components that a training step of ``misvae`` uses.
 
-    Weights must be known and uniform. The posterior is asked for some of its components by
-    ``posterior(h, component_index)``, index (S,). Codes of the subset are weighed under
-
-    - the mixture of all components if ``whole`` (Some-to-All): unbiased for the bound of them all;
-    - the mixture of the subset otherwise (Some-to-Some): that mixture's own bound, a looser one.
+    The subset is sampled for the whole batch. The mixing weights must be constant and uniform, and
+    the posterior must accept the subset as ``posterior(h, component_index)``, index (S,).
     """
 
     n: int
+    """Number of components in the subset."""
     whole: bool = True
+    """Under which mixture the subset's codes are weighted. True: that of all components
+    (Some-to-All), unbiased for the bound of all; False: that of the subset (Some-to-Some), whose
+    own bound is looser."""
 
     def draw(self, n_components: int) -> Int64[Tensor, " n"]:
-        """Components, counted from 0, without replacement."""
+        """Sample component indices, counted from 0, without replacement."""
         return torch.randperm(n_components)[: self.n]

@@ -1,4 +1,4 @@
-"""The decoder: codes z (S, B, K, L) and weights w (S, B, K) in, p(x | z, w) out."""
+"""Decoders: codes z (S, B, K, L) and mixing weights w (S, B, K) to p(x | z, w)."""
 
 from collections.abc import Callable
 
@@ -17,20 +17,60 @@ Combine = Callable[[Tensor, Tensor], Tensor]
 
 
 def separate(h: Float[Tensor, "N K F"], w: Float[Tensor, "N K"]) -> Float[Tensor, "N K F"]:
-    """Leave the components apart: the mixture is over likelihoods."""
+    """The components' outputs, unchanged, for a mixture of likelihoods.
+
+    Parameters
+    ----------
+    h
+        Outputs of the components, (N, K, F).
+    w
+        Mixing weights, (N, K), which are not used.
+
+    Returns
+    -------
+        ``h``.
+    """
     return h
 
 
 def weighted_sum(h: Float[Tensor, "N K F"], w: Float[Tensor, "N K"]) -> Float[Tensor, "N 1 F"]:
-    """Merge the components into one: the mixture is over features (MVAE) or means (M-VAE)."""
+    """The average of the components' outputs, features (MVAE) or means (M-VAE), by their weights.
+
+    Parameters
+    ----------
+    h
+        Outputs of the components, (N, K, F).
+    w
+        Mixing weights, (N, K).
+
+    Returns
+    -------
+        The weighted sum, (N, 1, F).
+
+    Examples
+    --------
+    >>> import torch
+    >>> weighted_sum(torch.tensor([[[1.0], [3.0]]]), torch.tensor([[0.25, 0.75]]))
+    tensor([[[2.5000]]])
+    """
     return (w.unsqueeze(-1) * h).sum(1, keepdim=True)
 
 
 class Decoder(nn.Module):
-    """branch (per component) -> combine -> head (after combining) -> likelihood.
+    """A decoder in four steps: branch, combine, head, likelihood.
 
-    The component axis of p(x | z, w) has size K after :func:`separate`, and 1 after
-    :func:`weighted_sum`.
+    p(x | z, w) has batch (S, B, K) with :func:`separate` and (S, B, 1) with :func:`weighted_sum`.
+
+    Parameters
+    ----------
+    branch
+        Networks of the components: codes (N, K, L) to features (N, K, F).
+    likelihood
+        The head's output (..., n_params) to p(x | z).
+    combine
+        What joins the components' features: :func:`separate` or :func:`weighted_sum`.
+    head
+        A network after ``combine``, the same for all components. None: none.
     """
 
     def __init__(
@@ -51,15 +91,15 @@ class Decoder(nn.Module):
         return self._likelihood(h, z)
 
     def each(self, z: Float[Tensor, "S B K L"]) -> Distribution:
-        """p(x | z_k) of every component by itself, batch (S, B, K): all the weight on one."""
+        """p(x | z_k) of every component alone, with a one-hot mixing weight: batch (S, B, K)."""
         return self._likelihood(self.branch(z.flatten(0, 1)), z)
 
     def decode_components(
         self, z: Float[Tensor, "S B M L"], component_index: Int64[Tensor, "B M"]
     ) -> Distribution:
-        """p(x | z_m) of M components of each x, named by ``component_index``: batch (S, B, M).
+        """p(x | z_m) of M components of each x, batch (S, B, M), given by ``component_index``.
 
-        For a decoder of which components own one linear layer or none, and share the rest.
+        Only for a decoder whose components have one linear layer of their own, or none.
         """
         codes = z.flatten(0, 1)
         if isinstance(self.branch, Shared):

@@ -1,8 +1,8 @@
-"""Normalising flows on codes, as priors and posteriors. They are zuko's, imported when one is made.
+"""Normalising flows as priors and posteriors, from zuko, which is imported when one is built.
 
-A flow is a bijection between codes and a normal, by coupling layers: each scales and shifts half of
-the dimensions, as a network says that reads the other half (RealNVP, Dinh et al. 2017). One pass
-goes either way, so that draws and densities are cheap.
+A flow is a bijection between codes and samples of a normal, composed of coupling layers: each
+scales and shifts half of the dimensions, by a network that reads the other half (RealNVP, Dinh et
+al., ICLR 2017). Either direction takes one pass, so that sampling and densities are cheap.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,22 @@ from mixvae.nn import full_precision
 
 from .priors import Encode, NormalPrior
 
-MIN_SLOPE = 0.1  # of a layer, whose slopes are between this and its inverse
-NEAR = 0.1  # of the usual start of what says scales and shifts: flows start near the identity
+MIN_SLOPE = 0.1  # a layer's slopes are between this and its inverse
+SHRINK = 0.1  # factor of the last layers' initial weights: flows start near the identity
 
 
 class Flowed(Distribution):
-    r"""What a flow f makes of a base: :math:`\log q(z) = \log b(f(z)) + \log|\det f'(z)|`.
+    r"""A distribution transformed by a flow: :math:`\log q(z) = \log b(f(z)) + \log|\det f'(z)|`.
 
-    All of it is in full precision, under autocast too. ``mean`` is the code that the base's mean
-    flows to, and ``variance`` is to first order about it: moments only where f is linear.
+    Computed in full precision, under autocast too. ``mean`` is the inverse image of the base's mean
+    and ``variance`` is first-order about it; both are exact only for a linear f.
 
-    Args:
-        base: over u, batch (*batch), event (L,).
-        transform: f, from codes z to u, each (*sample, *batch, L): one of zuko's.
+    Parameters
+    ----------
+    base
+        Distribution b of u, batch (\*batch), event (L,).
+    transform
+        f, from codes z to u, (\*sample, \*batch, L): a transform of zuko.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -46,7 +49,7 @@ class Flowed(Distribution):
         return Flowed(self.base.expand(torch.Size(batch_shape)), self.transform)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        return self._back(self.base.rsample(torch.Size(sample_shape)))
+        return self._inverse(self.base.rsample(torch.Size(sample_shape)))
 
     def log_prob(self, value: Float[Tensor, "*n L"]) -> Float[Tensor, "*m"]:
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
@@ -57,16 +60,16 @@ class Flowed(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._back(self.base.mean)
+        return self._inverse(self.base.mean)
 
     @property
     def variance(self) -> Tensor:
-        steps = torch.diag_embed(self.base.stddev).movedim(-2, 0)  # one axis each, (L, *batch, L)
-        across = self._back(self.base.mean + steps) - self._back(self.base.mean - steps)
-        return (across / 2).square().sum(0)
+        mean, steps = self.base.mean, torch.diag_embed(self.base.stddev).movedim(-2, 0)
+        difference = self._inverse(mean + steps) - self._inverse(mean - steps)  # (L, *batch, L)
+        return (difference / 2).square().sum(0)
 
-    def _back(self, u: Float[Tensor, "*n L"]) -> Float[Tensor, "*n L"]:
-        """The codes that flow to u."""
+    def _inverse(self, u: Float[Tensor, "*n L"]) -> Float[Tensor, "*n L"]:
+        """The codes f maps to u."""
         with torch.autocast(u.device.type, enabled=False):
             return self.transform.inv(u)
 
@@ -77,10 +80,21 @@ def _(q: Flowed, factor: float) -> Distribution:
 
 
 class FlowPrior(nn.Module):
-    r"""A learned flow to N(0, I), batch (), event (L,).
+    r"""A prior that is a learned flow of N(0, I), batch (), event (L,).
 
-    Raises:
-        MixvaeError: without zuko, or for sizes under 1.
+    Parameters
+    ----------
+    n_latent
+        Size L of the code.
+    n_transforms
+        Number of coupling layers.
+    hidden
+        Widths of a coupling layer's network.
+
+    Raises
+    ------
+    MixvaeError
+        Without zuko, or for sizes under 1.
     """
 
     def __init__(
@@ -95,10 +109,25 @@ class FlowPrior(nn.Module):
 
 
 class FlowPosterior(nn.Module):
-    r"""A posterior that a flow transforms, one for all components; it reads their features too.
+    r"""A posterior transformed by a flow, which is the same for all components.
 
-    Raises:
-        MixvaeError: without zuko, or for sizes under 1.
+    Parameters
+    ----------
+    base
+        A posterior: h (B, K, H) to q(u | x, k), event (L,).
+    n_features
+        Number H of features, which the flow reads too.
+    n_latent
+        Size L of the code.
+    n_transforms
+        Number of coupling layers.
+    hidden
+        Widths of a coupling layer's network.
+
+    Raises
+    ------
+    MixvaeError
+        Without zuko, or for sizes under 1.
     """
 
     def __init__(
@@ -119,10 +148,10 @@ class FlowPosterior(nn.Module):
 
 
 def coupling(n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[int]) -> nn.Module:
-    """Coupling layers for the even dimensions and the odd ones by turns: context to a Transform.
+    """Coupling layers, alternating between even and odd dimensions: context to a transform of zuko.
 
-    Their networks read the context, (*n, C), beside half of the code. A code of one dimension is
-    scaled and shifted as the context alone says.
+    Their networks read the context, (*n, C), and half of the code. A code of one dimension is
+    scaled and shifted by the context alone.
     """
     at_least(1, n_latent=n_latent, n_transforms=n_transforms)
     for width in hidden:
@@ -138,12 +167,12 @@ def coupling(n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[
     )
     for net in (part for part in flow.modules() if isinstance(part, zuko.nn.MLP)):
         for p in net[-1].parameters():
-            p.data *= NEAR
+            p.data *= SHRINK
     return flow.transform
 
 
 def _zuko() -> Any:
-    """zuko. Its import turns torch's checks of arguments off for everybody; they are put back."""
+    """The module zuko. Its import switches torch's argument checks off; they are restored."""
     checks = Distribution._validate_args
     try:
         import zuko

@@ -1,4 +1,4 @@
-"""Class labels as inputs: what a conditional model joins to its data and its codes."""
+"""Class labels as inputs of a conditional model's encoders and decoders."""
 
 import torch
 import torch.nn.functional as F
@@ -11,21 +11,21 @@ Classes = Int64[Tensor, " B"]
 
 
 class Labels:
-    """No labels: x and z are read as they are, and y is refused."""
+    """The labels of an unconditional model: x and z are unchanged, and y must be None."""
 
     n_classes: int | None = None
 
     def condition_x(self, x: Float[Tensor, "B *X"], y: Classes | None) -> Tensor:
-        """What the encoders read."""
-        self._refuse(y)
+        """The encoders' input."""
+        self._reject(y)
         return x
 
     def condition_z(self, z: Float[Tensor, "S B K L"], y: Classes | None) -> Tensor:
-        """What the decoders read."""
-        self._refuse(y)
+        """The decoders' input."""
+        self._reject(y)
         return z
 
-    def _refuse(self, y: Classes | None) -> None:
+    def _reject(self, y: Classes | None) -> None:
         if y is not None:
             raise MixvaeError("this model is not conditional and takes no labels; leave y out.")
 
@@ -34,12 +34,15 @@ NO_LABELS = Labels()
 
 
 class OneHot(Labels):
-    """A label as one-hot input of every encoder and every (sub-)decoder, MVAE Section V-C.
+    """Labels as a one-hot input of every encoder and (sub-)decoder, MVAE Section V-C.
 
-    Args:
-        n_classes: the model knows the classes 0 ... n_classes - 1.
-        planes: join the data as constant planes (B, C + n, H, W), for convolutions, instead of as
-            a flat vector (B, D + n).
+    Parameters
+    ----------
+    n_classes
+        Number of classes, 0 ... n_classes - 1.
+    planes
+        Whether to append the one-hot to x as constant channels, (B, C + n, H, W), for convolutions,
+        instead of to a flat vector, (B, D + n).
     """
 
     n_classes: int
@@ -58,7 +61,7 @@ class OneHot(Labels):
         return torch.cat([z, one_hot.expand(*z.shape[:3], -1)], -1)
 
     def check(self, y: Classes | None) -> Classes:
-        """The labels; raises a MixvaeError where there are none, or of a class never seen."""
+        """The labels; raises a MixvaeError if they are missing or name an unknown class."""
         known = f"0 ... {self.n_classes - 1}"
         if y is None:
             raise MixvaeError(
@@ -73,7 +76,7 @@ class OneHot(Labels):
         return y
 
     def _one_hot(self, y: Classes | None, dtype: torch.dtype) -> Float[Tensor, "B n"]:
-        # A look at the values makes an accelerator wait: there, data are checked before training.
+        # Reading values makes an accelerator wait; there, the data are checked before training.
         if y is None or y.device.type == "cpu":
             y = self.check(y)
         return F.one_hot(y, self.n_classes).to(dtype)

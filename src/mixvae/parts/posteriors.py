@@ -1,4 +1,4 @@
-"""Posterior heads: features h (B, K, H) in, q(z | x, k) out. Batch (B, K), event (L,)."""
+"""Posteriors: features h (B, K, H) to q(z | x, k), batch (B, K), event (L,)."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,28 @@ from mixvae.nn import Stacked, full_precision, relu
 from mixvae.nn.linear import Linear
 
 MIN_SCALE = 1e-6
-MIN_LEVEL_SCALE = 1e-3  # of a code whose prior is learned too, and with it the unit it is in
+MIN_LEVEL_SCALE = 1e-3  # where the prior is learned too, which lets both scales shrink
 
 
 class NormalPosterior(nn.Module):
     r"""A diagonal normal, :math:`\mathcal{N}(\mu_k(x), \operatorname{diag} \sigma_k^2(x))`.
 
     The scale is softplus + 1e-6 (softplus: M-VAE, Section V-A).
+
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_latent
+        Size L of the code.
+    n_components
+        Number K of components, each with a linear layer of its own.
+
+    Examples
+    --------
+    >>> q_z = NormalPosterior(n_features=5, n_latent=2, n_components=3)(torch.zeros(4, 3, 5))
+    >>> q_z.batch_shape, q_z.event_shape
+    (torch.Size([4, 3]), torch.Size([2]))
     """
 
     def __init__(self, n_features: int, n_latent: int, n_components: int) -> None:
@@ -32,22 +47,34 @@ class NormalPosterior(nn.Module):
     def forward(
         self, h: Float[Tensor, "B K H"], component_index: Int64[Tensor, "B M"] | None = None
     ) -> Distribution:
-        """q(z | x, k), batch (B, K), or of the components of x in ``component_index``, (B, M)."""
-        made = self.net(h)
+        """q(z | x, k), batch (B, K), or (B, M) of the components in ``component_index``."""
+        params = self.net(h)
         if component_index is not None:
-            made = made[torch.arange(len(h), device=h.device).unsqueeze(1), component_index]
-        return _normal(made, MIN_SCALE)
+            params = params[torch.arange(len(h), device=h.device).unsqueeze(1), component_index]
+        return _normal(params, MIN_SCALE)
 
 
 class StickPosterior(nn.Module):
-    r"""The code is the weights of a broken stick, :math:`v_l \sim Kumaraswamy(a_{kl}, b_{kl})`.
+    r"""Stick-breaking weights as the code, with fractions :math:`v_l \sim Kumaraswamy(a_l, b_l)`.
 
-    Stick-breaking VAE (Nalisnick & Smyth 2017), cut off at L weights: L - 1 sticks a component.
-    a and b are exponentials of what a layer makes of the component's features.
-    ``series`` takes the KL from the published series.
+    Stick-breaking VAE (Nalisnick & Smyth, ICLR 2017), truncated at L weights: L - 1 fractions for
+    each component. log a and log b are a linear layer of the component's features.
 
-    Raises:
-        MixvaeError: for fewer than two weights, of which one would always be 1.
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_latent
+        Number L of weights, at least 2; a single one would always be 1.
+    n_components
+        Number K of components, each with a linear layer of its own.
+    series
+        Whether to take the KL from the papers' truncated series, instead of by quadrature.
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than two weights.
     """
 
     def __init__(
@@ -64,35 +91,52 @@ class StickPosterior(nn.Module):
 
 
 class OneHotPosterior(nn.Module):
-    r"""A diagonal normal of each of hundreds of components, by one network that is told which.
+    r"""A diagonal normal of each component, by one network that reads the component's one-hot.
 
     .. math:: (\mu_k, \text{raw}_k) = V \operatorname{relu}(W h + b_k) + c
 
-    MISVAE (Hotti et al. 2024), Section 5: a layer reads x's features h with the component's one-hot
-    beside them. The one-hot's part of that product is a bias a component, and its only cost. Here W
-    and b_k start as those of K layers ``nn.Linear`` that share W.
+    MISVAE (Hotti et al. 2024), Section 5: a layer reads the features h of x and the component's
+    one-hot. The one-hot adds a bias b_k for each component, which makes hundreds of components
+    cheap. W and b_k are initialised as in K layers ``nn.Linear`` that share W.
+
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_latent
+        Size L of the code.
+    n_components
+        Number K of components.
+    width
+        Width of the layer that reads the one-hot.
     """
 
     def __init__(self, n_features: int, n_latent: int, n_components: int, width: int) -> None:
         super().__init__()
         self.read = Linear(n_features, width, bias=False)
-        near = n_features**-0.5
-        self.bias = nn.Parameter(torch.empty(n_components, width).uniform_(-near, near))
+        limit = n_features**-0.5
+        self.bias = nn.Parameter(torch.empty(n_components, width).uniform_(-limit, limit))
         self.head = Linear(width, 2 * n_latent)
 
     def forward(
         self, h: Float[Tensor, "B 1 H"], component_index: Int64[Tensor, " S"] | None = None
     ) -> Distribution:
-        """q(z | x, k), batch (B, K); of the components ``component_index`` alone, batch (B, S)."""
+        """q(z | x, k), batch (B, K), or (B, S) of the components in ``component_index``."""
         bias = self.bias if component_index is None else self.bias[component_index]
         return _normal(self.head(relu(self.read(h) + bias)), MIN_SCALE)
 
 
 class ConditionalNormal(nn.Module):
-    r"""A diagonal normal given whatever is read, :math:`\mathcal{N}(\mu(h), \sigma^2(h))`.
+    r"""A diagonal normal given its input, :math:`\mathcal{N}(\mu(h), \sigma^2(h))`.
 
-    ``net`` maps (*n, I) to 2 ``n_latent`` numbers, loc and raw scale. A level of a
-    :class:`Hierarchical`, of a posterior's or a prior's.
+    The lower level of a posterior or a prior of two levels. The scale is softplus + 1e-3.
+
+    Parameters
+    ----------
+    net
+        The input (..., I) to (..., 2 L): means and raw scales.
+    n_latent
+        Size L of the code.
     """
 
     def __init__(self, net: nn.Module, n_latent: int) -> None:
@@ -104,10 +148,17 @@ class ConditionalNormal(nn.Module):
 
 
 class HierarchicalPosterior(nn.Module):
-    r"""Two levels, :math:`q(z_2 | x, k)\, q(z_1 | x, z_2)`: event (L2 + L1,).
+    r"""A posterior of two levels, :math:`q(z_2 | x, k)\, q(z_1 | x, z_2)`: event (L2 + L1,).
 
-    ``first`` reads h (B, K, H). ``second`` reads h with z2 beside it, (*sample, B, K, H + L2), and
-    is one network for all components. (Tomczak & Welling 2018, Section 5.)
+    Tomczak & Welling (AISTATS 2018), Section 5.
+
+    Parameters
+    ----------
+    first
+        h (B, K, H) to q(z2 | x, k), event (L2,).
+    second
+        h and z2 concatenated, (..., B, K, H + L2), to q(z1 | x, z2), event (L1,); the same for all
+        components.
     """
 
     def __init__(self, first: nn.Module, second: ConditionalNormal) -> None:
@@ -116,17 +167,25 @@ class HierarchicalPosterior(nn.Module):
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         def second(above: Tensor) -> Distribution:
-            return self.second(_side_by_side(h, above))
+            return self.second(_concatenated(h, above))
 
         return Hierarchical(self.first(h), second, self.second.n_latent)
 
 
 class TwoLayerPosterior(nn.Module):
-    r"""A mixture at each of two levels: component (k, j) is :math:`q_k(z_2|x)\, q_j(z_1|x, z_2)`.
+    r"""A posterior that is a mixture at two levels: :math:`q_k(z_2 | x)\, q_j(z_1 | x, z_2)`.
 
-    The K^2 pairs are counted row by row, and each draws a z2 of its own. h (B, K^2, H) is the same
-    for all of them. ``first`` reads it for K components; ``second`` reads it with z2 beside it,
-    (*n, H + L2), and returns a batch (*n, K).
+    The K^2 pairs (k, j) are the components, in row-major order; each has a z2 of its own.
+    The features h (B, K^2, H) are the same for all of them. DLGMM (Nalisnick et al. 2016).
+
+    Parameters
+    ----------
+    first
+        h (B, K, H) to q_k(z2 | x), batch (B, K).
+    second
+        h and z2 concatenated, (..., H + L2), to q_j(z1 | x, z2), batch (..., K).
+    n_components
+        Number K of components of each level.
     """
 
     def __init__(self, first: nn.Module, second: ConditionalNormal, n_components: int) -> None:
@@ -138,27 +197,26 @@ class TwoLayerPosterior(nn.Module):
         row, column = pair // self.n_components, pair % self.n_components
 
         def second(above: Tensor) -> Distribution:
-            each = self.second(_side_by_side(h[:, :1], above))  # (*n, B, P or 1, K)
+            q_z1 = self.second(_concatenated(h[:, :1], above))  # (*n, B, P or 1, K)
             own = pair % above.shape[-2]
-            return _picked(each, lambda t: t[..., own, column, :])
+            return _selected(q_z1, lambda t: t[..., own, column, :])
 
-        first = self.first(h[:, : self.n_components])
-        first = _picked(first, lambda t: t[..., row, :])
-        return Hierarchical(first, second, self.second.n_latent)
-
-
-def _normal(made: Float[Tensor, "*n P"], least: float) -> Distribution:
-    """N(loc, scale^2) of loc and raw scale side by side; the scale is softplus and ``least``."""
-    loc, raw = full_precision(made).chunk(2, -1)
-    return diagonal_normal(loc, F.softplus(raw) + least)
+        q_z2 = _selected(self.first(h[:, : self.n_components]), lambda t: t[..., row, :])
+        return Hierarchical(q_z2, second, self.second.n_latent)
 
 
-def _side_by_side(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
-    """Both in one row, after broadcasting."""
+def _normal(params: Float[Tensor, "*n P"], min_scale: float) -> Distribution:
+    """N(loc, scale^2) of (loc, raw scale) concatenated; scale = softplus + ``min_scale``."""
+    loc, raw = full_precision(params).chunk(2, -1)
+    return diagonal_normal(loc, F.softplus(raw) + min_scale)
+
+
+def _concatenated(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
+    """Features and codes broadcast and concatenated, (*n, H + L)."""
     shape = torch.broadcast_shapes(h.shape[:-1], z.shape[:-1])
     return torch.cat([h.expand(*shape, -1), z.expand(*shape, -1)], -1)
 
 
-def _picked(normals: Distribution, pick: Callable[[Tensor], Tensor]) -> Distribution:
-    """Some of a batch of diagonal normals, picked of loc and scale alike."""
-    return diagonal_normal(*(pick(t) for t in loc_and_scale(normals)))
+def _selected(normals: Distribution, select: Callable[[Tensor], Tensor]) -> Distribution:
+    """Some of a batch of diagonal normals, selected from loc and scale alike."""
+    return diagonal_normal(*map(select, loc_and_scale(normals)))

@@ -1,7 +1,7 @@
-"""Priors: encode -> p(z | k), batch (K,) or (), event (L,).
+"""Priors: p(z | k), batch (K,) or (), event (L,).
 
-A prior is handed ``encode``, the model's own map from data to its aggregated posterior, so that a
-prior made of pseudo-inputs need not own the encoder.
+A prior is called with ``encode``, the model's map from data to the mixture q(z | x), so that a
+prior of pseudo-inputs need not own the encoder.
 """
 
 import warnings
@@ -33,11 +33,17 @@ from mixvae.errors import MixvaeError, at_least
 from .posteriors import MIN_LEVEL_SCALE, ConditionalNormal
 
 Encode = Callable[[Tensor], Distribution]
-ROUNDING = 1e-6  # of the largest code: what differs by less does so by rounding
+ROUNDING = 1e-6  # codes whose range is less, relative to the largest, differ by rounding
 
 
 class NormalPrior(nn.Module):
-    """N(loc, I). A ``loc`` of shape (K, L) gives each component a prior of its own."""
+    """The normal prior N(loc, I).
+
+    Parameters
+    ----------
+    loc
+        Mean, (L,), or (K, L) for a prior of each component. It is not learned.
+    """
 
     loc: Tensor
 
@@ -50,13 +56,26 @@ class NormalPrior(nn.Module):
 
 
 class VampPrior(nn.Module):
-    r"""The mean posterior of C learned pseudo-inputs, Tomczak & Welling 2018 (9), GMMpVAE (15).
+    r"""The mean posterior of C learned pseudo-inputs, a mixture of C K normals.
 
     .. math:: p(z) = \frac1C\sum_c q(z | a_c)
 
-    With K components in the posterior it has C K of its own. Pseudo-inputs are sigmoids, so that
-    they stay in (0, 1). They start as noise, and with ``from_data`` a recipe that is built for
-    data calls :meth:`start_from`.
+    VampPrior (Tomczak & Welling, AISTATS 2018, eq. 9); GMMpVAE (Guo et al. 2020, eq. 15).
+    Pseudo-inputs are sigmoids, so that they stay in (0, 1). Initially they are noise.
+
+    Parameters
+    ----------
+    x_shape
+        Shape of one x.
+    n_pseudo_inputs
+        Number C of pseudo-inputs.
+    from_data
+        Whether :func:`mixvae.build` is to set them to training examples, by :meth:`start_from`.
+
+    Raises
+    ------
+    MixvaeError
+        For no pseudo-inputs.
     """
 
     def __init__(
@@ -79,10 +98,17 @@ class VampPrior(nn.Module):
 
     @torch.no_grad()
     def start_from(self, x: Tensor) -> None:
-        """Set the pseudo-inputs to as many rows of x (N, *X), drawn without replacement.
+        """Set the pseudo-inputs to random rows of x, sampled without replacement.
 
-        Raises:
-            MixvaeError: if x has fewer rows.
+        Parameters
+        ----------
+        x
+            Training examples, (N, *X).
+
+        Raises
+        ------
+        MixvaeError
+            If there are fewer examples than pseudo-inputs.
         """
         n = len(self.logits)
         if len(x) < n:
@@ -95,12 +121,22 @@ class VampPrior(nn.Module):
 
 
 class StickPrior(nn.Module):
-    r"""The weights of a broken stick, GEM(:math:`α_0`) cut off at L: :math:`v_l \sim Beta(1, α_0)`.
+    r"""Stick-breaking weights as the code: GEM(:math:`α_0`) truncated at L weights.
 
-    Stick-breaking VAE (Nalisnick & Smyth 2017).
+    The fractions are :math:`v_l \sim Beta(1, α_0)`. Stick-breaking VAE (Nalisnick & Smyth, ICLR
+    2017).
 
-    Raises:
-        MixvaeError: for fewer than two weights, or an alpha_0 that is not positive.
+    Parameters
+    ----------
+    n_latent
+        Number L of weights, at least 2.
+    concentration
+        alpha_0, positive.
+
+    Raises
+    ------
+    MixvaeError
+        For a value outside its range.
     """
 
     alpha: Tensor
@@ -118,11 +154,17 @@ class StickPrior(nn.Module):
 
 
 class HierarchicalPrior(nn.Module):
-    r"""Two levels, :math:`p(z_2)\, p(z_1 | z_2)`: batch (), event (L2 + L1,).
+    r"""A prior of two levels, :math:`p(z_2)\, p(z_1 | z_2)`: batch (), event (L2 + L1,).
 
-    ``first`` is a prior of z2 alone, and ``encode`` as it is handed on gives the first level of
-    the posterior alone: under a :class:`VampPrior`, :math:`p(z_2) = \frac1C\sum_c q(z_2 | a_c)`.
-    (Tomczak & Welling 2018, Section 5.)
+    Tomczak & Welling (AISTATS 2018), Section 5.
+
+    Parameters
+    ----------
+    first
+        Prior of z2. Its ``encode`` gives q(z2 | x) alone, so that under a :class:`VampPrior`
+        :math:`p(z_2) = \frac1C\sum_c q(z_2 | a_c)`.
+    second
+        z2 to p(z1 | z2).
     """
 
     def __init__(self, first: nn.Module, second: ConditionalNormal) -> None:
@@ -135,21 +177,38 @@ class HierarchicalPrior(nn.Module):
 
 
 def _first_level(posterior: Distribution) -> Distribution:
-    """The aggregated posterior of z2, of that of both levels."""
+    """q(z2 | x), from q(z2, z1 | x)."""
     assert isinstance(posterior, MixtureSameFamily)
-    chains = posterior.component_distribution
-    assert isinstance(chains, Hierarchical)
-    return mixture(posterior.mixture_distribution.probs, chains.first)
+    components = posterior.component_distribution
+    assert isinstance(components, Hierarchical)
+    return mixture(posterior.mixture_distribution.probs, components.first)
 
 
 class GaussianMixturePrior(nn.Module):
     r"""A mixture of C diagonal normals, :math:`p(z) = \sum_c \pi_c N(z; \mu_c, \sigma_c^2)`.
 
-    The prior of VaDE (Jiang et al. 2017). Its means start as draws from N(0, I), its scales at 1
-    and its weights even, unless :meth:`start_from` sets them by codes.
+    The prior of VaDE (Jiang et al., IJCAI 2017). Initially its means are samples from N(0, I), its
+    scales 1 and its weights 1/C; :meth:`start_from` fits it to codes.
 
-    Raises:
-        MixvaeError: for sizes under 1.
+    Parameters
+    ----------
+    n_components
+        Number C of normals.
+    n_latent
+        Size L of the code.
+    learned
+        Whether weights, means and scales are trained.
+
+    Raises
+    ------
+    MixvaeError
+        For sizes under 1.
+
+    Examples
+    --------
+    >>> prior = GaussianMixturePrior(n_components=3, n_latent=2)
+    >>> prior.responsibilities(torch.zeros(4, 2)).shape
+    torch.Size([4, 3])
     """
 
     logits: Tensor
@@ -160,12 +219,12 @@ class GaussianMixturePrior(nn.Module):
         super().__init__()
         at_least(1, n_components=n_components, n_latent=n_latent)
         one = torch.full((n_components, n_latent), 1 - MIN_LEVEL_SCALE)
-        first = {
+        initial = {
             "logits": torch.zeros(n_components),
             "loc": torch.randn(n_components, n_latent),
             "raw_scale": _softplus_inverse(one),
         }
-        for name, value in first.items():
+        for name, value in initial.items():
             if learned:
                 self.register_parameter(name, nn.Parameter(value))
             else:
@@ -180,20 +239,31 @@ class GaussianMixturePrior(nn.Module):
     def responsibilities(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n C"]:
         r"""p(c | z), proportional to :math:`\pi_c N(z; \mu_c, \sigma_c^2)`."""
         p_z = self.forward(_no_data)
-        log_each = log_prob_each(p_z.component_distribution, z)
-        return (log_each + p_z.mixture_distribution.logits).softmax(-1)
+        log_prob = log_prob_each(p_z.component_distribution, z)
+        return (log_prob + p_z.mixture_distribution.logits).softmax(-1)
 
     @torch.no_grad()
     def start_from(
         self, loc: Float[Tensor, "N L"], scale: Float[Tensor, "N L"], seed: int = 0
     ) -> None:
-        """Set the mixture to posteriors' own: scikit-learn's of their means, wider by their scales.
+        """Fit the mixture to normal posteriors.
 
-        No scale becomes less than a tenth of that of all means.
+        scikit-learn fits a mixture to their means; the variances of the posteriors are added to it.
+        No scale becomes less than a tenth of the standard deviation of all means.
 
-        Raises:
-            MixvaeError: for fewer codes than components, or codes that are not finite or all the
-                same.
+        Parameters
+        ----------
+        loc
+            Posterior means, (N, L).
+        scale
+            Posterior scales, (N, L).
+        seed
+            Seed of scikit-learn's initialisation.
+
+        Raises
+        ------
+        MixvaeError
+            For fewer posteriors than normals, and for means that are not finite or all the same.
         """
         if len(loc) < len(self.logits):
             raise MixvaeError(
@@ -205,17 +275,20 @@ class GaussianMixturePrior(nn.Module):
         if float((loc.amax(0) - loc.amin(0)).max()) <= ROUNDING * float(loc.abs().max()):
             raise MixvaeError(
                 f"the {len(loc)} codes to start from are all the same and have no clusters: the "
-                "training data are all alike, or the encoder no longer reads them. Look at the "
-                "data, or use start='random'."
+                "training data are all the same, or the encoder ignores them. Look at the data, or "
+                "use start='random' (--start random)."
             )
         fitted = _fit(loc, len(self.logits), seed)
-        share = torch.from_numpy(fitted.predict_proba(loc.double().cpu().numpy())).T  # (C, N)
-        mass = share.sum(1, keepdim=True).clamp_min(1e-12)
-        within = share @ scale.double().cpu().square() / mass
-        spread = (torch.from_numpy(fitted.covariances_) + within).sqrt() - MIN_LEVEL_SCALE
-        self.logits.copy_(torch.from_numpy(fitted.weights_).log())
-        self.loc.copy_(torch.from_numpy(fitted.means_))
-        self.raw_scale.copy_(_softplus_inverse(spread.clamp_min(MIN_LEVEL_SCALE)))
+        weights, means, variances = map(
+            torch.from_numpy, (fitted.weights_, fitted.means_, fitted.covariances_)
+        )
+        responsibility = torch.from_numpy(fitted.predict_proba(loc.double().cpu().numpy())).T
+        total = responsibility.sum(1, keepdim=True).clamp_min(1e-12)  # (C, 1)
+        within = responsibility @ scale.double().cpu().square() / total
+        raw = (variances + within).sqrt() - MIN_LEVEL_SCALE
+        self.logits.copy_(weights.log())
+        self.loc.copy_(means)
+        self.raw_scale.copy_(_softplus_inverse(raw.clamp_min(MIN_LEVEL_SCALE)))
 
 
 def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int) -> Any:
@@ -223,11 +296,12 @@ def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    least = 0.01 * float(z.var(0).mean())
-    options = {"covariance_type": "diag", "reg_covar": least, "n_init": 5, "random_state": seed}
+    min_variance = 0.01 * float(z.var(0).mean())
+    options = {"covariance_type": "diag", "reg_covar": min_variance, "n_init": 5}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is a start and no more
-        return GaussianMixture(n_components, **options).fit(z.double().cpu().numpy())
+        warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from here
+        model = GaussianMixture(n_components, random_state=seed, **options)
+        return model.fit(z.double().cpu().numpy())
 
 
 def _softplus_inverse(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Component weights: features h (B, K, H) in, q(w | x) out. Batch (B,), event (K,)."""
+"""Mixing weights: features h (B, K, H) to q(w | x), batch (B,), event (K,)."""
 
 from abc import ABC, abstractmethod
 
@@ -16,7 +16,7 @@ MIN_CONCENTRATION = 1e-6
 
 
 class Weights(nn.Module, ABC):
-    """How much each component counts."""
+    """Mixing weights of the components; the base class."""
 
     n_components: int
 
@@ -28,15 +28,29 @@ class Weights(nn.Module, ABC):
     def prior(self) -> Distribution | None:
         """p(w), or None where the weights are not random."""
 
-    @abstractmethod
     def generate(self, n: int) -> Float[Tensor, "n K"]:
-        """Weights to sample new data with."""
+        """Mixing weights for n generated examples: samples from the prior."""
+        prior = self.prior()
+        assert prior is not None
+        return prior.sample((n,))
 
 
 class CategoricalWeights(Weights):
-    r"""Weights that do not depend on x: :math:`\pi`, learned or uniform.
+    r"""Component probabilities :math:`\pi` that do not depend on x, learned or uniform.
 
-    With K = 1 this is the plain VAE's single component.
+    With K = 1 this is the VAE's single component.
+
+    Parameters
+    ----------
+    n_components
+        Number K of components.
+    learned
+        Whether the probabilities are trained; else they stay 1/K.
+
+    Examples
+    --------
+    >>> CategoricalWeights(4).generate(1)
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
 
     logits: Tensor
@@ -61,10 +75,21 @@ class CategoricalWeights(Weights):
 
 
 class DirichletWeights(Weights):
-    r"""q(w | x) = Dirichlet(a(x)) and p(w) = Dirichlet(:math:`b_0`); M-VAE (2), MVAE (14).
+    r"""Dirichlet mixing weights: q(w | x) = Dirichlet(a(x)), p(w) = Dirichlet(:math:`b_0`).
 
-    a = softplus + 1e-6 is ``free``; ``normalised`` divides it by its sum, as the authors' code
-    does, so that draws are nearly one-hot. :math:`b_0` is 1, or 1/K when normalised.
+    M-VAE (Ye & Bors, IPTA 2020, eq. 2), MVAE (TNNLS 2021, eq. 14). a is softplus + 1e-6 of a linear
+    layer of each component's features.
+
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_components
+        Number K of components.
+    normalised
+        Whether to divide a by its sum, as in the authors' code; samples are then nearly one-hot.
+    prior_concentration
+        :math:`b_0`, positive. None: 1, or 1/K with ``normalised``.
     """
 
     b0: Tensor
@@ -94,24 +119,29 @@ class DirichletWeights(Weights):
     def prior(self) -> Distribution:
         return Dirichlet(self.b0, validate_args=False)
 
-    def generate(self, n: int) -> Float[Tensor, "n K"]:
-        return self.prior().sample((n,))
-
 
 class StickWeights(Weights):
-    r"""q(w | x) of K - 1 sticks :math:`v_k \sim Kumaraswamy(a_k(x), b_k(x))`, Betas in p(w).
+    r"""Stick-breaking mixing weights, of K - 1 fractions :math:`v_k \sim Kumaraswamy(a_k, b_k)`.
 
-    a and b are exponentials (Nalisnick et al. 2016); stick k reads the features of component k,
-    and the last component takes what is left.
+    DLGMM (Nalisnick et al. 2016). log a_k and log b_k are a linear layer of component k's features;
+    the last component takes what remains. In the prior the fractions have Beta distributions.
 
-    Args:
-        n_features: H.
-        n_components: K; alone, a component has weight 1.
-        prior: the sticks, batch (K - 1,): ``dirichlet_sticks`` or ``process_sticks``.
-        series: take the KL from the published series.
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_components
+        Number K of components; a single one has weight 1.
+    prior
+        Prior of the fractions, batch (K - 1,), such as
+        :func:`~mixvae.distributions.dirichlet_sticks`.
+    series
+        Whether to take the KL from the papers' truncated series, instead of by quadrature.
 
-    Raises:
-        MixvaeError: for fewer than one component, or a prior with another number of sticks.
+    Raises
+    ------
+    MixvaeError
+        For no components, or a prior with another number of fractions.
     """
 
     alpha: Tensor
@@ -141,14 +171,18 @@ class StickWeights(Weights):
     def prior(self) -> Distribution:
         return StickBreaking(Beta(self.alpha, self.beta, validate_args=False))
 
-    def generate(self, n: int) -> Float[Tensor, "n K"]:
-        return self.prior().sample((n,))
-
 
 class TwoLayerWeights(Weights):
-    """Sticks for each of two levels: the weights of all pairs of their components, row by row.
+    """Stick-breaking mixing weights of two levels: their products, in row-major order.
 
-    The pairs' features are all the same, so that each level reads as many as it has components.
+    The features of the pairs are all the same, so that each level reads the first of them.
+
+    Parameters
+    ----------
+    above
+        Mixing weights of the upper level.
+    below
+        Mixing weights of the lower level.
     """
 
     def __init__(self, above: StickWeights, below: StickWeights) -> None:
@@ -157,11 +191,9 @@ class TwoLayerWeights(Weights):
         self.n_components = above.n_components * below.n_components
 
     def forward(self, h: Float[Tensor, "B P H"]) -> Distribution:
-        rows, columns = (each(h[:, : each.n_components]) for each in (self.above, self.below))
-        return OuterProduct(rows, columns)
+        above = self.above(h[:, : self.above.n_components])
+        below = self.below(h[:, : self.below.n_components])
+        return OuterProduct(above, below)
 
     def prior(self) -> Distribution:
         return OuterProduct(self.above.prior(), self.below.prior())
-
-    def generate(self, n: int) -> Float[Tensor, "n P"]:
-        return self.prior().sample((n,))

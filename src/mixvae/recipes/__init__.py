@@ -1,36 +1,37 @@
-"""The models, by name: each is a row of choices.
+"""The recipes: named models, each a choice of parts.
 
-===========  =  =======  =========  ======================  =============  =========  ==============
-recipe       K  trunk    weights    decoder                 prior          family     bound; penalty
-===========  =  =======  =========  ======================  =============  =========  ==============
-vae          1  stacked  --         1 net → keep            N(0, I)        joint      elbo
-beta-vae     1  stacked  --         1 net → keep            N(0, I)        joint      elbo, beta KL
-iwae         1  stacked  --         1 net → keep            N(0, I)        joint      iwae
-m-vae        K  stacked  Dirichlet  K nets → blend means    N(0, I)        joint      paper's; dhsic
-mvae         K  stacked  Dirichlet  K nets → blend → head   N(0, I)        joint      paper's; dhsic
-mvae-gs      K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
-mvae-gau     K  stacked  Dirichlet  the same, masks         N(0, I)        joint      masked; dhsic
-mixture-vae  K  shared   learned    K layers → keep → head  N(0, I)        exact      mixture_bound
-dlgmm        K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
-dldpmm       K  shared   sticks     1 net → keep            N(m_k, I)      posterior  mixture_elbo
-sb-vae       1  shared   --         1 net → keep            sticks         joint      elbo
-vamp-prior   1  shared   --         1 net → keep            pseudo-inputs  posterior  mixture_elbo
-gmmp-vae     K  shared   uniform    1 net → keep            pseudo-inputs  posterior  mixture_elbo
-hvae         1  shared   --         1 net → keep            two levels     posterior  mixture_elbo
-vade         1  shared   --         1 net → keep            C normals      posterior  mixture_elbo
-flow-vae     1  stacked  --         1 net → keep            flow           joint      elbo
-semvae       K  stacked  uniform    1 net → keep            N(0, I)        posterior  miselbo
-misvae       K  one-hot  uniform    1 net → keep            N(0, I)        posterior  miselbo
-===========  =  =======  =========  ======================  =============  =========  ==============
+===========  =  ==========  =========  ====================  =============  =========  =============
+recipe       K  encoders    weights    decoders              prior          family     objective
+===========  =  ==========  =========  ====================  =============  =========  =============
+vae          1  1           --         1                     N(0, I)        joint      elbo
+beta-vae     1  1           --         1                     N(0, I)        joint      elbo, beta KL
+iwae         1  1           --         1                     N(0, I)        joint      iwae
+m-vae        K  K           Dirichlet  K, averaged means     N(0, I)        joint      MELBO; dhsic
+mvae         K  K           Dirichlet  K, averaged features  N(0, I)        joint      MELBO; dhsic
+mvae-gs      K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
+mvae-gau     K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
+mixture-vae  K  1           learned    K first layers        N(0, I)        exact      mixture_bound
+dlgmm        K  1           sticks     1                     N(m_k, I)      posterior  mixture_elbo
+dldpmm       K  1           sticks     1                     N(m_k, I)      posterior  mixture_elbo
+sb-vae       1  1           --         1                     sticks         joint      elbo
+vamp-prior   1  1           --         1                     pseudo-inputs  posterior  mixture_elbo
+gmmp-vae     K  1           uniform    1                     pseudo-inputs  posterior  mixture_elbo
+hvae         1  1           --         1                     two levels     posterior  mixture_elbo
+vade         1  1           --         1                     C normals      posterior  mixture_elbo
+flow-vae     1  1           --         1                     flow           joint      elbo
+semvae       K  K           uniform    1                     N(0, I)        posterior  miselbo
+misvae       K  1, one-hot  uniform    1                     N(0, I)        posterior  miselbo
+===========  =  ==========  =========  ====================  =============  =========  =============
 
-Family: joint has K codes at once, exact one code of one of K components, posterior one code that a
-mixture of K infers. A recipe is a dataclass of plain options, which are written to ``recipe.json``
-and offered on the command line; its methods ``make_...`` make the parts. To add one: a class in a
-file here with ``@register``, and a row above; or in a file of your own, with
-``@mixvae.register``.
+Encoders and decoders: 1 for all components, or K. Weights: mixing weights. Sticks: stick-breaking.
+Family: joint has K codes for each x, exact one code of one of K components, and posterior one code
+whose posterior is a mixture of K. A recipe is a dataclass of plain options, which are saved in
+``recipe.json`` and offered on the command line; its methods ``make_...`` make the parts. To add a
+recipe, put a class with ``@register`` in a file here, import it below and add a row above; or put
+the class in a file of your own, with ``@mixvae.register``.
 """
 
-# In the order of the table, in which they are listed.
+# In the order of the table, which is that of list_recipes.
 # isort: off
 from .vae import VAE, BetaVAE, IWAE
 from .m_vae import AveragedVAEs

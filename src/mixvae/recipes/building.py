@@ -1,4 +1,4 @@
-"""From a recipe and data, or the shape of x, to a model with its objective."""
+"""build: from a recipe and data, or the shape of x, to a model with its objective."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -20,20 +20,25 @@ from .recipe import Parts, Recipe
 from .registry import check_class, find, name_of
 from .shapes import check_parts
 
-LARGE = 10_000  # above it, what a size takes is looked at before it is taken
-MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # made one by one: at most LARGE
+LARGE = 10_000  # with a size above it, the memory needed is computed before it is allocated
+MODULES_EACH = ("n_components", "n_transforms", "n_layers")  # numbers of modules: at most LARGE
 AnyRecipe = str | type[Recipe] | Recipe
 
 
 @dataclass(frozen=True)
 class BuiltRecipe:
-    """A recipe with its model; the recipe and ``x_shape`` are all it takes to build it again."""
+    """A recipe with its model and objective, as :func:`build` returns it."""
 
     recipe: Recipe
+    """The recipe, with all options; it and ``x_shape`` suffice to build the model again."""
     x_shape: tuple[int, ...]
+    """Shape of one x."""
     model: MixtureVAE = field(repr=False)
+    """The model."""
     objective: Objective = field(repr=False)
+    """What training maximises."""
     initialization: Initialization | None = field(default=None, repr=False)
+    """Phases of training before the model's own, or None."""
 
     @property
     def name(self) -> str:
@@ -42,32 +47,32 @@ class BuiltRecipe:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The recipe's options and their values, as JSON has them."""
+        """The recipe's options and their values, as in JSON."""
         return self.recipe.options()
 
     @property
     def bound(self) -> Bound | None:
-        """The family's lower bound on log p(x); None where the likelihood is no density."""
+        """The family's lower bound on log p(x); None without a normalised likelihood."""
         is_density = self.model.decoder.likelihood.is_density
         return self.model.family.elbo if is_density else None
 
     @property
     def objective_is_bound(self) -> bool:
-        """Whether the objective, too, is known to be a lower bound on log p(x)."""
+        """Whether the objective is known to be a lower bound on log p(x)."""
         return self.bound is not None and self.objective.is_bound
 
     @property
     def n_components(self) -> int:
-        """K."""
+        """Number K of components."""
         return self.model.n_components
 
     @property
     def n_parameters(self) -> int:
-        """The number of learned scalars."""
+        """Number of learned scalars."""
         return sum(p.numel() for p in self.model.parameters())
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON-able values."""
+        """The recipe, ``x_shape`` and options in JSON's types."""
         return {"recipe": self.name, "x_shape": list(self.x_shape), "options": self.options}
 
 
@@ -81,20 +86,30 @@ def build(
     recipe
         A name in :func:`list_recipes`, a recipe's class, or an instance of one.
     x
-        The shape of one x, such as (1, 28, 28) or (784,); or the data, which then also decide the
+        The shape of one x, such as (1, 28, 28) or (784,); or the data, which then also determine
         options that are None: the likelihood (bernoulli for binary pixels, gaussian for grey and
         colour) and the number of classes.
     seed
-        Of the first weights, 0 to 2**64 - 1: with one, the same call gives the same weights, and
-        ``fit(build(name, data, seed=s), data, seed=s)`` is ``fit(name, data, seed=s)``. By default
-        they come from PyTorch's global generator.
+        Seed of the initial weights, 0 to 2**64 - 1. With it the same call gives the same weights,
+        and ``fit(build(name, data, seed=s), data, seed=s)`` equals ``fit(name, data, seed=s)``. By
+        default PyTorch's global generator is used.
     **options
-        The recipe's options; of an instance, those to change.
+        The recipe's options; for an instance, those to change.
+
+    Returns
+    -------
+        The recipe with all options, the model and the objective.
 
     Raises
     ------
     MixvaeError
-        For an unknown name or option, a value that cannot be used, or parts that do not fit.
+        For an unknown name or option, a value that is not allowed, or parts that do not fit.
+
+    Examples
+    --------
+    >>> built = build("vae", (1, 8, 8), hidden=[16], n_latent=2)
+    >>> built.n_parameters
+    2244
     """
     chosen = with_options(recipe, options)
     name_of(type(chosen))  # raises where there is none
@@ -111,8 +126,7 @@ def build(
 def with_options(recipe: AnyRecipe, options: dict[str, Any]) -> Recipe:
     """An instance of a recipe with these options.
 
-    Raises:
-        MixvaeError: for an unknown name or option, or a value that cannot be used.
+    Raises a MixvaeError for an unknown name or option, or a value that is not allowed.
     """
     kind = class_of(recipe)
     known = [option.name for option in fields(kind)]
@@ -124,10 +138,9 @@ def with_options(recipe: AnyRecipe, options: dict[str, Any]) -> Recipe:
 
 
 def class_of(recipe: AnyRecipe) -> type[Recipe]:
-    """The class of a recipe that is given by its name, as a class or as an instance.
+    """The class of a recipe, given by its name, its class or an instance.
 
-    Raises:
-        MixvaeError: for an unknown name, and what is no recipe.
+    Raises a MixvaeError for an unknown name, and for anything else than a recipe.
     """
     if isinstance(recipe, str):
         return find(recipe)
@@ -142,12 +155,32 @@ def class_of(recipe: AnyRecipe) -> type[Recipe]:
 
 
 def options_of(recipe: AnyRecipe) -> dict[str, Any]:
-    """A recipe's options and their defaults."""
+    """The options of a recipe, and their defaults.
+
+    Parameters
+    ----------
+    recipe
+        A name in :func:`list_recipes`, a recipe's class, or an instance of one.
+
+    Returns
+    -------
+        Default values by option.
+
+    Raises
+    ------
+    MixvaeError
+        For an unknown name, and for anything else than a recipe.
+
+    Examples
+    --------
+    >>> options_of("iwae")["n_samples"]
+    5
+    """
     return {option.name: option.default for option in fields(class_of(recipe))}
 
 
 def _parts(recipe: Recipe, x_shape: tuple[int, ...]) -> Parts:
-    """What a recipe makes, after a look at the memory that it takes."""
+    """The parts of a recipe, after a check of the memory they need."""
     options = recipe.options()
     whole(1, LARGE, **{key: options[key] for key in MODULES_EACH if key in options})
     what = f"the recipe {name_of(type(recipe))} with these sizes"
@@ -162,16 +195,17 @@ def _parts(recipe: Recipe, x_shape: tuple[int, ...]) -> Parts:
 
 
 def _bytes(recipe: Recipe, x_shape: tuple[int, ...]) -> float:
-    """What a recipe's weights take, without taking it."""
+    """The size of a recipe's weights, without allocating them."""
     try:
         with torch.device("meta"):
             state = recipe.parts(x_shape).model.state_dict()
-    except (NotImplementedError, RuntimeError):  # a part that looks at values, or sizes beyond all
+    except (NotImplementedError, RuntimeError):  # a part that reads values, or sizes out of range
         return 0
     return sum(values.nbytes for values in state.values())
 
 
 def _numbers(values: Iterable[Any]) -> Iterator[int]:
+    """All whole numbers in nested lists."""
     for value in values:
         if isinstance(value, list):
             yield from _numbers(value)
@@ -180,13 +214,14 @@ def _numbers(values: Iterable[Any]) -> Iterator[int]:
 
 
 def _start_from(data: Dataset | None, parts: Parts) -> None:
-    """Show the training data to the priors that begin with some of them."""
+    """Set pseudo-inputs that start from data to training examples."""
     for part in parts.model.modules():
         if data is not None and isinstance(part, VampPrior) and part.from_data:
             part.start_from(data.train.x)
 
 
 def _shape(x: Any) -> tuple[int, ...]:
+    """The shape of one x, checked."""
     try:
         x_shape = tuple(index(n) for n in x)
     except TypeError as error:

@@ -19,17 +19,16 @@ Density = Literal["flow", "normal"]
 @register("flow-vae")
 @dataclass(frozen=True, kw_only=True)
 class FlowVAE(ImportanceWeighted, VAE):
-    """The VAE under a prior that is a normalising flow, or with a posterior that is one."""
+    """The VAE with a normalising flow as its prior, its posterior, or both."""
 
     creation_order: ClassVar = ("prior", "posterior", "encoder", "weights", "decoder")
 
     prior: Density = "flow"
-    """Prior: flow, learned; or normal, N(0, I)."""
+    """Prior: a learned flow, or normal, N(0, I)."""
     posterior: Density = "normal"
-    """Posterior: normal; or flow, which takes that normal further and reads the encoder's
-    features."""
+    """Posterior: normal, or flow, which transforms that normal and reads the encoder's features."""
     n_transforms: int = 4
-    """Coupling layers of a flow (RealNVP)."""
+    """Number of coupling layers of a flow (RealNVP)."""
     flow_hidden: Sequence[int] = (64, 64)
     """Widths of a coupling layer's network."""
 

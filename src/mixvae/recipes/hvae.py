@@ -1,4 +1,4 @@
-"""Two stochastic levels: HVAE (Tomczak & Welling 2018, Section 5)."""
+"""HVAE: a VAE of two levels (Tomczak & Welling 2018, Section 5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from mixvae.families import Family, MixturePosterior
 from mixvae.likelihoods import Likelihood
 from mixvae.nn.networks import NetworkName
-from mixvae.objectives import Objective, iwae, mixture_elbo
 from mixvae.parts.posteriors import HierarchicalPosterior, NormalPosterior
 from mixvae.parts.priors import HierarchicalPrior, NormalPrior
 
-from .levels import level
-from .options import OneNetwork, PixelOptions
+from .options import MixturePosteriorOptions, OneNetwork, PixelOptions
 from .pseudo_inputs import PseudoInputOptions
 from .recipe import Shape
 from .registry import register
@@ -25,11 +22,12 @@ PriorName = Literal["vamp", "normal"]
 
 @register("hvae")
 @dataclass(frozen=True, kw_only=True)
-class HVAE(PseudoInputOptions, PixelOptions, OneNetwork):
-    """A VAE of two levels of codes, under pseudo-inputs or a normal (HVAE).
+class HVAE(MixturePosteriorOptions, PseudoInputOptions, PixelOptions, OneNetwork):
+    """A VAE with two levels of codes, the prior of the upper one of pseudo-inputs or normal (HVAE).
 
-    x is encoded once, for both levels, where the authors' code has an encoder for each; and the
-    decoder reads both codes side by side, where theirs has a first layer for each.
+    Tomczak & Welling, AISTATS 2018, Section 5. One encoder serves both levels, where the authors'
+    code has one for each; the decoder reads the codes concatenated, where theirs has a first layer
+    for each.
     """
 
     creation_order: ClassVar = (
@@ -38,20 +36,18 @@ class HVAE(PseudoInputOptions, PixelOptions, OneNetwork):
     )
 
     prior: PriorName = "vamp"
-    """Prior of the top level. vamp: the mean posterior of learned pseudo-inputs; normal:
+    """Prior of the upper level. vamp: the mean posterior of learned pseudo-inputs; normal:
     N(0, I)."""
     n_top: int = 40
-    """Size of the top code, z2."""
+    """Size of the upper code, z2."""
     n_latent: int = 40
-    """Size of the code under it, z1."""
+    """Size of the lower code, z1."""
     network: NetworkName = "gated-mlp"
     hidden: Sequence[int] = (300, 300)
-    """Widths of an mlp encoder's hidden layers, which the decoder mirrors; and with every network,
-    of the layers between the codes."""
+    """Widths of an mlp encoder's hidden layers, which the decoder mirrors; with every network, also
+    those of the layers between the codes."""
     bound: Literal["elbo", "iwae"] = "elbo"
-    """What to maximise: elbo, or iwae, the importance-weighted bound."""
-    n_samples: int = 1
-    """Number S of samples."""
+    """Bound to maximise: elbo, or iwae, the importance-weighted bound."""
 
     @property
     def decoder_inputs(self) -> int:
@@ -70,7 +66,7 @@ class HVAE(PseudoInputOptions, PixelOptions, OneNetwork):
     def make_lower_posterior(self, x_shape: Shape) -> nn.Module:
         """Features and z2 to q(z1 | x, z2)."""
         n_inputs = self.encoder_features(x_shape) + self.n_top
-        return level(self.network, n_inputs, self.hidden[-1:], self.n_latent)
+        return self.conditional_normal(n_inputs, self.hidden[-1:], self.n_latent)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
         """Prior of z2."""
@@ -80,11 +76,4 @@ class HVAE(PseudoInputOptions, PixelOptions, OneNetwork):
 
     def make_lower_prior(self, x_shape: Shape) -> nn.Module:
         """z2 to p(z1 | z2)."""
-        return level(self.network, self.n_top, self.hidden, self.n_latent)
-
-    def make_family(self) -> Family:
-        return MixturePosterior()
-
-    def make_objective(self) -> Objective:
-        bound = iwae if self.bound == "iwae" else mixture_elbo
-        return Objective(bound, n_samples=self.n_samples, is_bound=True)
+        return self.conditional_normal(self.n_top, self.hidden, self.n_latent)

@@ -1,4 +1,4 @@
-"""What the joint mixtures M-VAE and MVAE share: Dirichlet weights and the papers' objective."""
+"""The common base of M-VAE and MVAE: Dirichlet weights and the papers' objective."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,20 +16,19 @@ Concentration = Literal["free", "normalised"]
 
 @dataclass(frozen=True, kw_only=True)
 class JointMixture(ImportanceWeighted, Autoencoder, ComponentOptions):
-    """K codes at once, under Dirichlet weights, with the papers' objective."""
+    """A joint mixture: K codes for each x, Dirichlet weights, and the objective of the papers."""
 
     concentration: Concentration = "free"
     """Dirichlet parameters. free: softplus, prior 1; normalised: divided by their sum, prior 1/K,
     as in the authors' code."""
     kl_reduction: Reduction = "mean"
-    """How the codes' KLs come together: their mean over components, as printed, or the bound's
-    sum."""
+    """The codes' KL: the mean over components, as in the papers, or the sum, as in a bound."""
     beta_kl: float = 1.0
     """Weight of the codes' KL."""
     beta_w: float = 1.0
-    """Weight of the weights' KL; large values (20) keep components alive."""
+    """Weight of the mixing weights' KL; large values, such as 20, prevent dead components."""
     beta_dhsic: float = 1.0
-    """Weight of the dependence between the codes."""
+    """Weight of the penalty on dependence between the codes."""
     bandwidth: Bandwidth = "gaussian"
     """Kernel of dHSIC: gaussian (closed form), null (median heuristic) or a gamma."""
     dhsic_root: bool = False
@@ -65,5 +64,5 @@ class JointMixture(ImportanceWeighted, Autoencoder, ComponentOptions):
 
     @property
     def sums_expected_likelihoods(self) -> bool:
-        """Whether M-VAE (8)'s first term is the weighted mean of log p(x | z_k)."""
+        """Whether the first term of M-VAE's (8) is the weighted mean of log p(x | z_k)."""
         return False

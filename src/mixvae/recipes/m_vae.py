@@ -1,4 +1,4 @@
-"""M-VAE: K whole VAEs, their outputs averaged (Ye & Bors, IPTA 2020)."""
+"""M-VAE: K VAEs whose outputs are averaged (Ye & Bors, IPTA 2020)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -21,14 +21,17 @@ Combine = Literal["blend", "mixture", "expected"]
 @register("m-vae")
 @dataclass(frozen=True, kw_only=True)
 class AveragedVAEs(JointMixture):
-    """K whole VAEs whose outputs Dirichlet weights average."""
+    """K VAEs whose outputs are averaged by Dirichlet weights (M-VAE).
+
+    Ye & Bors, IPTA 2020.
+    """
 
     creation_order: ClassVar = ("decoder", "encoder", "posterior", "weights", "prior")
 
     n_latent: int = 20
     combine: Combine = "blend"
-    """How (8)'s first term is read. blend: log p(x | weighted mean of the means); mixture: log
-    sum_k w_k p(x | z_k); expected: sum_k w_k log p(x | z_k)."""
+    """Reading of the paper's (8), first term. blend: log p(x | weighted mean of the means);
+    mixture: log sum_k w_k p(x | z_k); expected: sum_k w_k log p(x | z_k)."""
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         name, from_mean = self.likelihood or "bernoulli", self.combine == "blend"

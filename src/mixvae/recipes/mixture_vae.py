@@ -1,4 +1,4 @@
-"""The exact mixture: K VAEs, of which one makes each x; no published paper's, and a true bound."""
+"""The exact mixture: K VAEs, one of which generates each x; it is from no published paper."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from mixvae.parts.component_sampler import ComponentGate
 from mixvae.parts.decoders import Decoder
 from mixvae.parts.weights import CategoricalWeights, Weights
 
-from .masks import DropoutOptions
+from .dropout_options import DropoutOptions
 from .options import Autoencoder, ComponentOptions, ImportanceWeighted
 from .recipe import Shape
 from .registry import register
@@ -27,7 +27,10 @@ from .registry import register
 @register("mixture-vae")
 @dataclass(frozen=True, kw_only=True)
 class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOptions):
-    """A mixture of K VAEs with learned proportions, the component's index summed out exactly."""
+    """A mixture of K VAEs with learned weights, the component index summed out exactly.
+
+    It is from no published paper; its objective is a lower bound on log p(x).
+    """
 
     creation_order: ClassVar = ("encoder", "decoder", "posterior", "weights", "prior")
 
@@ -36,37 +39,37 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
     n_latent: int = 20
     """Size L of each component's code."""
     shared_layers: bool = True
-    """One encoder and one decoder for all components, but for the layers next to the codes, of
-    which each has its own; false: whole networks of their own."""
+    """Whether all components share an encoder and a decoder, except the layers next to the codes;
+    false: each component has networks of its own."""
     start: Literal["split", "random"] = "split"
-    """How training starts. split: from one VAE of these networks, whose clusters of codes become
-    the components; random: all of them at random, which leaves some without data."""
+    """Initialisation. split: pretrain one VAE, whose clusters of codes become the components;
+    random: random weights, which leaves some components without data."""
     start_epochs: int = 24
-    """Epochs of the one VAE, before those of training, with start split."""
+    """Epochs of pretraining, with start split."""
     n_active: int = 2
-    """With shared layers: codes that a training step decodes for each x, of components that a gate
-    draws with replacement. With 1 the gate learns nothing after the start, with more it goes on;
-    n_components: one code of each, which is slower."""
+    """With shared layers: number of codes that a training step decodes for each x, of components
+    sampled by a gate with replacement. With 1 the gate is not trained after pretraining; with
+    n_components every component is decoded, which is slower."""
     keep_prior: float | None = None
-    """Component dropout, which chooses K: prior probability of each component to take part, by
-    which it must be worth log (1 - p) / p nats an x; null drops none. All components are then
-    decoded for each x, and the objective is no bound in training."""
+    """Component dropout, which chooses K: prior probability p that a component takes part. It is
+    kept if it gains log (1 - p) / p nats an example. Null: no dropout. With dropout every component
+    is decoded for each x, and the objective in training is not a bound."""
     temperature: float = 0.03
-    """Temperature of the concrete masks: the logarithm of one that drops is about 1 / temperature
-    nats under 0, and says how much better than the others a component may be, and go."""
+    """Temperature of the concrete masks. A dropped component's log mask is about -1 / temperature
+    nats; components that are better than the others by more than that are not dropped."""
 
     def check(self) -> None:
         super().check()
         if self.gated and self.n_active == 1 and not self.splits:
             raise MixvaeError(
-                "n_active=1 trains each x by one component, which a gate draws that learns from a "
-                "start alone, and start='random' gives it to none; use n_active=2 or more "
-                f"({self.n_components} for all), or start='split'."
+                "n_active=1 needs start='split', as its gate is trained in pretraining alone; use "
+                f"n_active=2 or more ({self.n_components} for all), or start='split' "
+                "(--n-active 2, or --start split)."
             )
 
     @property
     def gated(self) -> bool:
-        """Whether a gate chooses a few components for a training step."""
+        """Whether a gate samples the components that a training step decodes."""
         sparse = self.shared_layers and self.n_active < self.n_components
         return sparse and not self.has_masks
 
@@ -78,7 +81,7 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         return replace(self, n_components=1, keep_prior=None)
 
     def without_dropout(self) -> "MixtureOfVAEs":
-        """The same without masks, and as then without a gate."""
+        """The recipe without masks; training still decodes every component."""
         if self.keep_prior is None:
             return self
         return replace(self, keep_prior=None, n_active=self.n_components)
@@ -102,13 +105,12 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
 
     @property
     def splits(self) -> bool:
-        """Whether one VAE is trained first, and split."""
+        """Whether one VAE is pretrained, and split."""
         return self.start == "split" and self.n_components > 1
 
     def make_initialization(self, x_shape: Shape) -> Initialization | None:
         def single() -> tuple[MixtureVAE, Objective]:
-            one = self.single().parts(x_shape)
-            return one.model, one.objective
+            return self.single().parts(x_shape)[:2]
 
         return Split(self.start_epochs, single) if self.splits else None
 

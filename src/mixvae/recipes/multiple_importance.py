@@ -1,48 +1,39 @@
-"""Multiple importance sampling: K encoders (Kviman et al. 2022), or one for all (MISVAE, 2024)."""
+"""SEMVAE (Kviman et al. 2022) and MISVAE (Hotti et al. 2024): multiple importance sampling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
-from mixvae.families import Family, MixturePosterior
 from mixvae.nn.networks import encoders
-from mixvae.objectives import Bound, Objective, iwae, miselbo, mixture_elbo
 from mixvae.parts.component_sampler import ComponentSubset
 from mixvae.parts.posteriors import OneHotPosterior
 
-from .options import ComponentOptions, OneDecoder
+from .options import ComponentOptions, MixturePosteriorOptions, OneDecoder
 from .recipe import Shape
 from .registry import register
 
-BoundName = Literal["miselbo", "elbo", "iwae"]
 Estimator = Literal["all", "some-to-all", "some-to-some"]
-BOUNDS: Mapping[BoundName, Bound] = {"miselbo": miselbo, "elbo": mixture_elbo, "iwae": iwae}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultipleImportance(OneDecoder, ComponentOptions):
-    """A mixture posterior under one decoder, trained by multiple importance sampling."""
+class MultipleImportance(MixturePosteriorOptions, OneDecoder, ComponentOptions):
+    """A mixture posterior and one decoder, trained by multiple importance sampling."""
 
     hidden: Sequence[int] = (300, 300)
-    bound: BoundName = "miselbo"
-    """What to maximise. miselbo: each component's samples inside a logarithm; elbo: none; iwae: all
-    samples of all components (SIWAE)."""
-    n_samples: int = 1
-    """Number S of samples a component."""
-
-    def make_family(self) -> Family:
-        return MixturePosterior()
-
-    def make_objective(self) -> Objective:
-        return Objective(BOUNDS[self.bound], n_samples=self.n_samples, is_bound=True)
+    bound: Literal["miselbo", "elbo", "iwae"] = "miselbo"
+    """Bound to maximise. miselbo: the samples of each component inside a logarithm; elbo: each
+    sample by itself; iwae: all samples of all components inside one logarithm (SIWAE)."""
 
 
 @register("semvae")
 @dataclass(frozen=True, kw_only=True)
 class SEMVAE(MultipleImportance):
-    """A mixture posterior by K encoders, under one decoder (SEMVAE)."""
+    """A mixture posterior of K encoders, with one decoder (SEMVAE).
+
+    Kviman et al., AISTATS 2022.
+    """
 
     n_components: int = 4
     """Number K of encoders; 1 is the IWAE, or with one sample the VAE."""
@@ -51,20 +42,23 @@ class SEMVAE(MultipleImportance):
 @register("misvae")
 @dataclass(frozen=True, kw_only=True)
 class MISVAE(MultipleImportance):
-    """A mixture posterior of many components by one encoder that is told which (MISVAE)."""
+    """A mixture posterior of many components, by one encoder and the component's one-hot (MISVAE).
+
+    Hotti et al. 2024.
+    """
 
     n_components: int = 20
     """Number K of components (A in the paper)."""
-    norm: Literal["group", "none"] = "group"  # nothing that components share reads the batch
+    norm: Literal["group", "none"] = "group"  # no batch norm in what components share
     """Normalisation of a conv network: group or none."""
     estimator: Estimator = "some-to-all"
-    """What a training step decodes. all: every component; some-to-all: a random subset, under the
-    mixture of all, which is unbiased; some-to-some: under the subset's own mixture, a looser bound
-    whose steps cost the same for any K."""
+    """Components that a training step decodes. all: every one; some-to-all: a random subset,
+    weighted under the mixture of all, which is unbiased; some-to-some: weighted under the subset's
+    mixture, a looser bound whose steps cost the same for any K."""
     n_subset: int = 4
-    """Components in that subset (S in the paper), if there are more."""
+    """Number of components in the subset (S in the paper); all, if there are no more."""
     one_hot_width: int = 100
-    """Width of the layer that reads x's features and the component's one-hot."""
+    """Width of the layer that reads the features of x and the component's one-hot."""
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         return encoders(self.make_network(x_shape), 1)

@@ -1,4 +1,4 @@
-"""MVAE: K encoders and sub-decoders under one mix-decoder (Ye & Bors, TNNLS 2021)."""
+"""MVAE: K encoders and sub-decoders, and one mix-decoder (Ye & Bors, TNNLS 2021)."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -12,8 +12,8 @@ from mixvae.parts.component_dropout import ComponentDropout, ConcreteDropout, Ga
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.labels import Labels
 
+from .dropout_options import DropoutOptions
 from .joint import JointMixture
-from .masks import DropoutOptions
 from .options import LabelOptions
 from .recipe import Shape
 from .registry import register
@@ -25,14 +25,14 @@ RateKL = Literal["sigmoid", "polynomial"]
 @register("mvae")
 @dataclass(frozen=True, kw_only=True)
 class MVAE(LabelOptions, JointMixture):
-    """K encoders and K sub-decoders whose features Dirichlet weights blend; one mix-decoder.
+    """K encoders and sub-decoders, whose features are averaged by Dirichlet weights (MVAE).
 
-    The number of components is fixed here (the papers' "fixed K" rows).
+    Ye & Bors, TNNLS 2021. One mix-decoder reads the average. K is fixed (the paper's "fixed K").
     """
 
     n_latent: int = 50
     hidden: int = 500  # type: ignore[assignment]  # one width for all layers
-    """Width of an mlp's hidden layers."""
+    """Width of all hidden layers of an mlp."""
 
     def make_network(self, x_shape: Shape) -> Network:
         widths = (self.hidden, self.hidden)
@@ -58,14 +58,14 @@ class MVAE(LabelOptions, JointMixture):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedMVAE(DropoutOptions, MVAE):
-    """An MVAE whose components masks drop while training."""
+    """MVAE with component dropout."""
 
     rate: Rate = "per_component"
-    """Dropout rates: one for each component, which chooses among them, or one that is shared, as
-    printed."""
+    """Dropout rates: one for each component, so that training chooses among them, or one that all
+    share, as in the paper."""
 
     def without_dropout(self) -> MVAE:
-        """An MVAE of the same options."""
+        """The MVAE with the same options."""
         if type(self) not in (MVAEGS, MVAEGau):
             raise MixvaeError(
                 f"{type(self).__name__} does not say what it is without component dropout: define "
@@ -77,13 +77,13 @@ class MaskedMVAE(DropoutOptions, MVAE):
 @register("mvae-gs")
 @dataclass(frozen=True, kw_only=True)
 class MVAEGS(MaskedMVAE):
-    """MVAE whose components concrete masks drop while training: it chooses K (MVAE-GS)."""
+    """MVAE with component dropout by concrete masks, which chooses K (MVAE-GS)."""
 
     temperature: float = 0.1
     """Temperature of the concrete masks."""
     keep_prior: float = 0.1
-    """Prior probability of each component to take part; smaller ones drop more. A shared rate has
-    the paper's entropy instead."""
+    """Prior probability that a component takes part; smaller values drop more components. With a
+    shared rate, the paper's entropy takes its place."""
 
     def make_dropout(self) -> ComponentDropout:
         return ConcreteDropout(
@@ -98,13 +98,13 @@ class MVAEGS(MaskedMVAE):
 @register("mvae-gau")
 @dataclass(frozen=True, kw_only=True)
 class MVAEGau(MaskedMVAE):
-    """MVAE whose components Gaussian noise masks while training: it chooses K (MVAE-Gau)."""
+    """MVAE with component dropout by Gaussian masks, which chooses K (MVAE-Gau)."""
 
     start_rate: float = 0.1
-    """Dropout rates to start from; the noise's variance is p / (1 - p)."""
+    """Initial dropout rates p; the masks' variance is p / (1 - p)."""
     rate_kl: RateKL = "sigmoid"
-    """Approximation of the rates' KL. sigmoid: good at every rate; polynomial: as printed, which
-    keeps rates below 1/2, so that no component is ever dropped."""
+    """Approximation of the rates' KL. sigmoid: valid at every rate; polynomial: as in the paper,
+    for rates below 1/2 alone, so that no component is ever dropped."""
 
     def make_dropout(self) -> ComponentDropout:
         return GaussianDropout(

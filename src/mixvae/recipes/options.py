@@ -1,6 +1,6 @@
-"""Options that recipes share, each with the parts that it decides."""
+"""Groups of options that recipes share, with the parts that they determine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,9 +9,11 @@ from torch import nn
 
 from mixvae.data.dataset import Dataset
 from mixvae.errors import MixvaeError
+from mixvae.families import Family, MixturePosterior
 from mixvae.likelihoods import Likelihood, LikelihoodName
 from mixvae.likelihoods import likelihood as likelihood_of
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
+from mixvae.nn import Shared
 from mixvae.nn.networks import (
     Network,
     NetworkName,
@@ -19,16 +21,23 @@ from mixvae.nn.networks import (
     decoders,
     encoders,
     network_of,
-    shared_decoder,
     shared_encoder,
 )
-from mixvae.objectives import Objective, iwae
+from mixvae.objectives import Bound, Objective, iwae, matched, miselbo, mixture_elbo
 from mixvae.parts.decoders import Decoder
 from mixvae.parts.labels import NO_LABELS, Labels, OneHot
-from mixvae.parts.posteriors import NormalPosterior
+from mixvae.parts.posteriors import ConditionalNormal, NormalPosterior
 from mixvae.parts.priors import NormalPrior
 
 from .recipe import Recipe, Shape
+
+BoundName = Literal["elbo", "iwae", "miselbo", "matched"]
+BOUNDS: Mapping[BoundName, Bound] = {
+    "elbo": mixture_elbo,
+    "iwae": iwae,
+    "miselbo": miselbo,
+    "matched": matched,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,7 @@ class ComponentOptions(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentOptions(Recipe):
-    """A code of L numbers: a normal posterior of every component, under N(0, I)."""
+    """A code of size L: a normal posterior of every component, and the prior N(0, I)."""
 
     n_latent: int = 40
     """Size L of the code."""
@@ -79,18 +88,32 @@ class NetworkOptions(Recipe):
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         return encoders(self.make_network(x_shape), self.n_components)
 
+    def conditional_normal(
+        self, n_inputs: int, hidden: Sequence[int], n_latent: int, n_components: int | None = None
+    ) -> ConditionalNormal:
+        """A normal of the lower of two levels given a vector, by an mlp, gated as ``network``.
+
+        With ``n_components`` = K its batch is (..., K).
+        """
+        kind: NetworkName = "gated-mlp" if self.network.startswith("gated") else "mlp"
+        net = network_of(kind, (n_inputs,), hidden, (), "none")
+        heads = net.decoder(n_inputs, (n_components or 1) * 2 * n_latent)
+        if n_components is not None:
+            heads = nn.Sequential(heads, nn.Unflatten(-1, (n_components, 2 * n_latent)))
+        return ConditionalNormal(heads, n_latent)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodOptions(Recipe):
-    """A likelihood, which the data decide where it is not given."""
+    """A likelihood, which by default depends on the data."""
 
     likelihood: LikelihoodName | None = None
-    """The likelihood p(x | z). By default the data choose: bernoulli where all pixels are 0 or 1,
-    else gaussian; without data bernoulli."""
+    """Likelihood p(x | z). By default bernoulli for data of zeros and ones, else gaussian; without
+    data bernoulli."""
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
-        usual = "bernoulli" if data is None else data.likelihood
-        return super().decided_by(data) | {"likelihood": usual}
+        default = "bernoulli" if data is None else data.likelihood
+        return super().decided_by(data) | {"likelihood": default}
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         return likelihood_of(self.likelihood or "bernoulli", x_shape)
@@ -98,7 +121,7 @@ class LikelihoodOptions(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Autoencoder(LikelihoodOptions, NetworkOptions, LatentOptions):
-    """An encoder and a decoder for each component, and a code between them."""
+    """An encoder and a decoder for each component."""
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         net, n_params = self.make_network(x_shape), likelihood.n_params
@@ -107,41 +130,41 @@ class Autoencoder(LikelihoodOptions, NetworkOptions, LatentOptions):
 
     @property
     def decoder_inputs(self) -> int:
-        """Numbers that a decoder reads: L, or all levels of the code."""
+        """Size of a decoder's input: L, or that of all levels of the code."""
         return self.n_latent
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneDecoder(Autoencoder):
-    """An encoder for each component, and one decoder for the codes of all."""
+    """An encoder for each component, and one decoder for all."""
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
-        net = self.make_network(x_shape)
-        return Decoder(shared_decoder(net, self.decoder_inputs, likelihood.n_params), likelihood)
+        net = self.make_network(x_shape).decoder(self.decoder_inputs, likelihood.n_params)
+        return Decoder(Shared(net), likelihood)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneNetwork(OneDecoder):
-    """One encoder, whose features the posteriors of all components read, and one decoder."""
+    """One encoder and one decoder for all components."""
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         return shared_encoder(self.make_network(x_shape), self.encoder_copies)
 
     @property
     def encoder_copies(self) -> int:
-        """How many components read the features."""
+        """Number of components that read the encoder's features."""
         return self.n_components
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportanceWeighted(Recipe):
-    """Training by the importance-weighted bound (Burda et al. 2016)."""
+    """Training with the importance-weighted bound (Burda et al., ICLR 2016)."""
 
     bound: Literal["own", "iwae"] = "own"
-    """What is maximised. own: the recipe's objective; iwae: the importance-weighted bound in its
-    place, with the same penalties."""
+    """Bound to maximise. own: the recipe's own; iwae: the importance-weighted bound, with the same
+    penalties."""
     n_samples: int = 1
-    """Number S of samples."""
+    """Number S of samples of the code."""
 
     def finish_objective(self, objective: Objective) -> Objective:
         objective = replace(super().finish_objective(objective), n_samples=self.n_samples)
@@ -149,45 +172,63 @@ class ImportanceWeighted(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixturePosteriorOptions(Recipe):
+    """A posterior that is a mixture, and the bound of it."""
+
+    bound: BoundName = "elbo"
+    """Bound to maximise. elbo: with the exact prior; iwae: all samples of all components inside one
+    logarithm (SIWAE); miselbo: the samples of each component inside a logarithm; matched: that of
+    the GMMpVAE paper, whose KL is looser."""
+    n_samples: int = 1
+    """Number S of samples of each component."""
+
+    def make_family(self) -> Family:
+        return MixturePosterior()
+
+    def make_objective(self) -> Objective:
+        return Objective(BOUNDS[self.bound], n_samples=self.n_samples, is_bound=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelOptions(Recipe):
-    """Class labels, which the encoders and decoders may be given."""
+    """Class labels as an input of encoders and decoders."""
 
     conditional: bool = False
     """Give every encoder and decoder the class label."""
     n_classes: int | None = None
-    """Number of classes. By default the data's."""
+    """Number of classes. By default that of the data."""
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         n_classes = data.n_classes if data is not None and self.conditional else None
         return super().decided_by(data) | {"n_classes": n_classes}
 
     def labels_of(self, *, planes: bool) -> Labels:
-        """How class labels join x and z; as images of one value where ``planes``."""
+        """The labels part; with ``planes`` labels are appended to x as constant channels."""
         if not self.conditional:
             return NO_LABELS
         if self.n_classes is None:
             raise MixvaeError(
-                "conditional needs n_classes, the number of classes; data with labels give "
-                "it: build the recipe for a Dataset that has some."
+                "conditional needs n_classes, the number of classes; give it, or build the recipe "
+                "for a Dataset with labels."
             )
         return OneHot(self.n_classes, planes=planes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelOptions(LikelihoodOptions):
-    """Pixels that are independent given z, or read those before them."""
+    """A likelihood of independent pixels, or an autoregressive one."""
 
     pixelcnn: bool = False
-    """Let each pixel depend on those before it too, by a gated PixelCNN that reads what the decoder
-    makes of the code; of images. Slow: minutes an epoch on a CPU."""
+    """Let each pixel depend on the previous ones too, by a gated PixelCNN that reads the decoder's
+    output; for images. Slow: minutes an epoch on a CPU."""
     pixelcnn_features: int = 32
-    """Feature maps of the PixelCNN."""
+    """Number of feature maps of the PixelCNN."""
     pixelcnn_layers: int = 4
-    """Layers of the PixelCNN."""
+    """Number of layers of the PixelCNN."""
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
-        alone = super().make_likelihood(x_shape)
+        independent = super().make_likelihood(x_shape)
         if not self.pixelcnn:
-            return alone
+            return independent
         sizes = {"n_features": self.pixelcnn_features, "n_layers": self.pixelcnn_layers}
-        return PixelCNNLikelihood(alone, **sizes)
+        return PixelCNNLikelihood(independent, **sizes)

@@ -1,6 +1,6 @@
-"""A recipe: plain options, and the parts of a model that they make."""
+"""Recipe, the base class: plain options, and methods that make the parts of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,42 +22,59 @@ from mixvae.parts.weights import CategoricalWeights, Weights
 from .values import as_json, checked, hints_of
 
 Shape = tuple[int, ...]
-KINDS: Mapping[str, type[nn.Module]] = {"weights": Weights, "decoder": Decoder}  # else any module
+CLASSES: Mapping[str, type[nn.Module]] = {"weights": Weights, "decoder": Decoder}  # of some slots
 
 
 class Parts(NamedTuple):
-    """What a recipe makes for x of one shape."""
+    """What a recipe makes for x of one shape.
+
+    Parameters
+    ----------
+    model
+        The model, with its initial weights.
+    objective
+        What training maximises.
+    initialization
+        Phases of training before the model's own, or None.
+    """
 
     model: MixtureVAE
     objective: Objective
-    initialization: Initialization | None = None  # phases before the model's own training
+    initialization: Initialization | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A model by plain options; the base class of all recipes.
+    """A model, its objective and its initialisation, given by plain options; the base class.
 
     A subclass is a frozen keyword-only dataclass. Its fields are options: each has a default, and
-    under it a docstring that is its help on the command line. What an option may be is read from
-    its annotation: bool, int (at least 1, or what ``field(metadata={"at_least": ...})`` says),
-    float (finite), str, Literal, sequences of these, and None, which means that the data decide
-    (:meth:`resolve`). A part of the model is made by the method ``make_...`` of its name, so that
-    a subclass replaces one part by one method.
+    under it a docstring that is its help on the command line. Values are checked against the
+    field's annotation: bool, int (at least 1, or ``field(metadata={"at_least": ...})``), float
+    (finite), str, Literal, sequences of these, and None, which stands for a value that depends on
+    the data (:meth:`resolve`). Each part of the model is made by a method ``make_...``, so that a
+    subclass replaces a part by one method.
 
+    Raises
+    ------
+    MixvaeError
+        For a value that its annotation does not allow, or options that do not go together.
+
+    Examples
+    --------
     >>> from mixvae.recipes import VAE
     >>> VAE(n_latent=2, hidden=[8]).hidden
     (8,)
     """
 
     drops_components: ClassVar[bool] = False
-    """Whether training may choose among the components, by component dropout."""
+    """Whether the recipe has component dropout, by which training chooses K."""
     creation_order: ClassVar[tuple[str, ...]] = (
         *("encoder", "posterior", "weights", "decoder", "prior"),
     )
-    """The order in which parts draw their first weights, which a seed then gives again."""
+    """The order in which the parts sample their initial weights, which a seed reproduces."""
 
     def __post_init__(self) -> None:
-        """Check the options' values, and keep them as plain ones."""
+        """Check the options' values, and convert them to plain ones."""
         hints = hints_of(type(self))
         for option in fields(self):
             value = checked(option, getattr(self, option.name), hints[option.name])
@@ -66,38 +83,45 @@ class Recipe:
 
     @property
     def n_components(self) -> int:
-        """K; an option of the recipes that have several."""
+        """K; an option of the recipes with several components."""
         return 1
 
     def options(self) -> dict[str, Any]:
-        """The options and their values, as JSON has them."""
+        """The options and their values, as in JSON."""
         return {option.name: as_json(getattr(self, option.name)) for option in fields(self)}
 
     def check(self) -> None:
-        """Raise a MixvaeError for options that do not go together; their types are right."""
+        """Raise a MixvaeError for options that do not go together; their types are checked."""
 
     def resolve(self, data: Dataset | None = None) -> "Recipe":
-        """The same recipe with the options that are None set to what the data decide.
+        """The recipe with each option that is None replaced by a value for the data.
 
-        Without data, to their usual values. An option that is not None stays.
+        Parameters
+        ----------
+        data
+            The data, or None for the values without data.
         """
         decided = self.decided_by(data).items()
         return replace(self, **{key: v for key, v in decided if getattr(self, key) is None})
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
-        """What the data, or None, decide of the options that are None; :meth:`resolve` takes it."""
+        """Values for the data, or without data, of options that may be None, by name."""
         return {}
 
     def single(self) -> "Recipe":
-        """The same recipe with one component, as pretraining trains it."""
+        """The recipe with one component, for pretraining."""
         return self
 
+    def with_components(self, keep: Sequence[int]) -> "Recipe":
+        """The recipe of these components alone, counted from 0, for pruning."""
+        return replace(self, **{"n_components": len(keep)})
+
     def without_dropout(self) -> "Recipe":
-        """The recipe without component dropout, as pruning leaves it."""
+        """The recipe without component dropout, for pruning."""
         return self
 
     def parts(self, x_shape: Shape) -> Parts:
-        """The model and its objective, for x of this shape."""
+        """The model, its objective and its initialisation, for x of this shape."""
         likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
         slots = self.make_slots(x_shape, likelihood)
         model = MixtureVAE(
@@ -116,70 +140,71 @@ class Recipe:
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         """The parts of ``creation_order`` by name."""
-        made: dict[str, Any] = {}
+        slots: dict[str, Any] = {}
         for slot in self.creation_order:
-            more = (likelihood,) if slot == "decoder" else ()
-            part = getattr(self, f"make_{slot}")(x_shape, *more)
-            made[slot] = self._is_a(KINDS.get(slot, nn.Module), part, slot)
-        return made
+            arguments = (x_shape, likelihood) if slot == "decoder" else (x_shape,)
+            part = getattr(self, f"make_{slot}")(*arguments)
+            slots[slot] = self._is_a(CLASSES.get(slot, nn.Module), part, slot)
+        return slots
 
     def encoder_features(self, x_shape: Shape) -> int:
-        """H, the number of features that the encoder leaves for the posterior."""
+        """H, the number of the encoder's features."""
         raise self._lacks("encoder_features")
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
-        """A decoder's output (*, n_params) to p(x | z)."""
+        """The likelihood: a decoder's output (*, n_params) to p(x | z)."""
         raise self._lacks("make_likelihood")
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
-        """x (B, *X) to features (B, K, H)."""
+        """The encoder: x (B, *X) to features (B, K, H)."""
         raise self._lacks("make_encoder")
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
-        """Features to q(z | x, k), batch (B, K), event (L,)."""
+        """The posterior: features to q(z | x, k), batch (B, K), event (L,)."""
         raise self._lacks("make_posterior")
 
     def make_weights(self, x_shape: Shape) -> Weights:
-        """Features to q(w | x), batch (B,), event (K,)."""
+        """The mixing weights: features to q(w | x), batch (B,), event (K,)."""
         return CategoricalWeights(self.n_components)
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
-        """z (S, B, K, L) and w (S, B, K) to p(x | z, w)."""
+        """The decoder: z (S, B, K, L) and w (S, B, K) to p(x | z, w)."""
         raise self._lacks("make_decoder")
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
-        """``encode`` to p(z | k), batch (K,) or (), event (L,)."""
+        """The prior: ``encode`` to p(z | k), batch (K,) or (), event (L,)."""
         raise self._lacks("make_prior")
 
     def make_family(self) -> Family:
-        """Whether there is one code or K."""
+        """The family: how the model's latent variables are structured."""
         return Joint()
 
     def make_labels(self) -> Labels:
-        """How class labels join x and z."""
+        """How class labels are appended to x and z."""
         return NO_LABELS
 
     def make_dropout(self) -> ComponentDropout | None:
-        """Masks on the components."""
+        """Component dropout, or None."""
         return None
 
     def make_sampler(self, x_shape: Shape) -> ComponentSubset | ComponentGate | None:
-        """Which components a training step decodes; None is all of them."""
+        """What chooses the components that a training step decodes; None: it decodes all."""
         return None
 
     def make_initialization(self, x_shape: Shape) -> Initialization | None:
-        """Phases of training that come before the model's own, once."""
+        """Phases of training before the model's own, or None."""
         return None
 
     def make_objective(self) -> Objective:
-        """What is maximised, before :meth:`finish_objective`."""
+        """The objective, before :meth:`finish_objective`."""
         return Objective(elbo, is_bound=True)
 
     def finish_objective(self, objective: Objective) -> Objective:
-        """The objective with what the shared options of a recipe make of it."""
+        """The objective as modified by groups of shared options, such as dropout's."""
         return objective
 
     def _is_a(self, kind: Any, part: Any, slot: str) -> Any:
+        """The part, if it is an instance of ``kind``; else raise."""
         if isinstance(part, kind):
             return part
         raise MixvaeError(
@@ -188,6 +213,7 @@ class Recipe:
         )
 
     def _lacks(self, hook: str) -> MixvaeError:
+        """The error for a method that the recipe must define."""
         name = type(self).__name__
         return MixvaeError(
             f"{name} has no {hook}: define it, or begin with a recipe that has it, such as "

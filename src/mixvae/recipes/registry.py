@@ -1,4 +1,4 @@
-"""The recipes that have a name: those of this package, of installed ones, and a user's own."""
+"""The registry: recipes by name, of this package, of installed packages and of users."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from mixvae.errors import MixvaeError, unknown
 from .recipe import Recipe
 from .values import check_hint, hints_of
 
-GROUP = "mixvae.recipes"  # of the entry points by which an installed package offers recipes
+GROUP = "mixvae.recipes"  # of entry points, by which installed packages offer recipes
 NAME = "_registered_as"
 R = TypeVar("R", bound=type[Recipe])
 
@@ -23,9 +23,9 @@ RECIPES: Mapping[str, type[Recipe]] = MappingProxyType(_registered)
 
 
 def register(name: str) -> Callable[[R], R]:
-    """Give a recipe's class the name by which it is built, trained, saved and loaded.
+    """Register a recipe's class under a name, by which it is built, trained, saved and loaded.
 
-    The same class of the same file registered again takes the place of the one before, as when a
+    The same class of the same file, registered again, replaces the previous one, as when a
     notebook's cell is run again.
 
     Parameters
@@ -33,14 +33,18 @@ def register(name: str) -> Callable[[R], R]:
     name
         Lower-case words joined by dashes, such as "laplace-vae".
 
+    Returns
+    -------
+        A class decorator.
+
     Raises
     ------
     MixvaeError
-        For a class that is no recipe, options that cannot be kept as JSON or have no default, and
-        a name that another class has.
+        For a class that is not a recipe, an option without a default or of a type that JSON cannot
+        hold, and the name of another class.
     """
 
-    def registered(recipe: R) -> R:
+    def decorator(recipe: R) -> R:
         check_class(recipe)
         taken = _registered.get(name)
         if taken is not None and _origin(taken) != _origin(recipe):
@@ -59,15 +63,15 @@ def register(name: str) -> Callable[[R], R]:
             f"a recipe's name is of lower-case letters, digits and dashes, such as 'laplace-vae'; "
             f"got {name!r}."
         )
-    return registered
+    return decorator
 
 
 def check_class(recipe: Any) -> None:
     """Raise a MixvaeError unless this is a class whose instances can be saved as recipes."""
     if not (isclass(recipe) and issubclass(recipe, Recipe)):
         raise MixvaeError(
-            f"{getattr(recipe, '__name__', repr(recipe))} is no recipe: a recipe is a class that "
-            "inherits from mixvae.recipes.Recipe, or from one of its subclasses."
+            f"{getattr(recipe, '__name__', repr(recipe))} is not a recipe: a recipe is a class "
+            "that inherits from mixvae.recipes.Recipe, or from one of its subclasses."
         )
     name, hints = recipe.__name__, hints_of(recipe)
     options = {option.name: option for option in fields(recipe)}
@@ -89,15 +93,11 @@ def check_class(recipe: Any) -> None:
                 f"{name} cannot have an option {key}, which is build's, or a method of all recipes."
             )
         check_hint(name, key, hints[key])
-    recipe()  # the defaults are values that are allowed
+    recipe()  # raises for defaults that are not allowed
 
 
 def name_of(recipe: type[Recipe]) -> str:
-    """The name that a class is registered under.
-
-    Raises:
-        MixvaeError: if it has none.
-    """
+    """The name that a class is registered under; raises a MixvaeError if it has none."""
     name = vars(recipe).get(NAME)
     if name is None:
         raise MixvaeError(
@@ -108,10 +108,9 @@ def name_of(recipe: type[Recipe]) -> str:
 
 
 def find(name: str) -> type[Recipe]:
-    """The recipe of this name, if need be out of an installed package.
+    """The recipe of this name, of an installed package if it is not registered.
 
-    Raises:
-        MixvaeError: for a name that no recipe has.
+    Raises a MixvaeError for a name that no recipe has.
     """
     if name in _registered:
         return _registered[name]
@@ -134,10 +133,9 @@ def find(name: str) -> type[Recipe]:
 
 
 def of_run(name: str, where: str, recipes: Iterable[type[Recipe]] = ()) -> type[Recipe]:
-    """The recipe that a run names, out of these or those that are registered; imports nothing.
+    """The recipe that a run names, among these and the registered ones; imports nothing.
 
-    Raises:
-        MixvaeError: for a recipe that is not known, with what to name.
+    Raises a MixvaeError for an unknown recipe, which says how to give it.
     """
     given = {name_of(recipe): recipe for recipe in _classes(recipes)}
     known = {**_registered, **given}
@@ -153,18 +151,26 @@ def of_run(name: str, where: str, recipes: Iterable[type[Recipe]] = ()) -> type[
 
 
 def list_recipes() -> dict[str, str]:
-    """Every registered recipe's name, and what it is in one line."""
+    """The name of every registered recipe, and a description in one line.
+
+    Examples
+    --------
+    >>> list_recipes()["vae"]
+    'The variational autoencoder.'
+    """
     return {name: summary_of(recipe) for name, recipe in _registered.items()}
 
 
 def summary_of(recipe: type[Recipe]) -> str:
     """The first line of a recipe's docstring."""
     text = vars(recipe).get("__doc__") or ""
-    made = text.startswith(f"{recipe.__name__}(")  # by dataclass, where there was none
-    return "" if made else text.strip().partition("\n")[0]
+    if text.startswith(f"{recipe.__name__}("):  # written by dataclass, where there was none
+        return ""
+    return text.strip().partition("\n")[0]
 
 
 def _classes(recipes: Iterable[type[Recipe]]) -> list[type[Recipe]]:
+    """The recipes, checked; a single one is accepted too."""
     listed = [recipes] if isclass(recipes) or isinstance(recipes, str) else list(recipes)
     for recipe in listed:
         check_class(recipe)
@@ -172,11 +178,12 @@ def _classes(recipes: Iterable[type[Recipe]]) -> list[type[Recipe]]:
 
 
 def _origin(recipe: type) -> tuple[str, str]:
-    """Which class of which file, or module, this is, however often it was loaded."""
+    """The file, or module, and the name of a class, which do not change when it is reloaded."""
     module = sys.modules.get(recipe.__module__)
     return getattr(module, "__file__", None) or recipe.__module__, recipe.__qualname__
 
 
 def _where(recipe: type) -> str:
+    """Name and file of a class, for messages."""
     place, name = _origin(recipe)
     return f"{name} of {place}"

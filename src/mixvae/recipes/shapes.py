@@ -1,4 +1,4 @@
-"""Whether the parts that a user's recipe makes fit each other, told by a pass over two rows."""
+"""A check that the parts of a user's recipe fit each other, by a pass over two rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +17,9 @@ ROWS = 2
 
 
 def check_parts(recipe: Recipe, parts: Parts, x_shape: Shape) -> None:
-    """Raise a MixvaeError that names the method whose part does not fit, what it gave, and why.
+    """Raise a MixvaeError that names the method whose part does not fit, what it returned, and why.
 
-    The recipes of this package are not looked at: their tests do that.
+    The recipes of this package are not checked; their tests do that.
     """
     kind = type(recipe)
     if kind.__module__.startswith("mixvae."):
@@ -36,7 +36,7 @@ def check_parts(recipe: Recipe, parts: Parts, x_shape: Shape) -> None:
 
 
 def _pass(name: str, model: MixtureVAE, x_shape: Shape) -> None:
-    """Every slot in turn, on x that are all 0 and codes drawn from the posterior."""
+    """Call every part, on x of zeros and sampled codes."""
     n_components = model.n_components
     x, y = torch.zeros(ROWS, *x_shape), None
     if model.labels.n_classes is not None:
@@ -55,7 +55,7 @@ def _pass(name: str, model: MixtureVAE, x_shape: Shape) -> None:
     q_w = _run(f"{name}.make_weights", reads, h.shape, lambda: model.weights(h))
     _expect(f"{name}.make_weights", q_w, (ROWS,), (n_components,))
     p_z = _run(f"{name}.make_prior", "reads encode", (), lambda: model.prior(model.encode))
-    batch = (n_components,) if _has_batch(p_z) else ()
+    batch = (n_components,) if _batch(p_z) else ()
     _expect(f"{name}.make_prior", p_z, batch, n_latent, "the posterior's codes have that shape")
     z, w = q_z.sample((1,)), q_w.sample((1,))
     p_x = _run(f"{name}.make_decoder", "reads codes", z.shape, lambda: model.decode(z, w, y))
@@ -63,16 +63,13 @@ def _pass(name: str, model: MixtureVAE, x_shape: Shape) -> None:
     _expect(f"{name}.make_decoder", p_x, (1, ROWS, outputs), x_shape, "x has that shape")
 
 
-def _has_batch(p_z: Any) -> bool:
-    """Whether each component has a prior of its own."""
-    return bool(_batch(p_z))
-
-
 def _batch(p: Any) -> Shape:
+    """The batch shape; () for anything else than a distribution."""
     return tuple(getattr(p, "batch_shape", ()))
 
 
 def _run(what: str, reads: str, shape: Any, call: Callable[[], Any]) -> Any:
+    """What a part returns, its exceptions as a MixvaeError."""
     try:
         return call()
     except MixvaeError:

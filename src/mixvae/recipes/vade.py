@@ -1,4 +1,4 @@
-"""A VAE that clusters, under a mixture of normals: VaDE (Jiang et al. 2017)."""
+"""VaDE: the VAE under a mixture of normals (Jiang et al. 2017)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,18 +19,18 @@ from .registry import register
 class VaDE(ImportanceWeighted, OneNetwork):
     """The VAE under a learned mixture of normals, whose components are clusters (VaDE).
 
-    The paper's KL supposes one q(c | x) for all codes of x; here p(c | z) is summed out exactly,
-    which is the same bound without that gap. The autoencoder before the start is trained whole,
-    with the codes' noise, where the paper stacks it layer by layer.
+    Jiang et al., IJCAI 2017. The paper's KL uses one q(c | x) for all codes of x; here c is summed
+    out exactly, which gives a tighter bound. The autoencoder is pretrained as a whole, with sampled
+    codes, where the paper pretrains it layer by layer.
     """
 
     n_clusters: int = 10
     """Number C of normals in the prior."""
     start: Literal["codes", "random"] = "codes"
-    """How the prior starts. codes: train as an autoencoder first, and fit the prior to the codes;
-    random: draw its means from N(0, I), which finds worse clusters."""
+    """Initialisation of the prior. codes: pretrain as an autoencoder, and fit the prior to the
+    codes; random: means sampled from N(0, I), which finds worse clusters."""
     start_epochs: int = 20
-    """Epochs as an autoencoder, without the KL, before those of training, with start codes."""
+    """Epochs of pretraining, as an autoencoder without the KL, with start codes."""
     n_latent: int = 10
 
     def make_prior(self, x_shape: Shape) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The VAE (Kingma & Welling 2014) and the models that differ from it by the objective alone."""
+"""The VAE (Kingma & Welling 2014), and the models that differ from it by the objective alone."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +14,19 @@ from .registry import register
 @register("vae")
 @dataclass(frozen=True, kw_only=True)
 class VAE(Autoencoder):
-    """The variational autoencoder."""
+    """The variational autoencoder.
+
+    Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
+    """
 
 
 @register("beta-vae")
 @dataclass(frozen=True, kw_only=True)
 class BetaVAE(VAE):
-    """The VAE with its KL weighed (Higgins et al. 2017). At 1/K, the control of the joint mixtures.
+    """The VAE with a weighted KL (beta-VAE).
 
-    Below 1, the objective is no bound.
+    Higgins et al., ICLR 2017. Below weight 1 the objective is not a bound. With weight 1/K it is
+    the baseline of the joint mixtures, whose papers divide the KL by K.
     """
 
     beta_kl: float = 4.0
@@ -40,7 +44,10 @@ class BetaVAE(VAE):
 @register("iwae")
 @dataclass(frozen=True, kw_only=True)
 class IWAE(VAE):
-    """The importance-weighted autoencoder (Burda et al. 2016)."""
+    """The importance-weighted autoencoder (IWAE).
+
+    Burda et al., ICLR 2016.
+    """
 
     n_samples: int = 5
     """Number S of samples in the bound; 1 is the VAE with a Monte Carlo KL."""

@@ -78,6 +78,11 @@ def _check_starts(recipe: BuiltRecipe, data: Dataset) -> None:
     if isinstance(first, Autoencoder) and not first.done:
         assert isinstance(prior, GaussianMixturePrior)
         starts["clusters"] = len(prior.logits)
+        if data.binarize != "dynamic" and bool((data.train.x == data.train.x[:1]).all()):
+            raise MixvaeError(
+                f"the {n} training examples of {data.name} are all the same and have no clusters; "
+                "look at the data, or use start='random' (--start random)."
+            )
     for what, asked in starts.items():
         if asked > n:
             raise MixvaeError(

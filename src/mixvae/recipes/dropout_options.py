@@ -1,4 +1,4 @@
-"""Component dropout in a recipe: masks on the model, and what their rates cost."""
+"""Options of component dropout: the masks' initial rates and the weight of their cost."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,14 +12,14 @@ from .recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class DropoutOptions(Recipe):
-    """Component dropout, which chooses K."""
+    """Component dropout, by which training chooses the number of components."""
 
     drops_components: ClassVar = True
 
     start_rate: float = 0.1
-    """Dropout rates to start from."""
+    """Initial dropout rates."""
     beta_dropout: float = 1.0
-    """Weight of what the rates cost."""
+    """Weight of the rates' KL."""
 
     def check(self) -> None:
         super().check()
