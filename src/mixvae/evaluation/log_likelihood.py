@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from math import isnan, log, nan, sqrt
 from typing import Any, Literal
 
@@ -14,11 +13,12 @@ from torch.distributions import Distribution
 
 from mixvae.distributions.sampling import with_log_prob
 from mixvae.errors import MixvaeError, one_of, seeds, whole
-from mixvae.likelihoods import bits_per_dim
 from mixvae.families import ExactMixture
+from mixvae.likelihoods import bits_per_dim
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 from mixvae.progress import track
+from mixvae.seeding import seed_of_row
 
 from .batches import batches, check_model, check_x, device_of
 from .latent_space import space_of
@@ -216,13 +216,6 @@ class LogLikelihoods:
         if self.keep is not None:
             self.keep(found)
         return found.to_dict()
-
-
-def seed_of_row(seed: int, x: Float[Tensor, "1 *X"], y: Classes | None = None) -> int:
-    """The 64-bit seed of an example's noise: a hash of x, of its class if any, and of ``seed``."""
-    said = repr((seed, None if y is None else y.tolist())).encode()
-    values = (x.cpu() + 0.0).contiguous().numpy()  # -0.0 is 0.0
-    return int.from_bytes(blake2b(said + values.tobytes(), digest_size=8).digest())
 
 
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
