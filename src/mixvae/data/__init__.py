@@ -1,6 +1,6 @@
 """Data sets: by name, from a folder of images, from .npy or .npz files, or from arrays.
 
-A named data set is a module with a function ``read(home) -> Parts``; the first line of its
+A named data set is a module with a function ``read(home) -> SourceSplits``; the first line of its
 docstring describes it, and its file's name is its own. To add one, write it and list it in
 ``DATASETS``.
 """
@@ -26,7 +26,7 @@ from .sets import (
     mnist,
     omniglot,
 )
-from .splits import Parts, assemble
+from .splits import SourceSplits, assemble
 from .transform import Transform
 
 # By name, which is that of the module's file with dashes.
@@ -188,7 +188,7 @@ def _source(
     image_size: tuple[int, int] | None,
     seed: int,
     transform: Transform | None,
-) -> tuple[str, Parts]:
+) -> tuple[str, SourceSplits]:
     """A source's name and its parts, after checks that should come before minutes of download."""
     is_a((str, Path), "a data set's name, or a path", name_or_path=name_or_path)
     name, path = str(name_or_path), Path(name_or_path).expanduser()

@@ -20,7 +20,7 @@ SPLIT_WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class SourceSplits:
     """The splits that a source has.
 
     Attributes
@@ -41,7 +41,7 @@ class Parts:
 
 def assemble(
     name: str,
-    parts: Parts,
+    parts: SourceSplits,
     *,
     binarize: Binarize = "none",
     n_val: int | None = None,
@@ -82,22 +82,27 @@ def assemble(
     """
     seeds(seed=seed)
     generator, train = Generator().manual_seed(seed), parts.train
-    _refuse_both(name, "test", parts.test, n_test)
-    _refuse_both(name, "validation", parts.val, n_val)
     rest = torch.arange(len(train))  # images are copied once, when all splits are known
-    val, test = parts.val, parts.test
-    if test is None:
-        n = max(1, len(rest) // 5) if n_test is None else n_test
-        rest, held = _hold_out(train.y, rest, n, generator, f"{name}: the test split (n_test)")
-        test = _take(train, held)
-    if val is None:
-        n = max(1, min(len(rest) // 10, 5000)) if n_val is None else n_val
-        rest, held = _hold_out(train.y, rest, n, generator, f"{name}: the validation split (n_val)")
-        val = _take(train, held)
-    else:
+    splits: dict[str, Split] = {}
+    wanted = (("test", "test", parts.test, n_test), ("val", "validation", parts.val, n_val))
+    for part, what, own, n in wanted:
+        if own is None:
+            default = len(rest) // 5 if part == "test" else min(len(rest) // 10, 5000)
+            n = max(1, default) if n is None else n
+            option = f"{name}: the {what} split (n_{part})"
+            rest, held = _hold_out(train.y, rest, n, generator, option)
+            own = _take(train, held)
+        elif n is not None:
+            raise MixvaeError(
+                f"{name} has its own {what} split of {len(own)} images, and {n} were to be held "
+                "out besides; leave that number out."
+            )
+        splits[part] = own
+    if parts.val is not None:
         rest = rest[torch.randperm(len(rest), generator=generator)]
-    train = _take(train, rest)
-    return _binarized(Dataset(name, train, val, test, binarize, seed, parts.transform))
+    splits["train"] = _take(train, rest)
+    data = Dataset(name, **splits, binarize=binarize, seed=seed, transform=parts.transform)
+    return _binarized(data)
 
 
 def _hold_out(
@@ -133,14 +138,6 @@ def _stratified(
 
 def _take(split: Split, index: Int64[Tensor, " n"]) -> Split:
     return replace(split, index=torch.arange(len(split))).take(index)
-
-
-def _refuse_both(name: str, what: str, own: Split | None, asked: int | None) -> None:
-    if own is not None and asked is not None:
-        raise MixvaeError(
-            f"{name} has its own {what} split of {len(own)} images, and {asked} were to be held "
-            "out besides; leave that number out."
-        )
 
 
 def _binarized(data: Dataset) -> Dataset:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.splits import SPLIT_WORDS, Parts, assemble
+from mixvae.data.splits import SPLIT_WORDS, SourceSplits, assemble
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
@@ -55,7 +55,7 @@ def from_arrays(
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
-def read(path: Path, transform: Transform | None = None) -> Parts:
+def read(path: Path, transform: Transform | None = None) -> SourceSplits:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
     ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
@@ -103,7 +103,7 @@ def _spellings() -> dict[str, str]:
     return found
 
 
-def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) -> Parts:
+def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) -> SourceSplits:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
     how = choose_transform(given["x"], transform, where=f"{where}, train")
     train = make_split(given["x"], given.get("y"), where=f"{where}, train", transform=how)
@@ -114,4 +114,4 @@ def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) ->
             raise MixvaeError(f"{where}: labels y_{part} without images x_{part}; give both.")
         name = f"{where}, {part}"
         others[part] = None if x is None else make_split(x, y, where=name, transform=how)
-    return Parts(train, others["val"], others["test"], how)
+    return SourceSplits(train, others["val"], others["test"], how)

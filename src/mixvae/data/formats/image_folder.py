@@ -7,7 +7,7 @@ import numpy as np
 
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Split
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
@@ -18,7 +18,7 @@ from .image_splits import split_folders
 
 def read(
     root: Path, image_size: tuple[int, int] | None = None, transform: Transform | None = None
-) -> Parts:
+) -> SourceSplits:
     """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
 
     Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits; they
@@ -55,7 +55,7 @@ def read(
     for part, names in classes.items():
         y = None if names is None else [numbers[name] for name in names]
         splits[part] = make_split(x[part], y, where=str(folders[part]), transform=how)
-    return Parts(**splits, transform=how)
+    return SourceSplits(**splits, transform=how)
 
 
 def _images_in(folder: Path, images: Sequence[Path]) -> list[Path]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mixvae.data.download import Remote
-from mixvae.data.formats.cifar import Batches, read_batches
-from mixvae.data.splits import Parts
+from mixvae.data.formats.cifar import CifarFiles, read_batches
+from mixvae.data.splits import SourceSplits
 
 FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
-BATCHES = Batches(
+BATCHES = CifarFiles(
     name="cifar10",
     archive=Remote(
         "cifar-10-python.tar.gz",
@@ -24,7 +24,7 @@ BATCHES = Batches(
 )
 
 
-def read(home: Path) -> Parts:
+def read(home: Path) -> SourceSplits:
     """Train and test, (N, 3, 32, 32), from ``home`` or its ``cifar-10-batches-py``.
 
     Warns where there are some but not all of the five training batches, and uses those.

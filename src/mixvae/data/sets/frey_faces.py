@@ -12,7 +12,7 @@ import numpy as np
 from mixvae.data.conversion import make_split
 from mixvae.data.download import Remote, locate
 from mixvae.data.formats.matlab import read_matlab
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import BYTES
 
 FILE = "frey_rawface.mat"
@@ -20,7 +20,7 @@ URL = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
 HEIGHT, WIDTH, N_TEST = 28, 20, 200
 
 
-def read(home: Path) -> Parts:
+def read(home: Path) -> SourceSplits:
     """Train and 200 test images, (N, 1, 28, 20), levels k/255; no labels."""
     remote = Remote(FILE, URL, "sha256", None)
     path = locate("frey-faces", [remote], home, ("frey_faces", "frey-faces"))[FILE]
@@ -30,4 +30,4 @@ def read(home: Path) -> Parts:
     n_test = min(N_TEST, len(images) // 2)
     train, test = images[n_test:], images[:n_test]
     splits = (make_split(part, where=str(path), transform=BYTES) for part in (train, test))
-    return Parts(next(splits), test=next(splits), transform=BYTES)
+    return SourceSplits(next(splits), test=next(splits), transform=BYTES)
