@@ -1,4 +1,4 @@
-"""What one forward pass leaves behind."""
+"""The trace: the record of one forward pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,38 +36,76 @@ class cached_term:  # noqa: N801 - used as a decorator, as functools.cached_prop
 
 @dataclass(frozen=True)
 class Trace:
-    """One Monte Carlo pass: all that an objective may look at.
+    """Record of one forward pass, from which objectives are computed.
 
     S samples, B rows, K components, L latent dimensions, X the shape of one x. Log densities are
     in nats, summed over the event.
+
+    Attributes
+    ----------
+    x
+        The inputs.
+    z
+        Codes: samples of the latent variables.
+    w
+        Mixing weights; rows sum to one.
+    b
+        The weights that decode: ``w`` after component dropout, if there is any.
+    q_z
+        Posterior q(z | x, k), batch shape (B, K).
+    p_z
+        Prior p(z | k), batch shape (K,) or ().
+    q_w
+        Posterior of the weights q(w | x), batch shape (B,), event shape (K,).
+    p_w
+        Prior of the weights p(w); None where they are not random.
+    p_x
+        Likelihood p(x | z, w), batch shape (S, B, K), or (S, B, 1) after blending.
+    family
+        The kind of latent variable, which decides the bounds.
+    kept
+        The components that component dropout has not removed for good; None is all of them.
+    lik_name
+        The name of ``log_lik`` among the terms of an objective: ``log_lik`` for a density, another
+        for a score that is not a normalised density.
+    kl_mask
+        KL of component dropout's masks, nats; None without dropout.
+    decode
+        Computes p(x | z, w) of other codes and weights.
+    q_all
+        Posterior q(z | x) of all components, where K are a subset of them.
+    log_gate
+        log q(k | x), where a component gate chose K of more components.
+    log_q_drawn
+        log q(z | x, k) of the codes, where ``q_z`` computed it with the sample.
     """
 
     x: Float[Tensor, "B *X"]
     z: Float[Tensor, "S B K L"]
-    w: Float[Tensor, "S B K"]  # rows sum to one
-    b: Float[Tensor, "S B K"]  # what decodes: w, after component dropout where there is any
-    q_z: Distribution  # q(z | x, k), batch (B, K)
-    p_z: Distribution  # p(z | k),    batch (K,) or ()
-    q_w: Distribution  # q(w | x),    batch (B,), event (K,)
-    p_w: Distribution | None  # p(w), None where w is not random
-    p_x: Distribution  # p(x | z, w), batch (S, B, K), or (S, B, 1) after blending
+    w: Float[Tensor, "S B K"]
+    b: Float[Tensor, "S B K"]
+    q_z: Distribution
+    p_z: Distribution
+    q_w: Distribution
+    p_w: Distribution | None
+    p_x: Distribution
     family: "Family"
-    kept: Bool[Tensor, " K"] | None = None  # whose codes count, where dropout took some out
-    lik_name: str = "log_lik"  # what log_lik is called: a density, or a score that is none
-    kl_mask: Float[Tensor, ""] | None = None  # what component dropout's rates cost
-    decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
-    q_all: Distribution | None = None  # q(z | x) of all components, where K are some of them
-    log_gate: Float[Tensor, "B K"] | None = None  # log q(k | x), where a gate chose K of more
-    log_q_drawn: Float[Tensor, "S B K"] | None = None  # of z, where q_z gave it with the sample
+    kept: Bool[Tensor, " K"] | None = None
+    lik_name: str = "log_lik"
+    kl_mask: Float[Tensor, ""] | None = None
+    decode: Callable[[Tensor, Tensor], Distribution] | None = None
+    q_all: Distribution | None = None
+    log_gate: Float[Tensor, "B K"] | None = None
+    log_q_drawn: Float[Tensor, "S B K"] | None = None
 
     @property
     def blended(self) -> bool:
-        """Whether the decoder merged the components into one output."""
+        """Whether the decoder blends the components into one output."""
         return self.p_x.batch_shape[-1] < self.z.shape[2]
 
     @cached_term
     def log_lik(self) -> Float[Tensor, "S B _K"]:
-        """log p(x | z, w) of every output of the decoder: K of them, or 1 after blending."""
+        """log p(x | z, w) of each output of the decoder: K of them, or 1 after blending."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
     @cached_term
@@ -77,17 +115,17 @@ class Trace:
 
     @cached_term
     def log_q(self) -> Float[Tensor, "S B K"]:
-        """log q(z_k | x, k): each code under the component that drew it."""
+        """log q(z_k | x, k): each code under the component it is a sample of."""
         return self.q_z.log_prob(self.z) if self.log_q_drawn is None else self.log_q_drawn
 
     @property
     def log_w(self) -> Float[Tensor, "S B K"]:
-        """log w, of a draw that underflowed to 0 too."""
+        """log w; finite also where a sample of w underflowed to 0."""
         return self.w.clamp_min(torch.finfo(self.w.dtype).tiny).log()
 
     @property
     def log_b(self) -> Float[Tensor, "S B K"]:
-        """log b; -inf, without a gradient, for what component dropout took out."""
+        """log b; -inf, without a gradient, where component dropout masks a component."""
         log_b = self.b.clamp_min(torch.finfo(self.b.dtype).tiny).log()
         return log_b.masked_fill(self.b == 0, -torch.inf)
 
@@ -95,19 +133,31 @@ class Trace:
     def kl(self) -> Float[Tensor, "B K"]:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
-        Under a mixture of normals it is a closed-form upper bound. A chain's second level is in
-        closed form given the first one's codes. Else, and over these, it is a mean over samples.
+        Under a prior that is a mixture of normals it is a closed-form upper bound. The second
+        level of a hierarchical code is in closed form given codes of the first. Otherwise, and
+        over these, it is a mean over samples.
         """
-        each = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
-        return each if each.dim() == 2 else each.flatten(0, -3).mean(0)
+        kl = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
+        return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
-    def of_kept(self, each: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
-        """What every code costs; 0 for those of components that dropout took out for good."""
-        return each if self.kept is None else each.masked_fill(~self.kept, 0)
+    def of_kept(self, terms: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        """Set the terms of removed components to 0.
+
+        Parameters
+        ----------
+        terms
+            A term for each component, such as its KL.
+
+        Returns
+        -------
+        Tensor
+            The same, with 0 for components that component dropout has removed for good.
+        """
+        return terms if self.kept is None else terms.masked_fill(~self.kept, 0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:
-        """The family's whole log importance weight: its exponential's mean is p(x)."""
+        """Log importance weight of the whole family, nats; the mean of its exponential is p(x)."""
         return self.family.log_weight(self)
 
 
@@ -117,11 +167,11 @@ def _kl(
     z: Float[Tensor, "S B K L"],
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
-    """KL(q || p), or what is one in the mean over codes z drawn from q, log density ``log_q``."""
+    """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``."""
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
-        above, below = q.split(z)
-        first = _kl(q.first, p.first, above)
-        return first + _kl(q.second(above), p.second(above), below)
+        z_first, z_second = q.split(z)
+        first = _kl(q.first, p.first, z_first)
+        return first + _kl(q.second(z_first), p.second(z_first), z_second)
     if isinstance(p, NormalMixture) and is_diagonal_normal(q):
         return kl_to_mixture(q, p)
     try:

@@ -149,12 +149,14 @@ def load_all(
 
     Parameters
     ----------
-    name_or_path, data_dir, image_size, transform
+    name_or_path, data_dir
         As in :func:`load`.
     binarize
         As in :func:`load`, but ``"dynamic"`` samples all pixels once, with ``seed``.
     seed
         The seed of sampled pixels, 0 to 2**64 - 1.
+    image_size, transform
+        As in :func:`load`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""MNIST drawn once as 0 or 1, with its own validation split (Larochelle and Murray, 2011)."""
+"""MNIST binarised once at random, with its own validation split (Larochelle and Murray, 2011)."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def read(home: Path) -> SourceSplits:
 
 
 def read_amat(path: Path) -> np.ndarray:
-    """The rows, (N, 784) bool, of an .amat text: lines of 784 digits, 0 or 1, single blanks between.
+    """The rows, (N, 784) bool, of an .amat text: lines of 784 digits 0 or 1 with blanks between.
 
     Raises `MixvaeError` for anything else. The position of every character is fixed, so that NumPy
     reads them all at once.

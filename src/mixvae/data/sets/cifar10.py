@@ -27,6 +27,6 @@ BATCHES = CifarFiles(
 def read(home: Path) -> SourceSplits:
     """Train and test, (N, 3, 32, 32), from ``home`` or its ``cifar-10-batches-py``.
 
-    Warns where there are some but not all of the five training batches, and uses those.
+    Where only some of the five training batches are on disk, these are used, with a warning.
     """
     return read_batches(BATCHES, home)

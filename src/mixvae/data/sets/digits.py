@@ -7,7 +7,7 @@ from mixvae.data.splits import SourceSplits
 
 
 def read(_home: Path) -> SourceSplits:
-    """All images as one part, (1797, 1, 8, 8), the levels 0..16 scaled to [0, 1]."""
+    """All images, (1797, 1, 8, 8), without a test split, the levels 0..16 scaled to [0, 1]."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -1,8 +1,8 @@
 """One face in 1,965 moods, grey images of 28 by 20 in the order of a film (Roweis).
 
 There is no published split. As in the literature 200 images are held out for testing, here by a
-permutation that is always the same; give ``n_val=200`` for its validation split too. Frames that
-follow one another are much alike, so that a random split is easier than its size says.
+fixed permutation; ``n_val=200`` gives the literature's validation split too. Successive frames are
+much alike, so that a random split is easier than its size suggests.
 """
 
 from pathlib import Path
