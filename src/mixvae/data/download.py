@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.request import urlopen
 
 from mixvae.errors import MixvaeError
 from mixvae.progress import progress
+from mixvae.storage.files import whole
 
 from .formats.compressed import find
 
@@ -87,28 +88,24 @@ def fetch(remote: Remote, target: Path) -> None:
     or the disk fails; no file remains then.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")  # two processes, two files
-    try:
-        digest = _download(remote, part)
-        if remote.digest not in (None, digest):
-            raise MixvaeError(
-                f"{remote.url}: expected {remote.algorithm} {remote.digest}, got {digest}; the "
-                f"download was cut short or altered and was not kept. Try again, or put the file "
-                f"in {target.parent} by hand."
-            )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _download(remote: Remote, path: Path) -> str:
-    """Write the content to ``path`` and return its checksum."""
     digest = hashlib.new(remote.algorithm, usedforsecurity=False)
-    with urlopen(remote.url, timeout=30) as response, path.open("wb") as file:
-        size = int(response.headers.get("Content-Length") or 0) or None
-        with progress(remote.name, size, unit="B") as advance:
+    with (
+        urlopen(remote.url, timeout=30) as response,
+        progress(remote.name, _size(response), unit="B") as advance,
+        whole(target) as partial,
+    ):
+        with partial.open("wb") as file:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 digest.update(chunk)
                 advance(len(chunk))
-    return digest.hexdigest()
+        if remote.digest not in (None, digest.hexdigest()):
+            raise MixvaeError(
+                f"{remote.url}: expected {remote.algorithm} {remote.digest}, got "
+                f"{digest.hexdigest()}; the download was cut short or altered and was not kept. "
+                f"Try again, or put the file in {target.parent} by hand."
+            )
+
+
+def _size(response: Any) -> int | None:
+    return int(response.headers.get("Content-Length") or 0) or None

@@ -11,11 +11,11 @@ from mixvae.errors import MixvaeError, seeds
 from .dataset import Binarize, Dataset, Split
 from .transform import AS_STORED, Transform
 
-# Names of the splits in file and folder names, in any case.
-SPLIT_WORDS = {
-    "train": ("train", "training", "trn", "tr"),
-    "val": ("val", "valid", "validation", "dev", "va"),
-    "test": ("test", "testing", "tst", "te"),
+# The split that a word in the name of a folder or array stands for, in any case.
+SPLIT_OF = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "va"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "te"), "test"),
 }
 
 

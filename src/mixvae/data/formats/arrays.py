@@ -7,19 +7,21 @@ from typing import Any
 
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.splits import SPLIT_WORDS, SourceSplits, assemble
+from mixvae.data.splits import SPLIT_OF, SourceSplits, assemble
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 from .numpy_file import NumpyFile
 
-# Names of arrays in an .npz file: one of these words, a word for a split (SPLIT_WORDS), or both in
+# Names of arrays in an .npz file: one of these words, a word for a split (SPLIT_OF), or both in
 # either order, in any case and with any separator: X, y_train, testLabels, val. Without a word for
 # a split the array belongs to train; a word for a split alone means its images.
 KEYS = {
-    "x": ("x", "image", "images", "img", "imgs", "data"),
-    "y": ("y", "label", "labels", "target", "targets"),
+    **dict.fromkeys(("x", "image", "images", "img", "imgs", "data"), "x"),
+    **dict.fromkeys(("y", "label", "labels", "target", "targets"), "y"),
 }
+_KEY, _SPLIT = "|".join(KEYS), "|".join(SPLIT_OF)
+_NAME = re.compile(rf"({_SPLIT})?({_KEY})?|({_KEY})({_SPLIT})")
 
 
 def from_arrays(
@@ -100,37 +102,28 @@ def read(path: Path, transform: Transform | None = None) -> SourceSplits:
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
     """The names of the arrays that are x, y, x_val, y_val, x_test and y_test, those that exist."""
-    spellings, found, unknown = _spellings(), dict[str, str](), list[str]()
+    found, unknown = dict[str, str](), list[str]()
     for name in arrays:
-        role = spellings.get(re.sub(r"[\W_]", "", name.casefold()))
-        if role is None:
+        match = _NAME.fullmatch(re.sub(r"[\W_]", "", name.casefold()))
+        if match is None or not any(match.groups()):
             unknown.append(name)
-        elif role in found:
+            continue
+        split, key, key_before, split_after = match.groups()
+        part = SPLIT_OF[split or split_after or "train"]
+        role = KEYS[key or key_before or "x"] + ("" if part == "train" else f"_{part}")
+        if role in found:
             raise MixvaeError(
                 f"{path}: {found[role]} and {name} mean the same thing; keep only one."
             )
-        else:
-            found[role] = name
+        found[role] = name
     if unknown or "x" not in found:
+        x, y = (" or ".join(k for k in KEYS if KEYS[k] == key) for key in "xy")
         raise MixvaeError(
-            f"{path}: expected an array named {' or '.join(KEYS['x'])}, one named "
-            f"{' or '.join(KEYS['y'])} where there are labels, and x_val, y_val, x_test, y_test "
-            f"where there are such splits, got {', '.join(unknown or found.values()) or 'none'}; "
-            "rename or remove what is not used: np.savez(path, x=..., y=...)."
+            f"{path}: expected an array named {x}, one named {y} where there are labels, and "
+            "x_val, y_val, x_test, y_test where there are such splits, got "
+            f"{', '.join(unknown or found.values()) or 'none'}; rename or remove what is not used: "
+            "np.savez(path, x=..., y=...)."
         )
-    return found
-
-
-def _spellings() -> dict[str, str]:
-    """The roles of arrays by all their names, in small letters without separators."""
-    found = {word: role for role, words in KEYS.items() for word in words}
-    for split, names in SPLIT_WORDS.items():
-        ending = "" if split == "train" else f"_{split}"
-        for name in names:
-            found[name] = f"x{ending}"
-            for role, words in KEYS.items():
-                for word in words:
-                    found[name + word] = found[word + name] = f"{role}{ending}"
     return found
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
-from mixvae.data.splits import SPLIT_WORDS
+from mixvae.data.splits import SPLIT_OF
 from mixvae.errors import MixvaeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -86,7 +86,7 @@ def _refuse_loop(root: Path, folder: Path, n_paths: Counter[Path]) -> None:
             f"{folder}: a loop, as it links to {real}, in which it lies itself; remove the link."
         )
     n_paths[real] += 1
-    if n_paths[real] > len(SPLIT_WORDS):
+    if n_paths[real] > len(set(SPLIT_OF.values())):
         raise MixvaeError(
             f"{folder}: one of {n_paths[real]} or more paths to {real}; link to a folder once in a "
             "split."

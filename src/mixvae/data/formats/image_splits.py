@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixvae.data.splits import SPLIT_WORDS
+from mixvae.data.splits import SPLIT_OF
 from mixvae.errors import MixvaeError
 
-_SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
-_NAME = re.compile(rf"({'|'.join(_SPLITS)})[ ._-]?(set|split|data|images?|imgs?)?")
+_NAME = re.compile(rf"({'|'.join(SPLIT_OF)})[ ._-]?(set|split|data|images?|imgs?)?")
 LAYOUT = (
     "lay images out as train/CLASS/IMAGE, and val and test beside train likewise where there are "
     "such splits, or as CLASS/IMAGE without splits"
@@ -49,7 +48,7 @@ def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -
 def _split(name: str) -> str:
     """The split that a folder's name stands for, or an empty string."""
     found = _NAME.fullmatch(name.casefold())
-    return _SPLITS[found[1]] if found else ""
+    return SPLIT_OF[found[1]] if found else ""
 
 
 def _directly_in(folder: Path, images: Sequence[Path]) -> list[Path]:
@@ -73,7 +72,7 @@ def _first_with_several(root: Path, images: Sequence[Path], folders: Sequence[Pa
 def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
     """Refuse names like ``seg_train`` beside ``seg_test``, and splits in each class."""
     parts = _directly_in(top, images)
-    words = {_SPLITS.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
+    words = {SPLIT_OF.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
     if len(words - {""}) > 1:
         raise MixvaeError(f"{top}: {_names(parts)} may be splits or classes; {LAYOUT}.")
     depth = len(top.parts) + 1
