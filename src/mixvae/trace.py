@@ -69,7 +69,7 @@ class Trace:
         The name of ``log_lik`` among the terms of an objective: ``log_lik`` for a density, another
         for a score that is not a normalised density.
     kl_mask
-        KL of component dropout's masks, nats; None without dropout.
+        The objective's cost of component dropout's rates, nats; None without dropout.
     decode
         Computes p(x | z, w) of other codes and weights.
     q_all

@@ -90,7 +90,7 @@ def _default_transform(array: np.ndarray) -> Transform:
 
 
 def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float[Tensor, " N *X"]:
-    """A float32 copy in [0, 1], or the error that says which values are not."""
+    """A float32 copy in [0, 1]; raises `MixvaeError` with the number of other values."""
     if array.size == 0 or array.ndim == 0:
         raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
     x = transform.apply(array)

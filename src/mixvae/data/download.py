@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.request import urlopen
 
 from mixvae.errors import MixvaeError
@@ -89,12 +89,9 @@ def fetch(remote: Remote, target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.new(remote.algorithm, usedforsecurity=False)
-    with (
-        urlopen(remote.url, timeout=30) as response,
-        progress(remote.name, _size(response), unit="B") as advance,
-        whole(target) as partial,
-    ):
-        with partial.open("wb") as file:
+    with urlopen(remote.url, timeout=30) as response, whole(target) as partial:
+        size = int(response.headers.get("Content-Length") or 0) or None
+        with partial.open("wb") as file, progress(remote.name, size, unit="B") as advance:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 digest.update(chunk)
@@ -105,7 +102,3 @@ def fetch(remote: Remote, target: Path) -> None:
                 f"{digest.hexdigest()}; the download was cut short or altered and was not kept. "
                 f"Try again, or put the file in {target.parent} by hand."
             )
-
-
-def _size(response: Any) -> int | None:
-    return int(response.headers.get("Content-Length") or 0) or None

@@ -90,7 +90,7 @@ def read_weights(path: Path) -> Saved:
             "pickle can run code. Train again, or copy the file again if it was cut."
         ) from error
     if found != expected:
-        what = "does not match its checksum: it was altered" if found else "has no checksum of ours"
+        what = "does not match its checksum: it was altered" if found else "has no checksum"
         raise MixvaeError(f"{path} {what}. Copy the file again, or train again.")
     check_finite(weights, str(path))
     return Saved(recipe, weights)

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
-from mixvae.data.splits import SPLIT_OF
 from mixvae.errors import MixvaeError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -18,6 +17,7 @@ _NOT_READ = re.compile(
 )
 # Folders of copies that macOS, Synology and Windows make, besides those whose name has a dot.
 _HIDDEN = ("__macosx", "@eadir", "$recycle.bin")
+MAX_PATHS = 3  # to one folder through links: one in each split
 MAX_OTHERS = 100_000  # files and folders that are not images, besides ten for each image
 
 
@@ -86,7 +86,7 @@ def _refuse_loop(root: Path, folder: Path, n_paths: Counter[Path]) -> None:
             f"{folder}: a loop, as it links to {real}, in which it lies itself; remove the link."
         )
     n_paths[real] += 1
-    if n_paths[real] > len(set(SPLIT_OF.values())):
+    if n_paths[real] > MAX_PATHS:
         raise MixvaeError(
             f"{folder}: one of {n_paths[real]} or more paths to {real}; link to a folder once in a "
             "split."
