@@ -13,6 +13,7 @@ import torch
 from mixvae import data
 from mixvae.data.dataset import check_binarize
 from mixvae.errors import MixvaeError
+from mixvae.seeding import seed_of_row
 
 RNG = np.random.default_rng(0)
 
@@ -208,6 +209,14 @@ def test_the_likelihood_follows_from_the_values() -> None:
     assert data.from_arrays(grey()).likelihood == "gaussian"
     assert data.from_arrays(grey() > 0.5).likelihood == "bernoulli"
     assert data.from_arrays(grey(), binarize="dynamic").likelihood == "bernoulli"
+
+
+def test_the_seed_of_a_row_depends_on_its_values_its_class_and_the_seed_alone() -> None:
+    x, y = torch.tensor([[[0.0, 0.5], [1.0, 0.25]]]), torch.tensor([3])
+    minus_zero = torch.where(x == 0, -0.0, x)
+    assert seed_of_row(0, x) == seed_of_row(0, x.flatten()) == seed_of_row(0, minus_zero)
+    changed = [(1, x, None), (0, x.flip(-1), None), (0, x, y), (0, x, y + 1), (0, x[..., :1], None)]
+    assert len({seed_of_row(0, x), *(seed_of_row(*row) for row in changed)}) == 6
 
 
 def test_a_subset_may_be_asked_for_in_loading() -> None:

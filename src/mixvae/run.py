@@ -20,15 +20,7 @@ from .storage.history import read_history
 from .storage.reading import parse_json, read_json_object, read_yaml
 from .storage.run_folder import CHECKPOINTS as CHECKPOINTS
 from .storage.run_folder import CONFIG as CONFIG
-from .storage.run_folder import (
-    DATA,
-    LOG,
-    METRICS,
-    RECIPE,
-    WEIGHTS,
-    is_complete,
-    last_checkpoint,
-)
+from .storage.run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete, last_checkpoint
 from .storage.run_folder import TRAINING as TRAINING
 from .storage.run_folder import claim as claim
 from .storage.size_limit import TooLargeError, size_limit

@@ -63,18 +63,13 @@ def own_folder(folder: Path) -> Iterator[None]:
     """
     lock.acquire(folder)
     try:
-        sweep(folder)
+        for path, process in partials(folder).items():
+            if lock.process_start(process) is None:  # it was killed
+                path.unlink(missing_ok=True)
         with _hint(folder):
             yield
     finally:
         lock.release(folder)
-
-
-def sweep(folder: Path) -> None:
-    """Remove the partial files of processes that have ended."""
-    for path, process in partials(folder).items():
-        if lock.process_start(process) is None:
-            path.unlink(missing_ok=True)
 
 
 def partials(folder: Path) -> dict[Path, int]:

@@ -29,10 +29,13 @@ class CifarFiles:
     name: str
     archive: Remote
     folders: tuple[str, ...]
-    train: tuple[str, ...]
-    test: str
     labels: str  # their key in the batches
     n_classes: int
+
+    @property
+    def batches(self) -> list[str]:
+        """The names of the batches, the test images' last."""
+        return [member.rpartition("/")[2] for member in self.archive.members]
 
     def find(self, file: str, home: Path) -> Path | None:
         """Where a file of the set is, plain or compressed."""
@@ -40,7 +43,7 @@ class CifarFiles:
 
     def found(self, home: Path) -> dict[str, Path]:
         """The batches on disk, by name."""
-        paths = {file: self.find(file, home) for file in (*self.train, self.test)}
+        paths = {file: self.find(file, home) for file in self.batches}
         return {file: path for file, path in paths.items() if path is not None}
 
 
@@ -51,17 +54,18 @@ def read_batches(source: CifarFiles, home: Path) -> SourceSplits:
     with a warning; otherwise missing files are extracted from the archive, which is fetched if it
     is missing too. Raises `MixvaeError` where files cannot be had or are not the published ones.
     """
+    *names, last = source.batches
     paths = _paths(source, home)
-    train = [paths[file] for file in source.train if file in paths]
-    if len(train) < len(source.train):
+    train = [paths[file] for file in names if file in paths]
+    if len(train) < len(names):
         warnings.warn(
-            f"{source.name}: found {len(train)} of the {len(source.train)} training files, "
+            f"{source.name}: found {len(train)} of the {len(names)} training files, "
             f"{', '.join(path.name for path in train)}, in {train[0].parent}; these alone are "
             "used, and figures do not compare with those on the whole set. Put the others there.",
             MixvaeWarning,
             stacklevel=2,
         )
-    test = _split(source, [paths[source.test]])
+    test = _split(source, [paths[last]])
     return SourceSplits(_split(source, train), test=test, transform=BYTES)
 
 
@@ -106,8 +110,8 @@ def _class_numbers(y: Any, n: int, n_classes: int, where: Path) -> np.ndarray:
 def _paths(source: CifarFiles, home: Path) -> dict[str, Path]:
     """The paths of the files, after extracting missing ones where that can or must be done."""
     found = source.found(home)
-    missing = {*source.train, source.test} - found.keys()
-    enough = source.test in found and len(found) > 1
+    missing = set(source.batches) - found.keys()
+    enough = source.batches[-1] in found and len(found) > 1
     if not missing or (enough and source.find(source.archive.stem, home) is None):
         return found
     archive = locate(source.name, [source.archive], home, source.folders)[source.archive.stem]

@@ -28,15 +28,14 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndar
     try:
         # given a path, Pillow may map the file into memory, and then scrambles a turned TIFF image
         with path.open("rb") as file, pillow.open(file, formats=_FORMATS) as image:
-            wrong = _deep(image, path) or _several(image)
-            array = None if wrong else _pixels(_upright(image), image_size)
+            _check(image, path)
+            return _pixels(_upright(image), image_size)
+    except MixvaeError:
+        raise
     except Exception as error:  # damaged files have Pillow raise anything
         raise MixvaeError(
             f"{path}: cannot be read as an image ({error}); remove or replace it."
         ) from error
-    if array is None:
-        raise MixvaeError(f"{path}: {wrong}")
-    return array
 
 
 def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
@@ -49,8 +48,8 @@ def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
     return array
 
 
-def _deep(image: Any, path: Path) -> str:
-    """The problem where values are not of 8 bits, which Pillow would cut without a word."""
+def _check(image: Any, path: Path) -> None:
+    """Raise unless there is one image, of 8 bits, to which Pillow would cut it without a word."""
     kind = ""
     if image.mode.startswith(_DEEP):  # converting would clip the values
         kind = f"Pillow's mode {image.mode}"
@@ -62,14 +61,16 @@ def _deep(image: Any, path: Path) -> str:
         bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
         unsigned = set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) <= set(_UNSIGNED)
         kind = f"{bits} bits" if bits > 8 else "" if unsigned else "signed values"
-    return kind and f"expected 8 bits a channel, got {kind}; convert the image first."
-
-
-def _several(image: Any) -> str:
+    if kind:
+        raise MixvaeError(
+            f"{path}: expected 8 bits a channel, got {kind}; convert the image first."
+        )
     # a JPEG file with further images (Pillow's MPO) holds previews or other views of the same
-    if not getattr(image, "is_animated", False) or image.format == "MPO":
-        return ""
-    return "expected one image, got several frames or pages; save each as a file of its own."
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise MixvaeError(
+            f"{path}: expected one image, got several frames or pages; save each as a file of its "
+            "own."
+        )
 
 
 def _upright(image: Any) -> Any:

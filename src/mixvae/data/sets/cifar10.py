@@ -17,8 +17,6 @@ BATCHES = CifarFiles(
         members=tuple(f"cifar-10-batches-py/{file}" for file in FILES),
     ),
     folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10", "CIFAR10"),
-    train=FILES[:-1],
-    test=FILES[-1],
     labels="labels",
     n_classes=10,
 )

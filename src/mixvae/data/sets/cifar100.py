@@ -22,8 +22,6 @@ BATCHES = CifarFiles(
         members=("cifar-100-python/train", "cifar-100-python/test"),
     ),
     folders=("cifar-100-python", "cifar100/cifar-100-python", "cifar100", "CIFAR100"),
-    train=("train",),
-    test="test",
     labels="fine_labels",
     n_classes=100,
 )
