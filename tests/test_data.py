@@ -12,8 +12,8 @@ import torch
 
 from mixvae import data
 from mixvae.data.dataset import check_binarize
-from mixvae.data.splits import hold_out
 from mixvae.errors import MixvaeError
+from mixvae.seeding import seed_of_row
 
 RNG = np.random.default_rng(0)
 
@@ -142,11 +142,11 @@ def test_labels_stay_with_their_images() -> None:
 
 @pytest.mark.parametrize("n", [1, 10, 37, 98, 99])
 def test_held_out_classes_keep_their_shares(n: int) -> None:
-    y = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
-    split = data.Split(torch.zeros(100, 1), y)
-    rest, held = hold_out(split, n, torch.Generator().manual_seed(0), what="test")
+    x, y = np.zeros((100, 1)), [0] * 50 + [1] * 30 + [2] * 20
+    dataset = data.from_arrays(x, y, val=x[:1], n_test=n)
+    held = dataset.test
     assert len(held) == n
-    assert len(rest) == 100 - n
+    assert len(dataset.train) == 100 - n
     assert held.y is not None
     shares = n * torch.tensor([0.5, 0.3, 0.2])
     assert (held.y.bincount(minlength=3) - shares).abs().max() <= 1
@@ -209,6 +209,22 @@ def test_the_likelihood_follows_from_the_values() -> None:
     assert data.from_arrays(grey()).likelihood == "gaussian"
     assert data.from_arrays(grey() > 0.5).likelihood == "bernoulli"
     assert data.from_arrays(grey(), binarize="dynamic").likelihood == "bernoulli"
+
+
+def test_the_seed_of_a_row_depends_on_its_values_its_class_and_the_seed_alone() -> None:
+    x, y = torch.tensor([[[0.0, 0.5], [1.0, 0.25]]]), torch.tensor([3])
+    minus_zero = torch.where(x == 0, -0.0, x)
+    assert seed_of_row(0, x) == seed_of_row(0, x.flatten()) == seed_of_row(0, minus_zero)
+    changed = [(1, x, None), (0, x.flip(-1), None), (0, x, y), (0, x, y + 1), (0, x[..., :1], None)]
+    assert len({seed_of_row(0, x), *(seed_of_row(*row) for row in changed)}) == 6
+
+
+def test_a_subset_may_be_asked_for_in_loading() -> None:
+    few, same = data.load("digits", subset=50), data.load("digits").subset(50)
+    assert few.describe() == same.describe()
+    assert len(few.train) == 50
+    with pytest.raises(MixvaeError, match="1 to 1295 training images, got n=0"):
+        data.load("digits", subset=0)
 
 
 def test_a_subset_is_the_first_training_images_and_nothing_else() -> None:

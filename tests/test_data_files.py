@@ -544,7 +544,7 @@ def test_a_folder_of_other_things_is_not_searched_to_its_end(
 ) -> None:
     with pytest.raises(MixvaeError, match="holds all files there are"):
         data.load("/")
-    monkeypatch.setattr("mixvae.data.folder_limit.OTHERS", 30)
+    monkeypatch.setattr("mixvae.data.formats.image_search.MAX_OTHERS", 30)
     for i in range(31):
         (tmp_path / f"{i}.txt").touch()
     with pytest.raises(MixvaeError, match="30 files and folders in it are none"):

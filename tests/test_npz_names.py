@@ -32,6 +32,7 @@ def load(folder: Path, **arrays: Any) -> data.Dataset:
         ("X_train", "Y_train", "x_test", "y_test"),
         ("xTrain", "yTrain", "xTest", "yTest"),
         ("x_trn", "y_trn", "x_tst", "y_tst"),
+        ("x_tr", "y_tr", "x_te", "y_te"),
         ("train", "target", "Test", "test_targets"),
         ("train_images", "train_labels", "test_images", "test_labels"),
         ("images_train", "labels-train", "images test", "labels.test"),

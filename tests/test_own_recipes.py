@@ -158,6 +158,7 @@ def test_every_command_that_reads_a_run_is_told_of_its_recipe(capsys, folder, fi
     line = refused(capsys, command, folder)
     assert "'laplace-vae', which is not known here" in line
     assert "--recipes FILE:CLASS" in line
+    assert f"trained with {file}:LaplaceVAE" in line
     assert main([command, str(folder), "--recipes", f"{file}:LaplaceVAE"]) == 0
     capsys.readouterr()
     assert "laplace" not in refused(capsys, command, folder, "--recipes", "no_file.py:A")

@@ -1,4 +1,4 @@
-"""The one error that people see: something they gave cannot be used, and how to mend it."""
+"""The package's error and warning, and checks of values that raise them."""
 
 import os
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
-LARGEST = 2**63 - 1  # whole number: PyTorch's sizes are 64-bit
+LARGEST = 2**63 - 1  # PyTorch's sizes are 64-bit integers
 LARGEST_FLOAT32 = 3.4028234e38
 
 
 class MixvaeError(ValueError):
-    """Input that cannot be used. The message says what was expected, what came, what to do."""
+    """Error for input that cannot be used: what was expected, what was given, what to do."""
 
 
 class MixvaeWarning(UserWarning):
-    """Something that works and is likely not what was meant, or of which one should know.
+    """Warning of input that can be used but is likely not what was meant, and what to do.
 
-    The message says what to do. The command line shows it in a line.
+    The command line shows it in one line.
     """
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
-    """The error for a name that is not in ``known``, with the nearest one that is."""
+    """The error for an unknown name, with the nearest of those in ``known``."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -38,7 +38,20 @@ def at_least(minimum: float, **values: Any) -> None:
 
 
 def whole(minimum: int, maximum: int = LARGEST, **values: Any) -> None:
-    """Raise unless every named value is a whole number from ``minimum`` to ``maximum``."""
+    """Check whole numbers.
+
+    Parameters
+    ----------
+    minimum, maximum
+        Their range, both included.
+    **values
+        The values, by the names that errors show.
+
+    Raises
+    ------
+    MixvaeError
+        For the first value that is not a whole number in that range.
+    """
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise MixvaeError(f"{name} must be a whole number; got {shown(value)}.")
@@ -68,12 +81,12 @@ def positive(**values: Any) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is one number, true and false not among them."""
+    """Whether a value is a number; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_a(kind: type | tuple[type, ...], advice: str, **values: Any) -> None:
-    """Raise unless every named value is of a type; ``advice`` says how to come by one."""
+    """Raise unless every named value is of a type; ``advice`` names one or says how to get it."""
     for name, value in values.items():
         if not isinstance(value, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -85,15 +98,15 @@ def is_a(kind: type | tuple[type, ...], advice: str, **values: Any) -> None:
 
 def fits_memory(n_bytes: float, what: str) -> None:
     """Raise where something takes more memory than this machine has in all."""
-    if n_bytes > (there_is := memory()):
+    if n_bytes > (available := memory()):
         raise MixvaeError(
             f"{what} would take about {n_bytes / 2**30:,.0f} GiB of memory, and this machine has "
-            f"{there_is / 2**30:,.0f} GiB; ask for less."
+            f"{available / 2**30:,.0f} GiB; ask for less."
         )
 
 
 def memory() -> int:
-    """Bytes of this machine's memory; without end where the system does not say."""
+    """Bytes of this machine's memory; the largest size where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
@@ -101,10 +114,10 @@ def memory() -> int:
 
 
 def shown(value: Any) -> str:
-    """A value in a message, in a line that is not too long."""
+    """A value's repr for a message, in one line of at most 80 characters."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # thousands of digits; or another's class that cannot say what it is
+    except Exception:  # thousands of digits, or a class whose repr fails
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -1,4 +1,4 @@
-"""Progress of what takes long: a bar on a terminal, else a plain line now and then."""
+"""Progress of long computations: a bar on a terminal, a plain line every 30 seconds elsewhere."""
 
 import sys
 import time
@@ -11,7 +11,24 @@ SECONDS = 30.0  # between two lines
 
 
 def track(items: Iterable[T], what: str, total: int, *, show: bool = True) -> Iterator[T]:
-    """The items one by one, and on standard error how many of ``total`` are done."""
+    """Iterate over items, with progress on standard error.
+
+    Parameters
+    ----------
+    items
+        What is iterated over.
+    what
+        The label of the progress bar.
+    total
+        The number of items.
+    show
+        False shows nothing.
+
+    Yields
+    ------
+    T
+        The items.
+    """
     with progress(what, total, show=show) as advance:
         for item in items:
             yield item
@@ -22,10 +39,25 @@ def track(items: Iterable[T], what: str, total: int, *, show: bool = True) -> It
 def progress(
     what: str, total: int | None, *, unit: str = "it", show: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """A function to call with how much more is done; ``unit`` is ``B`` for bytes.
+    """Context with a function that advances the progress shown on standard error.
 
-    On a terminal that draws a bar. Into a file it writes a line every 30 seconds: what takes less
-    leaves nothing there.
+    A terminal shows a bar. A file gets a line every 30 seconds, and none of shorter work.
+
+    Parameters
+    ----------
+    what
+        The label.
+    total
+        The number of steps, or None if unknown.
+    unit
+        The name of a step; ``B`` counts bytes in kB, MB and so on.
+    show
+        False shows nothing.
+
+    Yields
+    ------
+    Callable[[int], object]
+        The function; its argument is the number of steps since its last call.
     """
     if show and not sys.stderr.isatty():
         yield _Lines(what, total)
@@ -37,17 +69,17 @@ def progress(
 
 
 class _Lines:
-    """Counts, and says so now and then."""
+    """Progress in lines: a counter that prints itself at intervals."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self.what, self.total, self.done = what, total, 0
-        self.started = self.said = time.monotonic()
+        self.started = self.printed = time.monotonic()
 
     def __call__(self, n: int) -> None:
         self.done += n
         now = time.monotonic()
-        if now - self.said < SECONDS:
+        if now - self.printed < SECONDS:
             return
-        self.said = now
+        self.printed = now
         of = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
         print(f"{self.what}: {self.done:,}{of}, {now - self.started:.0f} s", file=sys.stderr)

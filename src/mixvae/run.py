@@ -1,9 +1,10 @@
-"""A run folder: what it holds, how it is written and read back. Nothing is unpickled."""
+"""Run folders: their content, written and read back without pickles."""
 
 import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from .recipes.registry import of_run
 from .recipes.values import as_json
 from .storage.files import write_text
 from .storage.history import read_history
-from .storage.reading import parse_json, read_json_object
+from .storage.reading import parse_json, read_json_object, read_yaml
 from .storage.run_folder import CHECKPOINTS as CHECKPOINTS
 from .storage.run_folder import CONFIG as CONFIG
-from .storage.run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete
+from .storage.run_folder import DATA, LOG, METRICS, RECIPE, WEIGHTS, is_complete, last_checkpoint
 from .storage.run_folder import TRAINING as TRAINING
 from .storage.run_folder import claim as claim
 from .storage.size_limit import TooLargeError, size_limit
@@ -30,12 +31,24 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Run:
-    """A trained recipe and its folder."""
+    """A trained recipe and its folder.
+
+    Attributes
+    ----------
+    folder
+        The run folder.
+    recipe
+        The recipe with its model, ``recipe.model``.
+    metrics
+        The final figures, those in ``metrics.json``.
+    history
+        The rows of ``log.csv``, one for each epoch, by column.
+    """
 
     folder: Path
     recipe: BuiltRecipe
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
-    history: list[dict[str, Any]] = field(default_factory=list, repr=False)  # a row an epoch
+    history: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
     @property
     def pictures(self) -> list[Path]:
@@ -44,17 +57,17 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether training has ended, and weights, figures and pictures are all of its end."""
+        """Whether training has ended, and weights, figures and pictures are those of its end."""
         return is_complete(self.folder)
 
     @property
     def transform(self) -> Transform | None:
-        """How its data were read; ``mixvae.data.load(path, transform=run.transform)`` does so."""
+        """The scaling of its data; ``mixvae.data.load(path, transform=run.transform)`` uses it."""
         return load_transform(self.folder)
 
 
 def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
-    """Write ``recipe.json``: all that it takes to build the model again, but its weights."""
+    """Write ``recipe.json``, from which the model can be built again, without its weights."""
     write_json(folder / RECIPE, {"format": FORMAT} | recipe.to_dict())
 
 
@@ -64,10 +77,9 @@ def save_weights(recipe: BuiltRecipe, folder: Path) -> None:
 
 
 def read_recipe(folder: str | Path) -> dict[str, Any]:
-    """What ``recipe.json`` says: recipe, x_shape and options. Nothing is built.
+    """The content of ``recipe.json``: recipe, x_shape and options. Nothing is built.
 
-    Raises:
-        MixvaeError: if the folder is no run, or was written by a later version.
+    Raises `MixvaeError` if the folder is not a run, or was written by a later version.
     """
     folder = Path(folder)
     content = read_json(folder, RECIPE)
@@ -83,38 +95,48 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
 
 
 def load_recipe(folder: str | Path) -> BuiltRecipe:
-    """Build the recipe of a run folder afresh, to be trained on from its last checkpoint.
+    """The recipe of a run folder, built without weights, to resume from its last checkpoint.
 
-    Raises:
-        MixvaeError: if the folder is no run, was written by a later version, or its recipe is not
-            known, or another than that of its checkpoint (of its weights, where there is none).
+    Raises `MixvaeError` if the folder is not a run or was written by a later version, and if its
+    recipe is unknown, or another than that of its checkpoint, or of its weights without one.
     """
     folder = Path(folder)
-    content, last = read_recipe(folder), folder / CHECKPOINTS / "last.ckpt"
-    kind = of_run(content["recipe"], str(folder))
+    content, last = read_recipe(folder), last_checkpoint(folder)
+    kind = _recipe_class(folder, content["recipe"])
     if last.exists() or not (folder / WEIGHTS).exists():
         return _build(kind, content, form_of(read_checkpoint(last, "meta")["model"]), last)
     return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)
 
 
 def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
-    """A trained run, its model in evaluation mode on the CPU.
+    """Load a trained run, with its model in evaluation mode on the CPU.
 
     Nothing is imported: the run's recipe is one of this package, or one that you have imported.
-    Warns if the run is not complete: it goes on, or was stopped, after these weights were written.
+    Warns (`MixvaeWarning`) if the run is not complete, because it is still training or was stopped
+    after these weights were written.
 
-    Args:
-        path: the run folder.
-        recipes: classes of recipes that the run may be of, beside those that are registered.
+    Parameters
+    ----------
+    path
+        The run folder.
+    recipes
+        Classes of recipes that the run may be of, besides those that are registered.
 
-    Raises:
-        MixvaeError: if the folder is no run, its recipe is not known, or its weights are missing,
-            truncated, no safetensors file, altered, not finite, or another recipe's.
+    Returns
+    -------
+    Run
+        The recipe with its weights, the final figures and the history.
+
+    Raises
+    ------
+    MixvaeError
+        If the folder is not a run, its recipe is unknown, or its weights are missing, truncated,
+        altered, not finite, another recipe's, or not in a safetensors file.
     """
     is_a((str, Path), "the run folder's path", path=path)
     folder = Path(path)
     content, weights = read_recipe(folder), folder / WEIGHTS
-    kind = of_run(content["recipe"], str(folder), recipes)
+    kind = _recipe_class(folder, content["recipe"], recipes)
     if not weights.is_file():
         raise MixvaeError(
             f"{weights} is missing: the run was not finished. Go on with it: "
@@ -137,14 +159,14 @@ def load(path: str | Path, *, recipes: Iterable[type[Recipe]] = ()) -> Run:
 
 
 def load_weights(recipe: BuiltRecipe, path: Path) -> None:
-    """Read a weights file into the model of a recipe, after checking that it belongs to it."""
+    """Load a file of weights into the model of a recipe, after checking that they belong to it."""
     saved = read_weights(path)
     _check_names_recipe(saved.recipe, type(recipe.recipe), recipe.to_dict(), path)
     recipe.model.load_state_dict(saved.weights)
 
 
 def load_transform(folder: Path) -> Transform | None:
-    """The transform of a run's data; None where recipe and weights are there without data.json."""
+    """The transform of a run's data; None without ``data.json``."""
     if not (folder / DATA).exists():
         return None
     try:
@@ -153,12 +175,25 @@ def load_transform(folder: Path) -> Transform | None:
         raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
 
 
+def _recipe_class(folder: Path, name: str, recipes: Iterable[type[Recipe]] = ()) -> type[Recipe]:
+    """The class of a run's recipe; an unknown one's error quotes the FILE:CLASS in its config."""
+    try:
+        return of_run(name, str(folder), recipes)
+    except MixvaeError as error:
+        word = None
+        with suppress(MixvaeError):  # no such file, or a damaged one
+            word = read_yaml(folder / CONFIG).get("recipe")
+        if isinstance(word, str) and ":" in word:
+            raise MixvaeError(f"{error} The run was trained with {word}.") from error
+        raise
+
+
 def _build(
     kind: type[Recipe], content: dict[str, Any], forms: Mapping[str, Form], saved: Path
 ) -> BuiltRecipe:
-    """The recipe that ``recipe.json`` names, if the weights in the file ``saved`` are its own.
+    """The recipe that ``recipe.json`` names, if the weights in the file ``saved`` belong to it.
 
-    What it would be larger than they are is never built.
+    A model that is larger than these weights is never built.
     """
     name, options = content["recipe"], content["options"]
     n, k = sum(math.prod(shape) for shape, _ in forms.values()), options.get("n_components")
@@ -166,8 +201,9 @@ def _build(
         f"{saved} holds the weights of another recipe than {name} with {options!s:.2000} for x of "
         f"shape {content['x_shape']!s:.200}, which {RECIPE} names"
     )
-    long = [v for v in options.values() if isinstance(v, list) and len(v) > len(forms)]
-    if long or (isinstance(k, int) and k > n):  # a tensor a layer, a number a component at least
+    too_long = any(isinstance(v, list) and len(v) > len(forms) for v in options.values())
+    # a layer has at least one tensor, and a component at least one number
+    if too_long or (isinstance(k, int) and k > n):
         raise MixvaeError(f"{other}: it has fewer layers or components.")
     try:
         with size_limit(n, times=8 + (min(abs(k), 1000) if isinstance(k, int) else 0)):
@@ -176,24 +212,24 @@ def _build(
         raise MixvaeError(f"{other}: {error}.") from error
     except MixvaeError as error:
         raise MixvaeError(f"{RECIPE} of {saved.parent}: {error}") from error
-    except Exception as error:  # of values from a file, almost any
+    except Exception as error:  # values from a file can raise almost any
         raise MixvaeError(
             f"{RECIPE} of {saved.parent} names a model that cannot be built ({error}); was it "
             "edited?"
         ) from error
-    ours = form_of(recipe.model.state_dict())
-    for part in sorted(ours.keys() | forms.keys()):
-        if ours.get(part) != forms.get(part):
-            raise MixvaeError(f"{other}: {part} is {forms.get(part)}, not {ours.get(part)}.")
+    expected = form_of(recipe.model.state_dict())
+    for part in sorted(expected.keys() | forms.keys()):
+        if expected.get(part) != forms.get(part):
+            raise MixvaeError(f"{other}: {part} is {forms.get(part)}, not {expected.get(part)}.")
     return recipe
 
 
 def _check_names_recipe(
-    said: str, kind: type[Recipe], content: dict[str, Any], weights: Path
+    recipe: str, kind: type[Recipe], content: dict[str, Any], weights: Path
 ) -> None:
-    """Raise unless weights name the run's recipe. An option that came later has its default."""
+    """Raise unless the recipe in a weights' file, as JSON, is the run's."""
     try:
-        found = _completed(parse_json(said), kind)
+        found = _completed(parse_json(recipe), kind)
     except (ValueError, TypeError, KeyError) as error:
         raise MixvaeError(f"{weights} does not say which recipe it belongs to.") from error
     expected = _completed(content, kind)
@@ -204,14 +240,15 @@ def _check_names_recipe(
         )
 
 
-def _completed(said: dict[str, Any], kind: type[Recipe]) -> dict[str, Any]:
-    """What names a recipe, with the defaults of options that it does not name."""
-    known = {name: as_json(value) for name, value in options_of(kind).items()} | said["options"]
-    return {"recipe": said["recipe"], "x_shape": said["x_shape"], "options": known}
+def _completed(content: dict[str, Any], kind: type[Recipe]) -> dict[str, Any]:
+    """Name, shape and options of a recipe, with defaults for options that are newer than it."""
+    defaults = {name: as_json(value) for name, value in options_of(kind).items()}
+    options = defaults | content["options"]
+    return {"recipe": content["recipe"], "x_shape": content["x_shape"], "options": options}
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
-    """The figures of a run, which are a record: none, with a warning, where they are damaged."""
+    """The figures of a run; none, with a warning, where they are damaged."""
     try:
         return read_json(folder, METRICS) if (folder / METRICS).exists() else {}
     except MixvaeError as error:

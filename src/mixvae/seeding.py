@@ -1,4 +1,4 @@
-"""Noise that depends on a few numbers and on nothing else."""
+"""Seeds and random generators: noise that depends on the numbers named, and on nothing else."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -17,18 +18,63 @@ _GENERATORS = RLock()  # PyTorch's default generators are one for all threads
 
 
 def seed_of(*numbers: int) -> int:
-    """One 64-bit seed of several numbers: a step's noise depends on nothing but these.
+    """64-bit seed that is a hash of several numbers, such as a run's seed, an epoch and a step.
 
-    So a resumed run draws what the uninterrupted one would have, and no random state is stored.
+    A resumed run then has the noise of the uninterrupted one, without a stored random state.
+
+    Parameters
+    ----------
+    *numbers
+        Integers; their order counts.
+
+    Returns
+    -------
+    int
+        BLAKE2b of the numbers, 0 to 2**64 - 1.
     """
-    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=8).digest())
+    return _hash(repr(numbers).encode())
+
+
+def seed_of_row(seed: int, x: Float[Tensor, " *X"], y: Int64[Tensor, " *N"] | None = None) -> int:
+    """64-bit seed that is a hash of an example's content, so that its noise is its own everywhere.
+
+    Equal examples have equal seeds, in any batch, at any place and on any device.
+
+    Parameters
+    ----------
+    seed
+        The seed of the whole computation.
+    x
+        The values of one example, in any shape; only their order counts.
+    y
+        Its class, shape () or (1,), where the noise depends on it too.
+
+    Returns
+    -------
+    int
+        BLAKE2b of ``seed``, ``y`` and ``x``, 0 to 2**64 - 1.
+    """
+    context = repr((seed, None if y is None else y.tolist())).encode()
+    values = (x.cpu() + 0.0).contiguous().numpy()  # -0.0 is 0.0
+    return _hash(context + values.tobytes())
+
+
+def _hash(content: bytes) -> int:
+    return int.from_bytes(blake2b(content, digest_size=8).digest())
 
 
 def seed_noise(seed: int, device: torch.device) -> None:
-    """Seed what draws on the CPU and on one device.
+    """Seed the default generators of the CPU and of one device.
 
-    As ``torch.manual_seed``, which also tells every kind of accelerator that has not been used yet,
-    and writes down a stack trace for each: half a millisecond and more, at every step.
+    ``torch.manual_seed`` also seeds every other kind of accelerator, and records a stack trace for
+    those not in use yet: half a millisecond and more, at every step.
+
+    Parameters
+    ----------
+    seed
+        0 to 2**64 - 1.
+    device
+        The device in use.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
@@ -37,10 +83,22 @@ def seed_noise(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def noise(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
-    """Draw from the default generators, seeded, and leave them as they were.
+    """Context in which the default generators are seeded; they are restored after it.
 
-    One thread at a time is let in, so that what it draws is decided by its seed alone, however many
-    threads train. A thread may come in again while it is there. Without a seed, nothing is done.
+    It is a reentrant lock: one thread at a time is inside, so that its noise depends on the seed
+    alone, however many threads train.
+
+    Parameters
+    ----------
+    seed
+        0 to 2**64 - 1; with None the context does nothing.
+    device
+        The device in use, besides the CPU.
+
+    Raises
+    ------
+    MixvaeError
+        For a seed outside that range.
     """
     if seed is None:
         yield
@@ -49,29 +107,31 @@ def noise(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
     with _GENERATORS:
         before = torch.default_generator.get_state()
         other = None if device.type == "cpu" else torch.get_device_module(device)
-        theirs = None if other is None else other.get_rng_state()
+        other_state = None if other is None else other.get_rng_state()
         try:
             seed_noise(seed, device)
             yield
         finally:
             torch.default_generator.set_state(before)
             if other is not None:
-                other.set_rng_state(theirs)
+                other.set_rng_state(other_state)
 
 
 class Noise(TorchFunctionMode):
-    """A context in which all random numbers of this thread are drawn from its own generators.
+    """Context in which all random numbers of this thread come from generators of its own.
 
     The distributions of ``torch.distributions`` take no generator. Within this context PyTorch's
-    random functions, whoever calls them, are handed one, so that the global generator is neither
-    read nor changed and several threads do not share one. The numbers are those that the global
-    generator would give after ``torch.manual_seed(seed)``.
+    random functions are given one, whoever calls them: the global generator is neither read nor
+    changed, and threads do not share a generator. The numbers are those of the global generator
+    after ``torch.manual_seed(seed)``.
 
-    Functions that take no generator are not covered, such as ``torch.nn.functional.dropout``, which
-    a model in evaluation mode does not call.
+    Functions without a generator argument are not covered, such as ``torch.nn.functional.dropout``,
+    which a model in evaluation mode does not call.
 
-    Args:
-        source: a seed, from which every device gets a generator; or the generator of all.
+    Parameters
+    ----------
+    source
+        A seed, from which each device gets a generator; or one generator for everything.
     """
 
     def __init__(self, source: int | Generator) -> None:
@@ -80,7 +140,7 @@ class Noise(TorchFunctionMode):
         self._generators: dict[torch.device, Generator] = {}
 
     def generator(self, device: torch.device) -> Generator:
-        """A device's generator; the one that came, which PyTorch refuses on another device."""
+        """The generator of a device: ``source`` if that is one, else one seeded with it."""
         if isinstance(self.source, Generator):
             return self.source
         if device.type != "cpu" and device.index is None:
@@ -117,12 +177,23 @@ FILL = {torch.rand_like: Tensor.uniform_, torch.randn_like: Tensor.normal_}
 
 
 def noise_from(generator: Generator | None) -> AbstractContextManager[object]:
-    """The context of a :class:`Noise`; by None, of the global generator as ever."""
+    """Context in which random functions use this generator.
+
+    Parameters
+    ----------
+    generator
+        The source of all noise; None leaves the global generators in use.
+
+    Returns
+    -------
+    AbstractContextManager
+        A :class:`Noise`, or a context that does nothing.
+    """
     return nullcontext() if generator is None else Noise(generator)
 
 
 def _device(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.device:
-    """Where a random function draws: on a tensor's device, one that is named, or the default."""
+    """The device of a random function's result: the one named, a tensor's, or the default."""
     tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
     if (tensor := next(tensors, None)) is not None and kwargs.get("device") is None:
         return tensor.device

@@ -36,38 +36,76 @@ class cached_term:  # noqa: N801 - used as a decorator, as functools.cached_prop
 
 @dataclass(frozen=True)
 class Trace:
-    """Record of one forward pass: inputs, samples and distributions.
+    """Record of one forward pass, from which objectives are computed.
 
-    Objectives are functions of a trace. Shapes are in S samples, B rows, K components, L latent
-    dimensions, and X, the shape of one x. Log densities are in nats, summed over the event.
+    S samples, B rows, K components, L latent dimensions, X the shape of one x. Log densities are
+    in nats, summed over the event.
+
+    Attributes
+    ----------
+    x
+        The inputs.
+    z
+        Codes: samples of the latent variables.
+    w
+        Mixing weights; rows sum to one.
+    b
+        The weights that decode: ``w`` after component dropout, if there is any.
+    q_z
+        Posterior q(z | x, k), batch shape (B, K).
+    p_z
+        Prior p(z | k), batch shape (K,) or ().
+    q_w
+        Posterior of the weights q(w | x), batch shape (B,), event shape (K,).
+    p_w
+        Prior of the weights p(w); None where they are not random.
+    p_x
+        Likelihood p(x | z, w), batch shape (S, B, K), or (S, B, 1) after blending.
+    family
+        The kind of latent variable, which decides the bounds.
+    kept
+        The components that component dropout has not removed for good; None is all of them.
+    lik_name
+        The name of ``log_lik`` among the terms of an objective: ``log_lik`` for a density, another
+        for a score that is not a normalised density.
+    kl_mask
+        The objective's cost of component dropout's rates, nats; None without dropout.
+    decode
+        Computes p(x | z, w) of other codes and weights.
+    q_all
+        Posterior q(z | x) of all components, where K are a subset of them.
+    log_gate
+        log q(k | x), where a component gate chose K of more components.
+    log_q_drawn
+        log q(z | x, k) of the codes, where ``q_z`` computed it with the sample.
     """
 
     x: Float[Tensor, "B *X"]
     z: Float[Tensor, "S B K L"]
-    w: Float[Tensor, "S B K"]  # rows sum to one
-    b: Float[Tensor, "S B K"]  # the weights that decode: w, after component dropout if there is any
-    q_z: Distribution  # q(z | x, k), batch (B, K)
-    p_z: Distribution  # p(z | k),    batch (K,) or ()
-    q_w: Distribution  # q(w | x),    batch (B,), event (K,)
-    p_w: Distribution | None  # p(w), None where w is not random
-    p_x: Distribution  # p(x | z, w), batch (S, B, K), or (S, B, 1) after blending
+    w: Float[Tensor, "S B K"]
+    b: Float[Tensor, "S B K"]
+    q_z: Distribution
+    p_z: Distribution
+    q_w: Distribution
+    p_w: Distribution | None
+    p_x: Distribution
     family: "Family"
-    kept: Bool[Tensor, " K"] | None = None  # which components are not dropped, in evaluation
-    lik_name: str = "log_lik"  # the name of log_lik in an objective
-    kl_mask: Float[Tensor, ""] | None = None  # cost of component dropout's rates, nats
-    decode: Callable[[Tensor, Tensor], Distribution] | None = None  # p(x | z, w) of other codes
-    q_all: Distribution | None = None  # q(z | x) of all components, where K are a subset
-    log_gate: Float[Tensor, "B K"] | None = None  # log q(k | x), where a gate chose K of more
-    log_q_drawn: Float[Tensor, "S B K"] | None = None  # log q of z, where q_z gave it with z
+    kept: Bool[Tensor, " K"] | None = None
+    lik_name: str = "log_lik"
+    kl_mask: Float[Tensor, ""] | None = None
+    decode: Callable[[Tensor, Tensor], Distribution] | None = None
+    q_all: Distribution | None = None
+    log_gate: Float[Tensor, "B K"] | None = None
+    log_q_drawn: Float[Tensor, "S B K"] | None = None
 
     @property
     def blended(self) -> bool:
-        """Whether the decoder merged the components into one output."""
+        """Whether the decoder blends the components into one output."""
         return self.p_x.batch_shape[-1] < self.z.shape[2]
 
     @cached_term
     def log_lik(self) -> Float[Tensor, "S B _K"]:
-        """log p(x | z, w) of every output of the decoder: K outputs, or 1 after merging."""
+        """log p(x | z, w) of each output of the decoder: K of them, or 1 after blending."""
         return self.p_x.log_prob(self.x.unsqueeze(1))
 
     @cached_term
@@ -77,17 +115,17 @@ class Trace:
 
     @cached_term
     def log_q(self) -> Float[Tensor, "S B K"]:
-        """log q(z_k | x, k), each code under its own component."""
+        """log q(z_k | x, k): each code under the component it is a sample of."""
         return self.q_z.log_prob(self.z) if self.log_q_drawn is None else self.log_q_drawn
 
     @property
     def log_w(self) -> Float[Tensor, "S B K"]:
-        """log w, finite for a sample that underflowed to 0."""
+        """log w; finite also where a sample of w underflowed to 0."""
         return self.w.clamp_min(torch.finfo(self.w.dtype).tiny).log()
 
     @property
     def log_b(self) -> Float[Tensor, "S B K"]:
-        """log b; -inf, without a gradient, for dropped components."""
+        """log b; -inf, without a gradient, where component dropout masks a component."""
         log_b = self.b.clamp_min(torch.finfo(self.b.dtype).tiny).log()
         return log_b.masked_fill(self.b == 0, -torch.inf)
 
@@ -95,20 +133,31 @@ class Trace:
     def kl(self) -> Float[Tensor, "B K"]:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
-        For a prior that is a mixture of normals it is a closed-form upper bound. For two levels of
-        codes the second level's is in closed form given samples of the first, and averaged over
-        them. Otherwise it is a mean of log q - log p over samples.
+        Under a prior that is a mixture of normals it is a closed-form upper bound. The second
+        level of a hierarchical code is in closed form given codes of the first. Otherwise, and
+        over these, it is a mean over samples.
         """
         kl = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
         return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
-    def of_kept(self, costs: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
-        """The same costs of codes, with 0 for the codes of dropped components."""
-        return costs if self.kept is None else costs.masked_fill(~self.kept, 0)
+    def of_kept(self, terms: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        """Set the terms of removed components to 0.
+
+        Parameters
+        ----------
+        terms
+            A term for each component, such as its KL.
+
+        Returns
+        -------
+        Tensor
+            The same, with 0 for components that component dropout has removed for good.
+        """
+        return terms if self.kept is None else terms.masked_fill(~self.kept, 0)
 
     @property
     def log_weight(self) -> Float[Tensor, "S B"]:
-        """The family's log importance weight, nats: the mean of its exponential is p(x)."""
+        """Log importance weight of the whole family, nats; the mean of its exponential is p(x)."""
         return self.family.log_weight(self)
 
 
@@ -118,11 +167,11 @@ def _kl(
     z: Float[Tensor, "S B K L"],
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
-    """KL(q || p), or its estimates for codes z from q, whose log density is ``log_q`` if given."""
+    """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``."""
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
-        above, below = q.split(z)
-        first = _kl(q.first, p.first, above)
-        return first + _kl(q.second(above), p.second(above), below)
+        z_first, z_second = q.split(z)
+        first = _kl(q.first, p.first, z_first)
+        return first + _kl(q.second(z_first), p.second(z_first), z_second)
     if isinstance(p, NormalMixture) and is_diagonal_normal(q):
         return kl_to_mixture(q, p)
     try:

@@ -57,7 +57,6 @@ def _load(
     *,
     data: str | None = None,
     data_seed: int = 0,
-    subset: int | None = None,
     transform: Transform | None = None,
     **options: Any,
 ) -> Dataset:
@@ -67,8 +66,7 @@ def _load(
             f"say which data: --data with one of {', '.join(sorted(DATASETS))}, a folder of "
             "images, or a .npy or .npz file."
         )
-    loaded = load(data, seed=data_seed, transform=transform, **options)
-    return loaded if subset is None else loaded.subset(subset)
+    return load(data, seed=data_seed, transform=transform, **options)
 
 
 def reopen(folder: str | Path, given: Mapping[str, Any]) -> Dataset:

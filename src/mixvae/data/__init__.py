@@ -1,7 +1,8 @@
 """Data sets: by name, from a folder of images, from .npy or .npz files, or from arrays.
 
-A data set is a module that says what it is in its first line and has ``read(home) -> Parts``;
-to add one, write that file and name it in ``DATASETS``.
+A named data set is a module with a function ``read(home) -> SourceSplits``; the first line of its
+docstring describes it, and its file's name is its own. To add one, write it and list it in
+``DATASETS``.
 """
 
 from pathlib import Path
@@ -25,18 +26,16 @@ from .sets import (
     mnist,
     omniglot,
 )
-from .splits import Parts, assemble
+from .splits import SourceSplits, assemble
 from .transform import Transform
 
+# By name, which is that of the module's file with dashes.
 DATASETS: dict[str, ModuleType] = {
-    "binarized-mnist": binarized_mnist,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "digits": digits,
-    "fashion-mnist": fashion_mnist,
-    "frey-faces": frey_faces,
-    "mnist": mnist,
-    "omniglot": omniglot,
+    module.__name__.rpartition(".")[2].replace("_", "-"): module
+    for module in (
+        *(binarized_mnist, cifar10, cifar100, digits),
+        *(fashion_mnist, frey_faces, mnist, omniglot),
+    )
 }
 
 __all__ = [
@@ -55,12 +54,24 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """The data sets that `load` knows by name."""
+    """List the data sets that `load` knows by name.
+
+    Returns
+    -------
+    list[str]
+        Their names, in alphabetical order.
+    """
     return list(DATASETS)
 
 
 def descriptions() -> dict[str, str]:
-    """Each data set's name and what it is, in a line."""
+    """Describe each named data set in a line.
+
+    Returns
+    -------
+    dict[str, str]
+        The descriptions, by name.
+    """
     return {name: (module.__doc__ or "").splitlines()[0] for name, module in DATASETS.items()}
 
 
@@ -72,23 +83,57 @@ def load(
     n_val: int | None = None,
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
+    subset: int | None = None,
     transform: Transform | None = None,
 ) -> Dataset:
-    """A data set by name, or from a folder of images or a .npy or .npz file.
+    """Load a data set by name, or from a folder of images or a .npy or .npz file.
 
-    A named set's files are looked for in ``data_dir``, else in the folder that the environment
-    variable MIXVAE_DATA names, else in the user's cache, and are fetched if missing. A name goes
-    before a path; write ``./mnist`` for a folder of that name. ``n_val`` images are held out of
-    the training images for validation (by default a tenth, at most 5,000), drawn with ``seed``,
-    as is a test split of a fifth where the source has none; a source's own splits are kept.
-    ``binarize`` is explained at `Dataset`; ``image_size`` (H, W) resizes a folder's images.
-    `image_folder.read` says how a folder is laid out, ``arrays.KEYS`` how arrays are named.
-    ``transform`` is that of a trained model, for new data of a user's own; by default the training
-    data decide, as in `from_arrays`. A named set has its own.
-    Raises `MixvaeError` where the data are unknown, missing, damaged or out of range.
+    A split that the source has is kept as it is. Without one, a fifth of the images is held out
+    for test, and ``n_val`` for validation.
+
+    Parameters
+    ----------
+    name_or_path
+        One of `names`, or a path. A name goes before a path: write ``./mnist`` for a folder of
+        that name. `image_folder.read` describes the layout of folders, ``arrays.KEYS`` the names
+        of arrays.
+    data_dir
+        The folder of a named set's files, which are downloaded if missing; by default that of the
+        environment variable MIXVAE_DATA, else the user's cache.
+    binarize
+        Whether and how pixels become 0 or 1: see `Dataset`.
+    n_val
+        The number of images held out of the training images for validation; by default a tenth,
+        at most 5,000.
+    seed
+        The seed of the splits and of sampled pixels, 0 to 2**64 - 1.
+    image_size
+        Height and width in pixels that a folder's images are resized to.
+    subset
+        For quick trials, the number of training images to keep: see `Dataset.subset`.
+    transform
+        That of a trained model, for new data of a user's own; by default the training data decide,
+        as in `from_arrays`. A named set has its own.
+
+    Returns
+    -------
+    Dataset
+        With training, validation and test split.
+
+    Raises
+    ------
+    MixvaeError
+        Where the data are unknown, missing, damaged or out of range, or an option does not fit.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> mixvae.data.load("digits", subset=500)
+    Dataset('digits', x of shape (1, 8, 8), train 500, val 100, test 359)
     """
     name, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
-    return assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
+    data = assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
+    return data if subset is None else data.subset(subset)
 
 
 def load_all(
@@ -100,10 +145,31 @@ def load_all(
     image_size: tuple[int, int] | None = None,
     transform: Transform | None = None,
 ) -> tuple[Split, bool]:
-    """Every example of what :func:`load` takes, in the source's order; and if it has a test split.
+    """Load every example of a data set as one split, in the source's order.
 
-    A source's own training, validation and test images follow each other, and ``index`` counts
-    through all of them. ``"dynamic"`` draws pixels once, with ``seed``. Raises as :func:`load`.
+    Parameters
+    ----------
+    name_or_path, data_dir
+        As in :func:`load`.
+    binarize
+        As in :func:`load`, but ``"dynamic"`` samples all pixels once, with ``seed``.
+    seed
+        The seed of sampled pixels, 0 to 2**64 - 1.
+    image_size, transform
+        As in :func:`load`.
+
+    Returns
+    -------
+    Split
+        The source's own training, validation and test images, one after the other; ``index``
+        counts through all of them. Labels only where every split has them.
+    bool
+        Whether the source has a test split.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`load`.
     """
     _, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
     own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
@@ -124,29 +190,22 @@ def _source(
     image_size: tuple[int, int] | None,
     seed: int,
     transform: Transform | None,
-) -> tuple[str, Parts]:
-    """A source's name, and what it holds."""
+) -> tuple[str, SourceSplits]:
+    """A source's name and its parts, after checks that should come before minutes of download."""
     is_a((str, Path), "a data set's name, or a path", name_or_path=name_or_path)
-    name, home = str(name_or_path), data_home(data_dir)
-    path = Path(name).expanduser()
-    check_binarize(binarize)  # before minutes of download
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    check_binarize(binarize)
     seeds(seed=seed)
     if image_size is not None and (name in DATASETS or path.is_file()):
         raise MixvaeError(f"image_size resizes folders of images, not {name}; leave it out.")
     if name in DATASETS:
-        return name, DATASETS[name].read(home)
-    return path.resolve().name, _read_path(path, image_size, transform)
-
-
-def _read_path(
-    path: Path, image_size: tuple[int, int] | None, transform: Transform | None
-) -> Parts:
+        return name, DATASETS[name].read(data_home(data_dir))
     if path.is_dir():
-        return image_folder.read(path, image_size, transform)
+        return path.resolve().name, image_folder.read(path, image_size, transform)
     if path.is_file() and path.suffix in (".npy", ".npz"):
-        return arrays.read(path, transform)
+        return path.resolve().name, arrays.read(path, transform)
     if path.is_file():
         raise MixvaeError(f"{path}: expected a folder of images or a .npy or .npz file.")
     if path.suffix or path.name != str(path):
         raise MixvaeError(f"{path}: no such file or folder; it was looked for in {Path.cwd()}.")
-    raise unknown("data set", str(path), DATASETS)
+    raise unknown("data set", name, DATASETS)

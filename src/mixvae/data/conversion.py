@@ -1,4 +1,4 @@
-"""From whatever array someone has to a `Split`: one layout, one type, one range."""
+"""Arrays of any usual layout, type and range, converted to a `Split`."""
 
 import warnings
 from typing import Any
@@ -18,28 +18,59 @@ DARK = 0.2  # of the range: integers that stay below it may be of another range,
 
 
 def make_split(x: Any, y: Any = None, *, where: str, transform: Transform | None = None) -> Split:
-    """Images and labels of any usual layout as a `Split`; ``where`` names them in errors.
+    """Convert images and labels of any usual layout to a `Split`.
 
-    ``x`` is (N, D), (N, H, W), (N, H, W, C) with C 1 or 3, or (N, C, H, W): floats in [0, 1],
-    bool, or integers, which ``transform`` brings there: by default `choose_transform`'s. Where an
-    image's first axis and its last could both be channels, the first one is. ``y`` holds N
-    integers from 0, in shape (N,) or (N, 1). Raises `MixvaeError` for any other shape, type or
-    value.
+    Parameters
+    ----------
+    x
+        (N, D), (N, H, W), (N, H, W, C) with C 1 or 3, or (N, C, H, W): floats in [0, 1], bool, or
+        integers, which ``transform`` brings there. Where an image's first and last axis could both
+        be channels, the first one is.
+    y
+        N integers from 0, in shape (N,) or (N, 1).
+    where
+        The name of the images in errors.
+    transform
+        By default what `choose_transform` chooses.
+
+    Returns
+    -------
+    Split
+        A copy, channels first.
+
+    Raises
+    ------
+    MixvaeError
+        For any other shape, type or value.
     """
     array = to_numpy(x, where)
-    transform = _suggested(array) if transform is None else transform
+    transform = _default_transform(array) if transform is None else transform
     images = _channels_first(_in_unit_range(array, transform, where), where)
     return Split(images, None if y is None else _class_numbers(y, len(images), where))
 
 
 def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> Transform:
-    """The transform of all data that belong to the training data ``x``.
+    """Choose the transform of a data set by its training data.
 
-    uint8 is divided by 255, unless it holds only 0 and 1; all else stays as it is. ``given``, that
-    of a trained model, goes before it. Warns (`MixvaeWarning`) of integers that end far below 1.
+    uint8 is divided by 255, unless it holds only 0 and 1; all else stays as it is. Warns
+    (`MixvaeWarning`) of integers whose quotients all lie far below 1.
+
+    Parameters
+    ----------
+    x
+        The training images, of any shape.
+    given
+        A trained model's transform, which is then the one.
+    where
+        The name of the images in the warning.
+
+    Returns
+    -------
+    Transform
+        For all splits, and for new data.
     """
     array = to_numpy(x, where)
-    transform = _suggested(array) if given is None else given
+    transform = _default_transform(array) if given is None else given
     if array.dtype.kind in "ui" and array.size and transform.scale != 1:
         largest = array.max()
         if 0 < largest < DARK * transform.scale:
@@ -53,13 +84,13 @@ def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> T
     return transform
 
 
-def _suggested(array: np.ndarray) -> Transform:
+def _default_transform(array: np.ndarray) -> Transform:
     # 8-bit images whose brightest pixel is 1 of 255 do not occur; 0/1 data kept as uint8 do.
     return BYTES if array.dtype == np.uint8 and array.max(initial=0) > 1 else AS_STORED
 
 
 def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float[Tensor, " N *X"]:
-    """A float32 copy in [0, 1], or the error that says which values are not."""
+    """A float32 copy in [0, 1]; raises `MixvaeError` with the number of other values."""
     if array.size == 0 or array.ndim == 0:
         raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
     x = transform.apply(array)
@@ -68,41 +99,37 @@ def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float
         return x
     bad, kind, advice = ~x.isfinite(), "NaN or infinite", "remove or repair those examples."
     if not bad.any():
-        bad = (x < 0) | (x > 1)
-        kind = f"outside (min {x.min().item():g}, max {x.max().item():g})"
+        bad, kind = (x < 0) | (x > 1), f"outside (min {low:g}, max {high:g})"
         advice = "scale them, for instance divide 8-bit values by 255 and 16-bit ones by 65535."
-    done = ""
+    scaling = ""
     if array.dtype.kind in "ui" and transform.scale != 1:
-        done, advice = f" with {transform}", "give values as those of the training data."
+        scaling, advice = f" with {transform}", "give values as those of the training data."
     first = tuple(bad.nonzero()[0].tolist())
     raise MixvaeError(
-        f"{where}: values must lie in [0, 1]{done}, but {int(bad.sum())} of {x.numel()} are "
+        f"{where}: values must lie in [0, 1]{scaling}, but {int(bad.sum())} of {x.numel()} are "
         f"{kind}, the first at index {first}; {advice}"
     )
 
 
 def _channels_first(x: Float[Tensor, " N *X"], where: str) -> Float[Tensor, " N *Y"]:
-    if x.ndim == 2:
-        return x
+    if x.ndim not in (2, 3, 4):
+        raise MixvaeError(
+            f"{where}: expected shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), got "
+            f"{tuple(x.shape)}; reshape to one of these, one example per row."
+        )
     if x.ndim == 3:
         return x.unsqueeze(1)
-    if x.ndim == 4:
-        first, height, last = x.shape[1:]
-        if first in (1, 3):
-            return x
-        if last in (1, 3):
-            return x.permute(0, 3, 1, 2).contiguous()
-        if last < min(first, height):
-            raise MixvaeError(f"{where}: {_channels_last(tuple(x.shape))}")
+    if x.ndim == 2 or x.shape[1] in (1, 3):
         return x
-    raise MixvaeError(
-        f"{where}: expected shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), got "
-        f"{tuple(x.shape)}; reshape to one of these, one example per row."
-    )
+    if x.shape[3] in (1, 3):
+        return x.permute(0, 3, 1, 2).contiguous()
+    if x.shape[3] < min(x.shape[1:3]):
+        raise MixvaeError(f"{where}: {_channels_last(tuple(x.shape))}")
+    return x
 
 
 def _channels_last(shape: tuple[int, ...]) -> str:
-    """What to do with images whose last axis seems to be channels, but neither 1 nor 3."""
+    """The advice for images whose last axis seems to be channels, but neither 1 nor 3."""
     alpha = {2: "grey and alpha", 4: "RGB and alpha"}.get(shape[3])
     drop = f"if they are {alpha}, drop alpha: x[..., :{shape[3] - 1}]; else " if alpha else ""
     return (

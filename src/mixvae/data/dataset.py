@@ -1,4 +1,4 @@
-"""What a model is trained and judged on: three splits of images in [0, 1]."""
+"""Data sets in memory: three splits of images in [0, 1]."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 
-from mixvae.errors import MixvaeError, unknown
-from mixvae.seeding import seed_of
+from mixvae.errors import MixvaeError, one_of
+from mixvae.seeding import seed_of_row
 
 from .transform import AS_STORED, Transform
 
@@ -22,43 +22,51 @@ SplitName = Literal["train", "val", "test"]
 
 def check_binarize(name: str) -> None:
     """Raise `MixvaeError` unless ``name`` is a way to binarise."""
-    if name not in get_args(Binarize):
-        raise unknown("binarize", name, get_args(Binarize))
+    one_of("binarize", name, get_args(Binarize))
 
 
 def draw_rows(x: Float[Tensor, " N *X"], seed: int) -> Float[Tensor, " N *X"]:
-    """Draw pixels 0 or 1, with the grey level as probability.
+    """Sample pixels 0 or 1 with the grey level as probability, each row with a seed of its own.
 
-    What is drawn of a row depends on the row's own values and ``seed``, not on its place or on
-    other rows; equal rows become equal.
+    A row's pixels depend on its values and on ``seed``, not on its place or on other rows.
     """
-    generator, drawn = Generator(), empty_like(x)
-    for row, out in zip(x, drawn, strict=True):
-        content = blake2b(row.contiguous().numpy().tobytes(), digest_size=8).digest()
-        generator.manual_seed(seed_of(seed, int.from_bytes(content)))
+    generator, pixels = Generator(), empty_like(x)
+    for row, out in zip(x, pixels, strict=True):
+        generator.manual_seed(seed_of_row(seed, row))
         bernoulli(row, generator=generator, out=out)
-    return drawn
+    return pixels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Some images and, where there are any, their labels.
+    """Images and, where known, their labels.
 
-    ``x`` is (N, *X), float32, pixels in [0, 1]; images are (N, C, H, W), flat vectors (N, D).
-    ``y`` is (N,), int64. Raises `MixvaeError` where there is no image, or not one label an image.
+    Attributes
+    ----------
+    x
+        float32 values, images (N, C, H, W) in [0, 1] or vectors (N, D).
+    y
+        int64 class numbers, shape (N,), or None.
+    index
+        int64, shape (N,): the row of each image in the source's array, or None if unknown.
+
+    Raises
+    ------
+    MixvaeError
+        Without images, for other shapes and types, and unless every image has a label.
     """
 
     x: Float[Tensor, " N *X"]
     y: Int64[Tensor, " M"] | None = None
-    index: Int64[Tensor, " L"] | None = None  # each one's row in the source's array, if known
+    index: Int64[Tensor, " L"] | None = None
 
     def take(self, rows: Int64[Tensor, " R"]) -> "Split":
-        """These rows alone."""
+        """The split of the images at these positions, in this order."""
         y, index = (None if t is None else t[rows] for t in (self.y, self.index))
         return Split(self.x[rows], y, index)
 
     def __post_init__(self) -> None:
-        """Refuse what no later step could use."""
+        """Check shapes and types."""
         if self.x.ndim < 2 or self.x.dtype != float32:
             raise MixvaeError(
                 "expected images of shape (N, C, H, W) or vectors (N, D) in float32, got shape "
@@ -73,20 +81,20 @@ class Split:
             )
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.x)
 
     def __repr__(self) -> str:
-        """Sizes in one line."""
+        """One line with the sizes."""
         labels = "no labels" if self.y is None else "labels"
         return f"Split({len(self):,} x of shape {tuple(self.x.shape[1:])}, {labels})"
 
     @cached_property
     def content_hash(self) -> str:
-        """A digest (BLAKE2b, 16 bytes) of shapes, types and values, the same on any machine.
+        """Hash (BLAKE2b, 16 bytes, hexadecimal) of shapes, types and values, alike on any machine.
 
-        It is computed once, in a second for some 70 million values: what is changed in place
-        afterwards goes unnoticed.
+        It is computed once, at some 70 million values a second; later changes in place are not
+        noticed.
         """
         digest = blake2b(digest_size=16)
         for part in (self.x, self.y):
@@ -102,13 +110,28 @@ class Split:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A data set, split for training, for choosing the best epoch, and for the final figures.
+    """A data set in three splits: for training, for choosing the best epoch, for final figures.
 
-    ``transform`` is what was done to the stored values, and is to be done to new data.
-    ``binarize`` is what was asked. With ``"dynamic"``, ``train.x`` holds grey levels, and the
-    trainer draws ``torch.bernoulli(x)`` anew each time it shows an image; ``val`` and ``test``
-    were drawn once with ``seed``, so that figures are comparable. With ``"threshold"``, all
-    three hold ``x > 0.5``. Raises `MixvaeError` where the splits' images differ in shape.
+    Attributes
+    ----------
+    name
+        The name in run folders and messages.
+    train, val, test
+        The splits. With ``binarize="dynamic"``, ``train.x`` holds grey levels, and the trainer
+        samples ``torch.bernoulli(x)`` anew each time it shows an image; ``val`` and ``test`` were
+        sampled once with ``seed``, so that figures are comparable.
+    binarize
+        ``"none"``; ``"dynamic"``, pixels sampled with the grey level as probability; or
+        ``"threshold"``, pixels that are ``x > 0.5`` in all splits.
+    seed
+        The seed of the splits and of the sampled pixels.
+    transform
+        What was done to the stored values, and is to be done to new data.
+
+    Raises
+    ------
+    MixvaeError
+        Where the images of the splits differ in shape, or ``binarize`` is unknown.
     """
 
     name: str
@@ -120,13 +143,13 @@ class Dataset:
     transform: Transform = AS_STORED
 
     def __repr__(self) -> str:
-        """Name, shapes and sizes in one line."""
+        """One line with name, shape and sizes."""
         sizes = ", ".join(f"{part} {len(split):,}" for part, split in self._splits.items())
-        how = "" if self.binarize == "none" else f", binarize {self.binarize}"
-        return f"Dataset({self.name!r}, x of shape {self.x_shape}, {sizes}{how})"
+        binarize = "" if self.binarize == "none" else f", binarize {self.binarize}"
+        return f"Dataset({self.name!r}, x of shape {self.x_shape}, {sizes}{binarize})"
 
     def __post_init__(self) -> None:
-        """Refuse splits that do not belong together."""
+        """Check that the splits belong together."""
         check_binarize(self.binarize)
         for name, split in (("val", self.val), ("test", self.test)):
             if split.x.shape[1:] != self.x_shape:
@@ -146,13 +169,13 @@ class Dataset:
 
     @cached_property
     def is_binary(self) -> bool:
-        """Whether a model sees only 0 and 1."""
+        """Whether all values a model sees are 0 or 1."""
         x = self.train.x
         return self.binarize != "none" or bool(((x == 0) | (x == 1)).all())
 
     @property
     def likelihood(self) -> Literal["bernoulli", "gaussian"]:
-        """The p(x|z) that suits the values, for those who name none."""
+        """The default likelihood p(x|z) for these values."""
         return "bernoulli" if self.is_binary else "gaussian"
 
     @property
@@ -168,7 +191,18 @@ class Dataset:
         return 1 + max(int(s.y.max()) for s in self._splits.values() if s.y is not None)
 
     def seen(self, name: SplitName) -> Split:
-        """A split as a model sees it: ``train`` drawn once with ``seed`` where it is dynamic."""
+        """A split as a model sees it.
+
+        Parameters
+        ----------
+        name
+            ``"train"``, ``"val"`` or ``"test"``.
+
+        Returns
+        -------
+        Split
+            With ``binarize="dynamic"``, ``train`` has pixels sampled once with ``seed``.
+        """
         split: Split = getattr(self, name)
         if self.binarize != "dynamic" or name != "train":
             return split
@@ -176,11 +210,22 @@ class Dataset:
         return replace(split, x=bernoulli(split.x, generator=generator))
 
     def subset(self, n: int) -> "Dataset":
-        """The same data with fewer images, for quick trials; the test images are all of them.
+        """The same data with fewer images, for quick trials.
 
-        The first ``n`` training images, and validation images evenly spaced over theirs: a fifth
-        of ``n``, but 100 at least, where there are more. Raises `MixvaeError` unless
-        1 <= n <= len(train).
+        Parameters
+        ----------
+        n
+            The number of training images, which are the first ones.
+
+        Returns
+        -------
+        Dataset
+            With all test images, and n / 5 validation images, at least 100, evenly spaced.
+
+        Raises
+        ------
+        MixvaeError
+            Unless 1 <= n <= len(train).
         """
         if not (isinstance(n, int) and 1 <= n <= len(self.train)):
             raise MixvaeError(
@@ -192,7 +237,7 @@ class Dataset:
         return replace(self, train=self.train.take(torch.arange(n)), val=val)
 
     def describe(self) -> dict[str, Any]:
-        """What a run's record says of its data, in values that JSON can hold."""
+        """The record of the data that a run keeps in ``data.json``, of JSON's types."""
         y = self.train.y
         return {
             "name": self.name,
@@ -210,25 +255,33 @@ class Dataset:
         }
 
     def differences(self, described: Mapping[str, Any]) -> str:
-        """How these data differ from those of a description, in a line; "" if not at all.
+        """How these data differ from a record of data.
 
-        What :meth:`describe` derives from the values is left out, as is the name: a file may have
-        been moved.
+        Contents and options are compared; the name is not, since a file may have been moved.
+
+        Parameters
+        ----------
+        described
+            A record by :meth:`describe`, perhaps damaged.
+
+        Returns
+        -------
+        str
+            One line, empty where nothing differs.
         """
-        ours, found = self.describe(), []
+        own, differences, changed = self.describe(), [], []
         content = described.get("content")
         content = content if isinstance(content, Mapping) else {}
-        if parts := [part for part, own in ours["content"].items() if content.get(part) != own]:
-            sizes = [
-                f"{part} (was {described.get(f'n_{part}')} examples, is {ours[f'n_{part}']})"
-                if described.get(f"n_{part}") != ours[f"n_{part}"]
-                else part
-                for part in parts
-            ]
-            found.append(f"the content of {', '.join(sizes)} differs")
-        found += [
-            f"{option} was {described.get(option)}, is {ours[option]}"
+        for part, digest in own["content"].items():
+            before, now = described.get(f"n_{part}"), own[f"n_{part}"]
+            if content.get(part) != digest:
+                sizes = f" (was {before} examples, is {now})" if before != now else ""
+                changed.append(part + sizes)
+        if changed:
+            differences.append(f"the content of {', '.join(changed)} differs")
+        differences += [
+            f"{option} was {described.get(option)}, is {own[option]}"
             for option in ("binarize", "seed", "transform")
-            if described.get(option) != ours[option]
+            if described.get(option) != own[option]
         ]
-        return "; ".join(found)
+        return "; ".join(differences)

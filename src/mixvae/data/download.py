@@ -1,4 +1,4 @@
-"""Find a data set's files, or fetch them: checked, and whole or not there at all."""
+"""The files of named data sets: found on disk, or downloaded and checked."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 from mixvae.errors import MixvaeError
 from mixvae.progress import progress
+from mixvae.storage.files import whole
 
 from .formats.compressed import find
 
@@ -19,9 +20,9 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its name as saved, where it is, and its published checksum, if any.
+    """A public file: its name on disk, its URL, and its published checksum, if any.
 
-    ``members`` are the files wanted from it, where it is an archive; they may lie there instead.
+    ``members`` are the files wanted out of an archive; they may be on disk instead of it.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Remote:
 
     @property
     def contents(self) -> str:
-        """The members by their own names, for people who look for the files."""
+        """A note with the names of the members, for messages."""
         names = ", ".join(member.rpartition("/")[2] for member in self.members)
         return f", or what it holds: {names}" if names else ""
 
@@ -54,59 +55,50 @@ def data_home(data_dir: str | Path | None = None) -> Path:
 def locate(
     name: str, remotes: Sequence[Remote], home: Path, folders: Sequence[str]
 ) -> dict[str, Path]:
-    """Where each file is, by its name without compression, fetching those that are missing.
+    """The path of each file by its name without compression; missing ones are fetched.
 
-    Looks in ``folders`` under ``home``, then in ``home`` itself, and fetches into the first.
-    Files already there are taken as they are. Raises `MixvaeError` where one cannot be had.
+    Files are looked for in ``folders`` under ``home``, then in ``home`` itself, are used as they
+    are, and are fetched into the first folder. Raises `MixvaeError` where one cannot be had.
     """
-    places = [*(home / folder for folder in folders), home]
-    found = {remote.stem: find(remote.stem, places) for remote in remotes}
-    missing = [remote for remote in remotes if found[remote.stem] is None]
-    for i, remote in enumerate(missing):
-        target = places[0] / remote.name
-        try:
-            fetch(remote, target)
-        except (OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
-            wanted = "".join(f"\n  {r.name}  from {r.url}{r.contents}" for r in missing[i:])
-            raise MixvaeError(
-                f"{name}: looked in {home} and its {', '.join(folders)}, where these files were "
-                f"missing, and could not fetch them ({error or type(error).__name__}). Put them "
-                f"(.gz, .xz or plain) in {places[0]}, or name their folder with data_dir or "
-                f"MIXVAE_DATA:{wanted}"
-            ) from error
-        found[remote.stem] = target
-    return {stem: path for stem, path in found.items() if path is not None}
+    first = home / folders[0]
+    paths: dict[str, Path] = {}
+    for i, remote in enumerate(remotes):
+        path = find(remote.stem, home, folders)
+        if path is None:
+            path = first / remote.name
+            try:
+                fetch(remote, path)
+            except (OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
+                missing = [r for r in remotes[i:] if find(r.stem, home, folders) is None]
+                wanted = "".join(f"\n  {r.name}  from {r.url}{r.contents}" for r in missing)
+                raise MixvaeError(
+                    f"{name}: looked in {home} and its {', '.join(folders)}, where these files "
+                    f"were missing, and could not fetch them ({error or type(error).__name__}). "
+                    f"Put them (.gz, .xz or plain) in {first}, or name their folder with data_dir "
+                    f"or MIXVAE_DATA:{wanted}"
+                ) from error
+        paths[remote.stem] = path
+    return paths
 
 
 def fetch(remote: Remote, target: Path) -> None:
-    """Download to ``target``, which appears only once whole and checked.
+    """Download to ``target``, which appears only once it is whole and checked.
 
     Raises `MixvaeError` where the checksum differs, OSError or HTTPException where the network
-    or the disk fails; neither leaves a file behind.
+    or the disk fails; no file remains then.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")  # two processes, two files
-    try:
-        digest = _download(remote, part)
-        if remote.digest not in (None, digest):
-            raise MixvaeError(
-                f"{remote.url}: expected {remote.algorithm} {remote.digest}, got {digest}; the "
-                f"download was cut short or altered and was not kept. Try again, or put the file "
-                f"in {target.parent} by hand."
-            )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _download(remote: Remote, path: Path) -> str:
-    """Write the content to ``path`` and return its checksum."""
     digest = hashlib.new(remote.algorithm, usedforsecurity=False)
-    with urlopen(remote.url, timeout=30) as response, path.open("wb") as file:
+    with urlopen(remote.url, timeout=30) as response, whole(target) as partial:
         size = int(response.headers.get("Content-Length") or 0) or None
-        with progress(remote.name, size, unit="B") as advance:
+        with partial.open("wb") as file, progress(remote.name, size, unit="B") as advance:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 digest.update(chunk)
                 advance(len(chunk))
-    return digest.hexdigest()
+        if remote.digest not in (None, digest.hexdigest()):
+            raise MixvaeError(
+                f"{remote.url}: expected {remote.algorithm} {remote.digest}, got "
+                f"{digest.hexdigest()}; the download was cut short or altered and was not kept. "
+                f"Try again, or put the file in {target.parent} by hand."
+            )

@@ -1,4 +1,4 @@
-"""From whatever holds numbers to a NumPy array of them, or an error that says what to do."""
+"""Conversion of anything that holds numbers to a NumPy array."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixvae.errors import MixvaeError
 
-# By NumPy's kind of dtype, what to do about it.
+# What a user can do, by NumPy's kind of dtype.
 _ADVICE = {
     "O": "make all entries numbers of one type, as with x.astype(float).",
     "c": "give real numbers, such as the magnitudes np.abs(x).",
@@ -16,14 +16,29 @@ _ADVICE = {
     "m": "give numbers, such as x / np.timedelta64(1, 's').",
     "V": "make its fields columns: numpy.lib.recfunctions.structured_to_unstructured(x).",
 }
-_ELSE = "give float values in [0, 1], bool or uint8."
 
 
 def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
-    """A NumPy array of bools, integers or floats, not copied where that is possible.
+    """Convert to a NumPy array of bools, integers or floats, not copied where that is possible.
 
-    ``where`` names it in errors; ``advice`` says what to do about text and objects. Raises
-    `MixvaeError` for what is sparse, has masked entries, or holds anything but real numbers.
+    Parameters
+    ----------
+    x
+        An array, a tensor, or lists of numbers.
+    where
+        Its name in errors.
+    advice
+        What to do about text and objects.
+
+    Returns
+    -------
+    numpy.ndarray
+        The numbers, in their own type where NumPy has it.
+
+    Raises
+    ------
+    MixvaeError
+        For what is sparse, has masked entries, or holds anything but real numbers.
     """
     if isinstance(x, Tensor):
         x = _dense(x, where)
@@ -48,9 +63,11 @@ def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
             f"read ({error}); give an array or a tensor."
         ) from error
     if array.dtype.kind not in "buif":
-        todo = _ADVICE.get(array.dtype.kind, _ELSE)
-        todo = advice if advice and array.dtype.kind in "OSU" else todo
-        raise MixvaeError(f"{where}: expected an array of numbers, got dtype {array.dtype}; {todo}")
+        if not advice or array.dtype.kind not in "OSU":
+            advice = _ADVICE.get(array.dtype.kind, "give float values in [0, 1], bool or uint8.")
+        raise MixvaeError(
+            f"{where}: expected an array of numbers, got dtype {array.dtype}; {advice}"
+        )
     return array
 
 

@@ -1,4 +1,4 @@
-"""From the parts a source has to a whole `Dataset`: hold out what is missing, binarise."""
+"""The splits of a data set: holding out those that its source lacks, and binarising."""
 
 from dataclasses import dataclass, replace
 
@@ -11,17 +11,27 @@ from mixvae.errors import MixvaeError, seeds
 from .dataset import Binarize, Dataset, Split
 from .transform import AS_STORED, Transform
 
-# What the splits are called in file and folder names, in any case.
-SPLIT_WORDS = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "tst"),
+# The split that a word in the name of a folder or array stands for, in any case.
+SPLIT_OF = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "va"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "te"), "test"),
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """What a source holds: training images, other splits where it has them, and how it was read."""
+class SourceSplits:
+    """The splits that a source has.
+
+    Attributes
+    ----------
+    train
+        Training images, out of which other splits may be held out.
+    val, test
+        The source's own splits, or None.
+    transform
+        How stored values were scaled.
+    """
 
     train: Split
     val: Split | None = None
@@ -31,55 +41,74 @@ class Parts:
 
 def assemble(
     name: str,
-    parts: Parts,
+    parts: SourceSplits,
     *,
     binarize: Binarize = "none",
     n_val: int | None = None,
     n_test: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """A `Dataset` with the splits that the source lacks held out of its training images.
+    """Make a `Dataset`, holding out the splits that the source lacks, and binarise it.
 
-    Test: a fifth, unless ``n_test`` says otherwise. Validation: a tenth of what is left, at most
-    5,000, unless ``n_val`` does. Both keep the classes' shares where there are labels, and depend
-    on ``seed`` alone. A split that the source has is left as it is; the training images are
-    shuffled, so that the first n are a fair sample. Raises `MixvaeError` for counts that leave a
-    split empty or that contradict the source, and for an unknown ``binarize``.
+    Splits that are held out keep the classes' shares where there are labels, and depend on ``seed``
+    alone. A split that the source has is left as it is. The training images are shuffled, so that
+    the first n are a fair sample.
+
+    Parameters
+    ----------
+    name
+        The name of the data.
+    parts
+        The splits that the source has.
+    binarize
+        Whether and how pixels become 0 or 1: see `Dataset`.
+    n_val
+        The number of validation images; by default a tenth of what test leaves, at most 5,000.
+    n_test
+        The number of test images; by default a fifth.
+    seed
+        0 to 2**64 - 1.
+
+    Returns
+    -------
+    Dataset
+        With all three splits.
+
+    Raises
+    ------
+    MixvaeError
+        For counts that leave a split empty or contradict the source, an unknown ``binarize``, and
+        images of different shapes.
     """
     seeds(seed=seed)
-    generator = Generator().manual_seed(seed)
-    train, val, test = parts.train, parts.val, parts.test
-    _refuse_both(name, "test", test, n_test)
-    _refuse_both(name, "validation", val, n_val)
-    rest = torch.arange(len(train))  # images are copied once, when all splits are drawn
-    if test is None:
-        n = max(1, len(rest) // 5) if n_test is None else n_test
-        rest, held = _draw(train.y, rest, n, generator, f"{name}: the test split (n_test)")
-        test = _take(train, held)
-    if val is None:
-        n = max(1, min(len(rest) // 10, 5000)) if n_val is None else n_val
-        rest, held = _draw(train.y, rest, n, generator, f"{name}: the validation split (n_val)")
-        val = _take(train, held)
-    else:
+    generator, train = Generator().manual_seed(seed), parts.train
+    rest = torch.arange(len(train))  # images are copied once, when all splits are known
+    splits: dict[str, Split] = {}
+    wanted = (("test", "test", parts.test, n_test), ("val", "validation", parts.val, n_val))
+    for part, what, own, n in wanted:
+        if own is None:
+            default = len(rest) // 5 if part == "test" else min(len(rest) // 10, 5000)
+            n = max(1, default) if n is None else n
+            option = f"{name}: the {what} split (n_{part})"
+            rest, held = _hold_out(train.y, rest, n, generator, option)
+            own = _take(train, held)
+        elif n is not None:
+            raise MixvaeError(
+                f"{name} has its own {what} split of {len(own)} images, and {n} were to be held "
+                "out besides; leave that number out."
+            )
+        splits[part] = own
+    if parts.val is not None:
         rest = rest[torch.randperm(len(rest), generator=generator)]
-    chosen = _take(train, rest)
-    return _binarized(Dataset(name, chosen, val, test, binarize, seed, parts.transform))
+    splits["train"] = _take(train, rest)
+    data = Dataset(name, **splits, binarize=binarize, seed=seed, transform=parts.transform)
+    return _binarized(data)
 
 
-def hold_out(split: Split, n: int, generator: Generator, *, what: str) -> tuple[Split, Split]:
-    """The rest, and ``n`` images drawn at random, stratified by label; both in random order.
-
-    Raises `MixvaeError` unless 1 <= n < len(split): the best epoch is chosen on one of the parts,
-    the final figures come from another, and neither can come from nothing.
-    """
-    rest, held = _draw(split.y, torch.arange(len(split)), n, generator, what)
-    return _take(split, rest), _take(split, held)
-
-
-def _draw(
+def _hold_out(
     y: Tensor | None, index: Int64[Tensor, " N"], n: int, generator: Generator, what: str
 ) -> tuple[Int64[Tensor, " M"], Int64[Tensor, " n"]]:
-    """`hold_out` among the images at ``index``, as indices."""
+    """Random order of ``index``, as the rest and ``n`` indices held out, stratified by label."""
     if not isinstance(n, int) or not 1 <= n < len(index):
         raise MixvaeError(
             f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
@@ -88,16 +117,16 @@ def _draw(
         )
     order = torch.randperm(len(index), generator=generator)
     held = torch.zeros(len(index), dtype=torch.bool)
-    held[_evenly(None if y is None else y[index], order, n, generator)] = True
+    held[_stratified(None if y is None else y[index], order, n, generator)] = True
     return index[order[~held[order]]], index[order[held[order]]]
 
 
-def _evenly(
+def _stratified(
     y: Tensor | None, order: Int64[Tensor, " N"], n: int, generator: Generator
 ) -> Int64[Tensor, " n"]:
-    """Draw every (N/n)-th image once they lie class by class.
+    """Positions of every (N/n)-th image in the order of the classes.
 
-    So each class gives its share, give or take one, and the total is exactly n.
+    The number of images of a class then differs by less than one from its share of n.
     """
     if y is None:
         return order[:n]
@@ -111,22 +140,14 @@ def _take(split: Split, index: Int64[Tensor, " n"]) -> Split:
     return replace(split, index=torch.arange(len(split))).take(index)
 
 
-def _refuse_both(name: str, what: str, own: Split | None, asked: int | None) -> None:
-    if own is not None and asked is not None:
-        raise MixvaeError(
-            f"{name} has its own {what} split of {len(own)} images, and {asked} were to be held "
-            "out besides; leave that number out."
-        )
-
-
 def _binarized(data: Dataset) -> Dataset:
-    """Binarise what is binarised once: everything, or all but what the trainer redraws."""
-    splits = {"train": data.train, "val": data.val, "test": data.test}
+    """The data with the pixels that are binarised once: all, or all but those of training."""
     if data.binarize == "threshold":
-        splits = {name: replace(s, x=(s.x > 0.5).float()) for name, s in splits.items()}
-    elif data.binarize == "dynamic":
+        splits = {part: getattr(data, part) for part in ("train", "val", "test")}
+        return replace(data, **{k: replace(s, x=(s.x > 0.5).float()) for k, s in splits.items()})
+    if data.binarize == "dynamic":
         generator = Generator().manual_seed(data.seed)
-        for name in ("test", "val"):  # test first, so that it does not depend on n_val
-            split = splits[name]
-            splits[name] = replace(split, x=torch.bernoulli(split.x, generator=generator))
-    return replace(data, train=splits["train"], val=splits["val"], test=splits["test"])
+        # test first, so that it does not depend on n_val
+        test, val = (torch.bernoulli(s.x, generator=generator) for s in (data.test, data.val))
+        return replace(data, test=replace(data.test, x=test), val=replace(data.val, x=val))
+    return data

@@ -1,49 +1,86 @@
-"""How stored values become those that a model sees: decided once, on the training data."""
+"""The scaling of stored values to those that a model sees, chosen once on the training data."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, positive
 
 
 @dataclass(frozen=True)
 class Transform:
-    """What is done to stored values before a model sees them, alike in all data of a run.
+    """Scaling of stored values, the same for all data of a run.
 
-    ``scale``: integers are divided by it, so 255 for 8-bit images; 1 leaves 0 and 1 as they are.
-    Floats and booleans are taken as they are, as they lie in [0, 1] already. Raises `MixvaeError`
-    unless it is a finite number above zero.
+    Floats and booleans are taken as they are, since they lie in [0, 1] already.
+
+    Attributes
+    ----------
+    scale
+        What integers are divided by: 255 for 8-bit images; 1 leaves 0 and 1 as they are.
+
+    Raises
+    ------
+    MixvaeError
+        Unless ``scale`` is a finite number above zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixvae.data import Transform
+    >>> Transform(255).apply(np.array([0, 51, 255], np.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
     """
 
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what a damaged file might hold."""
-        number = isinstance(self.scale, (int, float)) and not isinstance(self.scale, bool)
-        if not (number and isfinite(self.scale) and self.scale > 0):
-            raise MixvaeError(
-                f"a transform's scale must be a finite number above zero; got {self.scale!r}."
-            )
+        """Check the scale, which may come from a damaged file."""
+        positive(**{"a transform's scale": self.scale})
 
     def apply(self, array: np.ndarray) -> Tensor:
-        """A float32 copy of an array of numbers, integers divided by ``scale``; same shape."""
+        """Scale an array.
+
+        Parameters
+        ----------
+        array
+            Numbers, in any shape.
+
+        Returns
+        -------
+        Tensor
+            A float32 copy of the same shape, integers divided by ``scale``.
+        """
         with np.errstate(over="ignore"):  # what overflows is infinite, and is refused later
             x = torch.from_numpy(array.astype(np.float32, order="C"))  # so that .view is possible
         return x.div_(self.scale) if array.dtype.kind in "ui" and self.scale != 1 else x
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values, for ``data.json``."""
+        """The values by name, for ``data.json``."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Transform":
-        """The transform that :meth:`to_dict` described; raises `MixvaeError` for anything else."""
+        """Read what :meth:`to_dict` returned.
+
+        Parameters
+        ----------
+        values
+            The values by name.
+
+        Returns
+        -------
+        Transform
+            The same transform.
+
+        Raises
+        ------
+        MixvaeError
+            For anything else.
+        """
         known = set(cls.__dataclass_fields__)
         if not isinstance(values, Mapping) or set(values) != known:
             raise MixvaeError(
@@ -52,7 +89,7 @@ class Transform:
         return cls(**values)
 
     def __str__(self) -> str:
-        """In a few words."""
+        """A few words for messages."""
         return "values as stored" if self.scale == 1 else f"integers divided by {self.scale:g}"
 
 

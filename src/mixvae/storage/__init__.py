@@ -1,1 +1,1 @@
-"""How runs lie on disk: files written whole, read within bounds, locked, and marked as finished."""
+"""Storage of runs: files written whole, reading within bounds, locks, run folders."""

@@ -1,4 +1,4 @@
-"""One process at a time trains a run: a file in its folder names the process."""
+"""Locks of run folders: a file names the one process that trains the run."""
 
 import json
 import os
@@ -20,12 +20,12 @@ class Holder:
 
     pid: int
     host: str
-    started: str  # as the system counts it, since numbers of processes are used again; "": unknown
+    started: str  # its start in the system's clock ticks, since pids are reused; "" if unknown
     since: str
 
     @property
     def gone(self) -> bool:
-        """Whether it surely runs no longer; of another computer's processes nothing is known."""
+        """Whether it has certainly ended; of another computer's processes nothing is known."""
         if self.host != platform.node():
             return False
         now = process_start(self.pid)
@@ -35,15 +35,14 @@ class Holder:
 def acquire(folder: Path) -> None:
     """Take a run folder's lock, also from a process that has died.
 
-    Raises:
-        MixvaeError: if another process holds it, with what to do.
+    Raises `MixvaeError` if another process holds it.
     """
     path = folder / LOCK
     while True:
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+") as file:
             _wait_for_others(file)
             if not _is_still_at(path, file):
-                continue  # it was released since it was opened
+                continue  # another process released it after it was opened
             holder = _read(file)
             if holder is not None and not holder.gone:
                 raise _held(folder, holder)
@@ -52,7 +51,7 @@ def acquire(folder: Path) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process holds a run folder's lock, as far as can be known."""
+    """Whether a process holds a run folder's lock, or may hold it."""
     try:
         with (folder / LOCK).open() as file:
             holder = _read(file)
@@ -62,13 +61,13 @@ def is_held(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Give back the lock, which this process holds; a folder that has vanished is no matter."""
+    """Release the lock that this process holds; nothing happens if the folder is gone."""
     with suppress(OSError):
         (folder / LOCK).unlink()
 
 
 def process_start(pid: int) -> str | None:
-    """When a process began, as the system counts it; None if it does not run; "" if unknown."""
+    """The start of a process in the system's clock ticks; None if it has ended, "" if unknown."""
     if os.name != "posix":
         return ""
     try:
@@ -95,7 +94,7 @@ def _held(folder: Path, holder: Holder) -> MixvaeError:
 
 
 def _wait_for_others(file: IO[str]) -> None:
-    """Until the file is closed, no other process reads and writes it in between."""
+    """Wait for exclusive access to the open file, which lasts until it is closed."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -112,7 +111,7 @@ def _is_still_at(path: Path, file: IO[str]) -> bool:
 
 
 def _read(file: IO[str]) -> Holder | None:
-    """Who holds the lock; nobody, if it was never written to the end."""
+    """The holder of the lock; None if the file is incomplete."""
     try:
         found = json.loads(file.read())
         holder = Holder(int(found["pid"]), *(str(found[k]) for k in ("host", "started", "since")))
@@ -123,7 +122,7 @@ def _read(file: IO[str]) -> Holder | None:
 
 def _write(file: IO[str]) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    ours = Holder(os.getpid(), platform.node(), process_start(os.getpid()) or "", since)
+    holder = Holder(os.getpid(), platform.node(), process_start(os.getpid()) or "", since)
     file.seek(0)
     file.truncate()
-    file.write(json.dumps(asdict(ours)) + "\n")
+    file.write(json.dumps(asdict(holder)) + "\n")

@@ -1,7 +1,7 @@
 """Text, JSON and YAML files read within bounds: of size, depth and numbers.
 
-A file of a run may have been damaged, or written by somebody else. Whatever is in it, reading ends
-soon, takes little memory, and gives plain values or a `MixvaeError` that names the file.
+A file of a run may be damaged, or come from somebody else. Whatever it contains, reading it ends
+soon, takes little memory, and returns plain values or raises a `MixvaeError` that names the file.
 """
 
 import json
@@ -14,7 +14,7 @@ from mixvae.errors import MixvaeError
 
 MAX_JSON = 1 << 24  # bytes
 MAX_YAML = 1 << 18
-MAX_DEPTH = 20  # of lists and mappings in one another
+MAX_DEPTH = 20  # of nested lists and mappings
 MAX_INTEGER = 1 << 64  # seeds are below
 
 
@@ -31,28 +31,25 @@ def read_text(path: Path, limit: int) -> str:
             raise MixvaeError(f"{path} must be a plain file; it is a folder, device or pipe.")
         with path.open("rb") as file:
             content = file.read(limit + 1)
-        if len(content) <= limit:
-            return content.decode("utf-8")
-    except FileNotFoundError:
+        if len(content) > limit:
+            raise MixvaeError(f"{path} is larger than {limit:,} bytes, the most that is read.")
+        return content.decode("utf-8")
+    except (FileNotFoundError, MixvaeError):
         raise
     except (OSError, ValueError) as error:
-        if isinstance(error, MixvaeError):
-            raise
         raise MixvaeError(f"{path} cannot be read as text: {error}.") from error
-    raise MixvaeError(f"{path} is larger than {limit:,} bytes, the most that such a file may have.")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
-    Raises `MixvaeError` for anything else: NaN and infinite numbers, which JSON lacks, included.
+    Raises `MixvaeError` for anything else, including NaN and infinite numbers, which JSON lacks;
     FileNotFoundError where there is no file.
     """
+    text = read_text(path, MAX_JSON)
     try:
-        content = parse_json(read_text(path, MAX_JSON))
+        content = parse_json(text)
     except ValueError as error:
-        if isinstance(error, MixvaeError):
-            raise
         raise MixvaeError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(content, dict):
         raise MixvaeError(f"{path} must hold a JSON object; it holds a {type(content).__name__}.")
@@ -70,10 +67,10 @@ def parse_json(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of options, by name.
+    """The options in a YAML file, by name.
 
-    Only plain values are made, and aliases, by which a few lines grow without bound, are refused.
-    Raises `MixvaeError` for whatever is no mapping of names to values.
+    Only plain values are created, and aliases, by which a few lines can grow without bound, are
+    refused. Raises `MixvaeError` for anything but a mapping of names to values.
     """
     import yaml
 
@@ -132,5 +129,5 @@ def _check_depth(value: Any, left: int) -> None:
     if left < 0:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_depth(each, left - 1)
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, left - 1)

@@ -1,4 +1,4 @@
-"""Run folders as places: how one is claimed and kept to one process, and when it is finished.
+"""Run folders: creation, use by one process at a time, and the mark of a finished run.
 
 ``docs/runs.md`` states the rules.
 """
@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from mixvae.errors import MixvaeError
@@ -17,41 +18,38 @@ RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.jso
 DATA, TRAINING, CONFIG, CHECKPOINTS = "data.json", "training.json", "config.yaml", "checkpoints"
 ORIGIN, FINISHED = "origin.json", "finished.json"
 LAST, BEST = "last.ckpt", "best.ckpt"
-BEGUN = {RECIPE, DATA, TRAINING, CONFIG, ORIGIN, lock.LOCK}  # what there is before any training
-STOPPED = (OSError, KeyboardInterrupt, SystemExit)  # what comes from outside, not from the model
+BEGUN = {RECIPE, DATA, TRAINING, CONFIG, ORIGIN, lock.LOCK}  # files written before training
+STOPPED = (OSError, KeyboardInterrupt, SystemExit)  # causes outside the model
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """The newest epoch's checkpoint, or the start's."""
+    """The path of the newest checkpoint."""
     return folder / CHECKPOINTS / LAST
 
 
 def claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> Path:
-    """Make a new folder for a run, ``out`` or the next free runs/NAME-001, and take its lock.
+    """Create a folder for a run, ``out`` or the next free runs/NAME-001, and take its lock.
 
-    Raises:
-        MixvaeError: if ``out`` exists and is not empty, or cannot be written.
+    Raises `MixvaeError` if ``out`` exists and is not empty, or cannot be written.
     """
     return _claim(out, name, root)[0]
 
 
 @contextmanager
 def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
-    """A new run folder, this process's alone; removed if the run fails with nothing to keep.
+    """Context with a new, locked run folder, which is removed if the run fails without a result.
 
-    An error from within the training before its first epoch is over would come again. What is
-    stopped from outside (Ctrl-C, a full disk) is kept as soon as there is a checkpoint.
-
-    Raises:
-        MixvaeError: as :func:`claim`.
+    An error of the training itself within the first epoch leaves no result. A run that is stopped
+    from outside (Ctrl-C, a full disk) is kept as soon as it has a checkpoint. Raises as
+    :func:`claim`.
     """
-    folder, made = _claim(out, name)
+    folder, created = _claim(out, name)
     try:
         with _hint(folder):
             yield folder
     except BaseException as error:
         if not _worth_keeping(folder, error):
-            _remove(folder, made)
+            _remove(folder, created)
         raise
     finally:
         lock.release(folder)
@@ -59,100 +57,92 @@ def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """An existing run folder, this process's alone, without what killed processes left behind.
+    """Context with an existing run folder, locked, and rid of files that killed processes left.
 
-    Raises:
-        MixvaeError: if another process trains the run.
+    Raises `MixvaeError` if another process trains the run.
     """
     lock.acquire(folder)
     try:
-        sweep(folder)
+        for path, process in partials(folder).items():
+            if lock.process_start(process) is None:  # it was killed
+                path.unlink(missing_ok=True)
         with _hint(folder):
             yield
     finally:
         lock.release(folder)
 
 
-def sweep(folder: Path) -> None:
-    """Remove files that processes which run no longer were writing when they were killed."""
-    for path, process in partials(folder).items():
-        if lock.process_start(process) is None:
-            path.unlink(missing_ok=True)
-
-
 def partials(folder: Path) -> dict[Path, int]:
-    """The files in a run folder that are half written, and by which processes."""
-    places = [*folder.glob(".*"), *(folder / CHECKPOINTS).glob(".*")]
-    found = {path: PARTIAL.fullmatch(path.name) for path in places}
-    return {path: int(match[1]) for path, match in found.items() if match}
+    """The partial files in a run folder, and the ids of the processes that write them."""
+    paths = [*folder.glob(".*"), *(folder / CHECKPOINTS).glob(".*")]
+    return {path: int(m[1]) for path in paths if (m := PARTIAL.fullmatch(path.name))}
 
 
 def mark_finished(folder: Path, epochs: int, files: Sequence[str]) -> None:
-    """Say, last of all, that the weights are final and these files are of them."""
-    write_text(
-        folder / FINISHED, json.dumps({"epochs": epochs, "files": list(files)}, indent=2) + "\n"
-    )
+    """Mark, after all else, that the weights are final and these files belong to them."""
+    content = {"epochs": epochs, "files": list(files)}
+    write_text(folder / FINISHED, json.dumps(content, indent=2) + "\n")
 
 
 def unmark(folder: Path) -> None:
-    """Say, before anything else is changed, that the run goes on."""
+    """Remove the mark, before anything else is changed, because the run is resumed."""
     (folder / FINISHED).unlink(missing_ok=True)
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the mark is there, and the weights that it speaks of."""
+    """Whether the mark and the weights exist."""
     return (folder / FINISHED).exists() and (folder / WEIGHTS).exists()
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether nothing is left to do: it is finished, or a model whose training is not here."""
+    """Whether nothing is left to do: it is finished, or was not trained in this folder."""
     begun = last_checkpoint(folder).exists() or (folder / ORIGIN).exists()
     return is_finished(folder) or not begun
 
 
 def finished_files(folder: Path) -> list[str]:
-    """The figures and pictures that a complete run ended with, there or not."""
+    """The names of the figures and pictures that a complete run ended with, removed ones too."""
     try:
         files = json.loads((folder / FINISHED).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, TypeError, KeyError):
         files = None
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-        return [METRICS]  # which every run has
+        return [METRICS]  # those of every run
     return files
 
 
 def _claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> tuple[Path, list[Path]]:
-    """The folder, and which folders were made for it, the innermost first."""
+    """The folder, and the folders that were created for it, the innermost first."""
     folder = root if out is None else Path(out)
     try:
-        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        created = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         if out is None:
             folder = _next_free(root, name)
-            return folder, [folder, *made]
+            return folder, [folder, *created]
         _take(folder)
     except OSError as error:
         raise MixvaeError(f"cannot write the run folder {folder}: {_reason(error)}.") from error
-    return folder, made
+    return folder, created
 
 
 def _reason(error: OSError) -> str:
-    place = Path(str(error.filename))
-    if isinstance(error, FileExistsError) and place.is_symlink():
-        return f"{place} is a symbolic link to {place.readlink()}, which does not exist"
-    return f"{error.strerror}: {place}"
+    path = Path(str(error.filename))
+    if isinstance(error, FileExistsError) and path.is_symlink():
+        return f"{path} is a symbolic link to {path.readlink()}, which does not exist"
+    return f"{error.strerror}: {path}"
 
 
 def _take(folder: Path) -> None:
     """Lock a folder that is empty, or holds a run that was killed before it began.
 
-    The lock is what one process alone gets; whether the folder is empty is asked again after it.
+    Whether it is empty is checked again under the lock, which only one process has.
     """
     _check_free(folder)
     lock.acquire(folder)
     try:
         _check_free(folder)
-        _remove_files(folder, but=lock.LOCK)
+        _remove_files(folder, keep=lock.LOCK)
     except BaseException:
         lock.release(folder)
         raise
@@ -170,19 +160,18 @@ def _check_free(folder: Path) -> None:
 
 
 def _next_free(root: Path, name: str) -> Path:
-    number = 1
-    while True:
+    for number in count(1):
         folder = root / f"{name}-{number:03d}"
         with suppress(FileExistsError, MixvaeError):  # another process was quicker
             folder.mkdir()
             _take(folder)
-            return folder
-        number += 1
+            break
+    return folder
 
 
 @contextmanager
 def _hint(folder: Path) -> Iterator[None]:
-    """Tell whoever reports the error how to go on, if there is anything to go on with."""
+    """Add the command that resumes the run to errors that stop it, if it can be resumed."""
     try:
         yield
     except STOPPED as error:
@@ -199,7 +188,7 @@ def _hint(folder: Path) -> Iterator[None]:
 
 
 def can_go_on(folder: Path) -> bool:
-    """Whether there is anything to resume from: a checkpoint, or weights."""
+    """Whether the run can be resumed: it has a checkpoint or weights."""
     return last_checkpoint(folder).exists() or (folder / WEIGHTS).exists()
 
 
@@ -208,21 +197,19 @@ def _worth_keeping(folder: Path, error: BaseException) -> bool:
     return can_go_on(folder) and (trained or isinstance(error, STOPPED))
 
 
-def _remove(folder: Path, made: Sequence[Path]) -> None:
-    """Remove what a run writes, and the folders that were made for it if they are then empty."""
+def _remove(folder: Path, created: Sequence[Path]) -> None:
+    """Remove the files of a run, and the folders created for it if they are then empty."""
     with suppress(OSError):
         _remove_files(folder)
-    for place in made:
+    for path in created:
         with suppress(OSError):
-            place.rmdir()
+            path.rmdir()
 
 
-def _remove_files(folder: Path, but: str = "") -> None:
-    for name in {*BEGUN, LOG} - {but}:
-        (folder / name).unlink(missing_ok=True)
-    for name in (LAST, BEST):
-        (folder / CHECKPOINTS / name).unlink(missing_ok=True)
-    for path in partials(folder):
+def _remove_files(folder: Path, keep: str = "") -> None:
+    paths = {folder / name for name in {*BEGUN, LOG} - {keep}}
+    paths |= {folder / CHECKPOINTS / name for name in (LAST, BEST)} | partials(folder).keys()
+    for path in paths:
         path.unlink(missing_ok=True)
     with suppress(OSError):
         (folder / CHECKPOINTS).rmdir()

@@ -1,8 +1,8 @@
-"""Weights in files: written with a checksum, and checked for it, and for numbers, when read.
+"""Files of weights: written with a checksum, which is checked when they are read.
 
-A safetensors file's metadata holds the recipe and a SHA-256 of the whole file, taken with zeros in
-the place of the checksum itself, so that one altered byte anywhere in it is noticed. Checkpoints of
-training have a CRC for each of their parts. In both, weights are finite and of the recipe's shapes.
+A safetensors file's metadata holds the recipe and a SHA-256 of the whole file, computed with zeros
+in place of the checksum itself, so that one altered byte anywhere is noticed. Checkpoints of
+training have a CRC for each of their parts. In both, weights must be finite.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ from .files import whole
 from .reading import parse_json
 
 CHECKSUM = "sha256"
-UNSET = "0" * 64  # in the checksum's place while it is taken
+UNSET = "0" * 64  # in the checksum's place while it is computed
 CHUNK = 1 << 20  # bytes
 
-Form = tuple[tuple[int, ...], torch.dtype]  # of one tensor
+Form = tuple[tuple[int, ...], torch.dtype]  # shape and type of one tensor
 
 
 class Saved(NamedTuple):
-    """What a safetensors file of ours holds."""
+    """The content of a safetensors file of this package."""
 
     recipe: str  # as JSON
     weights: dict[str, Tensor]
@@ -56,64 +56,66 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
 def write_weights(weights: Mapping[str, Tensor], recipe: Mapping[str, Any], path: Path) -> None:
     """Write a safetensors file, whole or not at all. Raises `MixvaeError` for NaN or infinity."""
     check_finite(weights, f"the model for {path}")
-    # One entry, as several come in any order, and equal weights should make equal files.
+    # One entry, since several have no fixed order, and equal weights should give equal files.
     metadata = {"recipe": json.dumps({**recipe, CHECKSUM: UNSET}, sort_keys=True)}
     with whole(path) as partial:
         try:
             save_file({name: w.contiguous() for name, w in weights.items()}, partial, metadata)
-        except SafetensorError as error:  # what the operating system refuses is an OSError here too
+        except SafetensorError as error:  # the operating system's errors become OSErrors
             if (code := re.search(r"os error (\d+)", str(error))) is None:
                 raise
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         with partial.open("r+b") as file:
-            digest, place = _checksum(file, UNSET)
-            file.seek(place)
+            digest, position = _checksum(file, UNSET)
+            file.seek(position)
             file.write(digest.encode())
 
 
 def read_weights(path: Path) -> Saved:
     """The tensors in a safetensors file, and the recipe that they belong to.
 
-    Raises `MixvaeError` where the file is cut, altered, or has no checksum or no finite numbers.
+    Raises `MixvaeError` where the file is cut, altered, without checksum, or not finite.
     """
     try:
         with safe_open(path, "pt") as file:
             recipe = (file.metadata() or {}).get("recipe", "{}")
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about = parse_json(recipe)
-        said = str(about.get(CHECKSUM, "")) if isinstance(about, dict) else ""
+        options = parse_json(recipe)
+        expected = str(options.get(CHECKSUM, "")) if isinstance(options, dict) else ""
         with path.open("rb") as content:
-            found = _checksum(content, said)[0] if len(said) == len(UNSET) else None
+            found = _checksum(content, expected)[0] if len(expected) == len(UNSET) else None
     except (SafetensorError, OSError, ValueError, OverflowError) as error:
         raise MixvaeError(
             f"{path} is not a whole safetensors file ({error}); nothing else is read, since a "
             "pickle can run code. Train again, or copy the file again if it was cut."
         ) from error
-    if found != said:
-        what = "does not match its checksum: it was altered" if found else "has no checksum of ours"
+    if found != expected:
+        what = "does not match its checksum: it was altered" if found else "has no checksum"
         raise MixvaeError(f"{path} {what}. Copy the file again, or train again.")
     check_finite(weights, str(path))
     return Saved(recipe, weights)
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """A training checkpoint's content, its ``model`` tensors by name, all of them finite.
+    """A training checkpoint's content, with finite weights by name under ``model``.
 
-    On the device "meta" only its shapes are read, and no numbers. Nothing is run: raises
-    `MixvaeError` for what holds more than plain values and tensors, is cut, or was altered.
+    On the device "meta" shapes alone are read, and no numbers. No code in the file is run: raises
+    `MixvaeError` where it holds anything but plain values and tensors, is cut, or was altered.
     """
     if not path.is_file():
         raise MixvaeError(f"{path} is missing: nothing to resume. Start the run again.")
     try:
-        if device != "meta" and (damaged := _damaged_part(path)):
-            raise ValueError(f"{damaged} was altered")
+        if device != "meta":
+            with zipfile.ZipFile(path) as parts:
+                if damaged := parts.testzip():
+                    raise ValueError(f"{damaged} was altered")
         content = torch.load(path, map_location=device, weights_only=True)
         weights = content["model"]
         if not all(type(n) is str and isinstance(w, Tensor) for n, w in weights.items()):
-            raise TypeError("its weights are no tensors")
+            raise TypeError("its weights are not tensors")
     except Exception as error:  # a damaged checkpoint can raise almost any
         raise MixvaeError(
-            f"{path} is no whole checkpoint of a run ({type(error).__name__}: {error}). "
+            f"{path} is not a whole checkpoint of a run ({type(error).__name__}: {error}). "
             "It may have been cut, or hold more than tensors, which is never loaded."
         ) from error
     if device != "meta":
@@ -121,25 +123,16 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     return dict(content)
 
 
-def _damaged_part(path: Path) -> str | None:
-    with zipfile.ZipFile(path) as parts:
-        return parts.testzip()
-
-
-def _checksum(file: BinaryIO, said: str) -> tuple[str, int]:
-    """The SHA-256 with zeros in the place of the checksum ``said``, and that place."""
+def _checksum(file: BinaryIO, written: str) -> tuple[str, int]:
+    """The SHA-256 with zeros in place of the checksum that was written, and its position."""
     file.seek(0)
-    header = _header(file)
-    place = header.rfind(said.encode())
-    if place < 0:
+    length = file.read(8)  # of the header, JSON
+    header = length + file.read(int.from_bytes(length, "little"))
+    position = header.rfind(written.encode())
+    if position < 0:
         raise ValueError("its checksum is not in its header")
-    digest = hashlib.sha256(header[:place] + UNSET.encode() + header[place + len(said) :])
+    rest = header[position + len(written) :]
+    digest = hashlib.sha256(header[:position] + UNSET.encode() + rest)
     while chunk := file.read(CHUNK):
         digest.update(chunk)
-    return digest.hexdigest(), place
-
-
-def _header(file: BinaryIO) -> bytes:
-    """The first part of a safetensors file: eight bytes of a length, and JSON of that length."""
-    length = file.read(8)
-    return length + file.read(int.from_bytes(length, "little"))
+    return digest.hexdigest(), position

@@ -7,19 +7,21 @@ from typing import Any
 
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.splits import SPLIT_WORDS, Parts, assemble
+from mixvae.data.splits import SPLIT_OF, SourceSplits, assemble
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
 from .numpy_file import NumpyFile
 
-# What an array of an .npz file is called: one of these words, a word for a split (SPLIT_WORDS), or
-# both in either order, in any case and however they are joined: X, y_train, testLabels, val.
-# Without a word for a split it belongs to train; a word for a split alone means its images.
+# Names of arrays in an .npz file: one of these words, a word for a split (SPLIT_OF), or both in
+# either order, in any case and with any separator: X, y_train, testLabels, val. Without a word for
+# a split the array belongs to train; a word for a split alone means its images.
 KEYS = {
-    "x": ("x", "image", "images", "img", "imgs", "data"),
-    "y": ("y", "label", "labels", "target", "targets"),
+    **dict.fromkeys(("x", "image", "images", "img", "imgs", "data"), "x"),
+    **dict.fromkeys(("y", "label", "labels", "target", "targets"), "y"),
 }
+_KEY, _SPLIT = "|".join(KEYS), "|".join(SPLIT_OF)
+_NAME = re.compile(rf"({_SPLIT})?({_KEY})?|({_KEY})({_SPLIT})")
 
 
 def from_arrays(
@@ -35,83 +37,104 @@ def from_arrays(
     seed: int = 0,
     transform: Transform | None = None,
 ) -> Dataset:
-    """A `Dataset` of NumPy or PyTorch arrays (or lists of them), copied.
+    """Make a `Dataset` of NumPy or PyTorch arrays, or lists of numbers, which are copied.
 
-    ``x`` is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), floats in [0, 1], bool or uint8;
-    ``y`` holds N integers, (N,) or (N, 1). ``val`` and ``test`` are arrays like ``x``, or pairs
-    (x, y); without them, ``n_val`` and ``n_test`` images are held out, by default as in `assemble`:
-    a fifth for test, then a tenth for validation.
+    Whether integers are divided by 255 is decided once, on ``x``: they are where it is uint8 and
+    not only 0 and 1. A `MixvaeWarning` says so where all values are then close to black.
 
-    Whether integers are divided by 255 is decided once, on ``x``: where it is uint8 and not only 0
-    and 1; a `MixvaeWarning` says where that leaves it near black. Give a trained model's
-    ``transform`` (`Dataset.transform`) with data for that model. Raises `MixvaeError` for whatever
-    cannot be used.
+    Parameters
+    ----------
+    x
+        (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8.
+    y
+        N integers from 0, shape (N,) or (N, 1).
+    val, test
+        Arrays like ``x``, or pairs (x, y), which are these splits.
+    name
+        The name of the data in run folders and messages.
+    binarize
+        Whether and how pixels become 0 or 1: see `Dataset`.
+    n_val
+        Without ``val``, the number of images held out for validation; by default a tenth of what
+        test leaves, at most 5,000.
+    n_test
+        Without ``test``, the number of images held out for test; by default a fifth.
+    seed
+        The seed of the splits and of sampled pixels, 0 to 2**64 - 1.
+    transform
+        A trained model's ``Dataset.transform``, for data given to that model.
+
+    Returns
+    -------
+    Dataset
+        With training, validation and test split.
+
+    Raises
+    ------
+    MixvaeError
+        For whatever cannot be used.
+
+    Examples
+    --------
+    >>> import mixvae, numpy as np
+    >>> x = np.random.default_rng(0).random((100, 28, 28))
+    >>> mixvae.data.from_arrays(x, name="noise")
+    Dataset('noise', x of shape (1, 28, 28), train 72, val 8, test 20)
     """
     given = {"x": x, "y": y}
     for part, value in (("val", val), ("test", test)):
         is_pair = isinstance(value, tuple) and len(value) == 2
         given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
-    parts = _parts(given, name, transform)
+    parts = _splits(given, name, transform)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
-def read(path: Path, transform: Transform | None = None) -> Parts:
+def read(path: Path, transform: Transform | None = None) -> SourceSplits:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
     ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
-    loaded, for names that say nothing, and for two names that say the same.
+    loaded, for unknown names, and for two names of the same meaning.
     """
     arrays = NumpyFile(path)
-    names = _names(arrays, path)
-    given = {what: arrays[name] for what, name in names.items()}
-    return _parts(given, path.name, transform)
+    given = {role: arrays[name] for role, name in _roles(arrays, path).items()}
+    return _splits(given, path.name, transform)
 
 
-def _names(arrays: Iterable[str], path: Path) -> dict[str, str]:
-    """The names of the arrays that are x, y, x_val, y_val, x_test and y_test, as far as given."""
-    spellings, found, strange = _spellings(), dict[str, str](), list[str]()
+def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
+    """The names of the arrays that are x, y, x_val, y_val, x_test and y_test, those that exist."""
+    found, unknown = dict[str, str](), list[str]()
     for name in arrays:
-        what = spellings.get(re.sub(r"[\W_]", "", name.casefold()))
-        if what is None:
-            strange.append(name)
-        elif what in found:
+        match = _NAME.fullmatch(re.sub(r"[\W_]", "", name.casefold()))
+        if match is None or not any(match.groups()):
+            unknown.append(name)
+            continue
+        split, key, key_before, split_after = match.groups()
+        part = SPLIT_OF[split or split_after or "train"]
+        role = KEYS[key or key_before or "x"] + ("" if part == "train" else f"_{part}")
+        if role in found:
             raise MixvaeError(
-                f"{path}: {found[what]} and {name} mean the same thing; keep only one."
+                f"{path}: {found[role]} and {name} mean the same thing; keep only one."
             )
-        else:
-            found[what] = name
-    if strange or "x" not in found:
+        found[role] = name
+    if unknown or "x" not in found:
+        x, y = (" or ".join(k for k in KEYS if KEYS[k] == key) for key in "xy")
         raise MixvaeError(
-            f"{path}: expected an array named {' or '.join(KEYS['x'])}, one named "
-            f"{' or '.join(KEYS['y'])} where there are labels, and x_val, y_val, x_test, y_test "
-            f"where there are such splits, got {', '.join(strange or found.values()) or 'none'}; "
-            "rename or remove what is not used: np.savez(path, x=..., y=...)."
+            f"{path}: expected an array named {x}, one named {y} where there are labels, and "
+            "x_val, y_val, x_test, y_test where there are such splits, got "
+            f"{', '.join(unknown or found.values()) or 'none'}; rename or remove what is not used: "
+            "np.savez(path, x=..., y=...)."
         )
     return found
 
 
-def _spellings() -> dict[str, str]:
-    """All that an array may be called, in small letters without separators, and what it is."""
-    found = {word: what for what, words in KEYS.items() for word in words}
-    for split, names in SPLIT_WORDS.items():
-        ending = "" if split == "train" else f"_{split}"
-        for name in names:
-            found[name] = f"x{ending}"
-            for what, words in KEYS.items():
-                for word in words:
-                    found[name + word] = found[word + name] = f"{what}{ending}"
-    return found
-
-
-def _parts(given: Mapping[str, Any], where: str, transform: Transform | None) -> Parts:
+def _splits(given: Mapping[str, Any], where: str, transform: Transform | None) -> SourceSplits:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
-    how = choose_transform(given["x"], transform, where=f"{where}, train")
-    train = make_split(given["x"], given.get("y"), where=f"{where}, train", transform=how)
-    others: dict[str, Split | None] = {}
-    for part in ("val", "test"):
-        x, y = given.get(f"x_{part}"), given.get(f"y_{part}")
-        if x is None and y is not None:
-            raise MixvaeError(f"{where}: labels y_{part} without images x_{part}; give both.")
-        name = f"{where}, {part}"
-        others[part] = None if x is None else make_split(x, y, where=name, transform=how)
-    return Parts(train, others["val"], others["test"], how)
+    transform = choose_transform(given["x"], transform, where=f"{where}, train")
+    splits: dict[str, Split] = {}
+    for part, ending in (("train", ""), ("val", "_val"), ("test", "_test")):
+        x, y = given.get(f"x{ending}"), given.get(f"y{ending}")
+        if x is not None:
+            splits[part] = make_split(x, y, where=f"{where}, {part}", transform=transform)
+        elif y is not None:
+            raise MixvaeError(f"{where}: labels y{ending} without images x{ending}; give both.")
+    return SourceSplits(**splits, transform=transform)

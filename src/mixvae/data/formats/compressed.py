@@ -10,7 +10,7 @@ from typing import Any
 
 from mixvae.errors import MixvaeError
 
-MAX_BYTES = 1 << 30  # unpacked; the largest file of a data set that is known by name has 0.2 GB
+MAX_BYTES = 1 << 30  # uncompressed; the largest file of a named data set has 0.2 GB
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".xz": lzma.open}
 _CHUNK = 1 << 24  # bytes
 
@@ -19,21 +19,25 @@ def _plain(path: Path) -> BufferedIOBase:
     return path.open("rb")
 
 
-def find(name: str, folders: Iterable[Path]) -> Path | None:
-    """The first file with that name, plain or compressed, in the folders in their order."""
-    for folder in folders:
-        for suffix in ("", *_OPEN):
-            path = folder / f"{name}{suffix}"
-            if path.is_file():
-                return path
-    return None
+def find(name: str, home: Path, folders: Iterable[str]) -> Path | None:
+    """The first such file, plain or compressed, in ``folders`` under ``home``, then in ``home``."""
+    paths = (home / place / (name + end) for place in (*folders, ".") for end in ("", *_OPEN))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def damaged(path: Path, expected: str, problem: object) -> MixvaeError:
+    """The error for a file of a data set that is not whole."""
+    return MixvaeError(
+        f"{path}: expected {expected}, but: {problem}; it may be cut short or damaged: delete it "
+        "and get it again."
+    )
 
 
 def read_bytes(path: Path, size_of: Callable[[bytes], int] | None = None) -> bytes:
     """The uncompressed content, of at most ``MAX_BYTES``.
 
-    ``size_of`` tells from its beginning (64 bytes, or what there is) how many there should be: more
-    than one byte above that are not unpacked. Raises `MixvaeError` where the file is cut short,
+    ``size_of`` computes the expected size from the first 64 bytes, or fewer if there are fewer; at
+    most one byte more than that is uncompressed. Raises `MixvaeError` where the file is cut short,
     damaged or too large.
     """
     try:
@@ -42,10 +46,7 @@ def read_bytes(path: Path, size_of: Callable[[bytes], int] | None = None) -> byt
             limit = MAX_BYTES if size_of is None else min(size_of(start), MAX_BYTES)
             content = start + b"".join(_chunks(file, limit + 1 - len(start)))
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise MixvaeError(
-            f"{path}: expected a whole {path.suffix or 'readable'} file, but: {error}; "
-            "it may be cut short or damaged: delete it and get it again."
-        ) from error
+        raise damaged(path, f"a whole {path.suffix or 'readable'} file", error) from error
     if len(content) > MAX_BYTES:
         raise MixvaeError(
             f"{path}: unpacks to more than {MAX_BYTES:,} bytes, so it is another file than the "

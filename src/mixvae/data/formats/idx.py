@@ -9,7 +9,7 @@ import numpy as np
 
 from mixvae.data.conversion import make_split
 from mixvae.data.download import Remote, locate
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import BYTES
 from mixvae.errors import MixvaeError
 
@@ -17,8 +17,8 @@ from .compressed import read_bytes
 
 IMAGES, LABELS = 3, 1  # number of dimensions, the last byte of the magic number
 
-# The sets share their file names, so a wrong folder would go unnoticed but for the MD5 of the
-# uncompressed test labels.
+# MD5 of the uncompressed test labels: the sets share their file names, and a wrong folder would
+# otherwise go unnoticed.
 _TEST_LABELS = {
     "mnist": "073c3904dfbd3e141ff8aa01cfde6b15",
     "fashion-mnist": "8dea97a4e78c1bd1b5a6e8efbb870b6e",
@@ -31,17 +31,15 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
     Raises `MixvaeError` for another magic number, or a length other than the header's.
     """
     header = 4 + 4 * n_dims
-    data = read_bytes(path, lambda start: header + _n_bytes(start, n_dims))
-    magic, expected = int.from_bytes(data[:4], "big"), 0x0800 + n_dims
-    if magic != expected or len(data) < header:
+    data = read_bytes(path, lambda start: header + math.prod(_shape(start, n_dims) or (0,)))
+    shape = _shape(data, n_dims)
+    if shape is None:
         short = f" in a file of {len(data)} bytes" if len(data) < header else ""
         raise MixvaeError(
-            f"{path}: expected an IDX file with magic number {expected} and a header of {header} "
-            f"bytes, got {magic}{short}; is it the right file?"
+            f"{path}: expected an IDX file with magic number {0x0800 + n_dims} and a header of "
+            f"{header} bytes, got {int.from_bytes(data[:4])}{short}; is it the right file?"
         )
-    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", n_dims, offset=4))
-    n_bytes = _n_bytes(data, n_dims)
-    n_found = len(data) - header
+    n_bytes, n_found = math.prod(shape), len(data) - header
     if n_found != n_bytes:
         follow = "follow at the least" if n_found > n_bytes else "follow"
         raise MixvaeError(
@@ -51,31 +49,32 @@ def read_idx(path: Path, n_dims: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def _n_bytes(start: bytes, n_dims: int) -> int:
-    """The size of the array, as the beginning of the file says; 0 if it is none of ``n_dims``."""
-    if int.from_bytes(start[:4], "big") != 0x0800 + n_dims:
-        return 0
-    sizes = (int.from_bytes(start[4 + 4 * i : 8 + 4 * i], "big") for i in range(n_dims))
-    return math.prod(sizes)
+def _shape(start: bytes, n_dims: int) -> tuple[int, ...] | None:
+    """The array's shape, from the beginning of a file; None if that is not such a header."""
+    if int.from_bytes(start[:4]) != 0x0800 + n_dims or len(start) < 4 + 4 * n_dims:
+        return None
+    return tuple(np.frombuffer(start, ">u4", n_dims, offset=4).tolist())
 
 
 def read_mnist_like(
     name: str, home: Path, folders: tuple[str, ...], url: str, md5: Mapping[str, str]
-) -> Parts:
-    """The four files of a set made like MNIST, fetched to the first of ``folders`` if missing.
+) -> SourceSplits:
+    """The images (N, 1, H, W) and labels in four files of MNIST's format and names.
 
-    ``md5`` gives the sums of the ``.gz`` files as published, by name. Images come out as
-    (N, 1, H, W). Raises `MixvaeError` for files that are missing, damaged or another set's.
+    ``md5`` gives the checksums of the published ``.gz`` files, by name. Missing files are fetched
+    into the first of ``folders``. Raises `MixvaeError` for files that cannot be had, are damaged or
+    are another set's.
     """
     remotes = [Remote(file, url + file, "md5", digest) for file, digest in md5.items()]
     paths = locate(name, remotes, home, folders)
     arrays = {
         key: read_idx(path, IMAGES if "images" in key else LABELS) for key, path in paths.items()
     }
-    found = hashlib.md5(arrays["t10k-labels-idx1-ubyte"].tobytes(), usedforsecurity=False)
+    labels = "t10k-labels-idx1-ubyte"
+    found = hashlib.md5(arrays[labels].tobytes(), usedforsecurity=False).hexdigest()
     for other, digest in _TEST_LABELS.items():
-        if other != name and found.hexdigest() == digest:
-            folder = paths["t10k-labels-idx1-ubyte"].parent
+        if other != name and found == digest:
+            folder = paths[labels].parent
             raise MixvaeError(
                 f"the files in {folder} are {other}'s, not {name}'s (the names are the same); "
                 f"put {name}'s under {home / folders[0]}."
@@ -89,4 +88,4 @@ def read_mnist_like(
         )
         for part in ("train", "t10k")
     )
-    return Parts(train, test=test, transform=BYTES)
+    return SourceSplits(train, test=test, transform=BYTES)

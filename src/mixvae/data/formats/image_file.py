@@ -1,4 +1,4 @@
-"""One image file as 8-bit pixels; needs Pillow."""
+"""Reading an image file as 8-bit pixels, with Pillow."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,35 +8,34 @@ import numpy as np
 
 from mixvae.errors import MixvaeError
 
-# In Pillow's terms. What other files are called .png may be, it would cut to 8 bits in silence.
+# Pillow's names. It would cut other formats to 8 bits without a word, if called .png.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _GREY = ("1", "L", "LA")  # modes
 _TRANSPARENT = ("LA", "PA", "RGBA")
-_DEEP = ("I", "F")  # those of more than 8 bits begin so
-_PNG_BIT_DEPTH = 24  # the byte of a PNG file that says it
+_DEEP = ("I", "F")  # beginnings of modes with more than 8 bits
+_PNG_BIT_DEPTH = 24  # the byte of a PNG file with its bit depth
 _TIFF_BITS, _TIFF_SAMPLE_FORMAT, _UNSIGNED = 258, 339, (1, 4)
 
 
 def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """The image as uint8, (H, W) if it is grey and else (H, W, 3), turned as its EXIF data say.
+    """The image in uint8, (H, W) if it is grey and else (H, W, 3), turned as its EXIF data require.
 
-    What is transparent is white, as in most viewers. ``image_size`` (H, W) in pixels resizes.
-    Raises `MixvaeError` for what cannot be read, for more than 8 bits a channel, which would be
-    cut off, and for animations and files of several pages.
+    What is transparent becomes white, as in most viewers. ``image_size`` is the height and width in
+    pixels to resize to. Raises `MixvaeError` for what cannot be read, for more than 8 bits a
+    channel, which would be lost, and for animations and files of several pages.
     """
     pillow = _pillow()
     try:
-        # by its path, Pillow may map a file into memory, and then scrambles a turned TIFF image
+        # given a path, Pillow may map the file into memory, and then scrambles a turned TIFF image
         with path.open("rb") as file, pillow.open(file, formats=_FORMATS) as image:
-            wrong = _deep(image, path) or _several(image)
-            array = None if wrong else _pixels(_upright(image), image_size)
+            _check(image, path)
+            return _pixels(_upright(image), image_size)
+    except MixvaeError:
+        raise
     except Exception as error:  # damaged files have Pillow raise anything
         raise MixvaeError(
             f"{path}: cannot be read as an image ({error}); remove or replace it."
         ) from error
-    if array is None:
-        raise MixvaeError(f"{path}: {wrong}")
-    return array
 
 
 def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
@@ -45,12 +44,12 @@ def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
         picture = picture.resize(image_size[::-1], _pillow().Resampling.BOX)
     array = np.asarray(picture)
     if image.mode == "P" and (array == array[..., :1]).all():
-        return array[..., 0]  # a palette, as in .gif, may hold nothing but greys
+        return array[..., 0]  # a palette, as in .gif, may hold greys alone
     return array
 
 
-def _deep(image: Any, path: Path) -> str:
-    """What is wrong where values are not 8 bits; Pillow cuts colours to 8 without a word."""
+def _check(image: Any, path: Path) -> None:
+    """Raise unless there is one image, of 8 bits, to which Pillow would cut it without a word."""
     kind = ""
     if image.mode.startswith(_DEEP):  # converting would clip the values
         kind = f"Pillow's mode {image.mode}"
@@ -62,29 +61,31 @@ def _deep(image: Any, path: Path) -> str:
         bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
         unsigned = set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) <= set(_UNSIGNED)
         kind = f"{bits} bits" if bits > 8 else "" if unsigned else "signed values"
-    return kind and f"expected 8 bits a channel, got {kind}; convert the image first."
-
-
-def _several(image: Any) -> str:
-    # what else a JPEG file holds (then MPO to Pillow) is a preview or another view of the same
-    if not getattr(image, "is_animated", False) or image.format == "MPO":
-        return ""
-    return "expected one image, got several frames or pages; save each as a file of its own."
+    if kind:
+        raise MixvaeError(
+            f"{path}: expected 8 bits a channel, got {kind}; convert the image first."
+        )
+    # a JPEG file with further images (Pillow's MPO) holds previews or other views of the same
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise MixvaeError(
+            f"{path}: expected one image, got several frames or pages; save each as a file of its "
+            "own."
+        )
 
 
 def _upright(image: Any) -> Any:
-    """The image turned as its EXIF orientation says; if that cannot be read, as it is stored."""
+    """The image turned by its EXIF orientation; as it is stored, if that cannot be read."""
     from PIL import ImageOps
 
-    image.load()  # which turns a TIFF image itself
-    with suppress(Exception):  # damaged EXIF data, which viewers pass over too
+    image.load()  # it turns TIFF images itself
+    with suppress(Exception):  # damaged EXIF data, which viewers ignore too
         if image.format != "TIFF":
             ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def _on_white(image: Any) -> Any:
-    """The picture as it is seen; what is transparent may have any colour, often black, beneath."""
+    """The image on a white ground; transparent pixels may have any colour, often black."""
     if image.mode not in _TRANSPARENT and "transparency" not in image.info:
         return image
     white = _pillow().new("RGBA", image.size, "white")

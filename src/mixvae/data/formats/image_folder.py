@@ -7,7 +7,7 @@ import numpy as np
 
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Split
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
 
@@ -18,23 +18,39 @@ from .image_splits import split_folders
 
 def read(
     root: Path, image_size: tuple[int, int] | None = None, transform: Transform | None = None
-) -> Parts:
-    """The images below ``root``, (N, 1, H, W) if all are grey and else (N, 3, H, W).
+) -> SourceSplits:
+    """Read a folder of images, its splits and its classes.
 
-    Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits; they
-    may also be called training, trn, valid, validation, dev, testing or tst, with ``_set``,
-    ``_data`` or ``_images`` after it, in capitals, and lie in one folder more. In each, images lie
-    side by side, or in a subfolder a class; the classes are numbered by name. Hidden files and
-    folders are left out, links are followed, files that are no images are passed over.
+    Where there is a folder ``train``, it and ``val`` and ``test`` beside it are the splits. They
+    may also be called training, trn, tr, valid, validation, dev, va, testing, tst or te, in
+    capitals, with ``_set``, ``_data`` or ``_images`` after it, and may lie in one folder more. In a
+    split, images lie side by side, or in a subfolder for each class; the classes are numbered by
+    name. Hidden files and folders and files that are not images are ignored, links are followed.
 
-    Images are turned upright as their EXIF data say, and what is transparent is white, as in
-    most viewers. ``image_size`` (H, W) in pixels resizes all.
-    Levels are divided as ``transform`` says, or, where that leaves integers alone or there is none,
-    as the training images suggest: files of images hold 8 bits.
+    Images are turned as their EXIF data require, and what is transparent becomes white, as in
+    most viewers.
 
-    Raises `MixvaeError` for images that differ in size, cannot be read, have more than 8 bits a
-    channel or several frames or pages, or are of a format that is not read; for folders that may
-    be splits or classes; for links in a loop or to nothing; and for no images at all.
+    Parameters
+    ----------
+    root
+        The folder.
+    image_size
+        Height and width in pixels that all images are resized to.
+    transform
+        How levels are scaled; where that leaves integers alone, or by default, the training images
+        decide, since image files hold 8 bits.
+
+    Returns
+    -------
+    SourceSplits
+        Images (N, 1, H, W) if all are grey and else (N, 3, H, W).
+
+    Raises
+    ------
+    MixvaeError
+        For images that differ in size, cannot be read, have more than 8 bits a channel or several
+        frames or pages, or are of a format that is not read; for folders that may be splits or
+        classes; for links in a loop or to nothing; and where there are no images.
     """
     if image_size is not None and min(image_size) < 1:
         raise MixvaeError(
@@ -50,12 +66,12 @@ def read(
     # np.stack would leave the colours last in memory, where no .view is possible
     x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
     given = None if transform is None or transform.scale == 1 else transform
-    how = choose_transform(x["train"], given, where=str(folders["train"]))
+    transform = choose_transform(x["train"], given, where=str(folders["train"]))
     splits: dict[str, Split] = {}
     for part, names in classes.items():
         y = None if names is None else [numbers[name] for name in names]
-        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=how)
-    return Parts(**splits, transform=how)
+        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=transform)
+    return SourceSplits(**splits, transform=transform)
 
 
 def _images_in(folder: Path, images: Sequence[Path]) -> list[Path]:
@@ -81,7 +97,7 @@ def _classes(folder: Path, paths: Sequence[Path]) -> list[str] | None:
 
 
 def _one_shape(paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """All as (C, H, W) with one C; grey ones are repeated where some have colours."""
+    """The images as (C, H, W) with the same C: grey ones are repeated where some have colours."""
     for path, array in zip(paths, arrays, strict=True):
         if array.shape[:2] != arrays[0].shape[:2]:
             (h0, w0), (h, w) = arrays[0].shape[:2], array.shape[:2]

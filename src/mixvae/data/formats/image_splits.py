@@ -1,14 +1,13 @@
-"""Which folders of images are the splits: train, val and test, however they are spelled."""
+"""The folders of images that are splits: train, val and test, in any usual spelling."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixvae.data.splits import SPLIT_WORDS
+from mixvae.data.splits import SPLIT_OF
 from mixvae.errors import MixvaeError
 
-_SPLITS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
-_NAME = re.compile(rf"({'|'.join(_SPLITS)})[ ._-]?(set|split|data|images?|imgs?)?")
+_NAME = re.compile(rf"({'|'.join(SPLIT_OF)})[ ._-]?(set|split|data|images?|imgs?)?")
 LAYOUT = (
     "lay images out as train/CLASS/IMAGE, and val and test beside train likewise where there are "
     "such splits, or as CLASS/IMAGE without splits"
@@ -16,11 +15,11 @@ LAYOUT = (
 
 
 def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -> dict[str, Path]:
-    """The folder of each split among ``folders``, which hold ``images``; else ``root`` is train.
+    """The folder of each split; without folders named like splits, ``root`` is train.
 
-    Folders in which all lies in one folder are passed over, so that the splits, or the classes,
-    may lie deeper (``set/train``). Raises `MixvaeError` wherever names of splits and of others
-    are mixed, so that nothing says what is meant.
+    ``folders`` are all folders below ``root``, and ``images`` all images. The splits, or the
+    classes, may lie deeper (``set/train``), in folders that hold nothing else. Raises `MixvaeError`
+    where names of splits are mixed with others, so that their meaning is not clear.
     """
     top = _first_with_several(root, images, folders)
     named = [f for f in folders if f.parent == top and _split(f.name)]
@@ -47,20 +46,20 @@ def split_folders(root: Path, images: Sequence[Path], folders: Sequence[Path]) -
 
 
 def _split(name: str) -> str:
-    """The split that a folder's name means, or an empty string."""
+    """The split that a folder's name stands for, or an empty string."""
     found = _NAME.fullmatch(name.casefold())
-    return _SPLITS[found[1]] if found else ""
+    return SPLIT_OF[found[1]] if found else ""
 
 
 def _directly_in(folder: Path, images: Sequence[Path]) -> list[Path]:
-    """The folders with images, and images, in ``folder``."""
+    """The images in ``folder``, and the folders in it that contain images."""
     depth = len(folder.parts)
     inside = {path.parts[depth] for path in images if path.parts[:depth] == folder.parts}
     return sorted(folder / name for name in inside)
 
 
 def _first_with_several(root: Path, images: Sequence[Path], folders: Sequence[Path]) -> Path:
-    """The folder below ``root`` that holds all and not merely one other folder of folders."""
+    """The first folder from ``root`` down that holds splits, images, or several folders."""
     named = {folder.parent for folder in folders if _split(folder.name)}
     while root not in named:
         inside = _directly_in(root, images)
@@ -73,7 +72,7 @@ def _first_with_several(root: Path, images: Sequence[Path], folders: Sequence[Pa
 def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
     """Refuse names like ``seg_train`` beside ``seg_test``, and splits in each class."""
     parts = _directly_in(top, images)
-    words = {_SPLITS.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
+    words = {SPLIT_OF.get(word, "") for p in parts for word in re.findall("[a-z]+", p.name.lower())}
     if len(words - {""}) > 1:
         raise MixvaeError(f"{top}: {_names(parts)} may be splits or classes; {LAYOUT}.")
     depth = len(top.parts) + 1
@@ -83,7 +82,7 @@ def _refuse_splits_elsewhere(top: Path, images: Sequence[Path]) -> None:
 
 
 def _repeated(folder: Path, split: str, images: Sequence[Path]) -> Path:
-    """``train/train``, as some archives unpack, where ``train`` holds nothing else."""
+    """The split's folder, or ``train/train`` in it, as some archives unpack, if it is alone."""
     inside = _directly_in(folder, images)
     splits = {_split(path.name) for path in inside}
     if not splits or "" in splits:  # one class may be called train beside others

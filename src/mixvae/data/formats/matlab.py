@@ -1,27 +1,27 @@
 """Arrays out of MATLAB files (versions 5 to 7, which hold numbers and no code).
 
-SciPy's reader unpacks all of a file before its sizes are known, and a few altered bytes can make it
-end the process, so that the few lines that plain arrays need are here. The format is described in
-"MAT-File Format" (The MathWorks): a header, then elements, each with a tag of its type and size.
+SciPy's reader is not used: it uncompresses a file before its sizes are known, and a few altered
+bytes can make it end the process. The format is described in "MAT-File Format" (The MathWorks): a
+header, then elements, each with a tag of its type and size.
 """
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mixvae.errors import MixvaeError
 
-from .compressed import MAX_BYTES, read_bytes
+from .compressed import MAX_BYTES, damaged, read_bytes
 
 HDF5 = b"MATLAB 7.3"  # how files of that version begin
-HEADER = 128  # bytes; the last two say the byte order
-START = 512  # bytes of an array that have its name and shape
+HEADER = 128  # bytes; the last two give the byte order
+START = 512  # bytes of an array that contain its name and shape
 ARRAY, COMPRESSED = 14, 15  # types of elements
-NUMBERS = {  # types of numbers, as NumPy has them
+NUMBERS = {  # NumPy's types, by type of element
     **{1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"},
     **{7: "f4", 9: "f8"},
 }
@@ -30,12 +30,12 @@ KINDS = {1: "object", 2: "a struct", 3: "an object", 4: "text", 5: "a sparse mat
 
 
 class Array(NamedTuple):
-    """One array of a file: its beginning, and how to have all of it."""
+    """The description of an array in a file."""
 
     name: str
     shape: tuple[int, ...]
     kind: str | None  # None: real numbers
-    at: int  # where the tag of its numbers begins
+    offset: int  # of the tag of its numbers
 
 
 class Reader:
@@ -68,7 +68,7 @@ class Reader:
                 yield found, None if found.kind else self.numbers(element, found)
 
     def array(self, start: bytes) -> Array:
-        """What the beginning of an array, from its tag on, says of it."""
+        """The description of an array, from its first bytes, tag included."""
         flags, position = self.values(start, 8)
         dims, position = self.values(start, position)
         name, position = self.values(start, position)
@@ -81,14 +81,14 @@ class Reader:
         return Array(name.tobytes().decode("latin1"), shape, kind, position)
 
     def numbers(self, element: bytes, array: Array) -> np.ndarray:
-        """An array's numbers, in the type that they are stored in; columns lie together."""
-        found, _ = self.values(element, array.at)
-        if len(found) != math.prod(array.shape):
-            raise ValueError(f"{array.name} is {array.shape}, and {len(found)} numbers follow")
-        return found.reshape(array.shape, order="F")
+        """An array's numbers in their stored type; columns are contiguous."""
+        values, _ = self.values(element, array.offset)
+        if len(values) != math.prod(array.shape):
+            raise ValueError(f"{array.name} is {array.shape}, and {len(values)} numbers follow")
+        return values.reshape(array.shape, order="F")
 
     def unpacked(self, element: bytes) -> bytes:
-        """A compressed array from its tag on, whose size is what the tag says."""
+        """A compressed array, tag included, uncompressed no further than its tag promises."""
         unpacker = zlib.decompressobj()
         start = unpacker.decompress(element, 8)
         size = self.tag(start, 0)[2]
@@ -100,7 +100,7 @@ class Reader:
         return start + rest
 
     def values(self, content: bytes, position: int) -> tuple[np.ndarray, int]:
-        """The numbers of the element at a position, and where the next one begins."""
+        """The numbers of the element at a position, and the position of the next one."""
         kind, start, size = self.tag(content, position)
         if kind not in NUMBERS or start + size > len(content):
             raise ValueError("an array in it is damaged")
@@ -109,7 +109,7 @@ class Reader:
         return values, start + size + (-(start + size - position) % 8)
 
     def tag(self, content: bytes, position: int) -> tuple[int, int, int]:
-        """An element's type, where its content begins, and its size in bytes."""
+        """An element's type, the position of its content, and its size in bytes."""
         if position + 8 > len(content):
             raise ValueError("it ends too early")
         kind, size = (int(n) for n in np.frombuffer(content, f"{self.order}u4", 2, position))
@@ -117,11 +117,11 @@ class Reader:
         return (kind & 0xFFFF, position + 4, small) if small else (kind, position + 8, size)
 
 
-def read_matlab(path: Path, shapes: dict[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
-    """The named arrays of a .mat file, whose axes are as long as told; None is any length.
+def read_matlab(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
+    """The named arrays of a .mat file, of the given shapes, where None is any length.
 
     Raises `MixvaeError` for a file that is cut short, damaged or of version 7.3, and for arrays
-    that are missing, have other shapes, or are sparse or of no real numbers.
+    that are missing, sparse, of another shape or of anything but real numbers.
     """
     content = read_bytes(path)
     if content.startswith(HDF5):
@@ -132,28 +132,21 @@ def read_matlab(path: Path, shapes: dict[str, tuple[int | None, ...]]) -> dict[s
     try:
         found = {array.name: (array, x) for array, x in Reader(content).arrays(set(shapes))}
     except (ValueError, zlib.error) as error:
-        raise MixvaeError(
-            f"{path}: expected a whole MATLAB file of version 5 to 7, but: {error}; it may be "
-            "cut short or damaged: delete it and get it again."
-        ) from error
-    arrays = {name: x for name, (_, x) in found.items() if x is not None}
+        raise damaged(path, "a whole MATLAB file of version 5 to 7", error) from error
+    arrays = {}
     for name, shape in shapes.items():
-        if name not in arrays or not _fits(arrays[name].shape, shape):
+        array, x = found.get(name, (None, None))
+        if x is None or not _fits(x.shape, shape):
+            got = "none" if array is None else f"{array.shape} ({array.kind or 'real numbers'})"
             raise MixvaeError(
                 f"{path}: expected an array {name} of numbers, of shape "
-                f"({', '.join('N' if n is None else str(n) for n in shape)}), got "
-                f"{_what(*found.get(name, (None, None)))}; it is another file than the data set's."
+                f"({', '.join('N' if n is None else str(n) for n in shape)}), got {got}; it is "
+                "another file than the data set's."
             )
-    return {name: arrays[name] for name in shapes}
+        arrays[name] = x
+    return arrays
 
 
-def _fits(got: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    """Whether axes are as wanted."""
-    return len(got) == len(wanted) and all(w in (None, g) for g, w in zip(got, wanted, strict=True))
-
-
-def _what(array: Array | None, x: Any) -> str:
-    """It, in words."""
-    if array is None:
-        return "none"
-    return f"{array.shape} ({array.kind or x.dtype})"
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    pairs = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and all(m in (None, n) for n, m in pairs)

@@ -1,4 +1,4 @@
-"""The arrays in .npy and .npz files, each read when it is asked for, after a look at its header."""
+"""The arrays in .npy and .npz files, read one by one after their headers were checked."""
 
 import math
 import os
@@ -13,14 +13,15 @@ from numpy.lib import format as npy
 from mixvae.errors import MixvaeError
 
 MAX_BYTES = 1 << 33  # of all arrays that are read from one file
+_READ_HEADER = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 class NumpyFile(Mapping[str, np.ndarray]):
-    """Arrays by name; a .npy file's is ``x``. They are read-only, and none holds Python objects.
+    """Read-only arrays of numbers by name; the array of a .npy file is ``x``.
 
-    Nothing is unpacked but what is asked for, and that only where its size is what its header says,
-    and all of them together are at most ``MAX_BYTES``. Raises `MixvaeError` otherwise, and for a
-    file that is cut or damaged.
+    An array is unpacked when it is looked up, and only if its size is that of its header and all
+    arrays read so far have at most ``MAX_BYTES``. Raises `MixvaeError` otherwise, for arrays of
+    Python objects, and for a file that is cut or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,15 +55,11 @@ class NumpyFile(Mapping[str, np.ndarray]):
         return len(self._members)
 
     def _read(self, file: BufferedIOBase, size: int) -> np.ndarray:
-        """The array in a file, or a member of an archive, of ``size`` bytes."""
+        """The array in a .npy file, or a member of an archive, of ``size`` bytes."""
         version = npy.read_magic(file)
-        read_header = {
-            (1, 0): npy.read_array_header_1_0,
-            (2, 0): npy.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
+        if version not in _READ_HEADER:
             raise ValueError(f"version {version} is for arrays of records")
-        shape, by_columns, dtype = read_header(file)
+        shape, by_columns, dtype = _READ_HEADER[version](file)
         if dtype.hasobject:
             raise ValueError("Object arrays cannot be loaded")
         n_bytes, found = math.prod(shape) * dtype.itemsize, size - file.tell()

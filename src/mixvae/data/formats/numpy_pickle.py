@@ -1,8 +1,8 @@
-"""Pickles of plain values and arrays of numbers, read without running anything in them.
+"""Pickles of plain values and arrays of numbers, read without running any code in them.
 
-A pickle is a program: it may name any function in Python and call it. Here it is handed inert
-stand-ins for the few names that an array needs, and every other name is refused. The arrays are
-made from the bytes afterwards, so that NumPy's own unpickling, which trusts its input, has no part.
+A pickle is a program: it may name any function in Python and call it. Here it gets inert stand-ins
+for the few names that an array needs, and every other name is refused. The arrays are created from
+the bytes afterwards, without NumPy's own unpickling, which trusts its input.
 """
 
 import io
@@ -24,10 +24,10 @@ _NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")  # no objects, texts, dates or re
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """The pickled dict in a file, plain, .gz or .xz, by keys as text; its arrays are read-only.
+    """The pickled dict in a file, plain, .gz or .xz, with keys as text; its arrays are read-only.
 
-    What Python 2 wrote as str comes out as bytes, but for the keys. Raises `MixvaeError` where the
-    file is no pickle, is cut short, holds no dict, or asks for anything but arrays of numbers.
+    A str of Python 2 is read as bytes, except for the keys. Raises `MixvaeError` where the file is
+    not a pickle, is cut short, holds no dict, or asks for anything but arrays of numbers.
     """
     data = read_bytes(path)
     try:
@@ -45,25 +45,25 @@ def read_pickle(path: Path) -> dict[str, Any]:
 
 
 def _check_instructions(data: bytes) -> None:
-    """Refuse the two instructions that do harm before any name is looked up.
+    """Refuse the two instructions that are harmful without looking up a name.
 
-    EXT takes a function from a table of the process; PUT makes room for as many values as it says.
+    EXT takes a function from a table of the process; PUT allocates as many values as it names.
     """
     for opcode, argument, position in pickletools.genops(data):
-        too_far = "PUT" in opcode.name and argument is not None and argument > position
-        if too_far or opcode.name.startswith("EXT"):
+        too_many = "PUT" in opcode.name and argument is not None and argument > position
+        if too_many or opcode.name.startswith("EXT"):
             raise pickle.UnpicklingError(f"it has the instruction {opcode.name} {argument}")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives stand-ins for what arrays need, and nothing else."""
+    """An unpickler that knows stand-ins for what arrays need, and no other name."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global. Raises UnpicklingError for all others, and imports none."""
         stand_in = _GLOBALS.get((module, name))
         if stand_in is None:
-            asked = f"{module}.{name}"[:80]
-            raise pickle.UnpicklingError(f"it asks for {asked!r}, which is not admitted")
+            wanted = f"{module}.{name}"[:80]
+            raise pickle.UnpicklingError(f"it asks for {wanted!r}, which is not admitted")
         return stand_in
 
 
@@ -76,7 +76,7 @@ class _StandIn:
         self._call = call
 
     def __call__(self, *args: Any) -> Any:
-        """Run our function for the pickle."""
+        """Call the stand-in's own function."""
         if self._call is None:
             raise pickle.UnpicklingError("it calls a class that it may only name")
         return self._call(*args)
@@ -87,7 +87,7 @@ class _StandIn:
 
 
 class _Kind:
-    """What a pickle says of a ``numpy.dtype``."""
+    """A pickle's description of a ``numpy.dtype``."""
 
     __slots__ = ("code", "order")
 
@@ -105,7 +105,7 @@ class _Kind:
 
 
 class _Array:
-    """What a pickle says of a ``numpy.ndarray``; ``value`` is the array once its state is known."""
+    """A pickle's description of a ``numpy.ndarray``, which is ``value`` once its state is set."""
 
     __slots__ = ("value",)
 
@@ -115,11 +115,11 @@ class _Array:
         self.value: np.ndarray | None = None
 
     def __setstate__(self, state: Any) -> None:
-        """View the pickled bytes as an array, which takes no memory whatever shape is promised."""
+        """View the pickled bytes as an array, which takes no memory, whatever its shape."""
         _version, shape, kind, by_columns, content = state
         sizes = len(shape) <= 4 and all(type(n) is int and n >= 0 for n in shape)
         if not (sizes and type(kind) is _Kind and type(content) is bytes):
-            raise pickle.UnpicklingError("it has an array that is not made of plain bytes")
+            raise pickle.UnpicklingError("it has an array that is not of plain bytes")
         dtype = np.dtype(kind.order + kind.code)
         if math.prod(shape) * dtype.itemsize != len(content):
             raise pickle.UnpicklingError(
@@ -129,7 +129,7 @@ class _Array:
 
 
 def _encode(text: Any, codec: Any) -> bytes:
-    """How Python 3 writes bytes where Python 2 is to read them."""
+    """The bytes in a pickle that Python 3 wrote for Python 2."""
     if type(text) is not str or codec != "latin1":
         raise pickle.UnpicklingError("it encodes something other than bytes")
     return text.encode("latin1")
@@ -152,7 +152,7 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The array that a stand-in has become, or the value itself."""
+    """The array in a stand-in, or the value itself."""
     if not isinstance(value, _Array | _Kind | _StandIn):
         return value
     if not isinstance(value, _Array) or value.value is None:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mixvae.data.download import Remote
-from mixvae.data.formats.cifar import Batches, read_batches
-from mixvae.data.splits import Parts
+from mixvae.data.formats.cifar import CifarFiles, read_batches
+from mixvae.data.splits import SourceSplits
 
 FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
-BATCHES = Batches(
+BATCHES = CifarFiles(
     name="cifar10",
     archive=Remote(
         "cifar-10-python.tar.gz",
@@ -17,16 +17,14 @@ BATCHES = Batches(
         members=tuple(f"cifar-10-batches-py/{file}" for file in FILES),
     ),
     folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10", "CIFAR10"),
-    train=FILES[:-1],
-    test=FILES[-1],
     labels="labels",
     n_classes=10,
 )
 
 
-def read(home: Path) -> Parts:
+def read(home: Path) -> SourceSplits:
     """Train and test, (N, 3, 32, 32), from ``home`` or its ``cifar-10-batches-py``.
 
-    Warns where there are some but not all of the five training batches, and uses those.
+    Where only some of the five training batches are on disk, these are used, with a warning.
     """
     return read_batches(BATCHES, home)

@@ -6,13 +6,13 @@ from pathlib import Path
 from mixvae.data.conversion import make_split
 from mixvae.data.dataset import Split
 from mixvae.data.download import Remote
-from mixvae.data.formats.cifar import Batches, check_batch, read_batches
+from mixvae.data.formats.cifar import CifarFiles, check_batch, read_batches
 from mixvae.data.formats.numpy_file import NumpyFile
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import BYTES
 from mixvae.errors import MixvaeError, MixvaeWarning
 
-BATCHES = Batches(
+BATCHES = CifarFiles(
     name="cifar100",
     archive=Remote(
         "cifar-100-python.tar.gz",
@@ -22,21 +22,20 @@ BATCHES = Batches(
         members=("cifar-100-python/train", "cifar-100-python/test"),
     ),
     folders=("cifar-100-python", "cifar100/cifar-100-python", "cifar100", "CIFAR100"),
-    train=("train",),
-    test="test",
     labels="fine_labels",
     n_classes=100,
 )
 
 
-def read(home: Path) -> Parts:
-    """Train and test, (N, 3, 32, 32), fine labels, from ``home`` or its ``cifar-100-python``.
+def read(home: Path) -> SourceSplits:
+    """Train and test, (N, 3, 32, 32), with fine labels.
 
-    Where nothing of the published set is there, a subset is read, with a warning, from
-    ``cifar100_train_*.npz`` and ``cifar100_test_*.npz``: arrays data (N, 32, 32, 3) and
-    fine_labels (N,), which lie in one of the same folders.
+    Where nothing of the published set is on disk, a subset of it may be: the arrays data
+    (N, 32, 32, 3) and fine_labels (N,) in ``cifar100_train_*.npz`` and ``cifar100_test_*.npz``,
+    in one of the same folders. It is used with a warning.
     """
-    subset = None if BATCHES.is_there(home) else _find_subset(home)
+    published = BATCHES.found(home) or BATCHES.find(BATCHES.archive.stem, home)
+    subset = None if published else _find_subset(home)
     if subset is None:
         return read_batches(BATCHES, home)
     train, test = (_read_subset(path) for path in subset)
@@ -47,12 +46,12 @@ def read(home: Path) -> Parts:
         MixvaeWarning,
         stacklevel=2,
     )
-    return Parts(train, test=test, transform=BYTES)
+    return SourceSplits(train, test=test, transform=BYTES)
 
 
 def _find_subset(home: Path) -> tuple[Path, Path] | None:
-    """The two files of a subset, in the first folder that has both."""
-    for folder in BATCHES.places(home):
+    """The two files of a subset, from the first folder that has both."""
+    for folder in (*(home / place for place in BATCHES.folders), home):
         train, test = (sorted(folder.glob(f"cifar100_{part}_*.npz")) for part in ("train", "test"))
         if len(train) > 1 or len(test) > 1:
             raise MixvaeError(

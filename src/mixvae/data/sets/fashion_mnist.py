@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixvae.data.formats.idx import read_mnist_like
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FOLDERS = ("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", "fashion_mnist", "fashion")
@@ -15,6 +15,6 @@ MD5 = {
 }
 
 
-def read(home: Path) -> Parts:
+def read(home: Path) -> SourceSplits:
     """Train and test, (N, 1, 28, 28), from ``home`` or its ``FashionMNIST/raw``."""
     return read_mnist_like("fashion-mnist", home, FOLDERS, URL, MD5)

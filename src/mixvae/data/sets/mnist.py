@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixvae.data.formats.idx import read_mnist_like
-from mixvae.data.splits import Parts
+from mixvae.data.splits import SourceSplits
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {
@@ -14,6 +14,6 @@ MD5 = {
 }
 
 
-def read(home: Path) -> Parts:
+def read(home: Path) -> SourceSplits:
     """Train and test, (N, 1, 28, 28), from ``home``, its ``MNIST/raw`` or its ``mnist``."""
     return read_mnist_like("mnist", home, ("MNIST/raw", "MNIST", "mnist/raw", "mnist"), URL, MD5)
