@@ -551,7 +551,7 @@ def test_the_bar_counts_batches_and_names_the_phase(redrawn, digits, tmp_path, m
             return super().terms(state)
 
     monkeypatch.setattr(callbacks, "REDRAWN", redrawn)
-    monkeypatch.setattr("mixvae.training.arguments.Bar", Looked)
+    monkeypatch.setattr("mixvae.training.callbacks.Bar", Looked)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     how = FULL | {"max_epochs": 1, "warmup_epochs": 0, "progress": True}
     mixvae.fit(recipe(digits, "vade"), digits, out=tmp_path / "run", **how)

@@ -82,7 +82,7 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_recipe(folder: str | Path) -> BuiltRecipe:
+def load_recipe(folder: str | Path, recipes: Iterable[type[Recipe]] = ()) -> BuiltRecipe:
     """Build the recipe of a run folder afresh, to be trained on from its last checkpoint.
 
     Raises:
@@ -91,7 +91,7 @@ def load_recipe(folder: str | Path) -> BuiltRecipe:
     """
     folder = Path(folder)
     content, last = read_recipe(folder), folder / CHECKPOINTS / "last.ckpt"
-    kind = of_run(content["recipe"], str(folder))
+    kind = of_run(content["recipe"], str(folder), recipes)
     if last.exists() or not (folder / WEIGHTS).exists():
         return _build(kind, content, form_of(read_checkpoint(last, "meta")["model"]), last)
     return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)

@@ -5,11 +5,11 @@ from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective
 from mixvae.parts.priors import GaussianMixturePrior
 
-from .phase import Initialization, Phase, posteriors, shown
+from .phase import Initialization, Phase, check_enough, posteriors, sampled
 
 
 def no_kl(step: int, n_steps: int) -> float:
-    """The KL terms left out: an autoencoder, with the codes' noise."""
+    """Leave the KL terms out: an autoencoder, with the codes' noise."""
     return 0.0
 
 
@@ -19,18 +19,26 @@ class Autoencoder(Initialization):
     Parameters
     ----------
     epochs
-        Of the autoencoder.
+        Epochs of the autoencoder.
+
+    References
+    ----------
+    Jiang et al., Variational deep embedding, IJCAI 2017.
     """
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
+
+    def check(self, model: MixtureVAE, data: Dataset) -> None:
+        assert isinstance(model.prior, GaussianMixturePrior)
+        check_enough("clusters", len(model.prior.logits), data)
 
     def phases(
         self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
     ) -> list[Phase]:
         def fit_prior() -> None:
             assert isinstance(model.prior, GaussianMixturePrior)
-            codes = posteriors(model, shown(data, data.train.x))
+            codes = posteriors(model, sampled(data, data.train.x))
             model.prior.cpu().start_from(*codes, seed % 2**32)
 
         return [Phase("autoencoder", model, objective, self.epochs, no_kl, at_end=fit_prior)]
