@@ -681,6 +681,17 @@ def test_rate_clip_and_patience_may_change_on_resuming(digits, tmp_path):
     assert {name: getattr(kept, name) for name in changed} == changed
 
 
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"lr": 1e30, "clip": 1e30}, {"optimizer": list}])
+def test_a_finished_run_that_cannot_go_on_stays_as_it_is(wrong, digits, tmp_path):
+    how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **how)
+    before = content_of(run.folder)
+    with pytest.raises(MixvaeError):
+        mixvae.resume(run.folder, digits, max_epochs=3, **QUICK | wrong)
+    assert content_of(run.folder) == before
+    assert mixvae.load(run.folder).complete
+
+
 def test_an_optimizer_that_is_none_is_refused(digits, tmp_path):
     with pytest.raises(MixvaeError, match=r"must give a torch.optim.Optimizer.* gave a list"):
         mixvae.fit(

@@ -536,6 +536,7 @@ def help_of(command: str) -> str:
         ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
         ({"accelerator": "abacus"}, "unknown accelerator 'abacus'.*cpu"),
         ({"devices": 0}, "devices must be a number from 1 or 'auto'; got 0"),
+        ({"devices": "cuda"}, "devices must be a number from 1 or 'auto'; got 'cuda'"),
         ({"strategy": "fsdp"}, "unknown strategy 'fsdp'.*ddp"),
         ({"max_epoch": 1}, "unknown argument of fit 'max_epoch'. Did you mean 'max_epochs'"),
         ({"no_such_option": 1}, "unknown argument of fit 'no_such_option'"),
@@ -547,6 +548,72 @@ def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, mes
             recipe(digits), digits, out=tmp_path / "r", **QUICK | {"max_epochs": 1} | options
         )
     assert not (tmp_path / "r").exists()
+
+
+def nothing_by_name(trace, kl_scale):
+    return trace.z.sum()
+
+
+def a_missing_key(trace, kl_scale):
+    return {"z": {"a": trace.z}["b"]}
+
+
+def a_term_for_every_component(trace, kl_scale):
+    return {"z": trace.z.sum((0, -1))}
+
+
+def torch_refuses(trace, kl_scale):
+    return {"z": trace.z @ torch.zeros(99, 99)}
+
+
+def a_square(trace):
+    return trace.z.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("bound", "penalty", "message"),
+    [
+        (nothing_by_name, None, "its bound must give terms by name; got a Tensor"),
+        (a_missing_key, None, "KeyError: 'b'"),
+        (a_term_for_every_component, None, r"the term z must be of shape \(8,\); got \(8, 3\)"),
+        (torch_refuses, None, "RuntimeError: "),
+        (None, lambda trace: trace.z.mean(0), r"the penalty own must be of shape \(\); got \(8, 3"),
+        (None, lambda trace: 0.0, r"the penalty own must be of shape \(\); got float"),
+    ],
+)
+def test_an_objective_that_fails_is_refused_by_its_recipes_name_before_a_folder_is_made(
+    bound, penalty, message, digits, tmp_path
+):
+    made = recipe(digits)
+    penalties = {} if penalty is None else {"own": penalty}
+    objective = Objective(bound or made.objective.bound, penalties)
+    changed = BuiltRecipe(**{**vars(made), "objective": objective})
+    expected = f"the objective of the recipe m-vae cannot be computed on .* 8 rows: {message}"
+    with pytest.raises(MixvaeError, match=expected):
+        mixvae.fit(changed, digits, out=tmp_path / "r", **ONE_EPOCH)
+    assert not (tmp_path / "r").exists()
+
+
+def several_rows(trace):
+    if trace.z.shape[1] < 2:
+        raise IndexError("no second row")
+    return trace.z.mean()
+
+
+def test_batches_of_one_row_are_refused_only_for_penalties_that_cannot_take_them(tmp_path):
+    dataset = few(1, 4)
+    made = mixvae.build("m-vae", dataset, beta_dhsic=0, n_components=2, hidden=(4,))
+
+    def fit(penalty):
+        objective = Objective(made.objective.bound, {"own": penalty})
+        one = BuiltRecipe(**{**vars(made), "objective": objective})
+        how = ONE_EPOCH | {"batch_size": 16}
+        return mixvae.fit(one, dataset, out=tmp_path / penalty.__name__, **how)
+
+    with pytest.raises(MixvaeError, match=r"1 row: IndexError: no second row.* a larger") as error:
+        fit(several_rows)
+    assert "dhsic" not in str(error.value)
+    assert fit(a_square).metrics["n"] == 4
 
 
 def test_grey_levels_are_refused_by_the_bernoulli_likelihood(tmp_path):

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mixvae.data.dataset import Dataset
 from mixvae.errors import MixvaeError, fits_memory, is_a
-from mixvae.evaluation.batches import batches as rows_of
-from mixvae.evaluation.batches import evaluating
+from mixvae.evaluation.batches import batches, evaluating
 from mixvae.initialization.phase import sampled
 from mixvae.parts.labels import OneHot
 from mixvae.recipes.building import BuiltRecipe, build
@@ -90,25 +89,29 @@ def _shapes(recipe: BuiltRecipe) -> dict[str, torch.Size]:
 
 def _check_objective(recipe: BuiltRecipe, data: Dataset, batch_size: int) -> None:
     """Refuse an objective that fails on a few rows, or on one where a batch has but one."""
-    n_val = len(data.val)
-    n = min(FEW, batch_size, n_val // -(-n_val // batch_size))  # validation has even batches
-    try:
-        with evaluating(recipe.model):
-            x, y = data.train.x[:n], None if data.train.y is None else data.train.y[:n]
-            _try(recipe, *next(rows_of(recipe.model, sampled(data, x), y, n)))
-    except Exception as error:  # of a user's own code, almost any
-        reason = (
-            str(error) if isinstance(error, MixvaeError) else f"{type(error).__name__}: {error}"
-        )
-        few = (
-            f" batch_size is {batch_size}, and there are {n_val} validation examples: use a larger "
-            "batch_size, or more validation data"
-            + (", or beta_dhsic=0." if "dhsic" in recipe.objective.penalties else ".")
-        )
-        raise MixvaeError(
-            f"the objective of the recipe {recipe.name} cannot be computed on a batch of {n} "
-            f"row{'s' if n > 1 else ''}: {' '.join(reason.split())}{few if n == 1 else ''}"
-        ) from error
+    n_val, model = len(data.val), recipe.model
+    smallest = min(batch_size, n_val // -(-n_val // batch_size))  # validation has even batches
+    for n in (2, 1) if smallest == 1 else (min(FEW, smallest),):
+        try:
+            with evaluating(model):
+                x, y = data.train.x[:n], None if data.train.y is None else data.train.y[:n]
+                _try(recipe, *next(batches(model, sampled(data, x), y, n)))
+        except Exception as error:  # of a user's own code, almost any
+            kind = "" if isinstance(error, MixvaeError) else f"{type(error).__name__}: "
+            raise MixvaeError(
+                f"the objective of the recipe {recipe.name} cannot be computed on a batch of "
+                f"{n} row{'s' if n > 1 else ''}: {kind}{' '.join(str(error).split())}"
+                + ("" if n > 1 else f" {_more_rows(recipe, batch_size, n_val)}")
+            ) from error
+
+
+def _more_rows(recipe: BuiltRecipe, batch_size: int, n_val: int) -> str:
+    """What to do where one row is too few."""
+    leave_out = ", or beta_dhsic=0" if "dhsic" in recipe.objective.penalties else ""
+    return (
+        f"batch_size is {batch_size}, and there are {n_val} validation examples: use a larger "
+        f"batch_size, or more validation data{leave_out}."
+    )
 
 
 def _try(recipe: BuiltRecipe, x: Tensor, y: Tensor | None) -> None:

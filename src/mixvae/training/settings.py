@@ -35,12 +35,9 @@ class Settings:
     float32_library: Float32Library | None = None  # None: measured by each process
 
     def __post_init__(self) -> None:
-        for name, choices in {
-            "precision": Precision,
-            "clip_by": ClipBy,
-            "average": Average,
-        }.items():
-            one_of(name, str(getattr(self, name)), get_args(choices))
+        one_of("precision", str(self.precision), get_args(Precision))
+        one_of("clip_by", str(self.clip_by), get_args(ClipBy))
+        one_of("average", str(self.average), get_args(Average))
         whole(1, max_epochs=self.max_epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         whole(0, warmup_epochs=self.warmup_epochs)
         seeds(seed=self.seed)
