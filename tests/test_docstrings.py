@@ -55,6 +55,8 @@ def constructor(thing: Any) -> Callable[..., Any] | None:
         return thing
     if dataclasses.is_dataclass(thing):
         return None  # its fields are described one by one, under each
+    if getattr(thing, "_is_protocol", False):
+        return None  # it is never constructed
     return vars(thing).get("__init__")
 
 
