@@ -8,11 +8,6 @@ from mixvae.parts.priors import GaussianMixturePrior
 from .phase import Initialization, Phase, check_enough, posteriors, sampled
 
 
-def no_kl(step: int, n_steps: int) -> float:
-    """Leave the KL terms out: an autoencoder, with the codes' noise."""
-    return 0.0
-
-
 class Autoencoder(Initialization):
     """Training without the KL terms, after which the prior is fitted to the codes.
 
@@ -41,4 +36,5 @@ class Autoencoder(Initialization):
             codes = posteriors(model, sampled(data, data.train.x))
             model.prior.cpu().start_from(*codes, seed % 2**32)
 
+        no_kl = lambda step, n_steps: 0.0  # an autoencoder, with the codes' noise
         return [Phase("autoencoder", model, objective, self.epochs, no_kl, at_end=fit_prior)]

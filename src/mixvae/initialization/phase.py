@@ -16,15 +16,6 @@ from mixvae.objectives import Objective, Terms
 CODING_BATCH = 500  # rows at a time whose posteriors are computed
 
 
-def full_weight(step: int, n_steps: int) -> float:
-    """The KL terms at their own weight throughout."""
-    return 1.0
-
-
-def nothing() -> None:
-    """Do nothing after a phase."""
-
-
 @dataclass(frozen=True)
 class Phase:
     """A part of a run: epochs in which a module is trained to maximise one objective.
@@ -63,9 +54,9 @@ class Phase:
     module: nn.Module
     objective: Callable[..., Terms]
     epochs: int
-    kl_weight: Callable[[int, int], float] = full_weight
-    labels: Callable[[], Tensor | None] = nothing
-    at_end: Callable[[], None] = nothing
+    kl_weight: Callable[[int, int], float] = lambda step, n_steps: 1.0
+    labels: Callable[[], Tensor | None] = lambda: None
+    at_end: Callable[[], None] = lambda: None
     own_schedule: bool = False
     validated: bool = False
     passes: int = 1

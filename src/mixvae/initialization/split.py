@@ -36,11 +36,6 @@ MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
 GATE_STEPS = 300  # at least, to learn the components that the training data begin in
 
 
-def rising(step: int, n_steps: int) -> float:
-    """Raise the weight of the KL terms to 1, which it reaches at the last step."""
-    return step / n_steps
-
-
 class Split(Initialization):
     """Training of one VAE and its split by clusters of its codes, which a gate then learns.
 
@@ -72,7 +67,9 @@ class Split(Initialization):
             if gate is not None:
                 gate.component.copy_(k)
 
-        phases = [Phase("vae", one, objective, self.epochs, rising, at_end=divide)]
+        phases = [
+            Phase("vae", one, objective, self.epochs, lambda step, n: step / n, at_end=divide)
+        ]
         if gate is not None:
             phases.append(gate.phase(passes=-(-GATE_STEPS // n_batches)))
         return phases

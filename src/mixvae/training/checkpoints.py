@@ -19,6 +19,7 @@ from .settings import Settings
 
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
 History = list[dict[str, Any]]  # a row an epoch
+Checkpoint = dict[str, Any]
 PARTS = {"phase", "epoch", "step", "history", "model", "optimizer"}  # of a checkpoint, at least
 
 
@@ -48,6 +49,8 @@ class TrainingState:
         Means of the epoch so far; ``means.latest()`` are the last step's terms, nats.
     stop
         Set it to True, and training ends after this epoch.
+    checkpoint
+        What a resumed run's first phase goes on from; otherwise None.
     """
 
     recipe: BuiltRecipe
@@ -61,6 +64,7 @@ class TrainingState:
     history: History = field(default_factory=list)
     means: RunningMeans = field(default_factory=RunningMeans)
     stop: bool = False
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     @property
     def model(self) -> MixtureVAE:
@@ -105,7 +109,7 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     write_checkpoint(path, dict(content))
 
 
-def load_last(recipe: BuiltRecipe, folder: Path) -> dict[str, Any] | None:
+def load_last(recipe: BuiltRecipe, folder: Path) -> Checkpoint | None:
     """The newest checkpoint of a run; raises unless the recipe can be resumed from it.
 
     None where nothing was trained, as of a pruned model.

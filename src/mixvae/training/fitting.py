@@ -179,7 +179,7 @@ def fit(
     refuse("fit", others, signature(fit), Signature())
     given |= {"optimizer": name_of(optimizer), "lr_schedule": name_of(lr_schedule)}
     functions = functions_of(given["optimizer"], optimizer, given["lr_schedule"], lr_schedule)
-    told = listeners(logger, callbacks, progress=progress)
+    hooks = listeners(logger, callbacks, progress=progress)
     machine = machine_of(accelerator, devices, num_nodes, strategy)
     check_compiler(compile, machine.device)
     given |= {"precision": chosen_precision(precision, machine.device)}
@@ -194,9 +194,9 @@ def fit(
             begin(recipe, data, folder, chosen, settings, origin)
         machine.launch()
         folder, chosen = machine.agree((folder, chosen))
-        equipment = Equipment(data, machine, *functions, told)
+        equipment = Equipment(data, machine, *functions, hooks)
         state = TrainingState(recipe, folder, chosen)
-        return _train(state, equipment, None, compile, progress=progress, pictures=pictures)
+        return _train(state, equipment, compile, progress=progress, pictures=pictures)
 
 
 def resume(
@@ -271,7 +271,7 @@ def resume(
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     folder = Path(folder)
     recipe = folders.load_recipe(folder, recipes)
-    told = listeners(logger, callbacks, progress=progress)
+    hooks = listeners(logger, callbacks, progress=progress)
     if wrong := data.differences(folders.read_json(folder, folders.DATA)):
         raise MixvaeError(
             f"the run {folder} was started on other data than {data.name}: {wrong}. Give the "
@@ -286,18 +286,19 @@ def resume(
         settings = Settings.load(folder, **{k: v for k, v in changed.items() if v is not None})
         functions = functions_of(settings.optimizer, optimizer, settings.lr_schedule, lr_schedule)
         check_batches(settings, data, machine.world)
-        state, checkpoint = TrainingState(recipe, folder, settings), load_last(recipe, folder)
+        checkpoint = load_last(recipe, folder)
         over = why_over(checkpoint, settings)
         if over and is_finished(folder):
             raise MixvaeError(f"the run {folder} {over}")
+        state = TrainingState(recipe, folder, settings, checkpoint=checkpoint)
         if checkpoint is not None:
             for name in ("phase", "epoch", "step", "history"):
                 setattr(state, name, checkpoint[name])
         with _going_on(state, undo=not over) if is_first else nullcontext():
             machine.launch()
-            equipment = Equipment(data, machine, *functions, told)
+            equipment = Equipment(data, machine, *functions, hooks)
             options = {"over": bool(over), "progress": progress, "pictures": pictures}
-            return _train(state, equipment, checkpoint, compile, **options)
+            return _train(state, equipment, compile, **options)
 
 
 @contextmanager
@@ -320,20 +321,20 @@ def _going_on(state: TrainingState, *, undo: bool) -> Iterator[None]:
 def _train(
     state: TrainingState,
     equipment: Equipment,
-    checkpoint: dict[str, Any] | None,
     compile: Compile,
     *,
     over: bool = False,
     progress: bool,
     pictures: bool,
 ) -> Run:
-    """Train from the start, or from a checkpoint; end with the best weights and their figures.
+    """Train from where a state is; end with the best weights and their figures.
 
     ``over``: no epoch is left, only what comes after the last.
     """
     from .finish import announce, conclude
 
     data, machine, settings = equipment.data, equipment.machine, state.settings
+    checkpoint = state.checkpoint
     with machine.together(), products_by(settings.float32_library):
         if checkpoint is not None or not over:  # with no epoch left, best.ckpt may still be missing
             phases = phases_of(state.recipe, data, settings, machine.world, compile)
@@ -344,7 +345,7 @@ def _train(
             if machine.rank == 0 and progress and not over:
                 announce(state, data, phases[:-1], machine.device)
             with kept_memory():
-                train(phases, state, equipment, checkpoint)
+                train(phases, state, equipment)
         return conclude(state, data, machine, pictures=pictures)
 
 

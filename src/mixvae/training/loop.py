@@ -24,17 +24,15 @@ from mixvae.storage.run_folder import BEST, LAST, LOG
 
 from .averages import Averages
 from .batches import Batch, Batches, ShuffledBatches, even_batches
-from .checkpoints import TrainingState, save, waited
+from .checkpoints import Checkpoint, TrainingState, save, waited
 from .machine import Machine
 from .means import NonFiniteError, with_sum
 from .optimizers import MakeOptimizer, Schedule, make_optimizer, set_rate
 from .validation import validate
 
 TRAIN, BEFORE = 1, 3  # streams of noise: of a model's own training, and of the phases before it
-CHECK_EVERY = {"cpu": 1}  # steps between checks that terms are finite: an accelerator waits
-CHECK_SELDOM = 50
+CHECK_EVERY = {"cpu": 1, "cuda": 50, "mps": 50}  # steps; to check, an accelerator has to wait
 DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
-Checkpoint = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,27 +51,22 @@ class Equipment:
         return [getattr(callback, name) for callback in callbacks if hasattr(callback, name)]
 
 
-def train(
-    phases: Sequence[Phase],
-    state: TrainingState,
-    equipment: Equipment,
-    checkpoint: Checkpoint | None,
-) -> None:
-    """Train one phase after the other; the first from a checkpoint, if there is one."""
+def train(phases: Sequence[Phase], state: TrainingState, equipment: Equipment) -> None:
+    """Train one phase after the other; the first from the state's checkpoint, if there is one."""
     machine, initialization = equipment.machine, state.recipe.initialization
     for hook in equipment.hooks("on_fit_start"):
         hook(state)
     for phase in phases:
         if phase is phases[-1] and initialization is not None:
             initialization.done = True
-        PhaseLoop(phase, state, equipment, checkpoint).run()
+        PhaseLoop(phase, state, equipment).run()
         if phase is phases[-1] or state.stop:
             break
         if machine.rank == 0:
             with noise(seed_of(state.settings.seed, BEFORE), machine.device):
                 phase.at_end()
         machine.share(state.model.to(machine.device))
-        state.epoch, state.step, checkpoint = 0, 0, None
+        state.epoch, state.step, state.checkpoint = 0, 0, None
     for hook in equipment.hooks("on_fit_end"):
         hook(state)
 
@@ -81,28 +74,21 @@ def train(
 class PhaseLoop:
     """The training of one phase: from a checkpoint, or the beginning, to the phase's end."""
 
-    def __init__(
-        self,
-        phase: Phase,
-        state: TrainingState,
-        equipment: Equipment,
-        checkpoint: Checkpoint | None,
-    ) -> None:
+    def __init__(self, phase: Phase, state: TrainingState, equipment: Equipment) -> None:
         self.phase, self.state, self.settings = phase, state, state.settings
         self.machine, self.device = equipment.machine, equipment.machine.device
-        self.schedule, self.checkpoint = equipment.schedule, checkpoint
-        self.binarize = equipment.data.binarize == "dynamic"
+        self.schedule, self.binarize = equipment.schedule, equipment.data.binarize == "dynamic"
         self.stream = (TRAIN,) if phase.validated else (BEFORE, *phase.name.encode())
-        self.check_every = CHECK_EVERY.get(self.device.type, CHECK_SELDOM)
+        self.check_every = CHECK_EVERY[self.device.type]
         self.on_step_end, self.on_epoch_end = map(equipment.hooks, ("on_step_end", "on_epoch_end"))
-        self._prepare_model(checkpoint)
+        self._prepare_model(state.checkpoint)
         self._prepare_data(equipment.data)
-        self._prepare_optimizer(equipment.make_optimizer, checkpoint)
+        self._prepare_optimizer(equipment.make_optimizer, state.checkpoint)
 
     def run(self) -> None:
         """Train until the phase is over, or a callback or the patience stops it."""
         state = self.state
-        if self.checkpoint is None:
+        if state.checkpoint is None:
             self.end_epoch(time.perf_counter())  # epoch 0: the model before the first step
         else:
             state.stop = self.out_of_patience()
