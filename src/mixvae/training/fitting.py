@@ -334,14 +334,13 @@ def _train(
     from .finish import announce, conclude
 
     data, machine, settings = equipment.data, equipment.machine, state.settings
-    checkpoint = state.checkpoint
     with machine.together(), products_by(settings.float32_library):
-        if checkpoint is not None or not over:  # with no epoch left, best.ckpt may still be missing
+        if state.checkpoint or not over:  # with no epoch left, best.ckpt may still be missing
             phases = phases_of(state.recipe, data, settings, machine.world, compile)
-            if checkpoint is not None:
+            if state.checkpoint:
                 names = [phase.name for phase in phases]
-                one_of(f"phase of the checkpoint of {state.folder}", checkpoint["phase"], names)
-                phases = phases[names.index(checkpoint["phase"]) :]
+                one_of(f"phase of the checkpoint of {state.folder}", state.phase, names)
+                phases = phases[names.index(state.phase) :]
             if machine.rank == 0 and progress and not over:
                 announce(state, data, phases[:-1], machine.device)
             with kept_memory():

@@ -66,7 +66,7 @@ def train(phases: Sequence[Phase], state: TrainingState, equipment: Equipment) -
             with noise(seed_of(state.settings.seed, BEFORE), machine.device):
                 phase.at_end()
         machine.share(state.model.to(machine.device))
-        state.epoch, state.step, state.checkpoint = 0, 0, None
+        state.epoch, state.step = 0, 0
     for hook in equipment.hooks("on_fit_end"):
         hook(state)
 
@@ -81,18 +81,20 @@ class PhaseLoop:
         self.stream = (TRAIN,) if phase.validated else (BEFORE, *phase.name.encode())
         self.check_every = CHECK_EVERY[self.device.type]
         self.on_step_end, self.on_epoch_end = map(equipment.hooks, ("on_step_end", "on_epoch_end"))
-        self._prepare_model(state.checkpoint)
+        checkpoint, state.checkpoint = state.checkpoint, None  # its memory is free after this
+        self.resumed = checkpoint is not None
+        self._prepare_model(checkpoint)
         self._prepare_data(equipment.data)
-        self._prepare_optimizer(equipment.make_optimizer, state.checkpoint)
+        self._prepare_optimizer(equipment.make_optimizer, checkpoint)
 
     def run(self) -> None:
         """Train until the phase is over, or a callback or the patience stops it."""
         state = self.state
-        if state.checkpoint is None:
-            self.end_epoch(time.perf_counter())  # epoch 0: the model before the first step
-        else:
+        if self.resumed:
             state.stop = self.out_of_patience()
             self.keep_if_best()  # which a kill between the two checkpoints may have prevented
+        else:
+            self.end_epoch(time.perf_counter())  # epoch 0: the model before the first step
         while state.epoch < self.phase.epochs and not state.stop:
             started = time.perf_counter()
             self.train_epoch()
