@@ -162,7 +162,7 @@ def _check_counts(device: torch.device, devices: int | str, num_nodes: int) -> N
         )
     if device.type != "cpu" or devices == "auto":
         return
-    if isinstance(devices, str) or devices < 1:
+    if not isinstance(devices, int) or devices < 1:
         raise MixvaeError(f"devices must be a number from 1 or 'auto'; got {devices!r}.")
     most = max(2, cores := os.cpu_count() or 1)  # two, wherever it may be, to try several
     if devices > most:
