@@ -259,6 +259,20 @@ from mixvae.parts import VampPrior, NormalPosterior, Decoder
 # From Python
 
 
+def test_a_run_is_resumed_by_the_class_of_its_recipe(tmp_path, own_recipes):
+    kind, data = laplace(), mixvae.data.load("digits").subset(64)
+    how = {"progress": False, "pictures": False, "accelerator": "cpu"}
+    mixvae.register("laplace-vae")(kind)
+    options = {"max_epochs": 1, "batch_size": 32, "out": tmp_path / "run"}
+    folder = mixvae.fit(kind(n_latent=2, hidden=(4,)), data, **options, **how).folder
+    own_recipes()  # as in a new process
+    with pytest.raises(MixvaeError, match=r"recipes=\[...\]"):
+        mixvae.resume(folder, data, max_epochs=2, **how)
+    run = mixvae.resume(folder, data, max_epochs=2, recipes=[kind], **how)
+    assert [row["epoch"] for row in run.history] == [0, 1, 2]
+    assert type(run.recipe.recipe) is kind
+
+
 def test_build_and_fit_take_a_name_a_class_or_an_instance(tmp_path):
     kind = laplace()
     by_name = build("laplace-vae", IMAGE, scale=3.0)

@@ -32,7 +32,7 @@ LoggerName = Literal["csv", "tensorboard"]
 LOGGER = "csv is the run folder's log.csv alone; tensorboard writes its files beside it."
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
 ELSEWHERE = {"recipe", "data", "folder", "settings", "phase", "origin", "callbacks", "others"}
-ELSEWHERE |= {"logger", "optimizer", "lr_schedule"}  # of which the line takes names alone
+ELSEWHERE |= {"recipes", "logger", "optimizer", "lr_schedule"}  # options of their own below
 
 
 def train(argv: list[str]) -> None:
