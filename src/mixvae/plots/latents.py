@@ -1,4 +1,4 @@
-"""What codes hold: exchanged between components, between two x, and one latent at a time."""
+"""Decoded codes: exchanged between components, interpolated, and one latent varied at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +25,32 @@ def crossed(
     y: Classes | None = None,
     n: int = 2,
 ) -> Path:
-    """What every sub-decoder makes of every encoder's code of the first ``n`` x (MVAE, Fig. 3).
+    """Every component's code of the first ``n`` examples, decoded by every component alone.
 
-    Each x is followed by its block: rows are encoders, columns sub-decoders. Where they belong
-    together, in the frames, is the component's reconstruction.
+    Each example is followed by its block: rows are codes, columns decoders. A frame marks where a
+    component decodes its own code, which is its reconstruction.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    path : str or Path
+        PNG file to write.
+    y : Tensor, shape (N,), optional
+        Class labels, which a conditional model needs.
+    n : int
+        Number of examples.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Fig. 3 (MVAE).
     """
     check_x(model, x, y)
     whole(1, n=n)
@@ -55,10 +77,31 @@ def interpolations(
     n_steps: int = 9,
     crossed: bool = False,
 ) -> Path:
-    """From each start to its end through the codes, between the originals (MVAE, Figs 6 and 7).
+    """Decoded straight lines between the codes of pairs of examples, between the originals.
 
-    With ``crossed``, the same below with every sub-decoder fed with the next encoder's codes,
-    which are strange to it where the codes are independent.
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    start, end : Tensor, shape (P, *X)
+        First and last example of each pair.
+    path : str or Path
+        PNG file to write.
+    y : Tensor, shape (P,), optional
+        Class label of each pair, which a conditional model needs.
+    n_steps : int
+        Number of decoded points on a line, both ends included.
+    crossed : bool
+        Show the same lines again below, with every decoder given the next component's code.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Figs. 6 and 7 (MVAE).
     """
     check_x(model, start, y)
     check_x(model, end, y)
@@ -85,10 +128,37 @@ def traversals(
     y: Classes | None = None,
     alone: bool = True,
 ) -> Path:
-    """The first x with one latent of each component set to each value (MVAE, Figs 8-10).
+    """The first example, decoded with one latent of a component's code set to several values.
 
-    Rows are components, all of them by default, whose labels have the latent's value for x;
-    decoded by the component alone, or, with ``alone`` false, by all together.
+    Rows are components; their labels give the latent's value for x.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    path : str or Path
+        PNG file to write.
+    latent : int
+        Index of the latent dimension, counted from 0.
+    values : sequence of float
+        Values that the latent is set to.
+    components : sequence of int, optional
+        Components to vary, counted from 0; by default all.
+    y : Tensor, shape (N,), optional
+        Class labels, which a conditional model needs.
+    alone : bool
+        Decode by the component alone; otherwise by all components together.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Figs. 8 to 10 (MVAE).
     """
     check_x(model, x, y)
     x, y = x[:1], None if y is None else y[:1]

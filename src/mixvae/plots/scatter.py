@@ -26,12 +26,29 @@ MAX_POINTS = 3000  # more of them hide each other
 def codes(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
 ) -> Path:
-    """Each component's mean codes in the plane, coloured by label; the last panel has them all.
+    """Posterior means of each component in two dimensions, coloured by label.
 
-    More than two latents are shown on their first two principal axes. In an exact mixture an x
-    belongs to its most responsible component: it is faint elsewhere, and in the last panel once.
-    A component that dropout took out is faint, and in its own panel alone. All panels have the
-    same scale, so that a collapsed component is a point.
+    More than two latents are projected on their first two principal axes. The last panel shows all
+    components together. In an exact mixture an example belongs to its most responsible component:
+    its codes in the other panels are grey, and the last panel shows one code of it. Components
+    removed by component dropout are grey and left out of the last panel. All panels have the same
+    scale, so that a collapsed component appears as a point.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    y : Tensor, shape (N,), or None
+        Class labels, for the colours and for a conditional model.
+    path : str or Path
+        PNG file to write.
+
+    Returns
+    -------
+    Path
+        The written file.
     """
     check_x(model, x)
     step = ceil(len(x) / MAX_POINTS)
