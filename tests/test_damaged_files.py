@@ -299,8 +299,9 @@ def test_what_a_runs_config_says_of_its_data_is_checked(run, capsys, line, said)
 
 
 def test_what_a_runs_config_says_of_training_is_checked_when_it_goes_on(run, capsys):
-    with (run / "config.yaml").open("a") as file:
-        file.write("pictures: perhaps\n")
+    path = run / "config.yaml"
+    rest = [old for old in path.read_text().splitlines() if not old.startswith("pictures:")]
+    path.write_text("\n".join([*rest, "pictures: perhaps"]))
     assert main(["train", "--resume", str(run), "--max-epochs", "3"]) == 2
     assert "--pictures takes true|false" in capsys.readouterr().err
 

@@ -47,10 +47,11 @@ __all__ = [
     "SplitName",
     "Transform",
     "descriptions",
+    "all_of",
     "from_arrays",
     "load",
-    "load_all",
     "names",
+    "read_source",
 ]
 
 
@@ -87,25 +88,37 @@ def load(
     data decide, as in `from_arrays`. A named set has its own.
     Raises `MixvaeError` where the data are unknown, missing, damaged or out of range.
     """
-    name, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
+    name, parts = read_source(
+        name_or_path,
+        data_dir=data_dir,
+        binarize=binarize,
+        seed=seed,
+        image_size=image_size,
+        transform=transform,
+    )
     return assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
 
 
-def load_all(
-    name_or_path: str | Path,
-    *,
-    data_dir: str | Path | None = None,
-    binarize: Binarize = "none",
-    seed: int = 0,
-    image_size: tuple[int, int] | None = None,
-    transform: Transform | None = None,
-) -> tuple[Split, bool]:
-    """Every example of what :func:`load` takes, in the source's order; and if it has a test split.
+def all_of(parts: Parts, *, binarize: Binarize = "none", seed: int = 0) -> Split:
+    """All examples of a source, in its own order.
 
     A source's own training, validation and test images follow each other, and ``index`` counts
-    through all of them. ``"dynamic"`` draws pixels once, with ``seed``. Raises as :func:`load`.
+    through all of them.
+
+    Parameters
+    ----------
+    parts : Parts
+        The source, from :func:`read_source`.
+    binarize : {"none", "threshold", "dynamic"}
+        How pixels are made 0 or 1; ``"dynamic"`` samples them once.
+    seed : int
+        Seed of the dynamic binarisation.
+
+    Returns
+    -------
+    Split
+        The examples; labels are left out where a part has none.
     """
-    _, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
     own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
     x = torch.cat([split.x for split in own])
     ys = [split.y for split in own if split.y is not None]
@@ -114,18 +127,39 @@ def load_all(
     elif binarize == "dynamic":
         x = draw_rows(x, seed)
     y = torch.cat(ys) if len(ys) == len(own) else None
-    return Split(x, y, torch.arange(len(x))), parts.test is not None
+    return Split(x, y, torch.arange(len(x)))
 
 
-def _source(
+def read_source(
     name_or_path: str | Path,
-    data_dir: str | Path | None,
-    binarize: Binarize,
-    image_size: tuple[int, int] | None,
-    seed: int,
-    transform: Transform | None,
+    *,
+    data_dir: str | Path | None = None,
+    binarize: Binarize = "none",
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    transform: Transform | None = None,
 ) -> tuple[str, Parts]:
-    """A source's name, and what it holds."""
+    """The name and the content of what :func:`load` takes, before splits are held out.
+
+    Parameters
+    ----------
+    name_or_path, data_dir, image_size, transform
+        As in :func:`load`.
+    binarize, seed
+        Only checked, before what may be a long download.
+
+    Returns
+    -------
+    name : str
+        The data set's name, or the file's or folder's.
+    parts : Parts
+        The splits that the source has.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`load`.
+    """
     is_a((str, Path), "a data set's name, or a path", name_or_path=name_or_path)
     name, home = str(name_or_path), data_home(data_dir)
     path = Path(name).expanduser()
