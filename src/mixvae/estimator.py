@@ -331,15 +331,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             )
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
         x, held_out = split.x[order[n_val:]], split.x[order[:n_val]]
-        return from_arrays(
-            x,
-            val=held_out,
-            test=held_out,
-            name="X",
-            binarize=self.binarize,
-            seed=seed,
-            transform=transform,
-        )
+        options: dict[str, Any] = {"binarize": self.binarize, "seed": seed, "transform": transform}
+        return from_arrays(x, val=held_out, test=held_out, name="X", **options)
 
     def _model(self) -> Any:
         check_is_fitted(self, "model_")

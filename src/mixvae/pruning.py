@@ -45,7 +45,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
     fewer = with_options(recipe.recipe, {"n_components": len(keep)}).without_dropout()
-    with noise(0):  # the first weights are drawn, and replaced
+    with noise(0):  # the initial weights are replaced
         small = build(fewer, recipe.x_shape)
     whole = recipe.model.state_dict()
     rows = torch.tensor(keep)
@@ -61,7 +61,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
 
 
 def kept_by(recipe: BuiltRecipe, keep: Sequence[int] | None) -> list[int]:
-    """The components that :func:`prune` keeps, in their order; raises as it does."""
+    """The components that :func:`prune` keeps, sorted; raises as it does."""
     model = recipe.model
     if "n_components" not in recipe.options:
         raise MixvaeError(f"the recipe {recipe.name} has one component; there is none to remove.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -13,47 +13,23 @@ from mixvae.evaluation import latent_operations as operations
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_array, write_arrays
 
-from .runs import PictureOptions, SplitOptions, open_with
+from .runs import SplitOptions, open_with
 
 MAX_CELLS = 1500  # images in a picture
-ENCODE = """Write the codes of data into a .npz file: codes (N, K, L), the posterior means of every
-component; scales, their standard deviations; weights (N, K), the responsibility of each
-component for each image, or of each of vade's clusters; index (N,), each one's row in
-the data's file, counted from 0; and y (N,), the labels, where there are any. Of a file
-of one's own (--data), all rows in their order; --split all is that for any data.
-
-  mixvae encode runs/mvae-digits-001 --split train --out train.npz
-  mixvae encode runs/mvae-digits-001 --data own.npy"""
-INTERPOLATE = """Decode straight lines between the codes of two images, in every component at once. A
-picture has a row for each pair, between the two images themselves; an array has the
-shape (steps, pairs, ...), and with --crossed two of these, (2, steps, pairs, ...). A
-conditional model goes between images of one class.
-
-  mixvae interpolate runs/mvae-digits-001 --n 3 --steps 7 --crossed"""
-TRAVERSE = """Set one latent of an image's code to values from one end to the other, and decode,
-to see what the latent stands for. A picture has a row for each component; an array
-has the shape (components, steps, ...).
-
-  mixvae traverse runs/mvae-digits-001 --latent 3 --from -2 --to 2 --steps 5
-  mixvae traverse runs/mvae-digits-001 --component 0 --index 7 --together"""
-CROSS = """Decode the code of every component by every component alone. Where the decoders of the
-other components cannot read a code, each component has a latent space of its own. In a
-picture rows are codes and columns decoders; an array has the shape (n, codes, decoders,
-...).
-
-  mixvae cross runs/mvae-digits-001 --n 3"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions(SplitOptions):
     """Data to encode."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
+
     out: str | None = None
     """A .npz file; by default one in the run folder, named by these options."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterpolateOptions(SplitOptions, PictureOptions):
+class InterpolateOptions(SplitOptions):
     """Pairs to interpolate between."""
 
     n: int = 5
@@ -65,7 +41,7 @@ class InterpolateOptions(SplitOptions, PictureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraverseOptions(SplitOptions, PictureOptions):
+class TraverseOptions(SplitOptions):
     """The latent to vary."""
 
     component: int | None = None
@@ -85,7 +61,7 @@ class TraverseOptions(SplitOptions, PictureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossOptions(SplitOptions, PictureOptions):
+class CrossOptions(SplitOptions):
     """Images whose codes are exchanged."""
 
     n: int = 2
@@ -93,13 +69,21 @@ class CrossOptions(SplitOptions, PictureOptions):
 
 
 def encode(argv: list[str]) -> None:
-    """Write the codes of a run's data."""
+    """Write the codes of data into a .npz file.
+
+    The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
+    deviations; weights (N, K), the responsibility of each component for each image, or of each of
+    vade's clusters; index (N,), each image's row in the data's file, counted from 0; and y (N,),
+    the labels, where there are any. Of a file of one's own (--data), all rows in their order;
+    --split all is that for any data.
+
+      mixvae encode runs/mvae-digits-001 --split train --out train.npz
+      mixvae encode runs/mvae-digits-001 --data own.npy
+    """
     from mixvae.evaluation import cluster_probabilities
 
-    opened = open_with(EncodeOptions, "encode", ENCODE, argv)
-    options, model = opened.options, opened.model
-    out = opened.out_file(options.out, (".npz",), "codes")
-    split = opened.split(options.split)
+    opened = open_with(EncodeOptions, encode, argv, name="codes")
+    model, split = opened.model, opened.split(opened.options.split)
     arrays: dict[str, Any] = {
         "codes": operations.codes(model, split.x, split.y),
         "scales": operations.scales(model, split.x, split.y),
@@ -107,15 +91,22 @@ def encode(argv: list[str]) -> None:
         "index": split.index,
         "y": split.y,
     }
-    write_arrays(out, **{name: a.numpy() for name, a in arrays.items() if a is not None})
-    print(out)
+    write_arrays(opened.out, **{name: a.numpy() for name, a in arrays.items() if a is not None})
+    print(opened.out)
 
 
 def interpolate(argv: list[str]) -> None:
-    """Decode straight lines between codes."""
-    opened = open_with(InterpolateOptions, "interpolate", INTERPOLATE, argv)
-    options, model = opened.options, opened.model
-    out, steps, crossed = opened.out_file(options.out), options.steps, options.crossed
+    """Decode straight lines between the codes of two images, in every component at once.
+
+    A picture has a row for each pair, between the two images themselves; an array has the shape
+    (steps, pairs, ...), and with --crossed two of these, (2, steps, pairs, ...). A conditional
+    model goes between images of one class.
+
+      mixvae interpolate runs/mvae-digits-001 --n 3 --steps 7 --crossed
+    """
+    opened = open_with(InterpolateOptions, interpolate, argv)
+    options, model, out = opened.options, opened.model, opened.out
+    steps, crossed = options.steps, options.crossed
     whole(2, steps=steps)
     whole(1, n=options.n)
     x, y = opened.rows(options.split)
@@ -137,10 +128,16 @@ def interpolate(argv: list[str]) -> None:
 
 
 def traverse(argv: list[str]) -> None:
-    """Vary one latent of an image's code."""
-    opened = open_with(TraverseOptions, "traverse", TRAVERSE, argv)
-    options, model = opened.options, opened.model
-    out, latent, alone = opened.out_file(options.out), options.latent, not options.together
+    """Set one latent of an image's code to several values and decode, to see what it stands for.
+
+    A picture has a row for each component; an array has the shape (components, steps, ...).
+
+      mixvae traverse runs/mvae-digits-001 --latent 3 --from -2 --to 2 --steps 5
+      mixvae traverse runs/mvae-digits-001 --component 0 --index 7 --together
+    """
+    opened = open_with(TraverseOptions, traverse, argv)
+    options, model, out = opened.options, opened.model, opened.out
+    latent, alone = options.latent, not options.together
     whole(1, steps=options.steps)
     finite(**{"from": options.from_, "to": options.to})
     k, i = options.component, options.index
@@ -154,14 +151,7 @@ def traverse(argv: list[str]) -> None:
     values = torch.linspace(options.from_, options.to, options.steps).tolist()
     if out.suffix == ".png":
         plots.traversals(
-            model,
-            x,
-            out,
-            latent=latent,
-            values=values,
-            components=components,
-            y=y,
-            alone=alone,
+            model, x, out, latent=latent, values=values, components=components, y=y, alone=alone
         )
     else:
         rows = [
@@ -172,9 +162,16 @@ def traverse(argv: list[str]) -> None:
 
 
 def cross(argv: list[str]) -> None:
-    """Decode the code of every component by every component alone."""
-    opened = open_with(CrossOptions, "cross", CROSS, argv)
-    model, n, out = opened.model, opened.options.n, opened.out_file(opened.options.out)
+    """Decode the code of every component by every component alone.
+
+    Where the decoders of the other components cannot read a code, each component has a latent space
+    of its own. In a picture rows are codes and columns decoders; an array has the shape (n, codes,
+    decoders, ...).
+
+      mixvae cross runs/mvae-digits-001 --n 3
+    """
+    opened = open_with(CrossOptions, cross, argv)
+    model, n, out = opened.model, opened.options.n, opened.out
     whole(1, n=n)
     x, y = opened.rows(opened.options.split)
     if n > 1:  # one x is shown, however many components there are

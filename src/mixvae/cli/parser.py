@@ -42,7 +42,7 @@ class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """The parser of one command; its ``usage`` and options are the command's own."""
+    """The parser of one command."""
 
     def __init__(self, usage: str, description: str, **kwargs: Any) -> None:
         super().__init__(
@@ -75,7 +75,7 @@ class Parser(ArgumentParser):
         add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
             action.metavar = _words(_type(action), action.default)
-            action.help = re.sub(r":\w+:`([^`]*)`", r"\1", action.help or "")
+            action.help = re.sub(r"(:\w+:)?`+([^`]*)`+", r"\2", action.help or "")
         return group
 
     def unset(self, *names: str, help: str | None = None) -> None:
@@ -93,8 +93,7 @@ class Parser(ArgumentParser):
     def read(self, argv: Sequence[str], n_positional: int = 0) -> tuple[list[str], dict[str, Any]]:
         """The words that belong to no option, and the options' values.
 
-        Raises:
-            MixvaeError: for an unknown option, a value of the wrong type, or words too many.
+        Raises a MixvaeError for an unknown option, a value of the wrong type, or words too many.
         """
         words, flags = split(argv)
         for name, _ in flags:

@@ -29,9 +29,8 @@ class Named(NamedTuple):
 def recipe_of(word: str) -> Named:
     """The recipe that a word names: by its name, or as FILE:CLASS.
 
-    Raises:
-        MixvaeError: for a name that is not known, and a file that is missing, cannot be imported,
-            or does not say which recipe.
+    Raises a MixvaeError for a name that is not known, and for a file that is missing, cannot be
+    imported, or has several recipes of which none is named.
     """
     name, colon, class_name = word.rpartition(":")
     if word.endswith(".py"):

@@ -3,11 +3,12 @@
 import json
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from inspect import getdoc
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from mixvae.model import MixtureVAE
 from mixvae.run import DATA, Run, load, load_transform, read_json
 
 from .inputs import DATA_OPTIONS, DataOptions, data_options, located, settings_of
-from .parser import Parser, T, taken
+from .parser import Parser, taken
 from .pictures import check_path
 from .recipe_files import add_recipes, import_recipes
 
@@ -26,20 +27,25 @@ Part = Literal["train", "val", "test", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitOptions:
-    """A split of the data."""
+class OutputOptions:
+    """The output file of a command; the first suffix is that of the default name."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".npy")
+
+    out: str | None = None
+    """A .png or .npy file; by default a picture in the run folder, named by these options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(OutputOptions):
+    """A split of the data, and the output file."""
 
     split: Part | None = None
     """Split of the data; all is every row in the file's order. By default test, or all of other
     data that have no test split of their own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PictureOptions:
-    """A picture, or an array."""
-
-    out: str | None = None
-    """A .png or .npy file; by default a picture in the run folder, named by these options."""
+T = TypeVar("T", bound=OutputOptions)
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Opened(Generic[T]):
-    """A trained run with the options, and the data if it needs any, of the command on it."""
+    """A trained run with the data, options and output file of the command on it."""
 
-    command: str
     run: Run
     source: Source | None
     options: T
+    out: Path
 
     @property
     def model(self) -> MixtureVAE:
@@ -90,35 +96,34 @@ class Opened(Generic[T]):
         split = self.split(name)
         return split.x, None if self.model.labels.n_classes is None else split.y
 
-    def out_file(
-        self,
-        out: str | None,
-        suffixes: tuple[str, ...] = (".png", ".npy"),
-        name: str | None = None,
-    ) -> Path:
-        """The file asked for, or one in the run folder; refused where it cannot be written."""
-        defaults = vars(type(self.options)())
-        name = file_name(name or self.command, vars(self.options), defaults, self.source)
-        path = self.run.folder / f"{name}{suffixes[0]}" if out is None else Path(out)
-        check_path(path, suffixes)
-        return path
 
-
-def parser_of(command: str, about: str) -> Parser:
-    """The parser of a command whose one word is a run folder."""
-    parser = Parser(f"mixvae {command} RUN [OPTIONS]", about)
+def parser_of(command: Callable[[list[str]], None], more: str = "") -> Parser:
+    """The parser of a command on a run; its help is the docstring of the command's function."""
+    parser = Parser(f"mixvae {command.__name__} RUN [OPTIONS]", f"{getdoc(command)}{more}")
     add_recipes(parser)
     return parser
 
 
 def open_with(
-    kind: type[T], command: str, about: str, argv: list[str], *, with_data: bool = True
+    kind: type[T],
+    command: Callable[[list[str]], None],
+    argv: list[str],
+    *,
+    name: str | None = None,
+    with_data: bool = True,
 ) -> Opened[T]:
-    """The run, data and options of a command whose options are the fields of a dataclass."""
-    parser = parser_of(command, about)
-    parser.add_options(f"{command} options", kind)
+    """The run, data and options of a command, and where its output goes.
+
+    ``name`` begins the default file name; by default it is the command's.
+    """
+    parser = parser_of(command)
+    parser.add_options("options of the command", kind)
     run, source, values = open_run(parser, argv, with_data=with_data)
-    return Opened(command, run, source, taken(kind, values))
+    options = taken(kind, values)
+    default = file_name(name or command.__name__, vars(options), vars(kind()), source)
+    out = run.folder / f"{default}{kind.suffixes[0]}" if options.out is None else Path(options.out)
+    check_path(out, kind.suffixes)
+    return Opened(run, source, options, out)
 
 
 def open_run(

@@ -8,25 +8,25 @@ from mixvae.data import Dataset
 from mixvae.recipes.building import with_options
 from mixvae.recipes.registry import of_run
 from mixvae.run import Run, read_recipe
+from mixvae.training import fit
 from mixvae.training import select as prune
 
 from .inputs import settings_of
 from .runs import open_run, parser_of
 
-ABOUT = """Prune a run to the components that component dropout kept, or to those that you name. The
-smaller model is a run folder of its own. Pruned to the components that dropout kept, its
-reconstructions are those of the run; other choices remove components that contribute to
-them.
-
-  mixvae select runs/mvae-gs-mnist-001
-  mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5"""
-
 
 def select(argv: list[str]) -> None:
-    """Prune a run; end with the smaller model's metrics."""
-    parser = parser_of("select", ABOUT)
-    by_command = {"folder", "data", "settings", "options"}
-    parser.add_options("choice of components", prune, skip=by_command)
+    """Prune a run to the components that component dropout kept, or to those that you name.
+
+    The smaller model is a run folder of its own. Pruned to the components that dropout kept, its
+    reconstructions are those of the run; other choices remove components that contribute to them.
+
+      mixvae select runs/mvae-gs-mnist-001
+      mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5
+    """
+    parser = parser_of(select)
+    parser.add_options("choice of components", prune, only={"keep", "finetune_epochs", "out"})
+    parser.add_options("running", fit, only={"progress", "pictures"})
     run, source, values = open_run(parser, argv)
     assert source is not None
     show(select_from(run.folder, source.data, **values))

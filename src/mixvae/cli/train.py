@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from inspect import getdoc
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +24,6 @@ from .recipe_files import Named, add_recipes, import_recipes, recipe_of
 from .select import select_from, show
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
-ABOUT = """Train a model on data. The result is a run folder; none is ever overwritten.
-
-  mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
-  mixvae train my_file.py:MyVAE --data digits
-  mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
-  mixvae train --resume runs/m-vae-digits-001 --max-epochs 10"""
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
 ELSEWHERE = {"recipe", "data", "folder", "settings", "phase", "origin", "callbacks", "others"}
 ELSEWHERE |= {"logger", "optimizer", "lr_schedule"}  # of NamedOptions
@@ -58,7 +53,13 @@ class PruningOptions:
 
 
 def train(argv: list[str]) -> None:
-    """Train a model, or resume a run; end with its metrics."""
+    """Train a model on data. The result is a run folder; none is ever overwritten.
+
+    mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
+    mixvae train my_file.py:MyVAE --data digits
+    mixvae train --config runs/m-vae-digits-001/config.yaml --lr 3e-4
+    mixvae train --resume runs/m-vae-digits-001 --max-epochs 10
+    """
     words, flags = split(argv)
     given = dict(flags)
     recipe = words[0] if words else None
@@ -68,7 +69,9 @@ def train(argv: list[str]) -> None:
 
 def training_parser(recipe: Named | None) -> Parser:
     """The options of ``mixvae train RECIPE``; without a recipe, those that all recipes share."""
-    parser = Parser(USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), ABOUT)
+    parser = Parser(
+        USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), getdoc(train) or ""
+    )
     files = parser.add_argument_group("files")
     files.add_argument(
         "--config", type=str, metavar="FILE", help="options in YAML; flags override."

@@ -17,24 +17,10 @@ from mixvae.storage.files import write_arrays
 
 from .parser import taken
 from .pictures import check_folder, check_image, save
-from .runs import PictureOptions, SplitOptions, file_name, open_run, open_with, parser_of
+from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
 SAMPLES = 5000  # of --log-likelihood without a number
 ESTIMATE = {"log_likelihood": SAMPLES, "n_test": None, "seed": 0, "split": None}
-EVALUATE = """Compute a run's metrics on its test data, or on other data. With --log-likelihood also
-log p(x), by importance sampling: 5,000 samples an example unless another number is
-given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples. Every
-example's estimate and a histogram are written into the run folder, as
-log_likelihood.npz and log_likelihood.png, whose names also give the split, the number
-of examples and so on where these are not the default. metrics.json and pictures that a
-run whose training is over lacks are written too.
-
-  mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000
-
---metrics computes only some of the metrics:
-"""
-SAMPLE = "Sample new images: means of p(x | z) for codes sampled from the prior."
-RECONSTRUCT = "Reconstruct images from the means of codes and weights; in a picture, below them."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +35,7 @@ class EvaluateOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleOptions(PictureOptions):
+class SampleOptions(OutputOptions):
     """Images to sample."""
 
     n: int = 64
@@ -63,7 +49,7 @@ class SampleOptions(PictureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructOptions(SplitOptions, PictureOptions):
+class ReconstructOptions(SplitOptions):
     """Images to reconstruct."""
 
     n: int = 16
@@ -73,8 +59,19 @@ class ReconstructOptions(SplitOptions, PictureOptions):
 
 
 def evaluate(argv: list[str]) -> None:
-    """Compute a run's metrics and print them, or write them to a file."""
-    parser = parser_of("evaluate", EVALUATE + listing())
+    """Compute a run's metrics on its test data, or on other data.
+
+    With --log-likelihood also log p(x), by importance sampling: 5,000 samples an example unless
+    another number is given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples.
+    Every example's estimate and a histogram are written into the run folder, as log_likelihood.npz
+    and log_likelihood.png, whose names also give the split, the number of examples and so on where
+    these are not the default. Missing metrics.json and pictures of a finished run are written too.
+
+      mixvae evaluate runs/m-vae-mnist-001 --log-likelihood --n-test 1000
+
+    --metrics computes only some of the metrics:
+    """
+    parser = parser_of(evaluate, f"\n{listing()}")
     parser.add_options("evaluation", measure, skip={"recipe", "split", "keep"})
     parser.add_options("output", EvaluateOptions)
     parser.bare("log_likelihood", SAMPLES)
@@ -113,15 +110,14 @@ def evaluate(argv: list[str]) -> None:
 
 
 def sample(argv: list[str]) -> None:
-    """Write samples of a run as a picture or an array."""
+    """Sample new images: means of p(x | z) for codes sampled from the prior."""
     from mixvae.evaluation.batches import evaluating
 
-    opened = open_with(SampleOptions, "sample", SAMPLE, argv, with_data=False)
+    opened = open_with(SampleOptions, sample, argv, with_data=False)
     options, model, x_shape = opened.options, opened.model, opened.run.recipe.x_shape
-    n, label = options.n, options.label
+    n, label, out = options.n, options.label, opened.out
     whole(1, n=n)
     fits_memory(4 * prod((n, model.n_components, *x_shape)), f"n {n}")
-    out = opened.out_file(options.out)
     check_image(out, x_shape)
     with evaluating(model, options.seed):
         images = model.sample(n, options.component, _classes(model, n, label))
@@ -129,14 +125,13 @@ def sample(argv: list[str]) -> None:
 
 
 def reconstruct(argv: list[str]) -> None:
-    """Write images with their reconstructions as a picture, or the latter as an array."""
+    """Reconstruct images from the means of codes and weights; in a picture, below the images."""
     from mixvae.evaluation.batches import evaluating
 
-    opened = open_with(ReconstructOptions, "reconstruct", RECONSTRUCT, argv)
+    opened = open_with(ReconstructOptions, reconstruct, argv)
     options, model, k = opened.options, opened.model, opened.options.component
     whole(1, n=options.n)
-    out = opened.out_file(options.out)
-    check_image(out, opened.run.recipe.x_shape)
+    check_image(opened.out, opened.run.recipe.x_shape)
     x, y = opened.rows(options.split)
     x, y = x[: options.n], None if y is None else y[: options.n]
     with evaluating(model):
@@ -144,7 +139,7 @@ def reconstruct(argv: list[str]) -> None:
             images = model.reconstruct(x, y)
         else:
             images = model.reconstruct_each(x, y)[:, model.check_component(k)]
-    print(save(out, images, above=x))
+    print(save(opened.out, images, above=x))
 
 
 def _write(estimate: LogLikelihood, path: Path, of: str) -> tuple[Path, Path]:

@@ -106,7 +106,8 @@ class PixelCNNLikelihood(Likelihood):
             )
         if conditional.from_mean:
             raise MixvaeError(
-                "a PixelCNN makes logits; its likelihood cannot be of from_mean=True."
+                "a PixelCNN gives logits, and its likelihood takes means; make the likelihood with "
+                "from_mean=False."
             )
         self.term, self.is_density = conditional.term, conditional.is_density
         self.is_discrete = conditional.is_discrete

@@ -206,7 +206,7 @@ class GaussianMixturePrior(nn.Module):
             raise MixvaeError(
                 f"the {len(loc)} codes to start from are all the same and have no clusters: the "
                 "training data are all alike, or the encoder no longer reads them. Look at the "
-                "data, or use start='random'."
+                "data, or use start='random' (--start random)."
             )
         fitted = _fit(loc, len(self.logits), seed)
         share = torch.from_numpy(fitted.predict_proba(loc.double().cpu().numpy())).T  # (C, N)

@@ -54,9 +54,9 @@ def reconstructions(
     whole(1, n=n)
     with evaluating(model):
         x, y = next(batches(model, x[:n], None if y is None else y[:n], n))
-        each = model.reconstruct_each(x, y).transpose(0, 1)
+        alone = model.reconstruct_each(x, y).transpose(0, 1)
         mixture = model.reconstruct(x, y)
-    rows = dict(zip(component_names(model), each, strict=True)) if len(each) > 1 else {}
+    rows = dict(zip(component_names(model), alone, strict=True)) if len(alone) > 1 else {}
     rows["mixture" if rows else "reconstruction"] = mixture
     labels = [
         f"{name}\nSSE {float((row - x).square().flatten(1).sum(1).mean()):.2f}"
@@ -98,10 +98,10 @@ def samples(model: MixtureVAE, path: str | Path, *, n: int = 12, seed: int = 0) 
     y = None if n_classes is None else torch.arange(n, device=device_of(model)) % n_classes
     with evaluating(model, seed):
         rows = [*model.sample_each(n, y).unbind(1), model.sample(n, y=y)]
-    labels, which = ["", ""], "codes from the prior"
+    labels, codes = ["", ""], "codes from the prior"
     if len(rows) > 2:
         labels = [*component_names(model), "mixture\n(own codes)"]
-        which = "the same codes down a column"
+        codes = "the same codes in a column"
     columns = [] if y is None else [f"class {c}" for c in y.tolist()]
-    title = f"Samples (means of p(x | z), {which})"
+    title = f"Samples (means of p(x | z), {codes})"
     return grid(torch.stack(rows), labels, title, path, columns=columns)

@@ -55,11 +55,11 @@ def crossed(
     check_x(model, x, y)
     whole(1, n=n)
     x, y = x[:n], None if y is None else y[:n]
-    made = operations.cross_decode(model, x, y)  # (n, K, K, *X)
-    k = made.shape[1]
-    original = blank(made, len(x), k, 1, *x.shape[1:])
+    decoded = operations.cross_decode(model, x, y)  # (n, K, K, *X)
+    k = decoded.shape[1]
+    original = blank(decoded, len(x), k, 1, *x.shape[1:])
     original[:, 0, 0] = x
-    rows = torch.cat([original, made], 2).transpose(0, 1).flatten(1, 2)
+    rows = torch.cat([original, decoded], 2).transpose(0, 1).flatten(1, 2)
     labels = [f"code of\n{name}" for name in component_names(model)]
     framed = [(j, i * (k + 1) + 1 + j) for i in range(len(x)) for j in range(k)]
     columns = ["x", *(f"decoder\n{j}" for j in range(k))] * len(x)
@@ -108,8 +108,8 @@ def interpolations(
     blocks = {"own codes": 0} | ({"exchanged": 1} if crossed else {})
     rows = []
     for shift in blocks.values():
-        made = operations.interpolate(model, start, end, n_steps, shift=shift, y=y)
-        rows.append(torch.stack([start.cpu(), *made, end.cpu()], 1))
+        decoded = operations.interpolate(model, start, end, n_steps, shift=shift, y=y)
+        rows.append(torch.stack([start.cpu(), *decoded, end.cpu()], 1))
     labels = [name for name in blocks for _ in start] if crossed else [""] * len(start)
     steps = [f"{a:.3g}" for a in torch.linspace(0, 1, n_steps).tolist()]
     title = "Interpolations between codes, decoded by all components together"
@@ -163,13 +163,14 @@ def traversals(
     check_x(model, x, y)
     x, y = x[:1], None if y is None else y[:1]
     own = operations.codes(model, x, y)[0]
-    which, names = range(len(own)) if components is None else components, component_names(model)
+    components = range(len(own)) if components is None else components
+    names = component_names(model)
     rows = [
         torch.cat([x.cpu(), operations.traverse(model, x, k, latent, values, y, alone=alone)[:, 0]])
-        for k in which
+        for k in components
     ]
-    labels = [f"{names[k]}\nx at {float(own[k, latent]):.2f}" for k in which]
-    how = "each component alone" if alone else "all components together"
-    title = f"One x with latent {latent} set to a value, decoded by {how}"
+    labels = [f"{names[k]}\nx at {float(own[k, latent]):.2f}" for k in components]
+    decoder = "each component alone" if alone else "all components together"
+    title = f"One x with latent {latent} set to a value, decoded by {decoder}"
     columns = ["x", *(f"{value:.3g}" for value in values)]
     return grid(torch.stack(rows), labels, title, path, columns=columns)

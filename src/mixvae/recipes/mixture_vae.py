@@ -59,9 +59,10 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         super().check()
         if self.gated and self.n_active == 1 and not self.splits:
             raise MixvaeError(
-                "n_active=1 trains each x by one component, which a gate draws that learns from a "
-                "start alone, and start='random' gives it to none; use n_active=2 or more "
-                f"({self.n_components} for all), or start='split'."
+                "n_active=1 trains each x by one component, chosen by a gate that learns only from a "
+                "start, and start='random' gives it to none; use n_active=2 or more "
+                f"({self.n_components} for all), or start='split' (on the command line --n-active "
+                "2, or --start split)."
             )
 
     @property
