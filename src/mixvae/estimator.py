@@ -320,7 +320,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return _plain(options)
 
     def _split(self, X: Any, seed: int) -> Dataset:
-        """X as training and validation data, which also serve as the test data that ``fit`` needs."""
+        """X as training data and validation data; the latter are the test data too, not used."""
         transform = choose_transform(X, where="X")
         split = make_split(X, where="X", transform=transform)
         n_val = max(1, round(self.validation_fraction * len(split)))

@@ -44,7 +44,7 @@ class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 class Parser(ArgumentParser):
     """The parser of one command."""
 
-    def __init__(self, usage: str, description: str, **kwargs: Any) -> None:
+    def __init__(self, usage: str, description: str | None, **kwargs: Any) -> None:
         super().__init__(
             prog=" ".join(takewhile(lambda word: word[0].islower(), usage.split())),
             usage=usage,

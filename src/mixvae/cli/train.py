@@ -63,15 +63,12 @@ def train(argv: list[str]) -> None:
     words, flags = split(argv)
     given = dict(flags)
     recipe = words[0] if words else None
-    run = _resume(argv) if "resume" in given else _train(recipe, argv, given)
-    show(run)
+    show(_resume(argv) if "resume" in given else _train(*_read(recipe, argv, given)))
 
 
 def training_parser(recipe: Named | None) -> Parser:
     """The options of ``mixvae train RECIPE``; without a recipe, those that all recipes share."""
-    parser = Parser(
-        USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), getdoc(train) or ""
-    )
+    parser = Parser(USAGE.replace("RECIPE", recipe.word if recipe else "RECIPE"), getdoc(train))
     files = parser.add_argument_group("files")
     files.add_argument(
         "--config", type=str, metavar="FILE", help="options in YAML; flags override."
@@ -93,8 +90,16 @@ def training_parser(recipe: Named | None) -> Parser:
     return parser
 
 
-def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Run:
-    lines = _read_config(given)
+def _read(
+    word: str | None, argv: list[str], given: dict[str, list[str]]
+) -> tuple[Named, dict[str, Any]]:
+    """The recipe, and the options of the command line and of the YAML file that it names."""
+    lines, path = {}, None
+    if "config" in given and "help" not in given:
+        if not given["config"]:
+            raise MixvaeError("--config takes a YAML file; none was given.")
+        path = given["config"][0]
+        lines = read_yaml(Path(path))
     word = word or lines.get("recipe")
     is_a((str, type(None)), "a recipe's name, or FILE:CLASS", recipe=word)
     lines.pop("recipe", None)
@@ -106,12 +111,16 @@ def _train(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Ru
     own = import_recipes(argv)
     recipe = (own.get(word) or recipe_of(word)) if word else None
     parser = training_parser(recipe)
-    parser.check_keys(lines, str(given.get("config", [""])[0]))
+    parser.check_keys(lines, f"{path}")
     # Options of the file come first, so that those on the command line override them.
     _, values = parser.read([*as_flags(lines), *argv], 1)
     assert recipe is not None
     for name in ("config", "resume", "recipes"):
         del values[name]
+    return recipe, values
+
+
+def _train(recipe: Named, values: dict[str, Any]) -> Run:
     out = values.pop("out")
     settings = located({"recipe": recipe.word} | values)
     data = taken(DataOptions, values).read()[1]
@@ -171,11 +180,3 @@ def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     if can_go_on(pruned) and not is_finished(pruned):
         return resume(pruned, data, **kept)
     return select_from(run.folder, data, finetune_epochs=settings.get("finetune_epochs", 0), **kept)
-
-
-def _read_config(given: dict[str, list[str]]) -> dict[str, Any]:
-    if "config" not in given or "help" in given:
-        return {}
-    if not given["config"]:
-        raise MixvaeError("--config takes a YAML file; none was given.")
-    return read_yaml(Path(given["config"][0]))

@@ -30,7 +30,7 @@ def grid(
 ) -> Path:
     """A grid of images, or of lines where x is no image, with labels for rows and columns.
 
-    Cells of NaN are blank. The cells (row, column) in ``framed`` have a frame; there is a line above
+    Cells of NaN are blank. The cells (row, column) in ``framed`` have a frame; a line is above
     the rows in ``ruled``.
     """
     rows = _as_images(rows.detach().cpu().float())
