@@ -143,10 +143,12 @@ def read_source(
 
     Parameters
     ----------
-    name_or_path, data_dir, image_size, transform
+    name_or_path, data_dir
         As in :func:`load`.
     binarize, seed
-        Only checked, before what may be a long download.
+        As in :func:`load`; only checked here, before what may be a long download.
+    image_size, transform
+        As in :func:`load`.
 
     Returns
     -------
