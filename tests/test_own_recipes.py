@@ -197,6 +197,15 @@ def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp
     assert "n_components: 2\n" in config
 
 
+def test_training_knows_the_names_of_the_recipes_of_named_files(file, tmp_path, capsys):
+    argv = ["train", "laplace-vae", *SMALL, *QUIET, "--max-epochs", "1"]
+    assert "unknown recipe 'laplace-vae'" in refused(capsys, *argv)
+    out = tmp_path / "run"
+    assert main([*argv, "--recipes", str(file), "--scale", "2", "--out", str(out)]) == 0
+    assert mixvae.load(out).recipe.options["scale"] == 2.0
+    assert f"recipe: {file}:LaplaceVAE\n" in (out / "config.yaml").read_text()
+
+
 def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(LAPLACE.replace("laplace-vae", "other").replace("from scales", "#"))

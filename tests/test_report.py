@@ -68,12 +68,13 @@ def test_the_table_has_the_figures_where_they_belong() -> None:
     text = report.table(METRICS)
     assert text.startswith("m-vae (1,234,567 parameters) on 1,797 examples of digits\n")
     assert line(text, "log_lik") == ["log_lik", "-80.12"]
+    assert line(text, "kl_z") == ["kl_z", "12.25", "subtracted"]
     assert line(text, "dhsic") == ["dhsic", "-0.004"]
     assert line(text, "ELBO")[1] == "-104.50"
     assert line(text, "log p(x)")[2:5] == ["-99.88", "±", "0.030,"]
     assert line(text, "bits per dimension")[-1] == "0.184"
     assert line(text, "samples an example")[-1] == "5,000"
-    assert line(text, "effective draws")[2:] == ["812.30", "of", "1,667;", "least", "1.500"]
+    assert line(text, "effective samples")[2:] == ["812.30", "of", "1,667;", "least", "1.500"]
     above = " ".join(line(text, "Pareto k-hat")[3:])
     assert above == "0.810 above 0.7 for 1.3% of examples"
     assert line(text, "SSE, deterministic")[-1] == "6.250"

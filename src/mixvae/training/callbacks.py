@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from mixvae.errors import MixvaeError, one_of
+from mixvae.objectives.objective import is_kl
 from mixvae.run import LOG
 from mixvae.storage.files import write_text
 
@@ -153,7 +154,7 @@ class Lines:
     def on_epoch_end(self, state: TrainingState) -> None:
         row = state.history[-1]
         names = [n for n in row if n.startswith("train/") or n in (MONITOR, "val/elbo")]
-        terms = "  ".join(f"{name} {row[name]:.2f}" for name in names)
+        terms = "  ".join(f"{name} {_shown(name, row[name])}" for name in names)
         place = f"{state.phase}, epoch {state.epoch} of {state.n_epochs}"
         print(f"{place}  {terms}  ({row['seconds']:.1f} s)", file=sys.stderr)
 
@@ -187,10 +188,16 @@ class Bar:
 
     def terms(self, state: TrainingState) -> dict[str, str]:
         """The last step's terms, and the objective on validation data."""
-        terms = {name: f"{float(v):.2f}" for name, v in with_sum(state.means.latest()).items()}
+        latest = with_sum(state.means.latest())
+        terms = {name: _shown(name, float(value)) for name, value in latest.items()}
         if state.history and MONITOR in state.history[-1]:
             terms["val"] = f"{state.history[-1][MONITOR]:.2f}"
         return terms
+
+
+def _shown(name: str, value: float) -> str:
+    """A term's value; KL terms, which are subtracted in the objective, are shown positive."""
+    return f"{0.0 - value if is_kl(name.removeprefix('train/')) else value:.2f}"
 
 
 class Logged:
