@@ -320,7 +320,13 @@ def test_what_cannot_be_used_is_one_message_and_exit_code_2(
         ("a: [", "YAML"),
         ("- 1\n", "must hold options"),
         ("", "must hold options"),
-        ("recipe: vae\ndata: digits\nn_latnt: 3", "Did you mean --n-latent?"),
+        (
+            "recipe: vae\ndata: digits\nn_latnt: 3",
+            "config.yaml: unknown key 'n_latnt'. Did you mean n_latent?",
+        ),
+        ("recipe: vae\ndata: digits\nresume: runs", "unknown key 'resume'"),
+        ("recipe: vae\nlr: 1\ndata: digits\nlr: 2\n", "the key lr is set again in line 4"),
+        ("recipe: vae\nn-latent: 1\nn_latent: 2", "'n-latent' and 'n_latent' are one option"),
     ],
 )
 def test_a_bad_yaml_file_is_refused(capsys, tmp_path, text, message):

@@ -189,7 +189,19 @@ def test_a_component_without_an_active_unit_is_collapsed_and_a_remedy_is_named(
     assert "warmup_epochs" in found["warning"]
     table = report.table({"health": found})
     assert next(row for row in table.splitlines() if row.split()[:1] == ["0"])[-9:] == "collapsed"
-    assert "\n  collapsed: its code carries more, but no unit is active" in table
+    assert "\n  collapsed: not dead, but no active unit" in table
+
+
+def test_the_remedy_for_a_collapsed_lone_component_is_not_a_lower_weight_of_its_kl() -> None:
+    model = small("vae").model
+    with torch.no_grad():
+        for parameter in model.posterior.parameters():
+            parameter.zero_()
+        next(p for name, p in model.posterior.named_parameters() if "bias" in name).fill_(3)
+    health = component_health(model, images())
+    assert health.collapsed == [0]
+    assert "more epochs" in health.warning()
+    assert "beta" not in health.warning()
 
 
 def test_a_component_is_dead_before_it_is_collapsed() -> None:

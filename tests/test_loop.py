@@ -551,7 +551,7 @@ def test_the_bar_counts_batches_and_names_the_phase(redrawn, digits, tmp_path, m
             return super().terms(state)
 
     monkeypatch.setattr(callbacks, "REDRAWN", redrawn)
-    monkeypatch.setattr("mixvae.training.arguments.Bar", Looked)
+    monkeypatch.setattr("mixvae.training.callbacks.Bar", Looked)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     how = FULL | {"max_epochs": 1, "warmup_epochs": 0, "progress": True}
     mixvae.fit(recipe(digits, "vade"), digits, out=tmp_path / "run", **how)
@@ -679,6 +679,17 @@ def test_rate_clip_and_patience_may_change_on_resuming(digits, tmp_path):
     assert [row["lr"] for row in again.history[-2:]] == [1e-5, 1e-5]
     kept = mixvae.training.settings.Settings.load(run.folder)
     assert {name: getattr(kept, name) for name in changed} == changed
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"lr": 1e30, "clip": 1e30}, {"optimizer": list}])
+def test_a_finished_run_that_cannot_go_on_stays_as_it_is(wrong, digits, tmp_path):
+    how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **how)
+    before = content_of(run.folder)
+    with pytest.raises(MixvaeError):
+        mixvae.resume(run.folder, digits, max_epochs=3, **QUICK | wrong)
+    assert content_of(run.folder) == before
+    assert mixvae.load(run.folder).complete
 
 
 def test_an_optimizer_that_is_none_is_refused(digits, tmp_path):

@@ -197,6 +197,15 @@ def test_a_mixture_of_ones_own_is_pruned_and_its_config_still_names_the_file(tmp
     assert "n_components: 2\n" in config
 
 
+def test_training_knows_the_names_of_the_recipes_of_named_files(file, tmp_path, capsys):
+    argv = ["train", "laplace-vae", *SMALL, *QUIET, "--max-epochs", "1"]
+    assert "unknown recipe 'laplace-vae'" in refused(capsys, *argv)
+    out = tmp_path / "run"
+    assert main([*argv, "--recipes", str(file), "--scale", "2", "--out", str(out)]) == 0
+    assert mixvae.load(out).recipe.options["scale"] == 2.0
+    assert f"recipe: {file}:LaplaceVAE\n" in (out / "config.yaml").read_text()
+
+
 def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(LAPLACE.replace("laplace-vae", "other").replace("from scales", "#"))
@@ -257,6 +266,20 @@ from mixvae.parts import VampPrior, NormalPosterior, Decoder
 
 
 # From Python
+
+
+def test_a_run_is_resumed_by_the_class_of_its_recipe(tmp_path, own_recipes):
+    kind, data = laplace(), mixvae.data.load("digits").subset(64)
+    how = {"progress": False, "pictures": False, "accelerator": "cpu"}
+    mixvae.register("laplace-vae")(kind)
+    options = {"max_epochs": 1, "batch_size": 32, "out": tmp_path / "run"}
+    folder = mixvae.fit(kind(n_latent=2, hidden=(4,)), data, **options, **how).folder
+    own_recipes()  # as in a new process
+    with pytest.raises(MixvaeError, match=r"recipes=\[...\]"):
+        mixvae.resume(folder, data, max_epochs=2, **how)
+    run = mixvae.resume(folder, data, max_epochs=2, recipes=[kind], **how)
+    assert [row["epoch"] for row in run.history] == [0, 1, 2]
+    assert type(run.recipe.recipe) is kind
 
 
 def test_build_and_fit_take_a_name_a_class_or_an_instance(tmp_path):

@@ -324,3 +324,20 @@ def test_dropout_rates_share_a_panel_and_so_do_the_numbers_that_they_choose(
     plots.curves(HISTORY, tmp_path / "without.png")
     pixels(plots.curves([row | chosen for row in HISTORY], tmp_path / "with.png"))
     assert numbers[1] == numbers[0] + 2
+
+
+def test_curves_show_a_kl_positive_where_the_history_has_the_term_of_the_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[float]] = {}
+    draw_panel = plots.history._draw
+
+    def draw(ax: Any, panel: Any) -> None:
+        draw_panel(ax, panel)
+        drawn[panel.title] = list(ax.lines[0].get_ydata())
+
+    monkeypatch.setattr(plots.history, "_draw", draw)
+    plots.curves(HISTORY, tmp_path / "curves.png")
+    assert drawn["kl_z (subtracted)"] == [float(e) for e in range(12)]
+    assert drawn["objective"] == [row["train/objective"] for row in HISTORY]
+    assert drawn["KL by component"] == [0.0] * 12

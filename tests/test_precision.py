@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import mixvae
+from mixvae.nn import linear as products
 from mixvae.training import precision
 from mixvae.training.precision import chosen_precision, cpu_gain
 from mixvae.training.settings import Settings
@@ -54,3 +55,24 @@ def test_gradients_are_clipped_in_every_precision(digits, tmp_path, chosen, algo
     for name, w in made.model.state_dict().items():
         # Far below Adam's epsilon a step is that much smaller; unclipped ones are of 0.001 each.
         torch.testing.assert_close(w, before[name], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("quicker", [True, False])
+def test_a_resumed_run_takes_the_float32_library_that_it_began_with(
+    quicker, digits, tmp_path, monkeypatch
+):
+    """Whatever a measurement finds by then, and in all products, be they ever so small."""
+    calls = []
+    real = products.onednn
+    monkeypatch.setattr(products, "LEAST", 1)
+    monkeypatch.setattr(products, "onednn", lambda *args: (calls.append(1), real(*args))[1])
+    monkeypatch.setattr(products, "_found", [quicker])
+    how = QUICK | {"precision": "32", "accelerator": "cpu"}
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", **how)
+    assert bool(calls) == quicker
+    assert Settings.load(run.folder).float32_library == ("onednn" if quicker else "mkl")
+    calls.clear()
+    monkeypatch.setattr(products, "_found", [not quicker])
+    mixvae.resume(run.folder, digits, max_epochs=2, progress=False, pictures=False)
+    assert bool(calls) == quicker
+    assert products._found == [not quicker]

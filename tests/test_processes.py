@@ -171,3 +171,26 @@ def test_a_process_that_is_terminated_ends_all_of_them_and_the_run_resumes(kille
     dataset = data.load("digits", binarize="dynamic").subset(460)
     run = mixvae.resume(tmp_path / "run", dataset, max_epochs=done + 1, **QUICK)
     assert run.history[-1]["epoch"] == done + 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up there")
+def test_a_process_that_dies_is_one_line_in_the_other(tmp_path):
+    line = "train vae --data digits --subset 128 --max-epochs 100000 --hidden 8 --batch-size 50"
+    line += f" --devices 2 --accelerator cpu --progress false --pictures false --out {tmp_path}/run"
+    command = [sys.executable, "-m", "mixvae", *line.split()]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "run/log.csv", time.time() + 120
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.05)
+    other = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+    os.kill(int(other), signal.SIGKILL)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == (
+        "mixvae: error: process 0 of 2 lost the connection to another one, which has ended. "
+        f"Go on with: mixvae train --resume {tmp_path}/run"
+    )

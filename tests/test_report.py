@@ -67,6 +67,7 @@ def test_the_table_has_the_figures_where_they_belong() -> None:
     text = report.table(METRICS)
     assert text.startswith("m-vae (1,234,567 parameters) on 1,797 examples of digits\n")
     assert line(text, "log_lik") == ["log_lik", "-80.12"]
+    assert line(text, "kl_z") == ["kl_z", "12.25", "subtracted"]
     assert line(text, "dhsic") == ["dhsic", "-0.004"]
     assert line(text, "ELBO")[1] == "-104.50"
     assert line(text, "log p(x)")[2:5] == ["-99.88", "±", "0.030,"]

@@ -88,7 +88,7 @@ def test_penalties_on_batches_of_one_row_are_refused_before_a_folder_is_made(
     tmp_path, n_val, batch_size
 ):
     how = ONE_EPOCH | {"batch_size": batch_size, "out": tmp_path / "run"}
-    with pytest.raises(MixvaeError, match=r"dhsic.* takes two rows in every batch"):
+    with pytest.raises(MixvaeError, match=r"1 row: dhsic needs at least two.* or beta_dhsic=0"):
         mixvae.fit(recipe(few(n_val, 4)), few(n_val, 4), **how)
     assert not (tmp_path / "run").exists()
 
@@ -464,11 +464,11 @@ def test_the_bar_is_drawn_by_the_clock(digits, tmp_path, monkeypatch):
 ONE_GRAPH = """
 import sys
 from functools import partial
-import torch, mixvae, mixvae.training.arguments
+import torch, mixvae, mixvae.training.fitting
 from torch._dynamo.utils import counters
 
 torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
-mixvae.training.arguments.check_compiler = lambda device: None  # which makes a graph too
+mixvae.training.fitting.check_compiler = lambda *_: None  # which makes a graph too
 data = mixvae.data.load("digits", binarize="dynamic")
 for name in sys.argv[2:]:
     how = {"max_epochs": 2, "warmup_epochs": 2, "progress": False, "pictures": False}
@@ -535,7 +535,8 @@ def help_of(command: str) -> str:
         ({"seed": -1}, "seed must be at least 0"),
         ({"logger": "tensorbord"}, "Did you mean 'tensorboard'"),
         ({"accelerator": "abacus"}, "unknown accelerator 'abacus'.*cpu"),
-        ({"devices": 0}, "Lightning Fabric cannot be made of"),
+        ({"devices": 0}, "devices must be a number from 1 or 'auto'; got 0"),
+        ({"devices": "cuda"}, "devices must be a number from 1 or 'auto'; got 'cuda'"),
         ({"strategy": "fsdp"}, "unknown strategy 'fsdp'.*ddp"),
         ({"max_epoch": 1}, "unknown argument of fit 'max_epoch'. Did you mean 'max_epochs'"),
         ({"no_such_option": 1}, "unknown argument of fit 'no_such_option'"),
@@ -547,6 +548,72 @@ def test_settings_that_cannot_be_used_are_refused(digits, tmp_path, options, mes
             recipe(digits), digits, out=tmp_path / "r", **QUICK | {"max_epochs": 1} | options
         )
     assert not (tmp_path / "r").exists()
+
+
+def nothing_by_name(trace, kl_scale):
+    return trace.z.sum()
+
+
+def a_missing_key(trace, kl_scale):
+    return {"z": {"a": trace.z}["b"]}
+
+
+def a_term_for_every_component(trace, kl_scale):
+    return {"z": trace.z.sum((0, -1))}
+
+
+def torch_refuses(trace, kl_scale):
+    return {"z": trace.z @ torch.zeros(99, 99)}
+
+
+def a_square(trace):
+    return trace.z.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("bound", "penalty", "message"),
+    [
+        (nothing_by_name, None, "its bound must give terms by name; got a Tensor"),
+        (a_missing_key, None, "KeyError: 'b'"),
+        (a_term_for_every_component, None, r"the term z must be of shape \(8,\); got \(8, 3\)"),
+        (torch_refuses, None, "RuntimeError: "),
+        (None, lambda trace: trace.z.mean(0), r"the penalty own must be of shape \(\); got \(8, 3"),
+        (None, lambda trace: 0.0, r"the penalty own must be of shape \(\); got float"),
+    ],
+)
+def test_an_objective_that_fails_is_refused_by_its_recipes_name_before_a_folder_is_made(
+    bound, penalty, message, digits, tmp_path
+):
+    made = recipe(digits)
+    penalties = {} if penalty is None else {"own": penalty}
+    objective = Objective(bound or made.objective.bound, penalties)
+    changed = BuiltRecipe(**{**vars(made), "objective": objective})
+    expected = f"the objective of the recipe m-vae cannot be computed on .* 8 rows: {message}"
+    with pytest.raises(MixvaeError, match=expected):
+        mixvae.fit(changed, digits, out=tmp_path / "r", **ONE_EPOCH)
+    assert not (tmp_path / "r").exists()
+
+
+def several_rows(trace):
+    if trace.z.shape[1] < 2:
+        raise IndexError("no second row")
+    return trace.z.mean()
+
+
+def test_batches_of_one_row_are_refused_only_for_penalties_that_cannot_take_them(tmp_path):
+    dataset = few(1, 4)
+    made = mixvae.build("m-vae", dataset, beta_dhsic=0, n_components=2, hidden=(4,))
+
+    def fit(penalty):
+        objective = Objective(made.objective.bound, {"own": penalty})
+        one = BuiltRecipe(**{**vars(made), "objective": objective})
+        how = ONE_EPOCH | {"batch_size": 16}
+        return mixvae.fit(one, dataset, out=tmp_path / penalty.__name__, **how)
+
+    with pytest.raises(MixvaeError, match=r"1 row: IndexError: no second row.* a larger") as error:
+        fit(several_rows)
+    assert "dhsic" not in str(error.value)
+    assert fit(a_square).metrics["n"] == 4
 
 
 def test_grey_levels_are_refused_by_the_bernoulli_likelihood(tmp_path):
@@ -575,7 +642,7 @@ def test_every_row_comes_once_an_epoch_and_processes_share_them():
 def test_the_order_depends_on_seed_and_epoch_alone():
     a, b = ShuffledBatches(50, 10, seed=1), ShuffledBatches(50, 10, seed=1, epoch=3)
     assert not torch.equal(torch.cat(list(a)), torch.cat(list(b)))
-    a.set_epoch(3)
+    a.epoch = 3
     assert torch.equal(torch.cat(list(a)), torch.cat(list(b)))
     other = ShuffledBatches(50, 10, seed=2, epoch=3)
     assert not torch.equal(torch.cat(list(other)), torch.cat(list(b)))

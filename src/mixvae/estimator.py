@@ -1,4 +1,4 @@
-"""A deep mixture as scikit-learn has its models: ``fit``, then ``predict`` and the rest."""
+"""A scikit-learn estimator for deep mixtures: ``fit``, ``predict``, ``transform`` and ``score``."""
 
 import warnings
 from pathlib import Path
@@ -31,42 +31,72 @@ from .training import fit
 
 
 class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
-    """A deep mixture of VAEs as a scikit-learn estimator.
+    """A scikit-learn estimator that trains a deep mixture of VAEs.
 
-    X is (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8; or a
-    DataFrame, whose columns new data must have, in the same order. What cannot be used raises a
-    `MixvaeError`, which is a ValueError.
+    X is of shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), with floats in [0, 1], bool or
+    uint8; or a DataFrame, and then new data must have the same columns in the same order. Input
+    that cannot be used raises a `MixvaeError`, which is a ValueError.
 
-    Whether integers are divided by 255 is decided once, in ``fit``: where X is uint8 and not only
-    0 and 1. What a method returns for a row depends on that row, the model and ``random_state``
-    alone: :meth:`score_samples` exactly, the others up to the rounding of float32, as products of
-    matrices of another number of rows are summed in another order.
+    uint8 values other than 0 and 1 are divided by 255; ``fit`` decides this once, for new data too.
+    The result for a row depends only on that row, the model and ``random_state``: exactly for
+    :meth:`score_samples`, up to float32 rounding for the other methods.
 
-    Args:
-        recipe: a name in :func:`mixvae.list_recipes`, or a recipe's class or an instance of it.
-        n_components: number K of components; None is the recipe's own, and all there is for a
-            recipe without components (vae).
-        binarize: make pixels 0 or 1. threshold: above one half; dynamic: drawn with the grey level
-            as probability, anew at each step of training, and once in new data (equal rows alike).
-        max_epochs: passes over the training data.
-        batch_size: rows a step; all rows where there are fewer.
-        lr: Adam's learning rate.
-        validation_fraction: part of X that is not trained on and chooses the best epoch.
-        recipe_options: the recipe's other options, such as {"n_latent": 10}.
-        fit_options: other arguments of :func:`mixvae.fit`, such as {"patience": 5}.
-        random_state: a seed or a RandomState, of the first weights and all noise.
-        verbose: report each epoch.
+    Parameters
+    ----------
+    recipe : str, type or Recipe
+        A name in :func:`mixvae.list_recipes`, or a recipe's class or an instance of it.
+    n_components : int, optional
+        Number K of components; by default the recipe's own. A recipe of one component (vae) has no
+        such option.
+    binarize : {"none", "threshold", "dynamic"}
+        Make pixels 0 or 1. threshold: 1 above one half. dynamic: sampled with the grey level as
+        probability, anew in each training step, and once in new data (equal rows become equal).
+    max_epochs : int
+        Passes over the training data.
+    batch_size : int
+        Rows in a training step; all rows if there are fewer.
+    lr : float
+        Learning rate of Adam.
+    validation_fraction : float
+        Fraction of X that is held out to choose the best epoch, between 0 and 1.
+    recipe_options : dict, optional
+        Other options of the recipe, such as {"n_latent": 10}.
+    fit_options : dict, optional
+        Other arguments of :func:`mixvae.fit`, such as {"patience": 5}.
+    random_state : int, RandomState or None
+        Seed of the first weights and of all noise.
+    verbose : bool
+        Report each epoch.
 
-    Attributes:
-        model_: the trained :class:`~mixvae.model.MixtureVAE`.
-        recipe_: the recipe that it belongs to.
-        history_: figures of each epoch.
-        labels_: the training data's components.
-        n_components_: K; with mvae-gs or mvae-gau the number that was chosen, the model being
-            pruned to these.
-        n_features_in_: the number of values in one x.
-        feature_names_in_: the columns of X, where it was a DataFrame with names of type str.
-        data_transform_: the :class:`~mixvae.data.Transform` of stored values, for new data too.
+    Attributes
+    ----------
+    model_ : MixtureVAE
+        Trained model.
+    recipe_ : BuiltRecipe
+        Its recipe.
+    history_ : list of dict
+        Metrics of each epoch.
+    labels_ : ndarray, shape (N,)
+        Component of each training example.
+    n_components_ : int
+        Number K of components. With mvae-gs and mvae-gau it is the number that component dropout
+        kept, to which the model is pruned.
+    n_features_in_ : int
+        Number of values in one example.
+    feature_names_in_ : ndarray of str
+        Columns of X, where it was a DataFrame with names of type str.
+    data_transform_ : Transform
+        Transform of stored values, applied to new data too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixvae import DeepMixture
+    >>> X = np.random.default_rng(0).random((50, 6))
+    >>> small = {"hidden": (8,), "n_latent": 2, "start_epochs": 1}
+    >>> mixture = DeepMixture(n_components=2, max_epochs=1, recipe_options=small, random_state=0)
+    >>> mixture.fit(X).predict_proba(X).shape
+    (50, 2)
     """
 
     def __init__(
@@ -97,7 +127,20 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "DeepMixture":
-        """Train on X; y is not used."""
+        """Train on X.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (N, ...)
+            Examples to train on; a part of them is held out to choose the best epoch.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        DeepMixture
+            This estimator.
+        """
         seed = _seed_from(self.random_state)
         self._check_names(X, reset=True)
         data = self._split(X, seed)
@@ -125,30 +168,74 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The component with the largest responsibility for each x, (N,); vade: the cluster."""
+        """The component (vade: the cluster) with the largest responsibility for each example.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Indices, counted from 0.
+        """
         return self.predict_proba(X).argmax(1)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """How far each component answers for each x, (N, K); rows sum to one.
+        """Responsibilities of the components for each example.
 
-        In an exact mixture these are q(k | x); in a joint mixture, whose components all take part
-        in every x, the mean weights E[w | x]. With vade they are those of its clusters, q(c | x).
+        They are q(k | x) in an exact mixture, the mean weights E[w | x] in a joint mixture, whose
+        components all take part in every x, and q(c | x) of the clusters in vade.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, K)
+            Responsibilities; rows sum to one.
         """
         return cluster_probabilities(self._model(), self._x(X)).numpy()
 
     def transform(self, X: Any) -> np.ndarray:
-        """Mean codes: (N, L), or (N, K L) in a joint mixture.
+        """Posterior means of the codes.
 
-        In an exact mixture (mixture-vae), where one component makes x, the code of the component
-        with the largest responsibility; the components' codes do not share axes, so pair them with
-        :meth:`predict`. In a joint mixture (m-vae, mvae) the K codes side by side.
+        In an exact mixture (mixture-vae), where one component generates x, this is the code of the
+        component with the largest responsibility. The components' codes do not share axes, so pair
+        them with :meth:`predict`. In a joint mixture (m-vae, mvae) it is all K codes, concatenated.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, L), or (N, K L) in a joint mixture
+            Codes.
         """
         return self._codes(self._model(), self._x(X)).numpy()
 
     def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
-        """Importance-weighted log p(x) of each x in nats, (N,), low by a bias that S removes.
+        """Importance-sampling estimates of log p(x).
 
-        Warns where Pareto k-hat says that they are not to be relied on, which takes 125 draws.
+        An estimate is too low on average, by a bias that vanishes as the number of samples grows. A
+        warning says where Pareto k-hat finds the estimates unreliable, which takes 125 samples.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+        n_samples : int
+            Number S of importance samples for each example.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Estimates in nats, summed over the values of an example.
         """
         model, seed = self._model(), self._seed
         found = log_likelihood(model, self._x(X), n_samples, seed=seed)
@@ -157,13 +244,36 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return found.log_prob.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of :meth:`score_samples`."""
+        """The mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        float
+            Mean estimate of log p(x) in nats; higher is better.
+        """
         return float(self.score_samples(X).mean())
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
-        """New x: means of p(x | z), codes drawn from the prior; (n_samples, ...).
+        """New examples: means of p(x | z) for codes sampled from the prior.
 
-        The noise depends on ``random_state``: a second call draws the same.
+        The noise is seeded by ``random_state``: a second call returns the same.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of examples.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, ...)
+            Examples, shaped as the model's x.
         """
         model = self._model()
         at_least(1, n_samples=n_samples)
@@ -171,16 +281,26 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             return model.sample(n_samples).cpu().numpy()
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """What the mixture makes of each x, from the means of codes and weights; shaped as X."""
+        """Reconstructions from the means of codes and weights.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Examples, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            Reconstructions, shaped as the model's x.
+        """
         model = self._model()
         with evaluating(model):
             rows = batches(model, self._x(X), None, 500)
-            each = [model.reconstruct(x).cpu() for x, _ in rows]
-        return torch.cat(each).numpy()
+            return torch.cat([model.reconstruct(x).cpu() for x, _ in rows]).numpy()
 
     @property
     def _n_features_out(self) -> int:
-        """For scikit-learn's names of the columns that :meth:`transform` returns."""
+        """Number of columns of :meth:`transform`, which scikit-learn names."""
         return self._codes(self.model_, torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
 
     def _codes(self, model: MixtureVAE, x: Tensor) -> Tensor:
@@ -200,7 +320,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return _plain(options)
 
     def _split(self, X: Any, seed: int) -> Dataset:
-        """X as training and validation data. The latter serve as test data, which are not used."""
+        """X as training data and validation data; the latter are the test data too, not used."""
         transform = choose_transform(X, where="X")
         split = make_split(X, where="X", transform=transform)
         n_val = max(1, round(self.validation_fraction * len(split)))
@@ -211,15 +331,15 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             )
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
         x, held_out = split.x[order[n_val:]], split.x[order[:n_val]]
-        how: dict[str, Any] = {"binarize": self.binarize, "seed": seed, "transform": transform}
-        return from_arrays(x, val=held_out, test=held_out, name="X", **how)
+        options: dict[str, Any] = {"binarize": self.binarize, "seed": seed, "transform": transform}
+        return from_arrays(x, val=held_out, test=held_out, name="X", **options)
 
     def _model(self) -> Any:
         check_is_fitted(self, "model_")
         return self.model_
 
     def _x(self, X: Any) -> Tensor:
-        """New data as the model takes them."""
+        """New data as model input."""
         self._check_names(X, reset=False)
         x = make_split(X, where="X", transform=self.data_transform_).x
         if tuple(x.shape[1:]) != self.recipe_.x_shape:
@@ -234,13 +354,13 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return x
 
     def _check_names(self, X: Any, *, reset: bool) -> None:
-        """Remember the names of a DataFrame's columns, or refuse others; as scikit-learn does."""
+        """Store the column names of a DataFrame, or refuse others, as scikit-learn does."""
         try:
             validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)
         except (TypeError, ValueError) as error:
             known = "" if reset else " Give X[list(model.feature_names_in_)]."
             raise MixvaeError(f"X: {' '.join(str(error).split())}{known}") from error
-        # of names that are no str, as 0, 1, ... are, scikit-learn remembers nothing
+        # scikit-learn stores names only if they are of type str, unlike 0, 1, ...
         names = list(X.columns) if hasattr(X, "columns") else None
         if reset:
             self._columns = names
@@ -262,5 +382,5 @@ def _seed_from(random_state: Any) -> int:
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """NumPy's numbers, which searches over parameters give, as Python's."""
+    """Options with NumPy scalars, as parameter searches give, converted to Python numbers."""
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}

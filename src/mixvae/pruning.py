@@ -1,4 +1,4 @@
-"""From a model that has chosen its components to a smaller one that has no others."""
+"""Pruning: a smaller model that keeps some of the components of a trained one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,19 +11,36 @@ from .seeding import noise
 
 
 def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe:
-    """The same model without the other components' weights: smaller, and of fixed K.
+    """A smaller model with only some of the components of a trained mixture.
 
-    In evaluation mode it does what the model does that it comes from, if ``keep`` are the
-    components that dropout kept: the others have no say there.
+    If the components are those that component dropout kept, the smaller model computes the same as
+    the original in evaluation mode, where dropped components have no effect.
 
-    Args:
-        recipe: left as it is. Of any mixture; mvae-gs and mvae-gau become mvae, and a mixture-vae
-            is without masks.
-        keep: the components to keep, counted from 0; None are those that dropout kept.
+    Parameters
+    ----------
+    recipe : BuiltRecipe
+        Trained mixture, which is left unchanged. Pruning removes component dropout: mvae-gs and
+        mvae-gau become mvae.
+    keep : sequence of int, optional
+        Components to keep, counted from 0; by default those that component dropout kept.
 
-    Raises:
-        MixvaeError: for components that do not exist or are named twice, for none, and where
-            nothing says which to keep.
+    Returns
+    -------
+    BuiltRecipe
+        Recipe and model with ``len(keep)`` components, in evaluation mode.
+
+    Raises
+    ------
+    MixvaeError
+        If a component does not exist or is named twice, if none is kept, or if ``keep`` is missing
+        and the model has no component dropout.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> mixture = mixvae.build("mixture-vae", (64,), n_components=4, hidden=(8,), n_latent=2)
+    >>> mixvae.prune(mixture, keep=[0, 2]).n_components
+    2
     """
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     keep = kept_by(recipe, keep)
@@ -49,7 +66,7 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
 
 
 def kept_by(recipe: BuiltRecipe, keep: Sequence[int] | None) -> list[int]:
-    """The components that :func:`prune` keeps, in their order; raises as it does."""
+    """The components that :func:`prune` keeps, sorted; raises as it does."""
     model = recipe.model
     if "n_components" not in recipe.options:
         raise MixvaeError(f"the recipe {recipe.name} has one component; there is none to remove.")

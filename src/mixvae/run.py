@@ -94,15 +94,15 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_recipe(folder: str | Path) -> BuiltRecipe:
-    """The recipe of a run folder, built without weights, to resume from its last checkpoint.
+def load_recipe(folder: str | Path, recipes: Iterable[type[Recipe]] = ()) -> BuiltRecipe:
+    """Build the recipe of a run folder afresh, to be trained on from its last checkpoint.
 
     Raises `MixvaeError` if the folder is not a run or was written by a later version, and if its
     recipe is unknown, or another than that of its checkpoint, or of its weights without one.
     """
     folder = Path(folder)
     content, last = read_recipe(folder), last_checkpoint(folder)
-    kind = _recipe_class(folder, content["recipe"])
+    kind = _recipe_class(folder, content["recipe"], recipes)
     if last.exists() or not (folder / WEIGHTS).exists():
         return _build(kind, content, form_of(read_checkpoint(last, "meta")["model"]), last)
     return _build(kind, content, form_of(read_weights(folder / WEIGHTS).weights), folder / WEIGHTS)

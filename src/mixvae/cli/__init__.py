@@ -1,7 +1,7 @@
 """The command line: ``mixvae COMMAND ...``.
 
-Options are the arguments of the functions behind them, with their types, defaults and docstrings:
-a recipe's new argument is an option without a line here.
+Options are the fields of dataclasses and the arguments of functions, with their types, defaults and
+docstrings, so that a new option of a recipe needs no code here.
 """
 
 import os
@@ -16,16 +16,16 @@ from typing import Any
 from mixvae import __version__
 from mixvae.errors import MixvaeError, MixvaeWarning, unknown
 
-COMMANDS = {  # name -> the module here that has the function of that name, and what it does
+COMMANDS = {  # name -> (module with the function of that name, summary)
     "recipes": ("lists", "list the models, or one model's options"),
     "data": ("lists", "list the data sets"),
     "train": ("train", "train a model; the result is a run folder"),
-    "evaluate": ("use", "take a run's figures again, on these or other data"),
-    "select": ("select", "keep a run's chosen components in a smaller model"),
-    "sample": ("use", "draw new images from a run"),
-    "reconstruct": ("use", "show images beside what a run makes of them"),
-    "encode": ("codes", "write the codes of a run's data into an array file"),
-    "interpolate": ("codes", "go from image to image through the codes"),
+    "evaluate": ("use", "compute a run's metrics, on its own or other data"),
+    "select": ("select", "prune a run to some of its components"),
+    "sample": ("use", "sample new images from a run"),
+    "reconstruct": ("use", "show images beside their reconstructions"),
+    "encode": ("codes", "write the codes of data into an array file"),
+    "interpolate": ("codes", "decode lines between the codes of images"),
     "traverse": ("codes", "vary one latent of an image's code"),
     "cross": ("codes", "decode the code of every component by every other"),
 }
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _debugging():
             raise
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-        print(f"mixvae: error: {'. '.join([what, *_notes(error)])}", file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        print(f"mixvae: error: {'. '.join([what, *notes])}", file=sys.stderr)
         _drop_output()
         return 1
 
@@ -76,7 +77,7 @@ def _answer(argv: list[str]) -> int:
             raise
         print(f"mixvae: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:  # fit says which folder it leaves behind
+    except KeyboardInterrupt as stop:  # fit names the run folder
         folder = quote(stop.args[0]) if stop.args else ""
         resume = f" Go on with: mixvae train --resume {folder}" if folder else ""
         print(f"\nmixvae: stopped.{resume}", file=sys.stderr)
@@ -104,12 +105,8 @@ def _debugging() -> bool:
     return os.environ.get("MIXVAE_DEBUG", "0") not in ("", "0")
 
 
-def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
-
-
 def _drop_output() -> None:
-    """Lose what could not be written, which Python would try once more when it ends."""
+    """Discard output that could not be written, which Python would try to write again at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -120,7 +117,7 @@ def _drop_output() -> None:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Our own warnings are lines like our errors."""
+    """Print mixvae's own warnings as lines, like its errors."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 

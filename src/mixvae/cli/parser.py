@@ -1,17 +1,18 @@
-"""Options out of a signature or a dataclass, as jsonargparse reads them; this spells them.
+"""Command-line options from the signature of a function or the fields of a dataclass.
 
-On the line an option has dashes (underscores are accepted), a sequence is ``--hidden 500 500`` or
-``--hidden [500,500]``, and a switch needs no value.
+jsonargparse reads names, types, defaults and docstrings. On the command line an option has dashes
+(underscores are accepted), a sequence is ``--hidden 500 500`` or ``--hidden [500,500]``, and a
+switch needs no value. A name that is a word of Python ends in an underscore: ``from_``, ``--from``.
 """
 
 import re
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from inspect import isclass, signature
 from itertools import takewhile
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
@@ -20,10 +21,12 @@ from mixvae.errors import MixvaeError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 Flags = list[tuple[str, list[str]]]  # (name with underscores, the words after it)
+NOT_IN_FILES = {"config", "resume", "recipes", "help"}  # options of the command line alone
+T = TypeVar("T")
 
 
 class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
-    """Dashes, types as a reader says them, and defaults."""
+    """Help with dashes, readable types, and defaults."""
 
     def _format_action_invocation(self, action: Action) -> str:
         if not action.option_strings or action.dest == "help":
@@ -39,9 +42,9 @@ class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """The parser of one command; its ``usage`` and options are the command's own."""
+    """The parser of one command."""
 
-    def __init__(self, usage: str, description: str, **kwargs: Any) -> None:
+    def __init__(self, usage: str, description: str | None, **kwargs: Any) -> None:
         super().__init__(
             prog=" ".join(takewhile(lambda word: word[0].islower(), usage.split())),
             usage=usage,
@@ -60,22 +63,23 @@ class Parser(ArgumentParser):
         skip: Collection[str] = (),
         only: Collection[str] = (),
     ) -> Any:
-        """A group of options: a function's arguments, or a dataclass's fields.
+        """Add a function's arguments or a dataclass's fields to the group of this title.
 
         All of them but for ``skip``, or ``only`` some.
         """
-        group = self.add_argument_group(title)
+        same = (group for group in self._action_groups if group.title == title)
+        group = next(same, None) or self.add_argument_group(title)
         left_out: set[str | int] = set(skip)
         left_out |= {name for name in signature(source).parameters if only and name not in only}
         add = group.add_class_arguments if isclass(source) else group.add_function_arguments
         add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
             action.metavar = _words(_type(action), action.default)
-            action.help = re.sub(r":\w+:`([^`]*)`", r"\1", action.help or "")
+            action.help = re.sub(r"(:\w+:)?`+([^`]*)`+", r"\2", action.help or "")
         return group
 
     def unset(self, *names: str, help: str | None = None) -> None:
-        """Leave options out of the result unless they are given, and say so in the help."""
+        """Leave options out of the result unless they are given; ``help`` is added to theirs."""
         for name in names:
             action = self._options()[name]
             action.default = SUPPRESS
@@ -89,8 +93,7 @@ class Parser(ArgumentParser):
     def read(self, argv: Sequence[str], n_positional: int = 0) -> tuple[list[str], dict[str, Any]]:
         """The words that belong to no option, and the options' values.
 
-        Raises:
-            MixvaeError: for an unknown option, a value of the wrong type, or words too many.
+        Raises a MixvaeError for an unknown option, a value of the wrong type, or words too many.
         """
         words, flags = split(argv)
         for name, _ in flags:
@@ -98,11 +101,13 @@ class Parser(ArgumentParser):
                 self.print_help()
                 self.exit(0)
             if name not in self._options():
-                raise self._unknown(name)
+                raise MixvaeError(
+                    f"unknown option {dashed(name)}.{self._near(dashed(name), dashed)}"
+                )
         args = []
         for name, values in flags:
             value, rest = self._join(name, values)
-            args.append(f"--{name}={value}")
+            args.append(f"--{self._options()[name].dest}={value}")
             words += rest
         if len(words) > n_positional:
             raise MixvaeError(
@@ -111,15 +116,26 @@ class Parser(ArgumentParser):
             )
         return words, self.parse_args(args).as_dict()
 
+    def check_keys(self, keys: Iterable[str], where: str) -> None:
+        """Raise a MixvaeError for a file's key that is no option, or is another key's option."""
+        seen: dict[str, str] = {}
+        for key in keys:
+            name = key.replace("-", "_")
+            if name not in self._options().keys() - NOT_IN_FILES:
+                raise MixvaeError(f"{where}: unknown key {key!r}.{self._near(name, str)}")
+            if name in seen:
+                raise MixvaeError(f"{where}: {seen[name]!r} and {key!r} are one option; keep one.")
+            seen[name] = key
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say in one line which option has which wrong value."""
-        found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: (.*)$', message, re.DOTALL)
+        """Raise a MixvaeError that names the option and its wrong value in one line."""
+        found = re.match(r'Parser key "(\w+?)_?".*(?:Got|Given) value: (.*)$', message, re.DOTALL)
         if found and (action := self._options().get(found[1])):
             message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}."
         raise MixvaeError(message) from ex
 
     def _options(self) -> dict[str, Action]:
-        return {action.dest: action for action in self._actions if action.option_strings}
+        return {a.dest.rstrip("_"): a for a in self._actions if a.option_strings}
 
     def _join(self, name: str, values: list[str]) -> tuple[str, list[str]]:
         """An option's words as one value, and those that are not its own."""
@@ -135,13 +151,17 @@ class Parser(ArgumentParser):
             raise MixvaeError(f"{dashed(name)} takes {_takes(action)}; no value was given.")
         return values[0], values[1:]
 
-    def _unknown(self, name: str) -> MixvaeError:
-        known = [dashed(known) for known in self._options()]
-        near = get_close_matches(dashed(name), known, n=1, cutoff=0.6)
+    def _near(self, name: str, spelled: Callable[[str], str]) -> str:
+        """A hint at the option whose name is the nearest, and at the help."""
+        near = get_close_matches(name, map(spelled, self._options()), n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else ""
-        return MixvaeError(
-            f"unknown option {dashed(name)}.{hint} {self.prog} --help lists the options."
-        )
+        return f"{hint} {self.prog} --help lists the options."
+
+
+def taken(kind: type[T], values: dict[str, Any]) -> T:
+    """The options of a dataclass, removed from the values that were read."""
+    names = [name for name in signature(kind).parameters if name in values]
+    return kind(**{name: values.pop(name) for name in names})
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], Flags]:
@@ -161,8 +181,8 @@ def split(argv: Sequence[str]) -> tuple[list[str], Flags]:
 
 
 def dashed(name: str) -> str:
-    """How an option is spelled on the line."""
-    return "--" + name.replace("_", "-")
+    """An option's spelling on the command line."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def _type(action: Action) -> Any:
@@ -181,16 +201,16 @@ def _is_sequence(hint: Any) -> bool:
 
 
 def _words(hint: Any, default: Any = ...) -> str:
-    """A type as a reader says it: ``int``, ``int ...``, ``mean|sum``, ``true|false``.
+    """A readable type: ``int``, ``int ...``, ``mean|sum``, ``true|false``.
 
-    That it may be null goes without saying where null is the default.
+    null is left out where it is the default.
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "|".join(map(str, args))
     if origin in (Union, UnionType):
-        shown = (arg for arg in args if not (arg is NoneType and default is None))
-        return "|".join(dict.fromkeys(map(_words, shown)))
+        named = (arg for arg in args if not (arg is NoneType and default is None))
+        return "|".join(dict.fromkeys(map(_words, named)))
     if origin is tuple:
         return " ".join(map(_words, args))
     if args:

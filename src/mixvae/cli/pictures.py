@@ -58,7 +58,7 @@ def save(
 
 
 def _rows(images: Float[Tensor, "N C H W"], n_columns: int) -> Float[Tensor, "R n C H+1 W+1"]:
-    """Rows of images with a light line around each, the last row filled up."""
+    """Rows of images with light lines between them, the last row padded with blank images."""
     framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=0.5)
     missing = -len(framed) % n_columns
     blank = framed.new_ones(missing, *framed.shape[1:])

@@ -16,11 +16,11 @@ from mixvae.recipes.registry import NAME, check_class, find, name_of
 
 from .parser import Parser, split
 
-HELP = "a recipe of your own that the run is of, in its file; may be given several times."
+HELP = "files of your own recipes, which then have their names; may be given several times."
 
 
 class Named(NamedTuple):
-    """A recipe, and how the command line names it from any folder."""
+    """A recipe, and the word that names it on the command line from any folder."""
 
     word: str
     kind: type[Recipe]
@@ -29,9 +29,8 @@ class Named(NamedTuple):
 def recipe_of(word: str) -> Named:
     """The recipe that a word names: by its name, or as FILE:CLASS.
 
-    Raises:
-        MixvaeError: for a name that is not known, and a file that is missing, cannot be imported,
-            or does not say which recipe.
+    Raises a MixvaeError for a name that is not known, and for a file that is missing, cannot be
+    imported, or has several recipes of which none is named.
     """
     name, colon, class_name = word.rpartition(":")
     if word.endswith(".py"):
@@ -44,21 +43,19 @@ def recipe_of(word: str) -> Named:
 
 
 def add_recipes(parser: Parser) -> None:
-    """The option ``--recipes``, for a command that reads a run."""
+    """Add the option ``--recipes``."""
     group = parser.add_argument_group("recipes of your own")
     group.add_argument("--recipes", type=Sequence[str], metavar="FILE:CLASS", help=HELP)
 
 
-def import_recipes(argv: Sequence[str]) -> None:
-    """Import the files that ``--recipes`` names on the line, which registers their recipes."""
-    for name, words in split(argv)[1]:
-        if name == "recipes":
-            for word in words:
-                recipe_of(word)
+def import_recipes(argv: Sequence[str]) -> dict[str, Named]:
+    """Import the files that ``--recipes`` names, and return their recipes by registered name."""
+    words = [word for name, words in split(argv)[1] if name == "recipes" for word in words]
+    return {name_of(recipe.kind): recipe for recipe in map(recipe_of, words)}
 
 
 def _imported(path: Path) -> ModuleType:
-    """The file as a module, loaded anew, in whose folder its own imports are found."""
+    """The file as a module, loaded anew; what it imports may lie in its folder."""
     if not path.is_file():
         raise MixvaeError(f"{path}: no such file; a recipe of your own is FILE:CLASS.")
     name = f"{path.stem}_{crc32(str(path).encode()):08x}"  # the same for the same file
@@ -66,14 +63,14 @@ def _imported(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise MixvaeError(f"{path} is no Python file; a recipe of your own is FILE:CLASS.")
     module = module_from_spec(spec)
-    sys.modules[name] = module  # where dataclass looks for what annotations name
+    sys.modules[name] = module  # where dataclass resolves annotations
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise MixvaeError(f"{_place(path, error)}: {_said(error)}") from error
+        raise MixvaeError(f"{_place(path, error)}: {_message(error)}") from error
     return module
 
 
@@ -87,7 +84,7 @@ def _place(path: Path, error: BaseException) -> str:
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, MixvaeError):
         return str(error)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -95,7 +92,7 @@ def _said(error: BaseException) -> str:
 
 
 def _class_of(module: ModuleType, path: Path, name: str) -> type[Recipe]:
-    """The recipe of that name in a file, or the only one if none is named."""
+    """The recipe of this class name in a file, or the only one if none is named."""
     own = {
         key: value
         for key, value in vars(module).items()

@@ -1,79 +1,141 @@
-"""What the commands on a trained run share: how they open it, and what they may write."""
+"""What the commands on a trained run share: opening it, its data, and naming output files."""
 
 import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from inspect import getdoc
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor
 
-from mixvae.data import Dataset, Split
+from mixvae.data import DATASETS, Dataset, Split, all_of
+from mixvae.data.splits import SourceSplits
 from mixvae.errors import MixvaeError, MixvaeWarning
-from mixvae.run import DATA, Run, load, read_json
+from mixvae.model import MixtureVAE
+from mixvae.run import DATA, Run, load, load_transform, read_json
 
-from .inputs import (
-    DATA_OPTIONS,
-    data_options,
-    located,
-    open_all,
-    open_data,
-    open_for,
-    options_for_other,
-    settings_of,
-)
-from .parser import Parser
+from .inputs import DATA_OPTIONS, DataOptions, data_options, located, settings_of
+from .parser import Parser, taken
 from .pictures import check_path
 from .recipe_files import add_recipes, import_recipes
 
-# None is test, or, of other data that have no test split of their own, all.
 Part = Literal["train", "val", "test", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """The output file of a command; the first suffix is that of the default name."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".npy")
+
+    out: str | None = None
+    """A .png or .npy file; by default a picture in the run folder, named by these options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(OutputOptions):
+    """A split of the data, and the output file."""
+
+    split: Part | None = None
+    """Split of the data; all is every row in the file's order. By default test, or all of other
+    data that have no test split of their own."""
+
+
+T = TypeVar("T", bound=OutputOptions)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A run's data, or others: by their options, whole or split."""
+    """The data of a command: those that the run was trained on, or others."""
 
-    folder: Path
-    options: dict[str, Any]
+    options: DataOptions
     is_other: bool
+    parts: SourceSplits
     data: Dataset
 
     def part(self, name: Part | None) -> tuple[str, Split]:
         """A split as a model sees it, and its name; ``all`` is in the source's order."""
         if name in ("train", "val", "test"):
             return name, self.data.seen(name)
-        if name is None and not self.is_other:
+        if name is None and not (self.is_other and self.parts.test is None):
             return "test", self.data.test
-        whole, has_test = open_all(self.folder, self.options)
-        return ("test", self.data.test) if name is None and has_test else ("all", whole)
+        return "all", all_of(self.parts, binarize=self.data.binarize, seed=self.data.seed)
+
+    def changes(self, folder: Path) -> str:
+        """How the data differ from those a run was trained on; "" if not, or if they are others."""
+        if self.is_other or not (folder / DATA).exists():
+            return ""
+        found = self.data.differences(read_json(folder, DATA))
+        return f"the data are not those the run was trained on: {found}" if found else ""
 
 
-def parser_of(command: str, about: str) -> Parser:
-    """The parser of a command whose one word is a run folder."""
-    parser = Parser(f"mixvae {command} RUN [OPTIONS]", about)
+@dataclass(frozen=True)
+class Opened(Generic[T]):
+    """A trained run with the data, options and output file of the command on it."""
+
+    run: Run
+    source: Source | None
+    options: T
+    out: Path
+
+    @property
+    def model(self) -> MixtureVAE:
+        return self.run.recipe.model
+
+    def split(self, name: Part | None) -> Split:
+        """A split of the data as a model sees it."""
+        assert self.source is not None, "a command without data"
+        return self.source.part(name)[1]
+
+    def rows(self, name: Part | None) -> tuple[Tensor, Tensor | None]:
+        """A split's x, and their classes if the model is conditional."""
+        split = self.split(name)
+        return split.x, None if self.model.labels.n_classes is None else split.y
+
+
+def parser_of(command: Callable[[list[str]], None], more: str = "") -> Parser:
+    """The parser of a command on a run; its help is the docstring of the command's function."""
+    parser = Parser(f"mixvae {command.__name__} RUN [OPTIONS]", f"{getdoc(command)}{more}")
     add_recipes(parser)
     return parser
 
 
-def open_run(
-    parser: Parser,
+def open_with(
+    kind: type[T],
+    command: Callable[[list[str]], None],
     argv: list[str],
     *,
-    with_data: bool = False,
-    mend: bool = False,
-    keep: Callable[[str], None] | None = None,
-) -> tuple[Run, Any, dict[str, Any]]:
+    name: str | None = None,
+    with_data: bool = True,
+) -> Opened[T]:
+    """The run, data and options of a command, and where its output goes.
+
+    ``name`` begins the default file name; by default it is the command's.
+    """
+    parser = parser_of(command)
+    parser.add_options("options of the command", kind)
+    run, source, values = open_run(parser, argv, with_data=with_data)
+    options = taken(kind, values)
+    default = file_name(name or command.__name__, vars(options), vars(kind()), source)
+    out = run.folder / f"{default}{kind.suffixes[0]}" if options.out is None else Path(options.out)
+    check_path(out, kind.suffixes)
+    return Opened(run, source, options, out)
+
+
+def open_run(
+    parser: Parser, argv: list[str], *, with_data: bool = True, mend: bool = False
+) -> tuple[Run, Source | None, dict[str, Any]]:
     """The run, the source of its data if they are needed, and the other options.
 
-    Warns where the run's own data have changed since training; ``keep`` is called with the warning.
-    ``mend``: write figures and pictures of the run that are missing, if its training is over.
+    Warns where the run's own data have changed since training. ``mend`` writes metrics and pictures
+    that are missing of a run whose training is over.
     """
     if with_data:
-        parser.add_options("data; by default the run's own", open_data, skip={"subset"})
+        parser.add_options("data; by default the run's own", DataOptions, skip={"subset"})
         parser.unset(*(name for name in DATA_OPTIONS if name != "subset"))
     words, values = parser.read(argv, 1)
     del values["recipes"]
@@ -88,10 +150,8 @@ def open_run(
     if mend and not source.is_other:
         _mend(folder, source.data)
     run = load(folder)
-    if not source.is_other and (changed := changes(run, source.data)):
+    if changed := source.changes(folder):
         warnings.warn(changed, MixvaeWarning, stacklevel=2)
-        if keep is not None:
-            keep(changed)
     if source.data.x_shape != run.recipe.x_shape:
         raise MixvaeError(
             f"the run {folder} was trained on x of shape {run.recipe.x_shape}; {source.data.name} "
@@ -101,10 +161,19 @@ def open_run(
 
 
 def _source(folder: Path, given: Mapping[str, Any]) -> Source:
-    own = settings_of(folder).get("data")
+    """The run's own data, or others if ``given`` names them.
+
+    Others are binarised and resized as the run's own, and looked for in the same folder of named
+    sets; the rest of the run's options (n_val, data_seed, subset) describe how its own were split.
+    """
+    own, kept = settings_of(folder).get("data"), set(DATA_OPTIONS)
     is_other = "data" in given and own not in (given["data"], located(given)["data"])
-    options = (options_for_other if is_other else data_options)(folder, given)
-    return Source(folder, options, is_other, open_for(folder, options))
+    if is_other:
+        kept = {"binarize", "data_dir"}
+        if given["data"] not in DATASETS and Path(given["data"]).expanduser().is_dir():
+            kept.add("image_size")
+    options = data_options(folder, given, kept)
+    return Source(options, is_other, *options.read(load_transform(folder)))
 
 
 def _mend(folder: Path, data: Dataset) -> None:
@@ -114,48 +183,20 @@ def _mend(folder: Path, data: Dataset) -> None:
         print(f"what was missing of the run {folder} has been written", file=sys.stderr)
 
 
-def changes(run: Run, data: Dataset) -> str:
-    """That data are not those the run was trained on, and how they differ; "" if they are."""
-    if not (run.folder / DATA).exists():
-        return ""
-    found = data.differences(read_json(run.folder, DATA))
-    return f"the data are not those the run was trained on: {found}" if found else ""
-
-
-def rows_of(run: Run, source: Source, name: Part | None) -> tuple[Tensor, Tensor | None]:
-    """A split's x, and their classes if the model is conditional."""
-    _, chosen = source.part(name)
-    return chosen.x, None if run.recipe.model.labels.n_classes is None else chosen.y
-
-
-def out_file(
-    run: Run, default: str, out: str | None, suffixes: tuple[str, ...] = (".png", ".npy")
-) -> Path:
-    """The file that was asked for, or one in the run folder, after a look at what cannot work."""
-    path = run.folder / default if out is None else Path(out)
-    check_path(path, suffixes)
-    return path
-
-
 def file_name(
-    command: str,
-    suffix: str,
-    parser: Parser,
-    values: Mapping[str, Any],
-    source: Source | None = None,
+    command: str, values: Mapping[str, Any], defaults: Mapping[str, Any], source: Source | None
 ) -> str:
-    """A default name that says every option but the defaults: one name, one picture.
+    """A default file name with every option that is not at its default.
 
-    Other data are in it by their name and, as two files may share one, a digest of their options.
+    Other data are named too, with a digest of their options, as two files may share a name.
     """
-    defaults = parser.get_defaults().as_dict()
     words = [command]
     for name, value in values.items():
-        if name != "out" and value != defaults.get(name):
-            words.append(name.replace("_", "-"))
+        if name != "out" and value != defaults[name]:
+            words.append(name.strip("_").replace("_", "-"))
             words += [] if value is True else [str(value)]
     if source is not None and source.is_other:
-        told = json.dumps(located(source.options), sort_keys=True, default=str)
-        digest = blake2b(told.encode(), digest_size=3).hexdigest()
+        text = json.dumps(located(asdict(source.options)), sort_keys=True, default=str)
+        digest = blake2b(text.encode(), digest_size=3).hexdigest()
         words += ["data", Path(source.data.name).stem, digest]
-    return "-".join(words) + suffix
+    return "-".join(words)

@@ -1,4 +1,4 @@
-"""``mixvae select``: keep a run's chosen components in a smaller model."""
+"""``mixvae select``: a smaller model with some of a run's components."""
 
 from pathlib import Path
 from typing import Any
@@ -8,43 +8,45 @@ from mixvae.data import Dataset
 from mixvae.recipes.building import with_options
 from mixvae.recipes.registry import of_run
 from mixvae.run import Run, read_recipe
+from mixvae.training import fit
 from mixvae.training import select as prune
 
 from .inputs import settings_of
 from .runs import open_run, parser_of
 
-ABOUT = """Prune a run to the components that component dropout kept, or to those that you name. The
-smaller model is a run folder of its own. Pruned to the components that dropout kept, its
-reconstructions are those of the run; other choices take away components that take part in them.
-
-  mixvae select runs/mvae-gs-mnist-001
-  mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5"""
-
 
 def select(argv: list[str]) -> None:
-    """Prune a run; end with the smaller model's figures."""
-    parser = parser_of("select", ABOUT)
-    ours = {"folder", "data", "settings", "options"}
-    parser.add_options("choice of components", prune, skip=ours)
-    run, source, values = open_run(parser, argv, with_data=True)
+    """Prune a run to the components that component dropout kept, or to those that you name.
+
+    The smaller model is a run folder of its own. Pruned to the components that dropout kept, its
+    reconstructions are those of the run; other choices remove components that contribute to them.
+
+      mixvae select runs/mvae-gs-mnist-001
+      mixvae select runs/mvae-mnist-001 --keep 0 2 3 --finetune-epochs 5
+    """
+    parser = parser_of(select)
+    parser.add_options("choice of components", prune, only={"keep", "finetune_epochs", "out"})
+    parser.add_options("running", fit, only={"progress", "pictures"})
+    run, source, values = open_run(parser, argv)
+    assert source is not None
     show(select_from(run.folder, source.data, **values))
 
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
-    """Prune a run, and write what the command line would have to train the smaller model."""
+    """Prune a run, and write the settings that would train the smaller model."""
     before = settings_of(folder)
     if not before:
         return prune(folder, data, **options)
-    said = read_recipe(folder)
-    whole = with_options(of_run(said["recipe"], str(folder)), said["options"])
-    lost = whole.options().keys() - whole.without_dropout().options().keys()
+    stored = read_recipe(folder)
+    recipe = with_options(of_run(stored["recipe"], str(folder)), stored["options"])
+    lost = recipe.options().keys() - recipe.without_dropout().options().keys()
     lost |= {"prune", "finetune_epochs"}
     settings = {key: value for key, value in before.items() if key not in lost}
     return prune(folder, data, settings=settings, **options)
 
 
 def show(run: Run) -> None:
-    """A run's figures, and where its files are."""
-    if run.metrics:  # the first process alone has them
+    """Print a run's metrics, and where its files are."""
+    if run.metrics:  # only in the first process
         print(report.table(run.metrics))
         print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))

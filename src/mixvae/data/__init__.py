@@ -46,10 +46,11 @@ __all__ = [
     "SplitName",
     "Transform",
     "descriptions",
+    "all_of",
     "from_arrays",
     "load",
-    "load_all",
     "names",
+    "read_source",
 ]
 
 
@@ -131,47 +132,38 @@ def load(
     >>> mixvae.data.load("digits", subset=500)
     Dataset('digits', x of shape (1, 8, 8), train 500, val 100, test 359)
     """
-    name, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
+    name, parts = read_source(
+        name_or_path,
+        data_dir=data_dir,
+        binarize=binarize,
+        seed=seed,
+        image_size=image_size,
+        transform=transform,
+    )
     data = assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
     return data if subset is None else data.subset(subset)
 
 
-def load_all(
-    name_or_path: str | Path,
-    *,
-    data_dir: str | Path | None = None,
-    binarize: Binarize = "none",
-    seed: int = 0,
-    image_size: tuple[int, int] | None = None,
-    transform: Transform | None = None,
-) -> tuple[Split, bool]:
-    """Load every example of a data set as one split, in the source's order.
+def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -> Split:
+    """All examples of a source, in its own order.
+
+    A source's own training, validation and test images follow each other, and ``index`` counts
+    through all of them.
 
     Parameters
     ----------
-    name_or_path, data_dir
-        As in :func:`load`.
-    binarize
-        As in :func:`load`, but ``"dynamic"`` samples all pixels once, with ``seed``.
-    seed
-        The seed of sampled pixels, 0 to 2**64 - 1.
-    image_size, transform
-        As in :func:`load`.
+    parts : SourceSplits
+        The source, from :func:`read_source`.
+    binarize : {"none", "threshold", "dynamic"}
+        How pixels are made 0 or 1; ``"dynamic"`` samples them once.
+    seed : int
+        Seed of the dynamic binarisation.
 
     Returns
     -------
     Split
-        The source's own training, validation and test images, one after the other; ``index``
-        counts through all of them. Labels only where every split has them.
-    bool
-        Whether the source has a test split.
-
-    Raises
-    ------
-    MixvaeError
-        As :func:`load`.
+        The examples; labels are left out where a part has none.
     """
-    _, parts = _source(name_or_path, data_dir, binarize, image_size, seed, transform)
     own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
     x = torch.cat([split.x for split in own])
     ys = [split.y for split in own if split.y is not None]
@@ -180,18 +172,41 @@ def load_all(
     elif binarize == "dynamic":
         x = draw_rows(x, seed)
     y = torch.cat(ys) if len(ys) == len(own) else None
-    return Split(x, y, torch.arange(len(x))), parts.test is not None
+    return Split(x, y, torch.arange(len(x)))
 
 
-def _source(
+def read_source(
     name_or_path: str | Path,
-    data_dir: str | Path | None,
-    binarize: Binarize,
-    image_size: tuple[int, int] | None,
-    seed: int,
-    transform: Transform | None,
+    *,
+    data_dir: str | Path | None = None,
+    binarize: Binarize = "none",
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    transform: Transform | None = None,
 ) -> tuple[str, SourceSplits]:
-    """A source's name and its parts, after checks that should come before minutes of download."""
+    """The name and the content of what :func:`load` takes, before splits are held out.
+
+    Parameters
+    ----------
+    name_or_path, data_dir
+        As in :func:`load`.
+    binarize, seed
+        As in :func:`load`; only checked here, before what may be a long download.
+    image_size, transform
+        As in :func:`load`.
+
+    Returns
+    -------
+    name : str
+        The data set's name, or the file's or folder's.
+    parts : SourceSplits
+        The splits that the source has.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`load`.
+    """
     is_a((str, Path), "a data set's name, or a path", name_or_path=name_or_path)
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     check_binarize(binarize)

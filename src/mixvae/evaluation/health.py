@@ -25,7 +25,10 @@ MIN_SHARE = 0.3  # of the even share 1/K
 N_DRAWS = 16  # of a code, for a KL that a flow leaves without a closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
-SINGLE = "a KL warm-up, or a lower weight of the KL (beta-vae with beta_kl below 1)"
+SINGLE = (
+    "a KL warm-up (warmup_epochs), more epochs, or, in place of vae, beta-vae with beta_kl below 1"
+)
+SINGLE_IF_COLLAPSED = "more epochs, a KL warm-up (warmup_epochs), or another learning rate (lr)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +182,7 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         n_latent=variance.shape[-1],
         kept=model.kept,
         advice=model.family.advice if several else SINGLE,
-        advice_if_collapsed=model.family.advice_if_collapsed if several else SINGLE,
+        advice_if_collapsed=(model.family.advice_if_collapsed if several else SINGLE_IF_COLLAPSED),
         can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
     )
 

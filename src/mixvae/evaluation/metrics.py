@@ -131,8 +131,12 @@ def chosen(subject: Subject, names: Sequence[str] | None) -> list[Metric]:
     check_names(names)
     for name in names:
         if name not in [metric.name for metric in there_are]:
-            how = " Ask for samples: log_likelihood=5000." if name == "log_likelihood" else ""
-            raise MixvaeError(f"there is no {name} of this model and these data.{how}")
+            advice = (
+                " Ask for samples: log_likelihood=5000, on the command line --log-likelihood."
+                if name == "log_likelihood"
+                else ""
+            )
+            raise MixvaeError(f"there is no {name} of this model and these data.{advice}")
     return [metric for metric in there_are if metric.name in names]
 
 

@@ -1,4 +1,4 @@
-"""What happens to a model before the first step of its own training: phases that come first."""
+"""Initialisation (pretraining): the phases of a run before a model's own training."""
 
 from .autoencoder import Autoencoder
 from .phase import Initialization, Phase

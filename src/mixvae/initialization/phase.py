@@ -9,24 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, Terms
 
 CODING_BATCH = 500  # rows at a time whose posteriors are computed
 
 
-def full_weight(step: int, n_steps: int) -> float:
-    """The KL terms at their own weight throughout."""
-    return 1.0
-
-
-def nothing() -> None:
-    """Do nothing after a phase."""
-
-
 @dataclass(frozen=True)
 class Phase:
-    """Epochs in which a module is trained to maximise one objective.
+    """A part of a run: epochs in which a module is trained to maximise one objective.
 
     The training loop gives every phase the run's optimizer, batch size, clipping and precision, a
     progress bar, rows in the history, the check for NaN, checkpoints and exact resuming. All that
@@ -35,13 +27,13 @@ class Phase:
     Parameters
     ----------
     name
-        As the bar, the log and the checkpoint call it; no two phases of a run share one.
+        In the progress bar, the log and the checkpoint; no two phases of a run share one.
     module
-        What is trained: all of its parameters.
+        The module, all of whose parameters are trained.
     objective
         ``(module, x, kl_weight, y) -> terms``, scalars whose sum is maximised.
     epochs
-        Passes over the training data; after each there is a checkpoint.
+        Passes over the training data, after each of which there is a checkpoint.
     kl_weight
         ``(step, n_steps) -> weight`` of the KL terms at a step, counted from 1, of all the steps
         of this phase.
@@ -55,23 +47,23 @@ class Phase:
     validated
         Whether every epoch ends with validation, and chooses the weights that are kept.
     passes
-        Over the data, that count as one epoch: more than one for a phase that is over in seconds.
+        Passes over the data that count as one epoch: several for a phase that is over in seconds.
     """
 
     name: str
     module: nn.Module
     objective: Callable[..., Terms]
     epochs: int
-    kl_weight: Callable[[int, int], float] = full_weight
-    labels: Callable[[], Tensor | None] = nothing
-    at_end: Callable[[], None] = nothing
+    kl_weight: Callable[[int, int], float] = lambda step, n_steps: 1.0
+    labels: Callable[[], Tensor | None] = lambda: None
+    at_end: Callable[[], None] = lambda: None
     own_schedule: bool = False
     validated: bool = False
     passes: int = 1
 
 
 class Initialization(ABC):
-    """The phases before a model's own training, which come once in its life.
+    """The phases of a recipe before a model's own training; a model goes through them once.
 
     Attributes
     ----------
@@ -82,11 +74,23 @@ class Initialization(ABC):
 
     done: bool = False
 
+    def check(self, model: MixtureVAE, data: Dataset) -> None:
+        """Raise a MixvaeError for data that the phases cannot start from; by default for none.
+
+        Parameters
+        ----------
+        model
+            As the recipe built it.
+        data
+            What the run is to be trained on.
+        """
+        return
+
     @abstractmethod
     def phases(
         self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
     ) -> list[Phase]:
-        """The phases, in order; nothing is trained yet.
+        """Make the phases; nothing is trained yet.
 
         Parameters
         ----------
@@ -95,14 +99,29 @@ class Initialization(ABC):
         data
             What the run is trained on.
         seed
-            Of whatever is drawn.
+            Of the noise and of new weights.
         n_batches
-            Steps of an epoch.
+            Batches of an epoch.
+
+        Returns
+        -------
+        list of Phase
+            In order.
         """
 
 
-def shown(data: Dataset, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N *X"]:
-    """Training data as a model sees them: drawn anew where they are binarised dynamically."""
+def check_enough(what: str, n: int, data: Dataset) -> None:
+    """Refuse more components, or clusters of a prior, than there are x to start them from."""
+    if n > len(data.train):
+        raise MixvaeError(
+            f"{n} {what} cannot start from {len(data.train)} training examples: {data.name} has "
+            f"{len(data.val)} more, which are held out for validation, and {len(data.test)} for "
+            f"test. Use at most {len(data.train)} {what}."
+        )
+
+
+def sampled(data: Dataset, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N *X"]:
+    """Training data as a model sees them: sampled anew where they are binarised dynamically."""
     return torch.bernoulli(x) if data.binarize == "dynamic" else x
 
 
@@ -113,6 +132,6 @@ def posteriors(
     from mixvae.evaluation.batches import batches, evaluating
 
     with evaluating(model):
-        each = [model.infer(rows)[0] for rows, _ in batches(model, x, None, CODING_BATCH)]
-    mean, scale = [q.mean[:, 0] for q in each], [q.stddev[:, 0] for q in each]
+        found = [model.infer(rows)[0] for rows, _ in batches(model, x, None, CODING_BATCH)]
+    mean, scale = [q.mean[:, 0] for q in found], [q.stddev[:, 0] for q in found]
     return torch.cat(mean).cpu(), torch.cat(scale).cpu()

@@ -1,4 +1,4 @@
-r"""One VAE into K: how a mixture begins whose components share most of their layers.
+r"""The split of one VAE into K components that share most of their layers.
 
 Clusters of the VAE's codes become components. Component k codes by
 :math:`z' = C_k^{-1/2} (z - m_k)`, in which its cluster has mean 0 and covariance 1, as its prior
@@ -25,35 +25,33 @@ from mixvae.parts.weights import CategoricalWeights
 from mixvae.seeding import noise
 from mixvae.trace import Scale
 
-from .phase import Initialization, Phase, posteriors, shown
+from .phase import Initialization, Phase, check_enough, posteriors, sampled
 
 ENOUGH = 20_000  # codes to find clusters among
-NORMALS = 5  # of which a cluster is made at most
+NORMALS = 5  # in a cluster, at most
 ENOUGH_EACH = 20  # codes for each of a normal's axes
 TRIES = 4  # starts of the clusters where each is one normal; the likeliest counts
 LIGHT = 0.5  # of an even share: less is no cluster of its own
 MIN_VARIANCE = 1e-3  # of a cluster, along any axis; the prior's is 1
-GATE_STEPS = 300  # that a gate takes at least to learn the components that x begin in
-
-
-def rising(step: int, n_steps: int) -> float:
-    """The KL terms' weight rises to 1, which it reaches at the last step."""
-    return step / n_steps
+GATE_STEPS = 300  # at least, to learn the components that the training data begin in
 
 
 class Split(Initialization):
-    """One VAE is trained and split by clusters of its codes; a gate then learns which x is whose.
+    """Training of one VAE and its split by clusters of its codes, which a gate then learns.
 
     Parameters
     ----------
     epochs
-        Of the one VAE.
+        Epochs of the one VAE.
     single
-        Builds it and its objective: of the mixture's own networks, with one component.
+        Builds that VAE and its objective: of the mixture's own networks, with one component.
     """
 
     def __init__(self, epochs: int, single: Callable[[], tuple[MixtureVAE, Objective]]) -> None:
         self.epochs, self.single = epochs, single
+
+    def check(self, model: MixtureVAE, data: Dataset) -> None:
+        check_enough("components", model.n_components, data)
 
     def phases(
         self, model: MixtureVAE, objective: Objective, data: Dataset, *, seed: int, n_batches: int
@@ -63,16 +61,18 @@ class Split(Initialization):
         gate = None if model.gate is None else Gate(model, model.gate, len(data.train))
 
         def divide() -> None:
-            mean, scale = posteriors(one, shown(data, data.train.x))
+            mean, scale = posteriors(one, sampled(data, data.train.x))
             k = clusters(mean, model.n_components, seed)
             split(one.cpu(), model.cpu(), mean + scale * torch.randn_like(scale), k)
             if gate is not None:
                 gate.component.copy_(k)
 
-        found = [Phase("vae", one, objective, self.epochs, rising, at_end=divide)]
+        phases = [
+            Phase("vae", one, objective, self.epochs, lambda step, n: step / n, at_end=divide)
+        ]
         if gate is not None:
-            found.append(gate.phase(passes=-(-GATE_STEPS // n_batches)))
-        return found
+            phases.append(gate.phase(passes=-(-GATE_STEPS // n_batches)))
+        return phases
 
 
 class Gate(nn.Module):
@@ -83,7 +83,7 @@ class Gate(nn.Module):
     def __init__(self, model: MixtureVAE, net: ComponentGate, n: int) -> None:
         super().__init__()
         self.net = net
-        self.model = (model,)  # in a tuple: its other parameters are none of the gate's
+        self.model = (model,)  # in a tuple, so that its parameters are not the gate's
         self.register_buffer("component", torch.zeros(n, dtype=torch.long))
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Gate":
@@ -91,7 +91,7 @@ class Gate(nn.Module):
         return super()._apply(fn, recurse)
 
     def phase(self, passes: int) -> Phase:
-        """In which the gate learns these components."""
+        """The phase in which the gate learns these components."""
         return Phase("gate", self, cross_entropy, 1, labels=lambda: self.component, passes=passes)
 
 
@@ -110,8 +110,10 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
     codes for, and merged where they overlap, so that a cluster may have any shape (after Baudry et
     al. 2010, who merge by entropy).
 
-    Raises:
-        MixvaeError: for fewer codes than clusters, or codes that are not finite.
+    Raises
+    ------
+    MixvaeError
+        For fewer codes than clusters, or codes that are not finite.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -131,27 +133,27 @@ def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N
         n_init=TRIES if n_normals == n else 1,
         random_state=seed % 2**32,
     )
-    each = torch.from_numpy(fit.fit(used[pick]).predict_proba(used))
-    return (each @ merged(each, n).T).argmax(1)
+    r = torch.from_numpy(fit.fit(used[pick]).predict_proba(used))
+    return (r @ merged(r, n).T).argmax(1)
 
 
-def merged(each: Float[Tensor, "N M"], n: int) -> Float[Tensor, "n M"]:
+def merged(r: Float[Tensor, "N M"], n: int) -> Float[Tensor, "n M"]:
     r"""Which of M soft clusters make up each of ``n``, zeros and ones.
 
     The two with the most overlap for their size become one,
     :math:`\sum_x r_i(x) r_j(x) / \sum_x r_i(x) \sum_x r_j(x)`, until n are left. So that none of
     these is a handful of outliers, light ones are merged first while n or fewer are not light.
     """
-    group = torch.eye(each.shape[1], dtype=each.dtype)
-    overlap, size = each.T @ each, each.sum(0)
-    light = LIGHT * len(each) / n
+    group = torch.eye(r.shape[1], dtype=r.dtype)
+    overlap, size = r.T @ r, r.sum(0)
+    light = LIGHT * len(r) / n
     while len(group) > n:
         likeness = overlap / size.clamp_min(1e-12).outer(size.clamp_min(1e-12))
         likeness.fill_diagonal_(-1)
         if (size >= light).sum() <= n:
             likeness[size >= light] = -1
         i, j = divmod(int(likeness.argmax()), len(group))
-        join = torch.eye(len(group), dtype=each.dtype)
+        join = torch.eye(len(group), dtype=r.dtype)
         join[j, i] = 1
         join = join[torch.arange(len(group)) != i]
         group, overlap, size = join @ group, join @ overlap @ join.T, join @ size
@@ -162,31 +164,27 @@ def merged(each: Float[Tensor, "N M"], n: int) -> Float[Tensor, "n M"]:
 def split(
     one: MixtureVAE, many: MixtureVAE, z: Float[Tensor, "N L"], k: Int64[Tensor, " N"]
 ) -> None:
-    """Make ``many`` of ``one``, a VAE built alike: each component of a cluster k of its codes z."""
+    """Give component k of ``many`` the weights of ``one``, a VAE, moved to cluster k of codes z."""
     state = one.state_dict()
     for name, part in many.state_dict().items():
         if name in state:
             part.copy_(state[name].expand_as(part))
     share = torch.bincount(k, minlength=many.n_components) / len(k)
-    _logits(many).copy_(share.clamp_min(1 / len(k)).log())
+    assert isinstance(many.weights, CategoricalWeights)
+    many.weights.logits.copy_(share.clamp_min(1 / len(k)).log())
     own = [z[k == i] for i in range(many.n_components)]
-    means = [each.mean(0) if len(each) else z.mean(0) for each in own]
-    away = [each - mean for each, mean in zip(own, means, strict=True)]
+    means = [codes.mean(0) if len(codes) else z.mean(0) for codes in own]
+    away = [codes - mean for codes, mean in zip(own, means, strict=True)]
     within = torch.cat(away).T.cov(correction=0)  # counts as L codes more in every cluster
     n_latent = z.shape[1]
     for i, (mean, d) in enumerate(zip(means, away, strict=True)):
-        _turn(many, i, mean, (d.T @ d + n_latent * within) / (len(d) + n_latent))
+        _standardise(many, i, mean, (d.T @ d + n_latent * within) / (len(d) + n_latent))
 
 
-def _logits(model: MixtureVAE) -> Tensor:
-    assert isinstance(model.weights, CategoricalWeights)
-    return model.weights.logits
-
-
-def _turn(
+def _standardise(
     model: MixtureVAE, k: int, mean: Float[Tensor, " L"], covariance: Float[Tensor, "L L"]
 ) -> None:
-    """Let component k code by z' = C^(-1/2) (z - m), and decode z by it."""
+    """Change component k to encode z' = C^(-1/2) (z - m), and to decode z from it."""
     variance, axes = torch.linalg.eigh(covariance)
     stddev = variance.clamp_min(MIN_VARIANCE).sqrt()
     root, inverse = axes * stddev @ axes.T, axes / stddev @ axes.T
@@ -200,5 +198,5 @@ def _turn(
 
 
 def _first_linear(module: nn.Module) -> StackedLinear:
-    """The layer that gives a component its code, or takes it."""
+    """The layer whose output, or input, is a component's code."""
     return next(part for part in module.modules() if isinstance(part, StackedLinear))

@@ -48,13 +48,13 @@ class ConvNetwork:
         if len(self.x_shape) != 3:
             raise MixvaeError(
                 f"network='{kind}conv' needs images, of shape (channels, height, width); got x of "
-                f"shape {tuple(self.x_shape)}. Use network='{kind}mlp'."
+                f"shape {tuple(self.x_shape)}. Use network='{kind}mlp' (--network {kind}mlp)."
             )
         if min(self.x_shape[1:]) < SMALLEST:
             raise MixvaeError(
                 f"network='{kind}conv' needs images of at least {SMALLEST} x {SMALLEST} pixels, "
                 f"since it halves them; got {' x '.join(map(str, self.x_shape[1:]))}. "
-                f"Use network='{kind}mlp'."
+                f"Use network='{kind}mlp' (--network {kind}mlp)."
             )
 
     @property

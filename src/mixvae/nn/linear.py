@@ -6,9 +6,10 @@ have float32's rounding errors. Which one is faster is measured once.
 """
 
 import time
-from collections.abc import Callable
-from threading import RLock
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock, local
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ SIZE, REPEATS = 256, 10  # of the products measured, which take under 0.02 s
 MEASURING = RLock()  # held by the thread that measures, which changes PyTorch's number of threads
 PLAIN = {Tensor, nn.Parameter}  # other subclasses have products of their own
 
+Float32Library = Literal["onednn", "mkl"]
 Rows = Float[Tensor, "*n I"]
 Weight = Float[Tensor, "*one O I"]
 
@@ -77,7 +79,7 @@ def by_onednn(x: Tensor, weight: Tensor, n_operations: int) -> bool:
         and x.shape[-1] == weight.shape[-1]
         and not torch.is_autocast_enabled("cpu")
         and (torch.compiler.is_compiling() or _is_plain(x, weight))
-        and onednn_is_quicker()
+        and _onednn_is_used()
     )
 
 
@@ -177,6 +179,38 @@ def _dense(t: Tensor) -> Tensor:
     return t if t.is_contiguous() or (t.dim() == 2 and t.t().is_contiguous()) else t.contiguous()
 
 
+def quicker_library() -> Float32Library:
+    """The quicker library here."""
+    return "onednn" if onednn_is_quicker() else "mkl"
+
+
+@contextmanager
+def products_by(library: Float32Library | None) -> Iterator[None]:
+    """Within it, this thread's float32 products are by one library, if it is there.
+
+    By None, they are by the quicker one as ever. So a run that is resumed does as it began.
+    """
+    before = getattr(_chosen, "onednn", None)
+    _chosen.onednn = None if library is None else library == "onednn" and _has_onednn()
+    try:
+        yield
+    finally:
+        _chosen.onednn = before
+
+
+_chosen = local()  # by products_by; torch.compile cannot trace a ContextVar
+
+
+def _onednn_is_used() -> bool:
+    chosen: bool | None = getattr(_chosen, "onednn", None)
+    return onednn_is_quicker() if chosen is None else chosen
+
+
+def _has_onednn() -> bool:
+    """Whether this PyTorch brings oneDNN's product."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def onednn_is_quicker() -> bool:
     """Whether oneDNN is clearly faster in float32 here; measured once, never while compiling."""
     if not _found and not torch.compiler.is_compiling():
@@ -190,9 +224,7 @@ _found: list[bool] = []  # result of onednn_is_quicker; torch.compile ignores fu
 
 def _measured_gain() -> float:
     """The speed of oneDNN relative to MKL; 0 without oneDNN."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(
-        torch.ops.mkldnn, "_linear_pointwise"
-    ):
+    if not _has_onednn():
         return 0.0
     a = torch.ones(SIZE, SIZE)
     with torch.no_grad():

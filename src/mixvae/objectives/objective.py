@@ -12,6 +12,11 @@ Bound = Callable[..., Terms]  # (trace, kl_scale) -> terms of shape (B,)
 Penalty = Callable[[Trace], Tensor]
 
 
+def is_kl(name: str) -> bool:
+    """Whether a term of this name is minus a KL divergence, which is shown as a positive number."""
+    return name.startswith("kl_")
+
+
 @dataclass(frozen=True)
 class Objective:
     """An objective to maximise: the mean of a bound over the batch, plus penalties.

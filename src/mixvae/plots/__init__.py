@@ -1,7 +1,6 @@
-"""Pictures of a model, as PNG files: each function takes data and a path, and returns the path.
+"""Plots of a model and its training, written as PNG files.
 
-They use matplotlib's objects alone: no display is needed and no global state is left behind.
-Components are counted from 0.
+They need no display and leave matplotlib's global state unchanged. Components are counted from 0.
 """
 
 from .dependence import dependence

@@ -1,4 +1,4 @@
-"""Whether the codes depend on each other."""
+"""Statistical dependence between the codes of different components."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,18 +12,31 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-MAX_FIGURES = 10  # components; more leave no room for figures in the cells
+MAX_FIGURES = 10  # components; with more there is no room for numbers in the cells
 
 
 def dependence(values: Mapping[str, Any], path: str | Path, *, dropped: Sequence[int] = ()) -> Path:
-    """HSIC of every pair of codes, beside that of shuffled rows, which are independent (Fig. 12).
+    """HSIC of every pair of codes, beside that of shuffled rows, which are independent.
 
-    Args:
-        values: what :func:`mixvae.evaluation.dependence` returns.
-        path: the PNG file.
-        dropped: components to be marked as such, counted from 0.
+    Parameters
+    ----------
+    values : Mapping
+        Result of :func:`mixvae.evaluation.dependence`.
+    path : str or Path
+        PNG file to write.
+    dropped : sequence of int
+        Components removed by component dropout, counted from 0; they are labelled as dropped.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Fig. 12 (MVAE).
     """
-    titles = {"pairs": ("as they are", "dhsic"), "pairs_permuted": ("rows shuffled", "permuted")}
+    titles = {"pairs": ("original rows", "dhsic"), "pairs_permuted": ("shuffled rows", "permuted")}
     tables = {key: _off_diagonal(values[key]) for key in titles}
     found = np.concatenate([table[np.isfinite(table)] for table in tables.values()])
     top = max(found.max(initial=0.0), 1e-12)
@@ -38,7 +51,7 @@ def dependence(values: Mapping[str, Any], path: str | Path, *, dropped: Sequence
 
 def _off_diagonal(pairs: Sequence[Sequence[float]]) -> np.ndarray:
     table = 1000 * np.array(pairs, float)
-    np.fill_diagonal(table, np.nan)  # a code with itself says nothing of the others
+    np.fill_diagonal(table, np.nan)  # a code's dependence on itself is of no interest
     return table
 
 

@@ -1,4 +1,4 @@
-"""What the pictures share: figures, files and colours."""
+"""Figures, files and colours, which all plots use."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 DPI = 150
-MAX_COLOURS = 20  # more of them cannot be told apart
+MAX_COLOURS = 20  # more are hard to distinguish
 
 
 def panels(
@@ -36,7 +36,7 @@ def panels(
 
 
 def save(fig: "Figure", path: str | Path, title: str) -> Path:
-    """Title the figure and write it as PNG, nothing of it cut off."""
+    """Add a title and write the figure as PNG."""
     fig.suptitle(title)
     path = Path(path)
     with whole(path) as partial:
@@ -45,7 +45,7 @@ def save(fig: "Figure", path: str | Path, title: str) -> Path:
 
 
 def component_names(model: MixtureVAE) -> list[str]:
-    """What the components are called; those that dropout took out are named as such."""
+    """Names of the components; those removed by component dropout are marked as dropped."""
     return [
         f"component {k}" + ("" if kept else " (dropped)")
         for k, kept in enumerate(model.kept.tolist())
@@ -53,7 +53,7 @@ def component_names(model: MixtureVAE) -> list[str]:
 
 
 def colours_of(n: int) -> list[str]:
-    """n colours: told apart up to 20, a ramp beyond."""
+    """n colours: distinct ones up to 20, a colour ramp beyond."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -64,19 +64,19 @@ def colours_of(n: int) -> list[str]:
 
 
 def palette(labels: Int64[Tensor, "*N"]) -> dict[int, str]:
-    """A colour for each label; of more than 20, for the most common ones."""
+    """A colour for each label, or for the 20 most common ones."""
     values, counts = labels.unique(return_counts=True)
     common = values[counts.argsort(descending=True, stable=True)[:MAX_COLOURS]].sort().values
     return dict(zip(common.tolist(), colours_of(len(common)), strict=True))
 
 
 def paint(labels: Int64[Tensor, " N"], palette: Mapping[int, str]) -> list[str]:
-    """Each label's colour; grey for those that have none."""
+    """The colour of each label; grey for labels without one."""
     return [palette.get(label, "0.6") for label in labels.tolist()]
 
 
 def dots(palette: Mapping[int, str]) -> list["Line2D"]:
-    """A legend's handles."""
+    """Handles for a legend."""
     from matplotlib.lines import Line2D
 
     return [

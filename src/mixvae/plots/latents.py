@@ -1,4 +1,4 @@
-"""What codes hold: exchanged between components, between two x, and one latent at a time."""
+"""Decoded codes: exchanged between components, interpolated, and one latent varied at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,19 +25,41 @@ def crossed(
     y: Classes | None = None,
     n: int = 2,
 ) -> Path:
-    """What every sub-decoder makes of every encoder's code of the first ``n`` x (MVAE, Fig. 3).
+    """Every component's code of the first ``n`` examples, decoded by every component alone.
 
-    Each x is followed by its block: rows are encoders, columns sub-decoders. Where they belong
-    together, in the frames, is the component's reconstruction.
+    Each example is followed by its block: rows are codes, columns decoders. A frame marks where a
+    component decodes its own code, which is its reconstruction.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    path : str or Path
+        PNG file to write.
+    y : Tensor, shape (N,), optional
+        Class labels, which a conditional model needs.
+    n : int
+        Number of examples.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Fig. 3 (MVAE).
     """
     check_x(model, x, y)
     whole(1, n=n)
     x, y = x[:n], None if y is None else y[:n]
-    made = operations.cross_decode(model, x, y)  # (n, K, K, *X)
-    k = made.shape[1]
-    original = blank(made, len(x), k, 1, *x.shape[1:])
+    decoded = operations.cross_decode(model, x, y)  # (n, K, K, *X)
+    k = decoded.shape[1]
+    original = blank(decoded, len(x), k, 1, *x.shape[1:])
     original[:, 0, 0] = x
-    rows = torch.cat([original, made], 2).transpose(0, 1).flatten(1, 2)
+    rows = torch.cat([original, decoded], 2).transpose(0, 1).flatten(1, 2)
     labels = [f"code of\n{name}" for name in component_names(model)]
     framed = [(j, i * (k + 1) + 1 + j) for i in range(len(x)) for j in range(k)]
     columns = ["x", *(f"decoder\n{j}" for j in range(k))] * len(x)
@@ -55,18 +77,39 @@ def interpolations(
     n_steps: int = 9,
     crossed: bool = False,
 ) -> Path:
-    """From each start to its end through the codes, between the originals (MVAE, Figs 6 and 7).
+    """Decoded straight lines between the codes of pairs of examples, between the originals.
 
-    With ``crossed``, the same below with every sub-decoder fed with the next encoder's codes,
-    which are strange to it where the codes are independent.
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    start, end : Tensor, shape (P, *X)
+        First and last example of each pair.
+    path : str or Path
+        PNG file to write.
+    y : Tensor, shape (P,), optional
+        Class label of each pair, which a conditional model needs.
+    n_steps : int
+        Number of decoded points on a line, both ends included.
+    crossed : bool
+        Show the same lines again below, with every decoder given the next component's code.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Figs. 6 and 7 (MVAE).
     """
     check_x(model, start, y)
     check_x(model, end, y)
     blocks = {"own codes": 0} | ({"exchanged": 1} if crossed else {})
     rows = []
     for shift in blocks.values():
-        made = operations.interpolate(model, start, end, n_steps, shift=shift, y=y)
-        rows.append(torch.stack([start.cpu(), *made, end.cpu()], 1))
+        decoded = operations.interpolate(model, start, end, n_steps, shift=shift, y=y)
+        rows.append(torch.stack([start.cpu(), *decoded, end.cpu()], 1))
     labels = [name for name in blocks for _ in start] if crossed else [""] * len(start)
     steps = [f"{a:.3g}" for a in torch.linspace(0, 1, n_steps).tolist()]
     title = "Interpolations between codes, decoded by all components together"
@@ -85,21 +128,49 @@ def traversals(
     y: Classes | None = None,
     alone: bool = True,
 ) -> Path:
-    """The first x with one latent of each component set to each value (MVAE, Figs 8-10).
+    """The first example, decoded with one latent of a component's code set to several values.
 
-    Rows are components, all of them by default, whose labels have the latent's value for x;
-    decoded by the component alone, or, with ``alone`` false, by all together.
+    Rows are components; their labels give the latent's value for x.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    path : str or Path
+        PNG file to write.
+    latent : int
+        Index of the latent dimension, counted from 0.
+    values : sequence of float
+        Values that the latent is set to.
+    components : sequence of int, optional
+        Components to vary, counted from 0; by default all.
+    y : Tensor, shape (N,), optional
+        Class labels, which a conditional model needs.
+    alone : bool
+        Decode by the component alone; otherwise by all components together.
+
+    Returns
+    -------
+    Path
+        The written file.
+
+    References
+    ----------
+    Ye and Bors, TNNLS 2021, Figs. 8 to 10 (MVAE).
     """
     check_x(model, x, y)
     x, y = x[:1], None if y is None else y[:1]
     own = operations.codes(model, x, y)[0]
-    which, names = range(len(own)) if components is None else components, component_names(model)
+    components = range(len(own)) if components is None else components
+    names = component_names(model)
     rows = [
         torch.cat([x.cpu(), operations.traverse(model, x, k, latent, values, y, alone=alone)[:, 0]])
-        for k in which
+        for k in components
     ]
-    labels = [f"{names[k]}\nx at {float(own[k, latent]):.2f}" for k in which]
-    how = "each component alone" if alone else "all components together"
-    title = f"One x with latent {latent} set to a value, decoded by {how}"
+    labels = [f"{names[k]}\nx at {float(own[k, latent]):.2f}" for k in components]
+    decoder = "each component alone" if alone else "all components together"
+    title = f"One x with latent {latent} set to a value, decoded by {decoder}"
     columns = ["x", *(f"{value:.3g}" for value in values)]
     return grid(torch.stack(rows), labels, title, path, columns=columns)

@@ -1,4 +1,4 @@
-"""How log p(x) spreads over the data."""
+"""The distribution of log p(x) estimates over the data."""
 
 from pathlib import Path
 from textwrap import wrap
@@ -16,13 +16,23 @@ def log_likelihood(
     of: str = "the examples",
     caveat: str | None = None,
 ) -> Path:
-    """A histogram of estimates of log p(x), in nats (GMMpVAE, Fig. 10), and their mean.
+    """Histogram of estimates of log p(x) and their mean.
 
-    Args:
-        log_prob: what is not finite is left out, and counted in the title.
-        path: the PNG file.
-        of: what they are estimates of.
-        caveat: why they are not to be relied on, which is then said in the picture.
+    Parameters
+    ----------
+    log_prob : Tensor, shape (N,)
+        Estimates in nats. Values that are not finite are left out, and counted in the title.
+    path : str or Path
+        PNG file to write.
+    of : str
+        Name of the data, for the title.
+    caveat : str, optional
+        Reason why the estimates are unreliable, which the picture then shows.
+
+    Returns
+    -------
+    Path
+        The written file.
     """
     finite = log_prob[log_prob.isfinite()]
     fig, (ax,) = panels(1, 5.0, 3.4)

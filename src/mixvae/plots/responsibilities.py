@@ -1,4 +1,4 @@
-"""How the components share the data."""
+"""Responsibilities of the components for the data."""
 
 from math import ceil
 from pathlib import Path
@@ -24,9 +24,25 @@ CELL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
 def weights(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
 ) -> Path:
-    """Responsibilities: each component's share, how sure they are, and who answers for what.
+    """Responsibilities: each component's share, their certainty, and their relation to the labels.
 
-    Of clusters, where the prior has them and the model has one component.
+    Where the model has one component and its prior has clusters, those of the clusters are shown.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    y : Tensor, shape (N,), or None
+        Class labels, which the third panel and a conditional model need.
+    path : str or Path
+        PNG file to write.
+
+    Returns
+    -------
+    Path
+        The written file.
     """
     r = cluster_probabilities(model, x, y)
     kept = model.kept if len(model.kept) == r.shape[1] else torch.ones(r.shape[1], dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""The codes of each component, in two dimensions."""
+"""Codes of each component in two dimensions."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -20,18 +20,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_POINTS = 3000  # more of them hide each other
+MAX_POINTS = 3000  # more would hide each other
 
 
 def codes(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
 ) -> Path:
-    """Each component's mean codes in the plane, coloured by label; the last panel has them all.
+    """Posterior means of each component in two dimensions, coloured by label.
 
-    More than two latents are shown on their first two principal axes. In an exact mixture an x
-    belongs to its most responsible component: it is faint elsewhere, and in the last panel once.
-    A component that dropout took out is faint, and in its own panel alone. All panels have the
-    same scale, so that a collapsed component is a point.
+    More than two latents are projected on their first two principal axes. The last panel shows all
+    components together. In an exact mixture an example belongs to its most responsible component:
+    its codes in the other panels are grey, and the last panel shows one code of it. Components
+    removed by component dropout are grey and left out of the last panel. All panels have the same
+    scale, so that a collapsed component appears as a point.
+
+    Parameters
+    ----------
+    model : MixtureVAE
+        Trained model; it stays on its device and in its mode.
+    x : Tensor, shape (N, *X)
+        Examples with values in [0, 1].
+    y : Tensor, shape (N,), or None
+        Class labels, for the colours and for a conditional model.
+    path : str or Path
+        PNG file to write.
+
+    Returns
+    -------
+    Path
+        The written file.
     """
     check_x(model, x)
     step = ceil(len(x) / MAX_POINTS)
@@ -59,7 +76,7 @@ def codes(
 
 
 def _plane(mu: Float[Tensor, "N L"]) -> Float[Tensor, "N 2"]:
-    """Two latents as they are; one against noise; the principal axes of more."""
+    """Points in the plane: two latents unchanged, one with noise, more on their principal axes."""
     if mu.shape[1] == 1:
         noise = torch.rand(len(mu), 1, generator=torch.Generator().manual_seed(0))
         return torch.cat([mu, noise - 0.5], 1)
@@ -75,7 +92,7 @@ def _scatter(
     colours: Sequence[str],
     strong: Bool[Tensor, " N"] | None = None,
 ) -> None:
-    """Points, of which those not ``strong`` are grey and behind."""
+    """Scatter points; those that are not ``strong`` are grey and behind the others."""
     if strong is not None:
         faint = points[~strong].numpy()
         ax.scatter(faint[:, 0], faint[:, 1], s=4, color="0.88", linewidths=0)
@@ -86,7 +103,7 @@ def _scatter(
 
 
 def _same_scale(fig: "Figure", axes: Sequence["Axes"], *, n_latent: int) -> None:
-    """The widest panel's limits for all of them, no less than two of the prior's scales."""
+    """Give all panels the widest limits, at least two standard deviations of the prior."""
     reach = max(2.0, *(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim())))
     for ax in axes:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")

@@ -1,4 +1,4 @@
-"""A grid of x, images or lines, with names for its rows and columns."""
+"""Grids of examples, as images or lines, with row and column labels."""
 
 from collections.abc import Sequence
 from math import isqrt
@@ -14,8 +14,8 @@ from .figures import panels, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TILE = 64  # pixels across one image of a grid, about
-CELL, LETTER = 0.75, 0.085  # width in inches; where rows' names lack room, cells shrink
+TILE = 64  # approximate width of an image of a grid, in pixels
+CELL, LETTER = 0.75, 0.085  # widths of a cell and a letter, in inches
 
 
 def grid(
@@ -28,10 +28,10 @@ def grid(
     framed: Sequence[tuple[int, int]] = (),
     ruled: Sequence[int] = (),
 ) -> Path:
-    """Images, or lines where x is no image; rows are named at the left, ``columns`` at the top.
+    """A grid of images, or of lines where x is no image, with labels for rows and columns.
 
-    A cell of NaN is left blank. The cells (row, column) of ``framed`` stand out; a line is drawn
-    above the rows in ``ruled``.
+    Cells of NaN are blank. The cells (row, column) in ``framed`` have a frame; a line is above
+    the rows in ``ruled``.
     """
     rows = _as_images(rows.detach().cpu().float())
     is_image = rows.dim() == 5
@@ -69,7 +69,7 @@ def _as_images(rows: Float[Tensor, "R n *X"]) -> Tensor:
 
 def _mosaic(ax: "Axes", rows: Float[Tensor, "R n C H W"]) -> None:
     n_rows, n, _, h, w = rows.shape
-    zoom = max(1, TILE // max(h, w))  # so that the gap is thin beside a small image too
+    zoom = max(1, TILE // max(h, w))  # keeps gaps thin between small images
     tiles = rows.nan_to_num(1.0).clamp(0, 1)
     tiles = tiles.repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
     tiles = torch.nn.functional.pad(tiles, (2, 2, 2, 2), value=1.0)

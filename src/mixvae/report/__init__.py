@@ -1,4 +1,4 @@
-"""What evaluation found, as tables."""
+"""Metrics as tables and files."""
 
 from .tables import table, write_metrics
 

@@ -1,4 +1,4 @@
-"""Metrics as tables for the terminal, and as a JSON file."""
+"""Metrics as plain-text tables and as JSON files."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -9,25 +9,34 @@ from mixvae.evaluation.health import MIN_KL, MIN_SHARE
 from mixvae.evaluation.metric import Metric
 from mixvae.evaluation.metrics import METRICS
 from mixvae.evaluation.pareto import MAX_K, unreliable
+from mixvae.objectives.objective import is_kl
 from mixvae.run import write_json
 
 STATES = {
-    "dead": f"its code carries under {MIN_KL:g} nat, or its share is under {MIN_SHARE}/K",
-    "collapsed": "its code carries more, but no unit is active: it says nothing of x",
-    "dropped": "taken out by component dropout",
+    "dead": f"KL under {MIN_KL:g} nat, or share under {MIN_SHARE}/K",
+    "collapsed": "not dead, but no active unit: its code does not depend on x",
+    "dropped": "removed by component dropout",
 }
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "by importance sampling: a lower bound in expectation"
-UNKNOWN = "how reliable is not known, as k-hat takes 125 draws"
+UNKNOWN = "reliability unknown, as k-hat needs 125 samples"
 CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """What :func:`mixvae.evaluation.evaluate` found, as aligned plain text.
+    """Metrics as aligned plain text.
 
-    Sections that the metrics lack are left out. ``metrics["data"]``, if the caller added it, is the
-    data set's name, or its description with a ``name``.
+    Parameters
+    ----------
+    metrics : Mapping
+        Result of :func:`mixvae.evaluation.evaluate`; sections without metrics are left out. The
+        caller may add ``data``, the data set's name or its description with a ``name``.
+
+    Returns
+    -------
+    str
+        Lines that end with a newline.
     """
     sections = [_header(metrics), *(_of_metric(metric, metrics) for metric in METRICS)]
     sections += [_single_figures(metrics), _representation(metrics.get("representation", {}))]
@@ -39,7 +48,15 @@ def table(metrics: Mapping[str, Any]) -> str:
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
-    """Write JSON, whole or not at all; NaN and infinities, which JSON lacks, become null."""
+    """Write metrics as JSON, atomically; NaN and infinities, which JSON lacks, become null.
+
+    Parameters
+    ----------
+    metrics : Mapping
+        Nested values that JSON can hold.
+    path : str or Path
+        File to write.
+    """
     write_json(Path(path), _finite(metrics))
 
 
@@ -74,7 +91,7 @@ def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     """The objective's terms, their sum, the bound and log p(x), and which are bounds."""
     values, labels = metrics.get("bounds", {}), metric.figures
     rows = [
-        [f"  {name.removeprefix('objective/')}", _number(value)]
+        _term(name.removeprefix("objective/"), value)
         for name, value in values.items()
         if name.startswith("objective/")
     ]
@@ -91,8 +108,15 @@ def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     return _section(metric.label, rows)
 
 
+def _term(name: str, value: float | None) -> list[str]:
+    """A term of the objective; KL terms are shown positive, though the objective subtracts them."""
+    if is_kl(name) and value is not None:
+        return [f"  {name}", _number(0.0 - value), "subtracted"]
+    return [f"  {name}", _number(value)]
+
+
 def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[str]]:
-    """The estimate of log p(x), and how far it can be relied on."""
+    """The estimate of log p(x), and how reliable it is."""
     if not estimate:
         return []
     error, caveat, bits = f"± {_number(estimate['mean_error'])}", IN_MEAN, []
@@ -118,7 +142,7 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
 
 
 def _components(metric: Metric, health: Mapping[str, Any]) -> str:
-    """One row a component, and the effective numbers of them."""
+    """One row for each component, and the effective number of components."""
     if not health:
         return ""
     keys = ("kl", "active_units", "share", "used", "sse_alone")
@@ -151,7 +175,7 @@ def _state(k: int, health: Mapping[str, Any]) -> str:
 
 
 def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
-    """One row a code, a column a classifier."""
+    """One row for each code, one column for each classifier."""
     if not by_code:
         return ""
     names = next(iter(by_code.values()))
@@ -161,12 +185,12 @@ def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _neighbours(name: str) -> str:
-    """The head of a column of kNN: knn_3_error_percent."""
+    """Column header of a kNN metric such as knn_3_error_percent."""
     return f"{name.split('_')[1]}NN error"
 
 
 def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    note = [values["note"]] if "note" in values else []  # why there are none
+    note = [values["note"]] if "note" in values else []  # why values are missing
     rows = [[label, _number(values[key]), *note] for key, label in names.items() if key in values]
     return _section(title, rows)
 
@@ -195,7 +219,7 @@ def _number(value: float | None) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The same nested values, with None in place of numbers that JSON does not have."""
+    """The same nested values, with None in place of NaN and infinities."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

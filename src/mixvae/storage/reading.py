@@ -91,7 +91,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _loader() -> Any:
-    """PyYAML's safe loader, without aliases and of bounded depth."""
+    """PyYAML's safe loader, without aliases or duplicate keys, and of bounded depth."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -107,6 +107,15 @@ def _loader() -> Any:
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in seen:
+                    raise yaml.YAMLError(f"the key {name} is set again in line {line}; keep one")
+                seen.add(name)
+            return super().construct_mapping(node, deep)
 
     return Loader
 

@@ -1,4 +1,4 @@
-"""Training: :func:`fit`, :func:`resume`, :func:`select`, and what callbacks are given."""
+"""Training: :func:`fit`, :func:`resume`, :func:`select`, and callbacks with their state."""
 
 from .callbacks import Callback
 from .checkpoints import TrainingState

@@ -1,19 +1,9 @@
-"""What ``fit`` and ``resume`` are given: names that are refused, functions, and who watches."""
+"""Names of arguments that ``fit`` and ``resume`` refuse, with what to use instead."""
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from inspect import Signature
-from pathlib import Path
-from typing import Any
 
-from mixvae.errors import MixvaeError, one_of, unknown
-
-from .callbacks import Bar, Lines, LogFile, check_logger, loggers_of
-from .compiling import check_compiler
-from .machine import Machine
-from .optimizers import OPTIMIZERS, SCHEDULES, MakeOptimizer, Schedule, chosen
-from .settings import Compile
+from mixvae.errors import MixvaeError, unknown
 
 HIDDEN = {"others", "settings"}  # arguments that are no settings
 INSTEAD = {  # of options of Lightning's Trainer
@@ -30,31 +20,7 @@ INSTEAD = {  # of options of Lightning's Trainer
 }
 
 
-@dataclass(frozen=True)
-class Watched:
-    """How a training is watched, which changes nothing of what the weights become."""
-
-    logger: Any
-    callbacks: list[Any]
-    progress: bool
-    pictures: bool
-    compile: Compile
-
-    def check(self, machine: Machine) -> None:
-        """Refuse what cannot work, before anything is written."""
-        check_logger(self.logger)
-        if not isinstance(self.compile, bool):
-            one_of("compile", self.compile, ("reduce-overhead",))
-        if self.compile:
-            check_compiler(machine.device)
-
-    def listeners(self, folder: Path) -> list[Any]:
-        """All that is told how training goes, a user's own last."""
-        shown = [Bar() if sys.stderr.isatty() else Lines()] if self.progress else []
-        return [LogFile(), *shown, *loggers_of(self.logger, folder), *self.callbacks]
-
-
-def refuse(name: str, given: Mapping[str, Any], known: Signature, fixed: Signature) -> None:
+def refuse(name: str, given: Mapping[str, object], known: Signature, fixed: Signature) -> None:
     """Refuse arguments of other names, those of Lightning's Trainer with what is in their place."""
     for option in given:
         if option in INSTEAD:
@@ -68,11 +34,3 @@ def refuse(name: str, given: Mapping[str, Any], known: Signature, fixed: Signatu
                 "run; start a new one."
             )
         raise unknown(f"argument of {name}", option, known.parameters.keys() - HIDDEN)
-
-
-def functions_of(
-    optimizer: str, own: Any, lr_schedule: str, own_schedule: Any
-) -> tuple[MakeOptimizer, Schedule]:
-    """What the names stand for: something known, or what was given."""
-    make = chosen("optimizer", optimizer, own, OPTIMIZERS)
-    return make, chosen("lr_schedule", lr_schedule, own_schedule, SCHEDULES)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixvae.errors import MixvaeError, at_least
 from mixvae.seeding import seed_of
 
 SMALL = 0.1  # of a GPU's free memory, which data may take
@@ -28,27 +27,16 @@ class ShuffledBatches:
     def __init__(
         self, n: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1, epoch: int = 0
     ) -> None:
-        at_least(1, batch_size=batch_size)
-        if batch_size * world > n:
-            raise MixvaeError(
-                f"batch_size {batch_size}{f' on {world} processes' if world > 1 else ''} is larger "
-                f"than the {n} training examples; use at most {n // world}."
-            )
         self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        self.epoch = epoch  # counted from 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffle as for this epoch, counted from 0."""
-        self.epoch = epoch
+        self.epoch = epoch  # counted from 0; set it to shuffle as for another
 
     def __len__(self) -> int:
         return self.n // (self.batch_size * self.world)
 
     def __iter__(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(seed_of(self.seed, self.epoch))
-        order = torch.randperm(self.n, generator=generator)
-        mine = order[self.rank :: self.world]
-        return iter(mine.split(self.batch_size)[: len(self)])
+        order = torch.randperm(self.n, generator=generator)[self.rank :: self.world]
+        return iter(order.split(self.batch_size)[: len(self)])
 
 
 def even_batches(n: int, batch_size: int) -> Sequence[Tensor]:
@@ -70,22 +58,26 @@ class Batches:
         order: ShuffledBatches | Sequence[Tensor],
         device: torch.device | None = None,
     ) -> None:
-        self.device = device
-        if device is not None and device.type == "cuda" and has_room(device, x, y):
-            x, y = x.to(device), None if y is None else y.to(device)
-        self.x, self.y, self.order = x, y, order
+        self.order, self.device = order, device
+        kept = device is not None and device.type == "cuda" and has_room(device, x, y)
+        self.x, self.y = _moved(x, y, device if kept else None)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in self.order:
-            here = rows.to(self.x.device, non_blocking=True)
-            x = self.x.index_select(0, here)  # three times as fast as by square brackets
-            y = None if self.y is None else self.y[here]
-            if self.device is not None and x.device.type != self.device.type:
-                x, y = x.to(self.device), None if y is None else y.to(self.device)
-            yield Batch(x, y)
+            rows = rows.to(self.x.device, non_blocking=True)
+            x = self.x.index_select(0, rows)  # three times as fast as by square brackets
+            y = None if self.y is None else self.y[rows]
+            yield _moved(x, y, self.device)
+
+
+def _moved(x: Tensor, y: Tensor | None, device: torch.device | None) -> Batch:
+    """The rows on a device, if one is named and they are not there yet."""
+    if device is None or x.device.type == device.type:
+        return Batch(x, y)
+    return Batch(x.to(device), None if y is None else y.to(device))
 
 
 def has_room(gpu: torch.device, *data: Tensor | None) -> bool:

@@ -1,23 +1,23 @@
-"""What is told how training goes: a user's callbacks, the log, the progress bar, loggers."""
+"""Callbacks: a user's own, the log, the progress bar, loggers."""
 
 import csv
 import io
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from mixvae.errors import MixvaeError, one_of
+from mixvae.objectives.objective import is_kl
 from mixvae.run import LOG
 from mixvae.storage.files import write_text
 
 from .checkpoints import MONITOR, TrainingState
 from .means import with_sum
 
-REDRAWN = 0.2  # seconds between looks of the progress bar at the terms, whatever a step takes
+REDRAWN = 0.2  # seconds between updates of the progress bar, whatever a step takes
 HOOKS = ("on_fit_start", "on_step_end", "on_epoch_end", "on_fit_end")
 LOGGER = ("log_hyperparams", "log_metrics", "finalize")
 INSTEAD = {  # of Lightning's callbacks
@@ -36,11 +36,11 @@ INSTEAD = {  # of Lightning's callbacks
 
 
 class Callback(Protocol):
-    """What may be given as ``callbacks``: any object with one or more of these methods.
+    """What may be given as ``callbacks``: an object with one or more of these methods.
 
     They are called in the first process, with a :class:`TrainingState`; an exception ends the
     training, and the run can be resumed from its last checkpoint. There may also be
-    ``on_step_end(state)``, which is called after every batch; what it does costs time.
+    ``on_step_end(state)``, which is called after every batch and adds its time to that of a step.
 
     Examples
     --------
@@ -57,17 +57,41 @@ class Callback(Protocol):
     """
 
     def on_fit_start(self, state: TrainingState) -> None:
-        """Before the first step, or the first one after resuming."""
+        """Before the first step, or the first one after resuming.
+
+        Parameters
+        ----------
+        state
+            What the run has come to.
+        """
 
     def on_epoch_end(self, state: TrainingState) -> None:
-        """After an epoch of any phase and its checkpoint; ``state.stop = True`` ends training."""
+        """After an epoch of any phase and its checkpoint.
+
+        Parameters
+        ----------
+        state
+            What the run has come to; ``state.stop = True`` ends training.
+        """
 
     def on_fit_end(self, state: TrainingState) -> None:
-        """After the last step; the best epoch's weights are not yet back in the model."""
+        """After the last step.
+
+        Parameters
+        ----------
+        state
+            What the run has come to; the best epoch's weights are not yet back in the model.
+        """
 
 
-def check_callbacks(given: Any) -> list[Any]:
-    """A user's callbacks, one or several, in a list; refuses what would never be called."""
+def listeners(logger: Any, callbacks: Any, *, progress: bool) -> list[Any]:
+    """All callbacks of a run, a user's own last; refuses those that could not be called."""
+    display = [Bar() if sys.stderr.isatty() else Lines()] if progress else []
+    return [LogFile(), *display, *_loggers(logger), *_callbacks(callbacks)]
+
+
+def _callbacks(given: Any) -> list[Any]:
+    """A user's callbacks, one or several, in a list."""
     callbacks = list(given) if isinstance(given, Sequence) else [] if given is None else [given]
     for callback in callbacks:
         name = type(callback).__name__
@@ -81,7 +105,7 @@ def check_callbacks(given: Any) -> list[Any]:
 
 
 def _refuse_lightnings(callback: Any, name: str) -> None:
-    """Say what is there in place of a callback of Lightning's Trainer."""
+    """Refuse a callback of Lightning's Trainer, with what mixvae has in its place."""
     kinds = type(callback).__mro__
     if any(kind.__module__.startswith(("lightning.", "pytorch_lightning")) for kind in kinds):
         found = [INSTEAD[kind.__name__] for kind in kinds if kind.__name__ in INSTEAD]
@@ -90,6 +114,24 @@ def _refuse_lightnings(callback: Any, name: str) -> None:
             f"{name} is a callback of Lightning's Trainer, which mixvae does not use. In its "
             f"place: {instead}."
         )
+
+
+def _loggers(given: Any) -> list["Logged"]:
+    """Loggers by name or as they are, one or several; log.csv is written whatever they are."""
+    loggers = []
+    for logger in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(logger, str):
+            one_of("logger", logger, ("csv", "tensorboard"))
+        elif logger not in (None, False):
+            missing = [name for name in LOGGER if not hasattr(logger, name)]
+            if missing:
+                raise MixvaeError(
+                    f"a logger needs the methods {', '.join(LOGGER)}, as Lightning's have; "
+                    f"{type(logger).__name__} has no {missing[0]}."
+                )
+        if logger not in ("csv", None, False):
+            loggers.append(Logged(logger))
+    return loggers
 
 
 class LogFile:
@@ -112,29 +154,29 @@ class Lines:
     def on_epoch_end(self, state: TrainingState) -> None:
         row = state.history[-1]
         names = [n for n in row if n.startswith("train/") or n in (MONITOR, "val/elbo")]
-        terms = "  ".join(f"{name} {row[name]:.2f}" for name in names)
+        terms = "  ".join(f"{name} {_shown(name, row[name])}" for name in names)
         place = f"{state.phase}, epoch {state.epoch} of {state.n_epochs}"
         print(f"{place}  {terms}  ({row['seconds']:.1f} s)", file=sys.stderr)
 
 
 class Bar:
-    """A progress bar with the phase and the terms of the objective, redrawn by the clock.
+    """A progress bar with the phase and the terms of the objective, updated by the clock.
 
-    By steps, a slow model's would stand still, and a quick one's be drawn oftener than it is seen.
+    Updated by steps, a slow model's would stand still, and a fast one's cost time for nothing.
     """
 
     def __init__(self) -> None:
         self.bar: Any = None
-        self._drawn = 0.0
+        self._updated = 0.0
 
     def on_step_end(self, state: TrainingState) -> None:
-        if state.batch == state.n_batches or time.monotonic() - self._drawn >= REDRAWN:
+        if state.batch == state.n_batches or time.monotonic() - self._updated >= REDRAWN:
             if self.bar is None or self.bar.total != state.n_batches:
                 self.bar = tqdm(total=state.n_batches, dynamic_ncols=True, leave=False)
             self.bar.n = state.batch
             self.bar.set_description(f"{state.phase} {state.epoch + 1}/{state.n_epochs}", False)
             self.bar.set_postfix(self.terms(state), refresh=True)
-            self._drawn = time.monotonic()
+            self._updated = time.monotonic()
 
     def on_epoch_end(self, state: TrainingState) -> None:
         if self.bar is not None:
@@ -146,51 +188,36 @@ class Bar:
 
     def terms(self, state: TrainingState) -> dict[str, str]:
         """The last step's terms, and the objective on validation data."""
-        terms = {name: f"{float(v):.2f}" for name, v in with_sum(state.means.latest()).items()}
+        latest = with_sum(state.means.latest())
+        terms = {name: _shown(name, float(value)) for name, value in latest.items()}
         if state.history and MONITOR in state.history[-1]:
             terms["val"] = f"{state.history[-1][MONITOR]:.2f}"
         return terms
 
 
+def _shown(name: str, value: float) -> str:
+    """A term's value; KL terms, which are subtracted in the objective, are shown positive."""
+    return f"{0.0 - value if is_kl(name.removeprefix('train/')) else value:.2f}"
+
+
 class Logged:
-    """Tells a Lightning logger, or any object with its methods, the settings and each epoch."""
+    """Tells a Lightning logger, or an object with its methods, the settings and each epoch."""
 
     def __init__(self, logger: Any) -> None:
         self.logger = logger
 
     def on_fit_start(self, state: TrainingState) -> None:
-        how = {"recipe": state.recipe.name} | state.recipe.options | vars(state.settings)
-        self.logger.log_hyperparams(how)
+        if self.logger == "tensorboard":
+            from lightning.fabric.loggers import TensorBoardLogger
+
+            self.logger = TensorBoardLogger(state.folder, name="", version="tensorboard")
+        options = {"recipe": state.recipe.name} | state.recipe.options
+        self.logger.log_hyperparams(options | vars(state.settings))
 
     def on_epoch_end(self, state: TrainingState) -> None:
         row = {k: v for k, v in state.history[-1].items() if isinstance(v, int | float)}
-        own = state.phase == state.settings.phase
-        metrics = row if own else {f"{state.phase}/{k}": v for k, v in row.items()}
-        self.logger.log_metrics(metrics, step=row["step"])
+        prefix = "" if state.phase == state.settings.phase else f"{state.phase}/"
+        self.logger.log_metrics({f"{prefix}{k}": v for k, v in row.items()}, step=row["step"])
 
     def on_fit_end(self, state: TrainingState) -> None:
         self.logger.finalize("success")
-
-
-def loggers_of(logger: Any, folder: Path) -> list[Logged]:
-    """Loggers by name or as they are, one or several; log.csv is written whatever they are."""
-    if logger == "tensorboard":
-        from lightning.fabric.loggers import TensorBoardLogger
-
-        logger = TensorBoardLogger(folder, name="", version="tensorboard")
-    several = logger if isinstance(logger, list | tuple) else [logger]
-    return [Logged(each) for each in several if each not in ("csv", None, False)]
-
-
-def check_logger(logger: Any) -> None:
-    """Refuse what cannot be told anything, before anything is written."""
-    for each in logger if isinstance(logger, list | tuple) else [logger]:
-        if isinstance(each, str):
-            one_of("logger", each, ("csv", "tensorboard"))
-        elif each not in (None, False):
-            missing = [name for name in LOGGER if not hasattr(each, name)]
-            if missing:
-                raise MixvaeError(
-                    f"a logger needs the methods {', '.join(LOGGER)}, as Lightning's have; "
-                    f"{type(each).__name__} has no {missing[0]}."
-                )

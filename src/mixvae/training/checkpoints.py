@@ -1,4 +1,4 @@
-"""What a run has come to, and its checkpoints: written whole, read without unpickling."""
+"""The state of a training, and its checkpoints: written whole, read without unpickling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,7 @@ from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.storage.files import write_checkpoint
-from mixvae.storage.run_folder import (
-    BEST,
-    CHECKPOINTS,
-    ORIGIN,
-    RECIPE,
-    WEIGHTS,
-    last_checkpoint,
-)
+from mixvae.storage.run_folder import BEST, CHECKPOINTS, ORIGIN, RECIPE, WEIGHTS, last_checkpoint
 from mixvae.storage.weights import read_checkpoint
 
 from .means import RunningMeans
@@ -26,19 +19,13 @@ from .settings import Settings
 
 MONITOR = "val/objective"  # the recipe's own objective, at its final weights
 History = list[dict[str, Any]]  # a row an epoch
-PARTS = {
-    "phase",
-    "epoch",
-    "step",
-    "history",
-    "model",
-    "optimizer",
-}  # that a checkpoint has at least
+Checkpoint = dict[str, Any]
+PARTS = {"phase", "epoch", "step", "history", "model", "optimizer"}  # of a checkpoint, at least
 
 
 @dataclass
 class TrainingState:
-    """What a run has come to: what callbacks are given.
+    """The state of a training, which callbacks are given.
 
     Attributes
     ----------
@@ -59,9 +46,11 @@ class TrainingState:
     history
         A row of figures for each epoch: ``phase``, ``epoch``, ``train/NAME``, ``val/NAME``...
     means
-        Of the epoch so far; ``means.latest()`` are the last step's terms, nats.
+        Means of the epoch so far; ``means.latest()`` are the last step's terms, nats.
     stop
         Set it to True, and training ends after this epoch.
+    checkpoint
+        What a resumed run's first phase goes on from; otherwise None.
     """
 
     recipe: BuiltRecipe
@@ -75,6 +64,7 @@ class TrainingState:
     history: History = field(default_factory=list)
     means: RunningMeans = field(default_factory=RunningMeans)
     stop: bool = False
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     @property
     def model(self) -> MixtureVAE:
@@ -119,7 +109,7 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     write_checkpoint(path, dict(content))
 
 
-def load_last(recipe: BuiltRecipe, folder: Path) -> dict[str, Any] | None:
+def load_last(recipe: BuiltRecipe, folder: Path) -> Checkpoint | None:
     """The newest checkpoint of a run; raises unless the recipe can be resumed from it.
 
     None where nothing was trained, as of a pruned model.
@@ -136,37 +126,56 @@ def load_last(recipe: BuiltRecipe, folder: Path) -> dict[str, Any] | None:
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
         raise MixvaeError(f"{path} is no whole checkpoint of a run: it has no history.")
     _check_fits(recipe, content["model"], path)
-    _check_best(recipe, folder, best_of(history), history)  # now, and not after all epochs
+    best, is_last = best_of(history), bool(history) and best_of(history) is history[-1]
+    if best is not None and (not is_last or (folder / CHECKPOINTS / BEST).exists()):
+        # Now, and not after all epochs. A kill may have come before the last epoch's was written.
+        _best_weights(recipe, folder, None if is_last else best["epoch"])
     return content
 
 
-def _check_best(
-    recipe: BuiltRecipe, folder: Path, best: dict[str, Any] | None, history: History
-) -> None:
+def take_best(recipe: BuiltRecipe, folder: Path, state: TrainingState) -> None:
+    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
+    if state.best is None:
+        raise MixvaeError(
+            f"training was stopped in epoch {state.epoch} of the phase {state.phase}, before any "
+            f"weights were to be kept; go on with it: mixvae train --resume {folder}"
+        )
+    recipe.model.cpu().load_state_dict(_best_weights(recipe, folder, state.best["epoch"]))
+    recipe.model.eval()
+
+
+def _best_weights(recipe: BuiltRecipe, folder: Path, epoch: int | None) -> dict[str, Tensor]:
+    """The weights of best.ckpt; raises unless they are the recipe's, and of this epoch if one."""
     path = folder / CHECKPOINTS / BEST
-    if best is None or (best is history[-1] and not path.exists()):
-        return  # there is none yet; a kill may have come before it was written
     content = read_checkpoint(path)
-    if best is not history[-1] and content.get("epoch") != best["epoch"]:
-        raise _changed(path, best)
+    if epoch is not None and content.get("epoch") != epoch:
+        raise MixvaeError(
+            f"{path} does not hold the weights of the run's best epoch, {epoch}: it was changed "
+            "from outside. Restore it, or train again."
+        )
     _check_fits(recipe, content["model"], path)
+    weights: dict[str, Tensor] = content["model"]
+    return weights
 
 
-def _changed(path: Path, best: Mapping[str, Any]) -> MixvaeError:
-    return MixvaeError(
-        f"{path} does not hold the weights of the run's best epoch, {best['epoch']}: it was "
-        "changed from outside. Restore it, or train again."
-    )
+def _check_fits(recipe: BuiltRecipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
+    """Raise unless weights have the names and shapes of the recipe's."""
+    expected = {name: w.shape for name, w in recipe.model.state_dict().items()}
+    if expected != {name: w.shape for name, w in weights.items()}:
+        raise MixvaeError(
+            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
+            f"{recipe.options}, which the run folder names."
+        )
 
 
-def why_over(folder: Path, checkpoint: Mapping[str, Any] | None, how: Settings) -> str | None:
+def why_over(checkpoint: Mapping[str, Any] | None, settings: Settings) -> str | None:
     """Why no epoch is left to train, as the rest of a sentence about the run; None if one is."""
     if checkpoint is None:
         return "has no checkpoint to train on from; train its recipe anew."
-    if checkpoint["phase"] != how.phase:
+    if checkpoint["phase"] != settings.phase:
         return None
-    done, patience = checkpoint["epoch"], how.patience
-    if done >= how.max_epochs:
+    done, patience = checkpoint["epoch"], settings.patience
+    if done >= settings.max_epochs:
         return f"has had {done} epochs; give a max_epochs above that to go on."
     if patience is not None and waited(checkpoint["history"]) >= patience:
         return (
@@ -174,28 +183,3 @@ def why_over(folder: Path, checkpoint: Mapping[str, Any] | None, how: Settings) 
             "Give a larger patience to go on."
         )
     return None
-
-
-def take_best(recipe: BuiltRecipe, folder: Path, state: TrainingState) -> None:
-    """Put the best epoch's weights into the recipe's model, on the CPU, ready for use."""
-    path, best = folder / CHECKPOINTS / BEST, state.best
-    if best is None:
-        raise MixvaeError(
-            f"training was stopped in epoch {state.epoch} of the phase {state.phase}, before any "
-            f"weights were to be kept; go on with it: mixvae train --resume {folder}"
-        )
-    content = read_checkpoint(path)
-    if content.get("epoch") != best["epoch"]:
-        raise _changed(path, best)
-    _check_fits(recipe, content["model"], path)
-    recipe.model.cpu().load_state_dict(content["model"])
-    recipe.model.eval()
-
-
-def _check_fits(recipe: BuiltRecipe, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
-    expected = {name: w.shape for name, w in recipe.model.state_dict().items()}
-    if expected != {name: w.shape for name, w in weights.items()}:
-        raise MixvaeError(
-            f"{checkpoint} holds the weights of another recipe than {recipe.name} with "
-            f"{recipe.options}, which the run folder names."
-        )

@@ -1,28 +1,33 @@
-"""What is looked at before a run folder is made: whether recipe, data and settings go together."""
+"""Checks before a run folder is made: whether recipe, data and settings go together."""
 
 import json
+from collections.abc import Mapping
 from math import prod
 
 import torch
+from torch import Tensor
 
 from mixvae.data.dataset import Dataset
 from mixvae.errors import MixvaeError, fits_memory, is_a
-from mixvae.initialization import Autoencoder, Split
+from mixvae.evaluation.batches import batches, evaluating
+from mixvae.initialization.phase import sampled
 from mixvae.parts.labels import OneHot
-from mixvae.parts.priors import GaussianMixturePrior
 from mixvae.recipes.building import BuiltRecipe, build
 from mixvae.seeding import noise
 
 from .settings import Settings
 
+FEW = 8  # rows on which the objective is tried
 
-def check_all(recipe: BuiltRecipe, data: Dataset, how: Settings, n_processes: int) -> None:
+
+def check_all(recipe: BuiltRecipe, data: Dataset, settings: Settings, n_processes: int) -> None:
     """Refuse what cannot be trained, or not be loaded afterwards, before a folder is made."""
     check(recipe, data)
     _check_saved(recipe)
-    _check_memory(recipe, how.batch_size)
-    check_batches(how, data, n_processes)
-    _check_rows(recipe, len(data.val), how.batch_size)
+    sizes = (recipe.objective.n_samples, settings.batch_size, recipe.n_components, *recipe.x_shape)
+    fits_memory(4 * prod(sizes), f"n_samples {sizes[0]} for each of {sizes[1]} rows")
+    check_batches(settings, data, n_processes)
+    _check_objective(recipe, data, settings.batch_size)
 
 
 def check(recipe: BuiltRecipe, data: Dataset) -> None:
@@ -34,19 +39,32 @@ def check(recipe: BuiltRecipe, data: Dataset) -> None:
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}; "
             f"the data {data.name} have {data.x_shape}. Build it for these data."
         )
-    _check_labels(recipe, data)
+    if isinstance(labels := recipe.model.labels, OneHot):
+        for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():
+            if split.y is None:
+                raise MixvaeError(
+                    f"the recipe {recipe.name} is conditional on class labels, and {data.name} "
+                    f"({name}) has none; give some, or leave conditional out."
+                )
+            labels.check(split.y)
     likelihood = recipe.model.decoder.likelihood
     likelihood.check(data.val.x)
-    if data.binarize != "dynamic":  # whose training data are grey until they are drawn
+    if data.binarize != "dynamic":  # whose training data are grey until they are sampled
         likelihood.check(data.train.x)
-    _check_starts(recipe, data)
+    if recipe.initialization is not None and not recipe.initialization.done:
+        recipe.initialization.check(recipe.model, data)
 
 
-def _check_memory(recipe: BuiltRecipe, batch_size: int) -> None:
-    """Refuse samples of which not even one batch's reconstructions fit into memory."""
-    n_samples, model = recipe.objective.n_samples, recipe.model
-    sizes = (n_samples, batch_size, model.n_components, *recipe.x_shape)
-    fits_memory(4 * prod(sizes), f"n_samples {n_samples} for each of {batch_size} rows")
+def check_batches(settings: Settings, data: Dataset, n_processes: int) -> None:
+    """Refuse batches that are larger than the data, or more processes than there are batches."""
+    most = len(data.train) // n_processes
+    if settings.batch_size > most:
+        several = n_processes > 1 and most > 0
+        on, fewer = (f" on {n_processes} processes", ", or fewer devices") if several else ("", "")
+        raise MixvaeError(
+            f"batch_size {settings.batch_size}{on} is larger than the {len(data.train)} training "
+            f"examples; use at most {most}{fewer}."
+        )
 
 
 def _check_saved(recipe: BuiltRecipe) -> None:
@@ -69,61 +87,43 @@ def _shapes(recipe: BuiltRecipe) -> dict[str, torch.Size]:
     return {name: values.shape for name, values in recipe.model.state_dict().items()}
 
 
-def _check_starts(recipe: BuiltRecipe, data: Dataset) -> None:
-    """Refuse more components, or clusters of a prior, than there are x to start them from."""
-    model, prior, n = recipe.model, recipe.model.prior, len(data.train)
-    starts, first = {}, recipe.initialization
-    if isinstance(first, Split) and not first.done:
-        starts["components"] = model.n_components
-    if isinstance(first, Autoencoder) and not first.done:
-        assert isinstance(prior, GaussianMixturePrior)
-        starts["clusters"] = len(prior.logits)
-        if data.binarize != "dynamic" and bool((data.train.x == data.train.x[:1]).all()):
+def _check_objective(recipe: BuiltRecipe, data: Dataset, batch_size: int) -> None:
+    """Refuse an objective that fails on a few rows, or on one where a batch has but one."""
+    n_val, model = len(data.val), recipe.model
+    smallest = min(batch_size, n_val // -(-n_val // batch_size))  # validation has even batches
+    for n in (2, 1) if smallest == 1 else (min(FEW, smallest),):
+        try:
+            with evaluating(model):
+                x, y = data.train.x[:n], None if data.train.y is None else data.train.y[:n]
+                _try(recipe, *next(batches(model, sampled(data, x), y, n)))
+        except Exception as error:  # of a user's own code, almost any
+            kind = "" if isinstance(error, MixvaeError) else f"{type(error).__name__}: "
             raise MixvaeError(
-                f"the {n} training examples of {data.name} are all the same and have no clusters; "
-                "look at the data, or use start='random' (--start random)."
-            )
-    for what, asked in starts.items():
-        if asked > n:
-            raise MixvaeError(
-                f"{asked} {what} cannot start from {n} training examples: {data.name} has "
-                f"{len(data.val)} more, which are held out for validation, and {len(data.test)} "
-                f"for test. Use at most {n} {what}."
-            )
+                f"the objective of the recipe {recipe.name} cannot be computed on a batch of "
+                f"{n} row{'s' if n > 1 else ''}: {kind}{' '.join(str(error).split())}"
+                + ("" if n > 1 else f" {_more_rows(recipe, batch_size, n_val)}")
+            ) from error
 
 
-def _check_labels(recipe: BuiltRecipe, data: Dataset) -> None:
-    labels = recipe.model.labels
-    if isinstance(labels, OneHot):
-        for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():
-            if split.y is None:
-                raise MixvaeError(
-                    f"the recipe {recipe.name} is conditional on class labels, and {data.name} "
-                    f"({name}) has none; give some, or leave conditional out."
-                )
-            labels.check(split.y)
+def _more_rows(recipe: BuiltRecipe, batch_size: int, n_val: int) -> str:
+    """What to do where one row is too few."""
+    leave_out = ", or beta_dhsic=0" if "dhsic" in recipe.objective.penalties else ""
+    return (
+        f"batch_size is {batch_size}, and there are {n_val} validation examples: use a larger "
+        f"batch_size, or more validation data{leave_out}."
+    )
 
 
-def check_batches(how: Settings, data: Dataset, n_processes: int) -> None:
-    """Refuse batches that are larger than the data, or more processes than there are batches."""
-    most = len(data.train) // n_processes
-    if how.batch_size > most:
-        on, fewer = (f" on {n_processes} processes", ", or fewer devices") if most else ("", "")
-        on, fewer = (on, fewer) if n_processes > 1 else ("", "")
-        raise MixvaeError(
-            f"batch_size {how.batch_size}{on} is larger than the {len(data.train)} training "
-            f"examples; use at most {most}{fewer}."
-        )
-
-
-def _check_rows(recipe: BuiltRecipe, n_val: int, batch_size: int) -> None:
-    """Refuse batches of one row, in training or in validation, where penalties are of several."""
-    if not recipe.objective.penalties:
-        return
-    least = n_val // -(-n_val // batch_size)  # of the batches of validation, which are even
-    if batch_size < 2 or least < 2:
-        raise MixvaeError(
-            f"a penalty of {recipe.name} ({', '.join(recipe.objective.penalties)}) takes two rows "
-            f"in every batch; got batch_size {batch_size} and {n_val} validation examples, of "
-            "which a batch has one. Use a larger batch_size, more validation data, or beta_dhsic=0."
-        )
+def _try(recipe: BuiltRecipe, x: Tensor, y: Tensor | None) -> None:
+    """Compute the objective on a batch; raise unless its terms have the shapes that they should."""
+    objective = recipe.objective
+    trace = recipe.model(x, objective.n_samples, y)
+    terms = objective.bound(trace, 1.0)
+    if not isinstance(terms, Mapping):
+        raise MixvaeError(f"its bound must give terms by name; got a {type(terms).__name__}.")
+    penalties = {name: penalty(trace) for name, penalty in objective.penalties.items()}
+    for kind, values, shape in (("term", terms, (len(x),)), ("penalty", penalties, ())):
+        for name, value in values.items():
+            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            if found != shape:
+                raise MixvaeError(f"the {kind} {name} must be of shape {shape}; got {found}.")

@@ -1,8 +1,7 @@
-"""What a run will take, told before it starts."""
+"""The time and memory that a run will take, estimated before it starts."""
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ STEPS = 5  # that are timed
 
 @dataclass(frozen=True)
 class Estimate:
-    """Time in seconds, memory in bytes."""
+    """An estimate of a run: time in seconds, memory in bytes."""
 
     n_parameters: int
     seconds_per_epoch: float
@@ -56,23 +55,38 @@ def estimate(
 ) -> Estimate:
     """Time a few training steps on a copy of the model, and count what they keep.
 
-    Args:
-        recipe: what is to be trained; it is left as it is.
-        x: (N, *X), the training data.
-        y: (N,), their classes, for a conditional model.
-        batch_size: rows a step.
-        epochs: passes over the data.
-        bf16: under bfloat16 autocast.
-        device: where to run.
-        steps: steps that are timed, after two that are not.
-        before: phases that come first.
+    Parameters
+    ----------
+    recipe
+        The recipe to be trained; it is left as it is.
+    x
+        The training data, (N, *X).
+    y
+        Their classes, (N,), for a conditional model.
+    batch_size
+        Rows of a batch.
+    epochs
+        Passes over the data.
+    bf16
+        Whether steps are under bfloat16 autocast.
+    device
+        Where to run.
+    steps
+        Steps that are timed, after two that are not.
+    before
+        Phases that come first.
+
+    Returns
+    -------
+    Estimate
+        Times and memory.
     """
     batch, n_batches = x[:batch_size], len(x) // batch_size
-    how = (bf16, torch.device(device), steps)
-    seconds, weights, activations = _measured(recipe.model, recipe.objective, batch, y, *how)
+    options = (bf16, torch.device(device), steps)
+    seconds, weights, activations = _measured(recipe.model, recipe.objective, batch, y, *options)
     phases = []
     for p in before:
-        took, _, _ = _measured(p.module, p.objective, batch, p.labels(), *how)
+        took, _, _ = _measured(p.module, p.objective, batch, p.labels(), *options)
         phases.append((p.name, p.epochs, took * n_batches * p.passes))
     own = (recipe.n_parameters, seconds * n_batches, epochs, 4 * weights, activations, x.nbytes)
     return Estimate(*own, tuple(phases))
@@ -87,7 +101,7 @@ def _measured(
     device: torch.device,
     steps: int,
 ) -> tuple[float, int, int]:
-    """Seconds a step of a copy, bytes of its weights, and of what its backward pass keeps."""
+    """Seconds a step of a copy, bytes of its weights, and of what is kept for its backward pass."""
     module = deepcopy(module).to(device).train()
     x, y = x.clone().to(device), None if y is None else y[: len(x)].to(device)
     weights = {p.untyped_storage().data_ptr(): p.nbytes for p in module.parameters()}
@@ -101,7 +115,7 @@ def _measured(
         return t
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss = -torch.stack(list(objective(module, x, 1.0, y).values())).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -119,8 +133,6 @@ def _measured(
 
 
 def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds >= 100 * 60:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

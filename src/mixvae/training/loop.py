@@ -1,8 +1,8 @@
 """The training loop: every phase of every run goes through it.
 
-Epochs, in them batches: the terms of the objective, a look at whether they are finite, gradients,
-clipping, a step of the optimizer. An epoch ends with validation, a row in the history, checkpoints
-and callbacks.
+An epoch is a pass over the batches: the terms of the objective, a check that they are finite,
+gradients, clipping, a step of the optimizer. It ends with validation, a row in the history,
+checkpoints and callbacks.
 """
 
 import time
@@ -24,22 +24,20 @@ from mixvae.storage.run_folder import BEST, LAST, LOG
 
 from .averages import Averages
 from .batches import Batch, Batches, ShuffledBatches, even_batches
-from .checkpoints import TrainingState, save, waited
+from .checkpoints import Checkpoint, TrainingState, save, waited
 from .machine import Machine
 from .means import NonFiniteError, with_sum
-from .optimizers import MakeOptimizer, Schedule, drop_gradients, make_optimizer, set_rate
+from .optimizers import MakeOptimizer, Schedule, make_optimizer, set_rate
 from .validation import validate
 
 TRAIN, BEFORE = 1, 3  # streams of noise: of a model's own training, and of the phases before it
-CHECK_EVERY = {"cpu": 1}  # steps between looks at whether terms are finite: an accelerator waits
-CHECK_SELDOM = 50
+CHECK_EVERY = {"cpu": 1, "cuda": 50, "mps": 50}  # steps; to check, an accelerator has to wait
 DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
-Checkpoint = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Equipment:
-    """What all phases of a run share."""
+    """What all phases of a run share, beside the state."""
 
     data: Dataset
     machine: Machine
@@ -49,57 +47,54 @@ class Equipment:
 
     def hooks(self, name: str) -> list[Callable[[TrainingState], None]]:
         """The callbacks' methods of a name; none outside the first process."""
-        here = self.callbacks if self.machine.rank == 0 else ()
-        return [getattr(callback, name) for callback in here if hasattr(callback, name)]
+        callbacks = self.callbacks if self.machine.rank == 0 else ()
+        return [getattr(callback, name) for callback in callbacks if hasattr(callback, name)]
 
 
-def train(
-    phases: Sequence[Phase], state: TrainingState, with_: Equipment, checkpoint: Checkpoint | None
-) -> None:
-    """Train one phase after the other; the first from a checkpoint, if there is one."""
-    machine, initialization = with_.machine, state.recipe.initialization
-    for tell in with_.hooks("on_fit_start"):
-        tell(state)
+def train(phases: Sequence[Phase], state: TrainingState, equipment: Equipment) -> None:
+    """Train one phase after the other; the first from the state's checkpoint, if there is one."""
+    machine, initialization = equipment.machine, state.recipe.initialization
+    for hook in equipment.hooks("on_fit_start"):
+        hook(state)
     for phase in phases:
         if phase is phases[-1] and initialization is not None:
             initialization.done = True
-        PhaseLoop(phase, state, with_, checkpoint).run()
+        PhaseLoop(phase, state, equipment).run()
         if phase is phases[-1] or state.stop:
             break
         if machine.rank == 0:
             with noise(seed_of(state.settings.seed, BEFORE), machine.device):
                 phase.at_end()
         machine.share(state.model.to(machine.device))
-        state.epoch, state.step, checkpoint = 0, 0, None
-    for tell in with_.hooks("on_fit_end"):
-        tell(state)
+        state.epoch, state.step = 0, 0
+    for hook in equipment.hooks("on_fit_end"):
+        hook(state)
 
 
 class PhaseLoop:
-    """One phase in training: from where a state says, to the phase's end."""
+    """The training of one phase: from a checkpoint, or the beginning, to the phase's end."""
 
-    def __init__(
-        self, phase: Phase, state: TrainingState, with_: Equipment, checkpoint: Checkpoint | None
-    ) -> None:
-        how, data, machine = state.settings, with_.data, with_.machine
-        self.phase, self.state, self.how, self.machine = phase, state, how, machine
-        self.device, self.schedule, self.checkpoint = machine.device, with_.schedule, checkpoint
-        self.binarize = data.binarize == "dynamic"
+    def __init__(self, phase: Phase, state: TrainingState, equipment: Equipment) -> None:
+        self.phase, self.state, self.settings = phase, state, state.settings
+        self.machine, self.device = equipment.machine, equipment.machine.device
+        self.schedule, self.binarize = equipment.schedule, equipment.data.binarize == "dynamic"
         self.stream = (TRAIN,) if phase.validated else (BEFORE, *phase.name.encode())
-        self.check_every = CHECK_EVERY.get(self.device.type, CHECK_SELDOM)
-        self.on_step_end, self.on_epoch_end = map(with_.hooks, ("on_step_end", "on_epoch_end"))
+        self.check_every = CHECK_EVERY[self.device.type]
+        self.on_step_end, self.on_epoch_end = map(equipment.hooks, ("on_step_end", "on_epoch_end"))
+        checkpoint, state.checkpoint = state.checkpoint, None  # its memory is free after this
+        self.resumed = checkpoint is not None
         self._prepare_model(checkpoint)
-        self._prepare_data(data)
-        self._prepare_optimizer(with_.make_optimizer, checkpoint)
+        self._prepare_data(equipment.data)
+        self._prepare_optimizer(equipment.make_optimizer, checkpoint)
 
     def run(self) -> None:
-        """Train until the phase is over, or something asks to stop."""
+        """Train until the phase is over, or a callback or the patience stops it."""
         state = self.state
-        if self.checkpoint is None:
-            self.end_epoch(time.perf_counter())  # epoch 0: what there is before the first step
-        else:
+        if self.resumed:
             state.stop = self.out_of_patience()
             self.keep_if_best()  # which a kill between the two checkpoints may have prevented
+        else:
+            self.end_epoch(time.perf_counter())  # epoch 0: the model before the first step
         while state.epoch < self.phase.epochs and not state.stop:
             started = time.perf_counter()
             self.train_epoch()
@@ -107,55 +102,54 @@ class PhaseLoop:
 
     def train_epoch(self) -> None:
         """A step for every batch, or for every few of them, whose gradients are added up."""
-        state, n = self.state, self.state.n_batches
+        state, n, accumulate = self.state, self.state.n_batches, self.settings.accumulate
         for i, batch in enumerate(self.epoch_batches()):
-            more = (i + 1) % self.how.accumulate != 0 and i + 1 < n
+            more = (i + 1) % accumulate != 0 and i + 1 < n
             with self.machine.accumulating(self.objective, more):
                 values = self.terms(batch, i)
                 if (i + 1) % self.check_every == 0 or i + 1 == n:
                     self.check_finite(i % self.check_every + 1)
-                self.scaler.scale(-values.sum() / self.how.accumulate).backward()
+                self.scaler.scale(-values.sum() / accumulate).backward()
             if not more:
                 self.step()
-            for tell in self.on_step_end:
-                tell(state)
+            for hook in self.on_step_end:
+                hook(state)
         state.epoch += 1
 
     def epoch_batches(self) -> Iterator[Batch]:
         """The data in the order of this epoch's passes."""
-        passes = self.phase.passes
-        for epoch in range(self.state.epoch * passes, (self.state.epoch + 1) * passes):
-            self.order.set_epoch(epoch)
+        for i in range(self.phase.passes):
+            self.order.epoch = self.state.epoch * self.phase.passes + i
             yield from self.batches
 
     def terms(self, batch: Batch, i: int) -> Tensor:
-        """The terms of a batch, which are kept; the noise depends on its place alone."""
+        """The terms of batch i, kept for the means; its noise depends on its place alone."""
         state, (x, y) = self.state, batch
         place = (*self.stream, self.machine.rank, state.epoch, i)
-        with noise(seed_of(self.how.seed, *place), self.device), self.autocast():
-            shown = torch.bernoulli(x) if self.binarize else x
+        with noise(seed_of(self.settings.seed, *place), self.device), self.autocast():
+            x = torch.bernoulli(x) if self.binarize else x
             weight = self.phase.kl_weight(state.step + 1, self.n_steps)
-            terms = self.objective(shown, weight, y)
+            terms = self.objective(x, weight, y)
         values = torch.stack(list(terms.values()))
         state.means.add(tuple(terms), values.detach(), len(x))
         return values
 
     def step(self) -> None:
-        """Clip the gradients, and let the optimizer make its step."""
-        state = self.state
-        if self.how.clip is not None:
+        """Clip the gradients, and take a step of the optimizer."""
+        state, clip = self.state, self.settings.clip
+        if clip is not None:
             self.scaler.unscale_(self.optimizer)
-            clip = clip_grad_norm_ if self.how.clip_by == "norm" else clip_grad_value_
-            clip(self.parameters, self.how.clip)
+            by_norm = self.settings.clip_by == "norm"
+            (clip_grad_norm_ if by_norm else clip_grad_value_)(self.parameters, clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        drop_gradients(self.optimizer)
+        self.optimizer.zero_grad()
         state.step += 1
         self.set_rate()
         self.averages.after_step(state.step, self.steps_an_epoch, self.n_steps)
 
     def end_epoch(self, started: float) -> None:
-        """Validate, write the row and the checkpoints, and tell the callbacks."""
+        """Validate, write the row and the checkpoints, and call the callbacks."""
         state, phase = self.state, self.phase
         figures = {f"train/{k}": float(v) for k, v in with_sum(state.means.pop()).items()}
         if phase.validated:
@@ -169,36 +163,32 @@ class PhaseLoop:
         if self.machine.rank == 0:
             save(state.checkpoints / LAST, self.content())
             self.keep_if_best()
-            for tell in self.on_epoch_end if figures else ():
-                tell(state)
+            for hook in self.on_epoch_end if figures else ():
+                hook(state)
         state.stop = self.machine.agree(state.stop)
 
     def validated(self) -> dict[str, float]:
         """Figures on validation data; before the first step, those that are finite."""
         state, model = self.state, cast(MixtureVAE, self.averages.weights())
-        found, wrong = validate(state.recipe, model, self.val, self.how.seed, self.autocast)
+        figures, wrong = validate(state.recipe, model, self.val, self.settings.seed, self.autocast)
         if wrong is not None and state.epoch:
             raise self.non_finite(f"validation {wrong}", state.step, state.epoch)
-        return found if wrong is None else {k: v for k, v in found.items() if isfinite(v)}
+        return {k: v for k, v in figures.items() if wrong is None or isfinite(v)}
 
     def out_of_patience(self) -> bool:
         """Whether the objective has not risen for as many epochs as are allowed."""
-        patience, history = self.how.patience, self.state.history
+        patience, history = self.settings.patience, self.state.history
         return self.phase.validated and patience is not None and waited(history) >= patience
 
     def content(self) -> Checkpoint:
         """All that it takes to go on as if nothing had happened."""
         state, copy = self.state, self.averages.copy
-        own = self.phase.module is not state.model
-        return {
-            "phase": state.phase,
-            "epoch": state.epoch,
-            "step": state.step,
-            "history": state.history,
+        is_own = self.phase.module is not state.model
+        return {name: getattr(state, name) for name in ("phase", "epoch", "step", "history")} | {
             "model": state.model.state_dict(),
-            "module": self.phase.module.state_dict() if own else None,
+            "module": self.phase.module.state_dict() if is_own else None,
             "optimizer": self.optimizer.state_dict(),
-            "lr": self.how.lr,
+            "lr": self.settings.lr,
             "scaler": self.scaler.state_dict(),
             "average": None if copy is None else copy.state_dict(),
         }
@@ -213,14 +203,16 @@ class PhaseLoop:
     def check_finite(self, n: int) -> None:
         """Raise at the first term of the last n batches that is not finite.
 
-        That is before a step on it, where every batch is looked at.
+        That is before a step on it, where every batch is checked.
         """
         if (found := self.state.means.not_finite(n)) is not None:
             batch, term = found
-            step = self.state.epoch * self.steps_an_epoch + batch // self.how.accumulate + 1
+            before = self.state.epoch * self.steps_an_epoch
+            step = before + batch // self.settings.accumulate + 1
             raise self.non_finite(term, step, self.state.epoch + 1)
 
     def non_finite(self, name: str, step: int, epoch: int) -> NonFiniteError:
+        """The error for a term that is not finite."""
         last, logged = self.state.checkpoints / LAST, (self.state.folder / LOG).exists()
         return NonFiniteError(
             f"the {name} term is not finite at step {step} (epoch {epoch} of the phase "
@@ -230,15 +222,17 @@ class PhaseLoop:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        dtype = DTYPES.get(self.how.precision)
+        """The context of the run's precision."""
+        dtype = DTYPES.get(self.settings.precision)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
     def set_rate(self) -> None:
+        """Set the learning rate of the next step."""
         if self.phase.own_schedule:
             set_rate(self.optimizer, self.schedule(self.state.step, self.n_steps))
 
     def _prepare_model(self, checkpoint: Checkpoint | None) -> None:
-        """Put the model and what is trained of it on the device, and on all processes."""
+        """Put the model and the module that is trained on the device, and on all processes."""
         model, module = self.state.model.to(self.device).train(), self.phase.module
         if checkpoint is not None:
             model.load_state_dict(checkpoint["model"])
@@ -246,34 +240,32 @@ class PhaseLoop:
                 module.load_state_dict(checkpoint["module"])
         module.to(self.device).train()
         self.objective = self.machine.bind(self.phase.objective, module)
-        self.averages = Averages(self.how.average if self.phase.validated else "none", module)
+        self.averages = Averages(self.settings.average if self.phase.validated else "none", module)
 
     def _prepare_data(self, data: Dataset) -> None:
-        """Batches of this process, and of validation; how many steps they make."""
-        how, machine, state = self.how, self.machine, self.state
+        """Make the batches of this process, and of validation; count the steps."""
+        size, machine, state = self.settings.batch_size, self.machine, self.state
         share = {"rank": machine.rank, "world": machine.world}
-        self.order = ShuffledBatches(len(data.train), how.batch_size, how.seed, **share)
+        self.order = ShuffledBatches(len(data.train), size, self.settings.seed, **share)
         self.batches = Batches(data.train.x, self.phase.labels(), self.order, self.device)
         y = None if state.model.labels.n_classes is None else data.val.y
-        self.val = Batches(data.val.x, y, even_batches(len(data.val), how.batch_size), self.device)
+        self.val = Batches(data.val.x, y, even_batches(len(data.val), size), self.device)
         state.phase, state.n_epochs = self.phase.name, self.phase.epochs
         state.n_batches = len(self.order) * self.phase.passes
-        self.steps_an_epoch = -(-state.n_batches // how.accumulate)
+        self.steps_an_epoch = -(-state.n_batches // self.settings.accumulate)
         self.n_steps = self.phase.epochs * self.steps_an_epoch
 
     def _prepare_optimizer(self, make: MakeOptimizer, checkpoint: Checkpoint | None) -> None:
-        """The optimizer, its scaler and its rate, as they were at a checkpoint."""
-        how, half = self.how, self.how.precision == "16"
+        """Make the optimizer, its scaler and its rate, as they were at a checkpoint."""
+        name, lr, half = self.settings.optimizer, self.settings.lr, self.settings.precision == "16"
         self.parameters = [p for p in self.phase.module.parameters() if p.requires_grad]
         # Float16's gradient scaler and clipping cannot share a fused step.
-        self.optimizer = make_optimizer(
-            make, how.optimizer, self.parameters, how.lr, fused=not half
-        )
+        self.optimizer = make_optimizer(make, name, self.parameters, lr, fused=not half)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         if checkpoint is not None:
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             for group in self.optimizer.param_groups:
-                group["initial_lr"] *= how.lr / checkpoint["lr"]
+                group["initial_lr"] *= lr / checkpoint["lr"]
             set_rate(self.optimizer, 1.0)
             self.scaler.load_state_dict(checkpoint["scaler"])
             if self.averages.copy is not None:

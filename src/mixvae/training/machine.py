@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,7 +31,11 @@ class Machine:
         self.device = device
 
     def launch(self) -> None:
-        """Start the other processes, and meet them."""
+        """Start the other processes, and join them."""
+
+    def together(self) -> AbstractContextManager[Any]:
+        """Within it, a process that ends early is an error of one line in the others."""
+        return nullcontext()
 
     def bind(self, objective: Objective, module: nn.Module) -> Bound:
         """The objective of a module that is on the device."""
@@ -49,7 +53,7 @@ class Machine:
         return value
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
 
 
 class Processes(Machine):
@@ -63,12 +67,15 @@ class Processes(Machine):
         from lightning.fabric import Fabric
 
         logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-        options: dict[str, Any] = {"accelerator": accelerator, "devices": devices}
-        options |= {"num_nodes": num_nodes, "strategy": strategy}
         try:
-            self.fabric = Fabric(**options)
+            self.fabric = Fabric(
+                accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy
+            )
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
-            raise MixvaeError(f"Lightning Fabric cannot be made of {options}: {error}") from error
+            raise MixvaeError(
+                f"Lightning Fabric cannot train on devices={devices!r} of accelerator="
+                f"{accelerator!r}, num_nodes={num_nodes}, strategy={strategy!r}: {error}"
+            ) from error
         if getattr(self.fabric.strategy.launcher, "is_interactive_compatible", False):
             raise MixvaeError(
                 "several processes cannot be started from a notebook; use devices=1, or a script."
@@ -79,6 +86,18 @@ class Processes(Machine):
     def launch(self) -> None:
         self.fabric.launch()
         self.rank, self.device = self.fabric.global_rank, self.fabric.device
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if "gloo" in str(error) or isinstance(error, torch.distributed.DistError):
+                raise ConnectionError(
+                    f"process {self.rank} of {self.world} lost the connection to another one, "
+                    "which has ended"
+                ) from error
+            raise
 
     def bind(self, objective: Objective, module: nn.Module) -> Bound:
         bound: Bound = self.fabric.setup_module(_Bound(objective, module))
@@ -123,26 +142,30 @@ def machine_of(
     one_of("accelerator", accelerator, ACCELERATORS)
     one_of("strategy", strategy, STRATEGIES)
     device = _device(accelerator)
+    if isinstance(devices, str) and devices.replace("_", "").lstrip("-").isdigit():
+        devices = int(devices)
     _check_counts(device, devices, num_nodes)
-    alone = devices in (1, "1") or (devices == "auto" and _count(device) == 1)
+    n_here = torch.cuda.device_count() if device.type == "cuda" else 1
+    alone = devices == 1 or (devices == "auto" and n_here == 1)
     if alone and num_nodes == 1 and strategy == "auto":
         return Machine(device)
     return Processes(accelerator, devices, num_nodes, strategy)
 
 
 def _check_counts(device: torch.device, devices: int | str, num_nodes: int) -> None:
-    """Refuse what Fabric would start on a CPU: any number of processes."""
+    """Refuse what Fabric takes and cannot start, or refuses in words of its own."""
     whole(1, num_nodes=num_nodes)
     if num_nodes > 1 and not {*RANKS, "MASTER_ADDR"} & os.environ.keys():
         raise MixvaeError(
             f"num_nodes is {num_nodes}, and nothing says where the other machines are: start every "
             "one by torchrun or a scheduler, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each."
         )
-    if isinstance(devices, str) and devices.replace("_", "").lstrip("-").isdigit():
-        devices = int(devices)
-    cores = os.cpu_count() or 1
-    most = max(2, cores)  # two, wherever it may be, to try what several processes do
-    if device.type == "cpu" and isinstance(devices, int) and devices > most:
+    if device.type != "cpu" or devices == "auto":
+        return
+    if not isinstance(devices, int) or devices < 1:
+        raise MixvaeError(f"devices must be a number from 1 or 'auto'; got {devices!r}.")
+    most = max(2, cores := os.cpu_count() or 1)  # two, wherever it may be, to try several
+    if devices > most:
         raise MixvaeError(
             f"devices is {devices}, which on a CPU are processes, and there are {cores} cores "
             f"here; use at most {most}."
@@ -150,22 +173,18 @@ def _check_counts(device: torch.device, devices: int | str, num_nodes: int) -> N
 
 
 def process() -> int:
-    """The number of this process among those that train together, also before they have met."""
+    """The number of this process among those that train together, also before they are joined."""
     return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
 
 
 def _device(accelerator: str) -> torch.device:
     """The first device of a kind; of the best kind for ``auto``."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kinds = {"gpu": ("cuda", "mps"), "auto": ("cuda", "mps", "cpu")}
-    wanted = kinds.get(accelerator, (accelerator,))
-    found = next((kind for kind in wanted if there.get(kind, kind == "cpu")), None)
-    if found is None:
-        raise MixvaeError(
-            f"accelerator={accelerator!r} is not to be found here by PyTorch; use cpu or auto."
-        )
-    return torch.device(found, 0) if found == "cuda" else torch.device(found)
-
-
-def _count(device: torch.device) -> int:
-    return torch.cuda.device_count() if device.type == "cuda" else 1
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    if accelerator in ("auto", "cpu"):
+        return torch.device("cpu")
+    raise MixvaeError(
+        f"accelerator={accelerator!r} is not to be found here by PyTorch; use cpu or auto."
+    )

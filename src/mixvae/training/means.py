@@ -16,7 +16,7 @@ class NonFiniteError(MixvaeError):
 class RunningMeans:
     """Means of named scalars over the rows of many batches, in float64 where there is one.
 
-    They are added up at the end: a step has other things to do.
+    They are added up at the end of an epoch, which costs less than adding at every step.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is missing of a run whose training is over, written afterwards."""
+"""Figures and pictures that a run whose training is over lacks, written afterwards."""
 
 import os
 from pathlib import Path
@@ -23,9 +23,9 @@ def write_missing(folder: Path, data: Dataset, *, pictures: bool) -> bool:
         return False
     if is_held(folder) or not os.access(folder, os.W_OK):
         return False
-    how = Settings.load(folder)
+    settings = Settings.load(folder)
     if not is_complete(folder):
-        if not why_over(folder, load_last(load_recipe(folder), folder), how):
+        if not why_over(load_last(load_recipe(folder), folder), settings):
             return False
         resume(folder, data, progress=False, pictures=pictures)
         return True
@@ -35,5 +35,5 @@ def write_missing(folder: Path, data: Dataset, *, pictures: bool) -> bool:
     from .finish import finish
 
     with own_folder(folder):
-        finish(load(folder), data, how, pictures=any(name.endswith(".png") for name in files))
+        finish(load(folder), data, settings, pictures=any(name.endswith(".png") for name in files))
     return True

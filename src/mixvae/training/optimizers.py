@@ -16,18 +16,13 @@ MakeOptimizer = Callable[..., Optimizer]  # (parameters, lr) -> optimizer
 Schedule = Callable[[int, int], float]  # (steps taken, steps in all) -> factor of lr
 
 
-def constant(step: int, n_steps: float) -> float:
-    """The learning rate as it is."""
-    return 1.0
-
-
 def half_cosine(step: int, n_steps: float) -> float:
-    """The part of the learning rate that is left after a step: from 1 to 0."""
+    """The factor of the learning rate after a step: from 1 to 0 along half a cosine."""
     return 0.5 * (1 + cos(pi * min(1.0, step / n_steps)))
 
 
 def linear(step: int, n_steps: float) -> float:
-    """From 1 to 0 along a straight line."""
+    """The factor of the learning rate after a step: from 1 to 0 along a straight line."""
     return 1 - min(1.0, step / n_steps)
 
 
@@ -36,8 +31,12 @@ OPTIMIZERS: Mapping[str, MakeOptimizer] = {
     "adamw": AdamW,
     "sgd": partial(SGD, momentum=0.9),
 }
-FUSED = {"adam", "adamw"}  # that have a step in one kernel
-SCHEDULES: Mapping[str, Schedule] = {"constant": constant, "cosine": half_cosine, "linear": linear}
+FUSED = {"adam", "adamw"}  # whose step can be one kernel
+SCHEDULES: Mapping[str, Schedule] = {
+    "constant": lambda step, n_steps: 1.0,
+    "cosine": half_cosine,
+    "linear": linear,
+}
 
 
 def name_of(choice: str | Callable[..., Any]) -> str:
@@ -51,14 +50,21 @@ def name_of(choice: str | Callable[..., Any]) -> str:
     return f"{found.__module__}.{found.__qualname__}"
 
 
-def chosen(what: str, name: str, given: Any, known: Mapping[str, Any]) -> Any:
-    """The function of that name: a known one, or the one that was given, if it has that name.
+def functions_of(
+    optimizer: str, own_optimizer: Any, lr_schedule: str, own_schedule: Any
+) -> tuple[MakeOptimizer, Schedule]:
+    """The functions of these names: known ones, or a user's own, which must have that name.
 
     Raises
     ------
     MixvaeError
         For a name that is not known, and on resuming for a function that is missing or another's.
     """
+    make = _function("optimizer", optimizer, own_optimizer, OPTIMIZERS)
+    return make, _function("lr_schedule", lr_schedule, own_schedule, SCHEDULES)
+
+
+def _function(what: str, name: str, given: Any, known: Mapping[str, Any]) -> Any:
     if given is not None and name_of(given) != name:
         raise MixvaeError(
             f"the run was started with {what}={name}; resuming it with {name_of(given)} would be "
@@ -93,13 +99,6 @@ def make_optimizer(
 
 
 def set_rate(optimizer: Optimizer, factor: float) -> None:
-    """Scale every group's own learning rate."""
+    """Scale each group's own learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
-
-
-def drop_gradients(optimizer: Optimizer) -> None:
-    """As its own ``zero_grad``, which keeps a profile and takes longer."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            p.grad = None

@@ -24,25 +24,15 @@ def chosen_precision(precision: PrecisionChoice, device: torch.device) -> Precis
     one_of("precision", str(precision), get_args(PrecisionChoice))
     if precision != "auto":
         return precision
-    return "bf16" if multiplies_bf16(device) else "32"
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether a device gains by bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and cpu_gain() >= WORTH
-
-
-def cpu_gain() -> float:
-    """How many times as fast a product is in bfloat16 as in float32: measured once, under 0.1 s."""
-    with MEASURING:
-        return _cpu_gain()
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    return "bf16" if device.type == "cpu" and cpu_gain() >= WORTH else "32"
 
 
 @cache
-def _cpu_gain() -> float:
+def cpu_gain() -> float:
+    """How many times as fast a product is in bfloat16 as in float32: measured once, under 0.1 s."""
     a = torch.ones(SIDE, SIDE)
     half = a.to(torch.bfloat16)
-    with torch.no_grad():
+    with MEASURING, torch.no_grad():
         return gain(lambda: linear(a, a), lambda: linear(half, half))

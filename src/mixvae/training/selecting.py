@@ -19,7 +19,7 @@ from .machine import process
 from .settings import Settings
 
 PRUNED = "pruned"
-FINETUNING = "fine-tuning"  # as the history calls its epochs
+FINETUNING = "fine-tuning"  # the phase's name in the history
 
 
 def select(
@@ -36,46 +36,65 @@ def select(
 ) -> Run:
     """Prune a run to the components that it chose; the smaller model is a run folder of its own.
 
-    Args:
-        folder: the run folder; it is left as it is.
-        data: the data that the run was trained on.
-        keep: components to keep, counted from 0; by default those that component dropout kept.
-        finetune_epochs: epochs to train the smaller model for, as the run was but without warm-up.
-        out: the new run folder, which must be new or empty; by default ``pruned`` in the run's.
-        progress: as in :func:`fit`.
-        pictures: as in :func:`fit`.
-        settings: as in :func:`fit`; the recipe and its options become the new ones.
-        options: of training, as in :func:`fit`.
+    Parameters
+    ----------
+    folder
+        The run folder; it is left as it is.
+    data
+        The data that the run was trained on.
+    keep
+        Components to keep, counted from 0; by default those that component dropout kept.
+    finetune_epochs
+        Epochs to train the smaller model for, as the run was but without warm-up.
+    out
+        The new run folder, which must be new or empty; by default ``pruned`` in the run's.
+    progress
+        Show a progress bar, or lines where there is no terminal.
+    pictures
+        End with the run folder's pictures.
+    settings
+        As in :func:`fit`; the recipe and its options become the new ones.
+    **options
+        Options of training, as in :func:`fit`.
 
-    Raises:
-        MixvaeError: as :func:`mixvae.prune` and :func:`fit`.
+    Returns
+    -------
+    Run
+        The smaller model's run.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`mixvae.prune` and :func:`fit`.
     """
     from .finish import finish
 
     is_a((str, Path), "the run folder's path", folder=folder)
     is_a(Dataset, "the run's, from mixvae.data.load", data=data)
     at_least(0, finetune_epochs=finetune_epochs)
-    whole = folders.load(folder)
-    kept = kept_by(whole.recipe, keep)
-    small = prune(whole.recipe, kept)
+    run = folders.load(folder)
+    kept = kept_by(run.recipe, keep)
+    small = prune(run.recipe, kept)
     if settings is not None:
         own = {key: value for key, value in small.options.items() if key in settings}
-        own |= {} if small.name == whole.recipe.name else {"recipe": small.name}
+        own |= {} if small.name == run.recipe.name else {"recipe": small.name}
         settings = settings | own
-    out = whole.folder / PRUNED if out is None else Path(out)
-    origin = {"recipe": whole.recipe.name, "n_components": whole.recipe.n_components, "kept": kept}
-    start = {"settings": settings, "origin": {"pruned_from": origin}}
-    how = Settings.load(whole.folder, warmup_epochs=0)
+    out = run.folder / PRUNED if out is None else Path(out)
+    origin = {"recipe": run.recipe.name, "n_components": run.recipe.n_components, "kept": kept}
+    start: dict[str, Any] = {"settings": settings, "origin": {"pruned_from": origin}}
+    before = Settings.load(run.folder, warmup_epochs=0)
     if finetune_epochs:
         own = {"max_epochs": finetune_epochs, "phase": FINETUNING, "out": out, **start}
         own |= {"progress": progress, "pictures": pictures}
-        return fit(small, data, **asdict(how) | options | own)
+        as_before = asdict(before)
+        del as_before["float32_library"]  # measured anew, as of a new run
+        return fit(small, data, **as_before | options | own)
     check(small, data)
-    first = process() == 0
-    with new_folder(out, small.name) if first else nullcontext(out) as new:
-        run = Run(new, small)
-        if first:
-            begin(small, data, new, how, **start)
+    is_first = process() == 0
+    with new_folder(out, small.name) if is_first else nullcontext(out) as new:
+        pruned = Run(new, small)
+        if is_first:
+            begin(small, data, new, before, **start)
             folders.save_weights(small, new)
-            run.metrics.update(finish(run, data, how, pictures=pictures))
-    return run
+            pruned.metrics.update(finish(pruned, data, before, pictures=pictures))
+    return pruned

@@ -1,10 +1,11 @@
-"""How a recipe is trained: plain values, checked, and kept in the run folder to resume with."""
+"""The settings of a training: plain values, checked, and kept in the run folder to resume with."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mixvae.errors import MixvaeError, one_of, positive, seeds, whole
+from mixvae.nn.linear import Float32Library
 from mixvae.run import TRAINING, read_json, write_json
 
 Precision = Literal["32", "bf16", "16"]
@@ -31,13 +32,13 @@ class Settings:
     accumulate: int = 1
     average: Average = "none"
     phase: str = "main"  # what the log calls the model's own training
+    float32_library: Float32Library | None = None  # None: measured by each process
 
     def __post_init__(self) -> None:
         one_of("precision", str(self.precision), get_args(Precision))
         one_of("clip_by", str(self.clip_by), get_args(ClipBy))
         one_of("average", str(self.average), get_args(Average))
-        whole(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
-        whole(1, accumulate=self.accumulate)
+        whole(1, max_epochs=self.max_epochs, batch_size=self.batch_size, accumulate=self.accumulate)
         whole(0, warmup_epochs=self.warmup_epochs)
         seeds(seed=self.seed)
         positive(lr=self.lr)

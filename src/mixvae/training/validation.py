@@ -17,7 +17,7 @@ from .batches import Batches
 from .means import RunningMeans, with_sum
 
 VAL = 2  # a stream of noise, beside that of training
-HEALTH_ROWS = 1000  # of validation data that an epoch's component health is of, at least
+HEALTH_ROWS = 1000  # of validation data, at least, from which component health is computed
 Figures = dict[str, float]
 
 
@@ -54,19 +54,19 @@ def validate(
                 if health.n < HEALTH_ROWS:
                     health.add(model, x, y)
         figures = {name: float(value) for name, value in means.pop().items()}
-        each = {k: float(v) for k, v in by_component(model, health.pop(model)).items()}
+        components = {k: float(v) for k, v in by_component(model, health.pop(model)).items()}
     model.train()
-    return figures | each, next((k for k, v in figures.items() if not isfinite(v)), None)
+    return figures | components, next((k for k, v in figures.items() if not isfinite(v)), None)
 
 
 def by_component(model: MixtureVAE, health: ComponentHealth) -> dict[str, Tensor]:
-    """Each component's health by name, ``kl_z_0`` and so on, and how many dropout has chosen."""
-    each = {"kl_z": health.kl, "share": health.share}
-    each |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
-    found = {"effective_components": torch.tensor(health.effective_components)}
+    """Each component's health by name, ``kl_z_0`` and so on, and how many dropout keeps."""
+    by_name = {"kl_z": health.kl, "share": health.share}
+    by_name |= {"active_units": health.active_units, "sse_alone": health.sse_alone}
+    figures = {"effective_components": torch.tensor(health.effective_components)}
     if (dropout := model.dropout) is not None:
-        each["rate"] = dropout.rate
-        found |= {"kept": dropout.kept().sum().float(), "selected": dropout.n_selected()}
-    for name, values in each.items():
-        found |= {f"{name}_{k}": v.detach().float() for k, v in enumerate(values)}
-    return found
+        by_name["rate"] = dropout.rate
+        figures |= {"kept": dropout.kept().sum().float(), "selected": dropout.n_selected()}
+    for name, values in by_name.items():
+        figures |= {f"{name}_{k}": v.detach().float() for k, v in enumerate(values)}
+    return figures
