@@ -182,13 +182,17 @@ class OneCode(LatentSpace):
         return torch.cat([(spread[:-1].unsqueeze(1) * weights).flatten(), spread[-1:]])
 
     def sample(self, proposal: Int64[Tensor, " S"]) -> Latents:
-        width, k = proposal // self.n_components, proposal % self.n_components
+        base, local = _parted(proposal, len(self.groups()))
+        width, k = base // self.n_components, base % self.n_components
         k = k.to(self.x.device)
-        z = [
-            self._sample(j, k[(width == j).to(k.device)])
-            for j in width.unique(sorted=True).tolist()
-        ]
-        return Latents(torch.cat(z).unsqueeze(1), k.unsqueeze(1) if self.exact else None)
+        widths = width.unique().tolist()  # in ascending order, as the samples are
+        z = [self._sample(j, k[(width == j).to(k.device)]) for j in widths]
+        components = [k]
+        for normal, j, n in self._of_local(local):
+            z.append(normal.sample(j, n).to(self.x))
+            components.append(k.new_full((n,), normal.component))
+        component = torch.cat(components).unsqueeze(1) if self.exact else None
+        return Latents(torch.cat(z).unsqueeze(1), component)
 
     def _sample(self, width: int, k: Int64[Tensor, " n"]) -> Float[Tensor, "n L"]:
         if width < self.n_factors:

@@ -16,6 +16,7 @@ from torch import Tensor
 LogJoint = Callable[[Float[Tensor, "n D"]], Float[Tensor, " n"]]
 DISTANCE = 1.0  # posterior scales between the points whose gradients give the curvature
 WIDEST = 0.1  # least curvature in units of the posterior's: at most 3.2 times as wide
+MAX_ROUNDS = 3  # each at most 3.2 times as wide as the one before
 STEPS = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)  # parts of a Newton step that are tried
 MAX_STEPS = 8
 ENOUGH = 0.05  # nats: a step that gains less is the last
@@ -72,36 +73,45 @@ def local_normal(
         None where log p or its gradient is not finite, or the curvature is not a covariance's.
     """
 
-    def slopes(z: Float[Tensor, "n D"]) -> Float[Tensor, "n D"]:
-        """Gradients with respect to z / scale."""
+    def slopes(z: Float[Tensor, "n D"]) -> Float64[Tensor, "n D"]:
+        """Gradients."""
         found = []
         for block in z.split(n_codes):
             with torch.enable_grad():
                 point = block.detach().requires_grad_()
                 found.append(torch.autograd.grad(log_joint(point).sum(), point)[0])
-        return torch.cat(found) * scale
+        return torch.cat(found).double()
 
-    def curvature(z: Float[Tensor, " D"]) -> Float64[Tensor, "D D"]:
-        """Minus the second derivatives with respect to z / scale, but positive definite."""
-        step = DISTANCE * torch.diag(scale)
-        ahead, behind = slopes(torch.cat([z + step, z - step])).chunk(2)
-        rows = ((behind - ahead) / (2 * DISTANCE)).double()
-        values, vectors = torch.linalg.eigh(0.5 * (rows + rows.T))
-        return (vectors * values.clamp_min(WIDEST)) @ vectors.T
+    def root_of_covariance(z: Float[Tensor, " D"]) -> Float64[Tensor, "D D"]:
+        """What the curvature at z says, over distances of the posterior's scale.
+
+        Where most directions are wider than it may say, the posterior is far too narrow, and the
+        curvature is taken again over the distances that it gave.
+        """
+        root = torch.diag(scale.double())
+        for _ in range(MAX_ROUNDS):
+            step = (DISTANCE * root.T).to(z)
+            ahead, behind = (slopes(torch.cat([z + step, z - step])) @ root).chunk(2)
+            rows = (behind - ahead) / (2 * DISTANCE)
+            values, vectors = torch.linalg.eigh(0.5 * (rows + rows.T))
+            root = root @ (vectors / values.clamp_min(WIDEST).sqrt())
+            if (values < WIDEST).double().mean() < 0.5:
+                break
+        return root
 
     z, tried = mean, torch.tensor(STEPS, dtype=mean.dtype, device=mean.device).unsqueeze(1)
     try:
-        h = curvature(z)
+        root = root_of_covariance(z)
         for _ in range(MAX_STEPS):
-            step = torch.linalg.solve(h, slopes(z.unsqueeze(0))[0].double())
-            points = z + tried * (scale * step.to(z))
+            step = root @ (root.T @ slopes(z.unsqueeze(0))[0])
+            points = z + tried * step.to(z)
             values = log_joint(points)
             best = int(values.nan_to_num(-torch.inf).argmax())
             z = points[best]
             if not values[best] - values[0] >= ENOUGH:
                 break
-        covariance = torch.linalg.inv(curvature(z))
-        root = scale.double().unsqueeze(1) * torch.linalg.cholesky(covariance)
+        root = root_of_covariance(z)
+        root = torch.linalg.cholesky(root @ root.T)
     except torch.linalg.LinAlgError:  # not finite
         return None
     return LocalNormal(component, z.double(), root)
