@@ -1,12 +1,11 @@
 """Held-out log p(x) by annealed importance sampling, as in Wu et al. 2017."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import nan
+from math import log, nan
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
-from torch.distributions import Distribution
 
 from mixvae.errors import MixvaeError, seeds
 from mixvae.families import ExactMixture
@@ -170,7 +169,8 @@ class Annealing:
             some = list(range(start, min(start + self.n_rows, len(rows))))
             filled = some + some[-1:] * (self.n_rows - len(some))
             x = torch.cat([rows[i][0] for i in filled])
-            y = None if rows[0][1] is None else torch.cat([rows[i][1] for i in filled])
+            labels = [y for i in filled if (y := rows[i][1]) is not None]
+            y = torch.cat(labels) if labels else None
             yield Block(self, x, y, [own_seeds[i] for i in filled], advance)
 
 
@@ -206,9 +206,11 @@ class Block:
 
     def forward(self) -> Float64[Tensor, "S B"]:
         """Logarithms of the chains' parts in p(x), whose sum estimates it."""
-        log_w = torch.cat([chains.forward().double().cpu() for chains in self.chains(self.component)])
+        log_w = torch.cat(
+            [chains.forward().double().cpu() for chains in self.chains(self.component)]
+        )
         if self.component is None:
-            return log_w - torch.tensor(len(log_w)).log()
+            return log_w - log(len(log_w))
         counts = torch.zeros_like(self.log_share).T.scatter_add(
             0, self.component, torch.ones_like(log_w)
         )
@@ -223,9 +225,7 @@ class Block:
             yield Chains(latent, path, len(some), self.generators, self.advance)
 
 
-def _dealt(
-    r: Float64[Tensor, "B K"], there: Tensor, n: int
-) -> Int64[Tensor, "n B"]:
+def _dealt(r: Float64[Tensor, "B K"], there: Tensor, n: int) -> Int64[Tensor, "n B"]:
     """The component of each chain: by the responsibilities, but for some that are dealt evenly."""
     even = there.double() / there.sum(1, keepdim=True)
     share = (1 - FLOOR) * r * there + FLOOR * even

@@ -124,7 +124,9 @@ class Chains:
     def _pilot(self) -> list[Float[Tensor, "G B"]]:
         """Log step sizes at each of the pilot's temperatures, found on the way."""
         point = self._from_prior()
-        log_step = point.u.new_full((int(self.group.max()) + 1, self.group.shape[1]), log(FIRST_STEP))
+        log_step = point.u.new_full(
+            (int(self.group.max()) + 1, self.group.shape[1]), log(FIRST_STEP)
+        )
         found = []
         for beta in [0.0] * WARM_UP + schedule(self.path.n_pilot).tolist():
             point, probability = self._move(point, beta, log_step)
@@ -139,9 +141,7 @@ class Chains:
         momentum = self._noise(torch.randn, point.u)
         uniform = self._noise(torch.rand, point.log_lik)
         self.advance(len(self.generators))
-        return move(
-            self.latent.point, point, beta, step, self.path.n_leapfrog, momentum, uniform
-        )
+        return move(self.latent.point, point, beta, step, self.path.n_leapfrog, momentum, uniform)
 
     def _from_prior(self) -> Point:
         rows: list[Real] = []

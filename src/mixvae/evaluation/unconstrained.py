@@ -96,7 +96,9 @@ class UnconstrainedLatent:
     def to_latents(self, u: Real) -> tuple[Latents, PerChain]:
         """The values of the latent at u, and the log determinant of the map's derivative."""
         log_det = torch.zeros_like(u[..., 0])
-        codes, sticks = u.split([self.n_codes * self.width, u.shape[-1] - self.n_codes * self.width], -1)
+        codes, sticks = u.split(
+            [self.n_codes * self.width, u.shape[-1] - self.n_codes * self.width], -1
+        )
         z = codes.unflatten(-1, (self.n_codes, self.width))
         if self.on_simplex:
             z, each = broken_off(z)
@@ -179,7 +181,7 @@ def is_simplex(p: Distribution) -> bool:
 def _support(p: Distribution) -> Any:
     """The constraint on one value, its axes left aside; None where none is stated."""
     try:
-        support = p.support
+        support: Any = p.support
     except NotImplementedError:
         return None
     while hasattr(support, "base_constraint"):
