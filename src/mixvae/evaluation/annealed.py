@@ -15,8 +15,8 @@ from mixvae.parts.labels import Classes
 from mixvae.progress import progress as progress_bar
 
 from .batches import batches, check_model, device_of
-from .chains import Chains, Path
-from .latent_space import LatentSpace, space_of
+from .chains import WARM_UP, Chains, Path
+from .latent_space import Latents, LatentSpace, space_of
 from .log_likelihood import LogLikelihood, check_density, seed_of_row
 from .mode import evaluation_mode
 from .proposals import deal
@@ -25,6 +25,7 @@ from .unconstrained import UnconstrainedLatent, check_continuous, in_float64
 CODES = 500  # decoded at a time, at most: more take memory and win no time
 ROWS = 8  # at a time, at most: twice as quick as one by one
 FLOOR = 0.1  # part of an exact mixture's chains that is dealt out evenly
+TEMPER = 0.5  # power of the responsibilities that deal out the others: the pilot's are rough
 Row = tuple[Tensor, Classes | None]
 Figures = tuple[float, float, float]
 
@@ -53,8 +54,8 @@ def annealed_log_likelihood(
     sizes as they are, so that the estimate stays unbiased.
 
     Of an exact mixture every component's :math:`p_k(x)` has chains of its own, dealt out by the
-    responsibilities; :math:`p(x) = \sum_k \pi_k p_k(x)`. In other families the latent is the code,
-    or all codes and the weights where they are random.
+    responsibilities that the pilot found; :math:`p(x) = \sum_k \pi_k p_k(x)`. In other families
+    the latent is the code, or all codes and the weights where they are random.
 
     The noise of an example is seeded by what it holds, and rows go through a fixed number at a
     time, the last ones filled up. So a figure does not depend on the other examples nor on its
@@ -105,7 +106,7 @@ def annealed_log_likelihood(
         own_seeds = [seed_of_row(seed, *row) for row in rows]
         different = dict(zip(own_seeds, rows, strict=True))  # equal rows have equal figures
         annealing = Annealing(model, path)
-        n_moves = annealing.n_moves * len(different)
+        n_moves = annealing.n_moves(len(different))
         found: dict[int, Figures] = {}
         with progress_bar("log p(x), moves of chains", n_moves, show=progress) as advance:
             for block in annealing.blocks(list(different.values()), list(different), advance):
@@ -148,7 +149,8 @@ class Annealing:
                 f"n_chains must be at least {least}, one for each component of the mixture; got "
                 f"{path.n_chains}."
             )
-        self.n_at_a_time = max(1, min(path.n_chains, CODES // n_codes))
+        least = model.n_components if self.exact else 1
+        self.n_at_a_time = min(path.n_chains, max(CODES // n_codes, least))
         self.n_rows = 1
         sorts_rows = self.exact and model.n_components > 1 and not model.decoder.decodes_components
         while not sorts_rows and 2 * self.n_rows <= min(
@@ -156,10 +158,13 @@ class Annealing:
         ):
             self.n_rows *= 2
 
-    @property
-    def n_moves(self) -> int:
-        """Moves of an example's chains, all that are run at a time counted as one."""
-        return self.path.n_moves * -(-self.path.n_chains // self.n_at_a_time)
+    def n_moves(self, n_rows: int, n_runs: int = 1) -> int:
+        """Moves of so many rows' chains, all that are run at a time counted as one."""
+        if self.path.n_steps == 1:
+            return 0
+        n_parts = -(-self.path.n_chains // self.n_at_a_time)
+        each = WARM_UP + self.path.n_pilot + n_runs * n_parts * (self.path.n_steps - 1)
+        return each * -(-n_rows // self.n_rows) * self.n_rows
 
     def blocks(
         self, rows: Sequence[Row], own_seeds: Sequence[int], advance: Callable[[int], object]
@@ -191,10 +196,18 @@ class Block:
         device = device_of(model)
         self.generators = [Generator(device).manual_seed(own) for own in own_seeds]
         self.log_share = self.space.q_w.mean.double().log().cpu()  # pi, in an exact mixture
-        self.component = None
-        if annealing.exact:
-            r = model.family.responsibilities(model.mean_trace(x, y)).double().cpu()
-            self.component = _dealt(r, self.log_share > -torch.inf, n)
+        there = (self.log_share > -torch.inf).double()
+        even = there / there.sum(1, keepdim=True)
+        self.component = _dealt(even, n) if annealing.exact else None
+        self.pilot = None
+        if annealing.path.n_steps > 1:
+            some = annealing.n_at_a_time
+            component = _dealt(even, some) if annealing.exact else None
+            self.pilot = self._chains(some, component).pilot()
+            if component is not None:
+                log_part = _parts(self.pilot.log_w.double().cpu(), component, self.log_share)
+                r = (TEMPER * of_each(log_part, component, even.shape[1])).softmax(0).T
+                self.component = _dealt((1 - FLOOR) * r + FLOOR * even, n)
 
     def estimates(self) -> dict[int, Figures]:
         """By each row's seed: log p(x), its standard error, the effective number of chains."""
@@ -206,32 +219,58 @@ class Block:
 
     def forward(self) -> Float64[Tensor, "S B"]:
         """Logarithms of the chains' parts in p(x), whose sum estimates it."""
-        log_w = torch.cat(
-            [chains.forward().double().cpu() for chains in self.chains(self.component)]
-        )
+        log_w = self._all(self.component, lambda chains: chains.forward(self.pilot))
         if self.component is None:
             return log_w - log(len(log_w))
-        counts = torch.zeros_like(self.log_share).T.scatter_add(
-            0, self.component, torch.ones_like(log_w)
-        )
-        return log_w + (self.log_share.T - counts.log()).gather(0, self.component)
+        return _parts(log_w, self.component, self.log_share)
 
-    def chains(self, component: Int64[Tensor, "S B"] | None) -> Iterator[Chains]:
-        """All chains, a fixed number at a time."""
-        path = self.annealing.path
-        for some in torch.arange(path.n_chains).split(self.annealing.n_at_a_time):
-            own = None if component is None else component[some].to(self.space.x.device)
-            latent = UnconstrainedLatent(self.space, self.annealing.p_z, own)
-            yield Chains(latent, path, len(some), self.generators, self.advance)
+    def reverse(self, latents: Latents) -> Float64[Tensor, "S B"]:
+        """Log weights of the way back from one value of each row's latent, (1, B)."""
+        n, k = self.annealing.path.n_chains, latents.component
+        component = None if k is None else k.cpu().expand(n, -1)
+        return self._all(component, lambda chains: chains.reverse(latents, self.pilot))
+
+    def _all(
+        self, component: Int64[Tensor, "S B"] | None, run: Callable[[Chains], Tensor]
+    ) -> Float64[Tensor, "S B"]:
+        """What is found of all chains, a fixed number of which are run at a time."""
+        found = []
+        for some in torch.arange(self.annealing.path.n_chains).split(self.annealing.n_at_a_time):
+            own = None if component is None else component[some]
+            found.append(run(self._chains(len(some), own)).double().cpu())
+        return torch.cat(found)
+
+    def _chains(self, n: int, component: Int64[Tensor, "S B"] | None) -> Chains:
+        component = None if component is None else component.to(self.space.x.device)
+        latent = UnconstrainedLatent(self.space, self.annealing.p_z, component)
+        return Chains(latent, self.annealing.path, n, self.generators, self.advance)
 
 
-def _dealt(r: Float64[Tensor, "B K"], there: Tensor, n: int) -> Int64[Tensor, "n B"]:
-    """The component of each chain: by the responsibilities, but for some that are dealt evenly."""
-    even = there.double() / there.sum(1, keepdim=True)
-    share = (1 - FLOOR) * r * there + FLOOR * even
-    numbers = torch.arange(r.shape[1])
+def _dealt(share: Float64[Tensor, "B K"], n: int) -> Int64[Tensor, "n B"]:
+    """The component of each chain: by shares, and every one that has a share at least once."""
+    numbers = torch.arange(share.shape[1])
     each = [numbers.repeat_interleave(deal(row / row.sum(), numbers, n)) for row in share]
     return torch.stack(each, 1)
+
+
+def _parts(
+    log_w: Float64[Tensor, "S B"],
+    component: Int64[Tensor, "S B"],
+    log_share: Float64[Tensor, "B K"],
+) -> Float64[Tensor, "S B"]:
+    """Log pi_k w / n_k of chains, n_k of component k: what each adds to the estimate of p(x)."""
+    counts = torch.zeros_like(log_share).T.scatter_add(0, component, torch.ones_like(log_w))
+    return log_w + (log_share.T - counts.log()).gather(0, component)
+
+
+def of_each(
+    log_part: Float64[Tensor, "S B"], component: Int64[Tensor, "S B"], n_components: int
+) -> Float64[Tensor, "K B"]:
+    """The logarithms of the components' sums."""
+    each = [
+        log_part.masked_fill(component != k, -torch.inf).logsumexp(0) for k in range(n_components)
+    ]
+    return torch.stack(each)
 
 
 def _estimate(log_part: Float64[Tensor, " S"], component: Int64[Tensor, " S"] | None) -> Figures:

@@ -16,7 +16,7 @@ from mixvae.parts.labels import Classes
 from mixvae.progress import progress as progress_bar
 from mixvae.seeding import noise_from, seed_of
 
-from .annealed import Annealing, Block
+from .annealed import Annealing, Block, of_each
 from .batches import check_model, device_of
 from .chains import Path
 from .latent_space import Latents
@@ -125,7 +125,7 @@ def bidirectional(
         pairs = [_pair(model, _class_of(model, y, i, n), seed_of(seed, i, 0)) for i in range(n)]
         own_seeds = [seed_of(seed, i, 1) for i in range(n)]
         bounds: list[tuple[float, float]] = []
-        n_moves = 2 * n * annealing.n_moves
+        n_moves = annealing.n_moves(n, n_runs=2)
         with progress_bar("both bounds, moves of chains", n_moves, show=progress) as advance:
             rows = [(pair.x, pair.y) for pair in pairs]
             for block in annealing.blocks(rows, own_seeds, advance):
@@ -161,15 +161,14 @@ def _bounds(block: Block, pairs: list[Pair]) -> list[tuple[float, float]]:
     filled = pairs + pairs[-1:] * (len(block.seeds) - len(pairs))
     latents = _together([pair.latents for pair in filled])
     log_part = block.forward()
-    lower, k = log_part.logsumexp(0), latents.component
-    component = None if k is None else k.expand(len(log_part), -1)
-    log_w = torch.cat([chains.reverse(latents).cpu() for chains in block.chains(component)])
+    lower = log_part.logsumexp(0)
+    log_w = block.reverse(latents)
     upper = log(len(log_w)) - (-log_w).logsumexp(0)
-    if block.component is not None and k is not None:
-        k = k.cpu()
+    if block.component is not None and latents.component is not None:
+        k = latents.component.cpu()
         log_pi = block.log_share.T.gather(0, k).squeeze(0)
-        log_r = log_part.masked_fill(block.component.ne(k), -torch.inf).logsumexp(0) - lower
-        upper = upper + log_pi - log_r
+        of_k = of_each(log_part, block.component, block.log_share.shape[1]).gather(0, k).squeeze(0)
+        upper = upper + log_pi - (of_k - lower)
     return list(zip(lower.tolist(), upper.tolist(), strict=True))[: len(pairs)]
 
 

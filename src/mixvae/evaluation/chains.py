@@ -49,11 +49,6 @@ class Path:
         """Steps of the pilot run."""
         return max(LEAST_PILOT, round(PILOT * self.n_steps))
 
-    @property
-    def n_moves(self) -> int:
-        """Moves of the pilot run and of the one that counts."""
-        return 0 if self.n_steps == 1 else WARM_UP + self.n_pilot + self.n_steps
-
 
 def schedule(n_steps: int) -> Float64[Tensor, " n"]:
     """The n + 1 inverse temperatures: a sigmoid from -4 to 4, made to go from 0 to 1."""
@@ -61,12 +56,20 @@ def schedule(n_steps: int) -> Float64[Tensor, " n"]:
     return (s - s[0]) / (s[-1] - s[0])
 
 
+@dataclass(frozen=True)
+class Pilot:
+    """What a pilot run over fewer temperatures found."""
+
+    log_steps: list[Float[Tensor, "G B"]]  # of the leapfrog steps, at each temperature
+    log_w: PerChain
+
+
 class Chains:
     """S chains of each of B rows, whose log weights :meth:`forward` and :meth:`reverse` find.
 
     Step sizes are adapted to an acceptance of 0.65, for each row, and for each component of an
-    exact mixture, in a pilot run over fewer temperatures. Its noise is not that of the run that
-    counts, which takes the step sizes as they are: so its weights are unbiased.
+    exact mixture, in a pilot run. Its noise is not that of the run that counts, which takes the
+    step sizes as they are: so its weights are unbiased.
 
     Parameters
     ----------
@@ -92,47 +95,59 @@ class Chains:
     ) -> None:
         self.latent, self.path, self.n = latent, path, n
         self.generators, self.advance = generators, advance
-        device, rows = latent.space.x.device, len(generators)
-        no_groups = torch.zeros(n, rows, dtype=torch.int64, device=device)
-        self.group = no_groups if latent.component is None else latent.component
-        self.log_steps = self._pilot() if path.n_steps > 1 else []
+        if latent.component is None:
+            self.n_groups = 1
+            self.group = torch.zeros(n, len(generators), dtype=torch.int64, device=latent.device)
+        else:
+            self.n_groups, self.group = latent.n_components, latent.component
 
-    def forward(self) -> PerChain:
-        """Log weights, whose exponentials have the mean p(x): of an exact mixture, p(x | k)."""
-        return self._run(self._from_prior(), range(self.path.n_steps + 1))
+    def pilot(self) -> Pilot:
+        """The step sizes, adapted on the way, and the chains' weights, which are a rough guide."""
+        point = self._from_prior()
+        log_step = point.u.new_full((self.n_groups, len(self.generators)), log(FIRST_STEP))
+        for _ in range(WARM_UP):
+            point, log_step = self._adapting(point, 0.0, log_step)
+        log_w, found, last = torch.zeros_like(point.log_lik), [log_step], 0.0
+        for beta in schedule(self.path.n_pilot).tolist()[1:]:
+            log_w = log_w + (beta - last) * point.log_lik
+            point, log_step = self._adapting(point, beta, log_step)
+            found.append(log_step)
+            last = beta
+        return Pilot(found, log_w)
 
-    def reverse(self, latents: Latents) -> PerChain:
+    def forward(self, pilot: Pilot | None) -> PerChain:
+        """Log weights, whose exponentials have the mean p(x): of an exact mixture, p(x | k).
+
+        A path of one step has no moves and takes no pilot.
+        """
+        return self._run(self._from_prior(), range(self.path.n_steps + 1), pilot)
+
+    def reverse(self, latents: Latents, pilot: Pilot | None) -> PerChain:
         """Log weights of the way back from an exact sample, (1, B), of the posterior.
 
-        The reciprocals' exponentials have the mean 1 / p(x) over samples and chains.
+        The exponentials of their negatives have the mean 1 / p(x) over samples and chains.
         """
         u = self.latent.to_vector(latents).expand(self.n, -1, -1)
-        return -self._run(self.latent.point(u), range(self.path.n_steps, -1, -1))
+        return -self._run(self.latent.point(u), range(self.path.n_steps, -1, -1), pilot)
 
-    def _run(self, point: Point, order: range) -> PerChain:
+    def _run(self, point: Point, order: range, pilot: Pilot | None) -> PerChain:
         """The sum of the steps in beta, each times the log-likelihood where it was made."""
         betas = schedule(self.path.n_steps).tolist()
         total = torch.zeros_like(point.log_lik)
         for here, there in pairwise(order):
             total = total + (betas[there] - betas[here]) * point.log_lik
             if there != order[-1]:
-                of_pilot = round(there / self.path.n_steps * self.path.n_pilot)
-                point, _ = self._move(point, betas[there], self.log_steps[of_pilot])
-        self.advance(len(self.generators))
+                assert pilot is not None
+                nearest = round(there / self.path.n_steps * self.path.n_pilot)
+                point, _ = self._move(point, betas[there], pilot.log_steps[nearest])
         return total
 
-    def _pilot(self) -> list[Float[Tensor, "G B"]]:
-        """Log step sizes at each of the pilot's temperatures, found on the way."""
-        point = self._from_prior()
-        log_step = point.u.new_full(
-            (int(self.group.max()) + 1, self.group.shape[1]), log(FIRST_STEP)
-        )
-        found = []
-        for beta in [0.0] * WARM_UP + schedule(self.path.n_pilot).tolist():
-            point, probability = self._move(point, beta, log_step)
-            log_step = adapted(log_step, probability, self.group)
-            found.append(log_step)
-        return found[WARM_UP:]
+    def _adapting(
+        self, point: Point, beta: float, log_step: Float[Tensor, "G B"]
+    ) -> tuple[Point, Float[Tensor, "G B"]]:
+        """A move, and the step sizes that it suggests."""
+        point, probability = self._move(point, beta, log_step)
+        return point, adapted(log_step, probability, self.group)
 
     def _move(
         self, point: Point, beta: float, log_step: Float[Tensor, "G B"]

@@ -77,7 +77,7 @@ class UnconstrainedLatent:
             self.n_codes = len(torch.ones(self.n_components)[self.kept])
         self.on_simplex = is_simplex(p_z)
         self.width = self.n_latent - self.on_simplex  # of a code in u
-        self.dtype = next(space.model.parameters()).dtype
+        self.dtype, self.device = space.x.dtype, space.x.device
         simple = self.on_simplex or is_diagonal_normal(p_z) or isinstance(p_z, NormalMixture)
         self.prior_dtype = None if simple else self.dtype  # networks take no float64
 
@@ -123,7 +123,7 @@ class UnconstrainedLatent:
         if self.component is None or not p_z.batch_shape:
             z = space.whole_prior.sample((n,))
         else:
-            z = p_z.sample((n,))[torch.arange(n, device=space.x.device), self.component[:, row]]
+            z = p_z.sample((n,))[torch.arange(n, device=self.device), self.component[:, row]]
         return self.to_vector(Latents(z.unsqueeze(1)))
 
     def point(self, u: Real) -> Point:
