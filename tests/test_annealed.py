@@ -120,9 +120,21 @@ def test_a_nonlinear_decoder_has_the_log_p_of_quadrature(n_latent: int) -> None:
     exact = (log_lik + log_prior.unsqueeze(1)).logsumexp(0) + n_latent * log(spacing)
     prior = log_lik[:: 10 if n_latent == 1 else 1].std(0)
     assert prior.min() > 1  # x says something of z
-    found = annealed_log_likelihood(model, x, n_chains=48, n_steps=100, n_leapfrog=5)
+    found = annealed_log_likelihood(model, x, n_chains=48, n_steps=60, n_leapfrog=5)
     assert ((found.log_prob - exact) / found.standard_error).abs().max() < 4
-    assert found.standard_error.max() < 0.1
+    assert found.standard_error.max() < 0.2
+
+
+def test_components_with_decoders_of_their_own_have_the_log_p_of_quadrature() -> None:
+    model, x, z = small("mixture-vae", 3.0), data(3), grid(2)
+    log_prior = diagonal_normal(torch.zeros(2), torch.ones(2)).log_prob(z)
+    with torch.no_grad():
+        each = [model.decoder.of_component(z[:, None, None], k) for k in range(3)]
+        log_lik = torch.stack([p.log_prob(x.unsqueeze(1)).squeeze(2) for p in each])
+    exact = (log_lik + log_prior.unsqueeze(1)).logsumexp((0, 1)) + 2 * log(14 / 300) - log(3)
+    found = annealed_log_likelihood(model, x, n_chains=48, n_steps=60, n_leapfrog=5)
+    assert ((found.log_prob - exact) / found.standard_error).abs().max() < 4
+    assert found.standard_error.max() < 0.4
 
 
 OTHERS = [
@@ -144,11 +156,11 @@ OTHERS = [
 @pytest.mark.parametrize(("name", "options"), OTHERS)
 def test_it_agrees_with_importance_sampling(name: str, options: dict[str, Any]) -> None:
     model, x = small(name, **options), data(3)
-    found = annealed_log_likelihood(model, x, n_chains=64, n_steps=30, n_leapfrog=3)
-    other = log_likelihood(model, x, 20_000)
+    found = annealed_log_likelihood(model, x, n_chains=48, n_steps=20, n_leapfrog=3)
+    other = log_likelihood(model, x, 5000)
     error = (found.standard_error.square() + other.standard_error.square()).sqrt()
     assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
-    assert error.max() < 0.4
+    assert error.max() < 0.5
 
 
 def test_a_pixelcnn_has_the_log_p_of_importance_sampling() -> None:
@@ -260,7 +272,7 @@ def test_a_conditional_model_has_log_p_given_the_class() -> None:
     model, x = small("mvae", conditional=True, n_classes=3, n_components=2), data(3)
     y = torch.tensor([2, 0, 2])
     found = annealed_log_likelihood(model, x, y=y, n_chains=64, n_steps=20, n_leapfrog=3)
-    other = log_likelihood(model, x, 20_000, y=y)
+    other = log_likelihood(model, x, 5000, y=y)
     error = (found.standard_error.square() + other.standard_error.square()).sqrt()
     assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
     assert annealed_log_likelihood(model, x[:1], y=y[:1], **QUICK).log_prob != (
@@ -290,7 +302,7 @@ def test_components_that_dropout_removed_are_never_visited() -> None:
     found = annealed_log_likelihood(model, x, n_chains=64, n_steps=30, n_leapfrog=3)
     assert all((w[:, 1] == 0).all() for w in seen)
     assert all(w[:, 0].std() > 0 for w in seen[2:])
-    other = log_likelihood(model, x, 20_000)
+    other = log_likelihood(model, x, 5000)
     error = (found.standard_error.square() + other.standard_error.square()).sqrt()
     assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
 
@@ -631,7 +643,7 @@ def test_a_prior_of_ones_own_over_the_reals_will_do() -> None:
     model.prior = OwnPrior(Independent(Laplace(torch.zeros(2), torch.ones(2)), 1))
     x = data(2).float()
     found = annealed_log_likelihood(model, x, n_chains=64, n_steps=60, n_leapfrog=4)
-    other = log_likelihood(model, x, 20_000)
+    other = log_likelihood(model, x, 5000)
     error = (found.standard_error.square() + other.standard_error.square()).sqrt()
     assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
 
