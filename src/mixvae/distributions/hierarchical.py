@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 
 class Hierarchical(Distribution):
@@ -37,6 +37,7 @@ class Hierarchical(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+    support = constraints.real_vector
 
     def __init__(
         self, first: Distribution, second: Callable[[Tensor], Distribution], n_second: int

@@ -8,7 +8,9 @@ from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.recipes.building import BuiltRecipe
 
 from . import log_likelihood as likelihood
+from .annealed import annealed_log_likelihood
 from .batches import check_x, cluster_probabilities, responsibilities, spaced
+from .bidirectional import Bracket, bidirectional
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
@@ -26,10 +28,13 @@ __all__ = [
     "METRICS",
     "Accumulator",
     "Batch",
+    "Bracket",
     "ComponentHealth",
     "Figure",
     "LogLikelihood",
     "Metric",
+    "annealed_log_likelihood",
+    "bidirectional",
     "bounds",
     "cluster_probabilities",
     "clustering",

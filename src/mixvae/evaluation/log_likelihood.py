@@ -221,13 +221,18 @@ class LogLikelihoods:
 def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     """Raise a MixvaeError unless the model's likelihood is a density, and one of these data."""
     check_x(model, x)
+    check_normalised(model)
+    model.decoder.likelihood.check(x)
+
+
+def check_normalised(model: MixtureVAE) -> None:
+    """Raise a MixvaeError unless the model's likelihood is a density."""
     likelihood = model.decoder.likelihood
     if not likelihood.is_density:
         raise MixvaeError(
             f"{type(likelihood).__name__} is no density of x, so that there is no log p(x) to "
             "estimate. Train with likelihood gaussian, or binarise the data and use bernoulli."
         )
-    likelihood.check(x)
 
 
 def _weighted(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from mixvae.distributions import widened
 from mixvae.errors import MixvaeError, at_least
@@ -39,6 +39,7 @@ class Flowed(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+    support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, base: Distribution, transform: Any) -> None:
