@@ -28,11 +28,12 @@ from mixvae.model import MixtureVAE
 PLAIN: dict[str, Any] = {"network": "mlp", "hidden": [300, 300], "n_latent": 40}
 MODELS: dict[str, dict[str, Any]] = {
     "vae": PLAIN,
+    "mixture-vae": PLAIN | {"n_components": 10},
     "mvae": {"n_components": 4},
     "gmmp-vae": PLAIN | {"n_components": 3},
     "hvae": PLAIN,
 }
-TIME, MEMORY = "<= 2", "<= 2"  # times the products; GB
+TIME, MEMORY = "<= 2.5", "<= 2"  # times the products; GB
 
 
 def main() -> None:
@@ -81,9 +82,10 @@ def built(name: str) -> MixtureVAE:
 
 def decoding(model: MixtureVAE, args: Namespace) -> Callable[[], None]:
     """The products of decoding so many codes, for every image."""
-    n_draws = model.family.n_draws(args.samples, model.n_components)
+    k = model.n_components
+    n = args.samples * model.family.n_codes(k) // k  # so many samples have n codes of each of K
     with evaluating(model):
-        z, w = model._prior_codes(n_draws), model.weights.generate(n_draws).unsqueeze(0)
+        z, w = model._prior_codes(n), model.weights.generate(n).unsqueeze(0)
         products = products_of(partial(model.decode, z, w))
 
     def run() -> None:

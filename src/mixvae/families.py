@@ -75,10 +75,6 @@ class Family(ABC):
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         """Mean of x given the codes, over the components."""
 
-    def n_draws(self, n_samples: int, n_components: int) -> int:
-        """Number of passes with ``n_samples`` samples of the latent variables in all."""
-        return n_samples
-
     def n_codes(self, n_components: int) -> int:
         """Number of codes of an x: 1, or K."""
         return 1
@@ -281,10 +277,6 @@ class MixturePosterior(Family):
 
     def kl_weights(self, t: Trace) -> Float[Tensor, "B K"]:
         return self.responsibilities(t)
-
-    def n_draws(self, n_samples: int, n_components: int) -> int:
-        """ceil(n_samples / K), as a pass has a code of every component."""
-        return -(-n_samples // n_components)
 
     def mean(self, t: Trace) -> Float[Tensor, "S B *X"]:
         if t.blended:

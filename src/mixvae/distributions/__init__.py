@@ -12,7 +12,7 @@ from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
-from .widened import widened
+from .widened import log_prob_widened, widened
 
 __all__ = [
     "Bernoulli",
@@ -33,6 +33,7 @@ __all__ = [
     "kl_series",
     "kl_to_mixture",
     "log_prob_each",
+    "log_prob_widened",
     "mixture",
     "process_sticks",
     "rsample_and_log_prob",

@@ -1,5 +1,7 @@
 """Mixture distributions; those of diagonal normals have fast densities."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -57,6 +59,16 @@ class NormalMixture(MixtureSameFamily):
         else:  # in float64: validation and evaluation
             log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
         return log_p.movedim(-1, 0).reshape(z.shape[:-1])
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """Samples of the components that are picked alone, where torch's has one of each."""
+        index = self.mixture_distribution.sample(torch.Size(sample_shape))[..., None, None]
+        loc, scale = loc_and_scale(self.component_distribution)
+        shape = (*index.shape[:-2], *loc.shape[-2:])
+        index = index.expand(*index.shape[:-1], loc.shape[-1])
+        own = [t.expand(shape).gather(-2, index).squeeze(-2) for t in (loc, scale)]
+        return torch.addcmul(own[0], own[1], torch.randn_like(own[0]))
 
     def pool(self) -> "NormalMixture":
         """The mixture, with equal weights, of the C mixtures in the batch (C,)."""

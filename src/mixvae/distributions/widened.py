@@ -1,9 +1,11 @@
 """Wider versions of posteriors, as proposals of importance sampling."""
 
+from collections.abc import Sequence
 from functools import singledispatch
-from math import log
+from math import log, pi
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Beta, Dirichlet, Distribution, Independent
 
@@ -98,3 +100,54 @@ def _(q: OuterProduct, factor: float) -> Distribution:
 @widened.register
 def _(q: Face, factor: float) -> Distribution:
     return Face(widened(q.inner, factor), q.kept)
+
+
+@singledispatch
+def log_prob_widened(
+    q: Distribution, factors: Sequence[float], z: Float[Tensor, "*n L"]
+) -> Float[Tensor, "*m J"]:
+    """Log densities of z under q widened by each of J factors, nats.
+
+    What a network or a flow computes of z is computed once.
+
+    Parameters
+    ----------
+    q : Distribution
+        Any; see :func:`widened`.
+    factors : sequence of float
+        At least 1 each.
+    z : Tensor
+        (*sample, *batch, L), or anything that broadcasts with q's batch.
+
+    Returns
+    -------
+    Tensor
+        (*sample, *batch, J).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mixvae.distributions import diagonal_normal
+    >>> q = diagonal_normal(torch.zeros(1), torch.ones(1))
+    >>> log_prob_widened(q, (1.0, 2.0), torch.zeros(1)).exp()
+    tensor([0.3989, 0.1995])
+    """
+    return torch.stack([widened(q, factor).log_prob(z) for factor in factors], -1)
+
+
+@log_prob_widened.register
+def _(q: Independent, factors: Sequence[float], z: Tensor) -> Tensor:
+    if not is_diagonal_normal(q):
+        return torch.stack([q.log_prob(z)] * len(factors), -1)
+    loc, scale = loc_and_scale(q)
+    distance = ((z - loc) / scale).square().sum(-1, keepdim=True)
+    width = torch.tensor(factors, dtype=z.dtype, device=z.device)
+    constant = z.shape[-1] * (width.log() + 0.5 * log(2 * pi))
+    return -0.5 * distance / width.square() - scale.log().sum(-1, keepdim=True) - constant
+
+
+@log_prob_widened.register
+def _(q: Hierarchical, factors: Sequence[float], z: Tensor) -> Tensor:
+    above, below = q.split(z)
+    first = log_prob_widened(q.first, factors, above)
+    return first + log_prob_widened(q.second(above), factors, below)

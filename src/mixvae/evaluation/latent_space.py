@@ -24,6 +24,7 @@ from mixvae.distributions import (
     StickBreaking,
     diagonal_normal,
     log_prob_each,
+    log_prob_widened,
     mixture,
     widened,
 )
@@ -202,11 +203,11 @@ class OneCode(LatentSpace):
         return self.whole_prior.sample((len(k),))
 
     def log_densities(self, latents: Latents) -> LogDensities:
-        q = (
-            log_prob_each(self.stacked, latents.z)
-            if self.stacked
-            else torch.cat([log_prob_each(q, latents.z) for q in self.posteriors], -1)
-        )
+        if self.stacked is not None:
+            q = log_prob_each(self.stacked, latents.z)
+        else:
+            each = log_prob_widened(self.q_z, self.factors, latents.z.unsqueeze(2))
+            q = each.transpose(-1, -2).flatten(2)
         log_prior = self.log_prior(latents)
         log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
         local = [normal.log_prob(latents.z.squeeze(1).double()) for normal in self.local]
@@ -289,11 +290,7 @@ class JointCodes(LatentSpace):
         self.p_z = self.p_z.expand((self.n_rows, self.model.n_components))
         every = torch.ones(self.model.n_components, dtype=torch.bool, device=self.x.device)
         self._kept = self.q_w.kept if isinstance(self.q_w, Face) else every
-        weights = [widened(self.q_w, factor) for factor in self.factors]
-        self._proposals: list[tuple[Distribution, Distribution | None]]
-        self._proposals = list(zip(self.posteriors, weights, strict=True))
-        if self.from_prior:
-            self._proposals.append((self.p_z, self.p_w))
+        self.weights = [widened(self.q_w, factor) for factor in self.factors]
 
     def groups(self) -> Int64[Tensor, " P"]:
         return torch.zeros(self.n_factors + self.from_prior, dtype=torch.int64)
@@ -303,20 +300,24 @@ class JointCodes(LatentSpace):
 
     def sample(self, proposal: Int64[Tensor, " S"]) -> Latents:
         z, w = [], []
-        base, local = _parted(proposal, len(self._proposals))
+        base, local = _parted(proposal, len(self.groups()))
         for j, n in _counted(base):
-            q_z, q_w = self._proposals[j]
-            z.append(q_z.sample((n,)))
-            w.append(self._sample_weights(q_w, n))
+            prior = j == self.n_factors
+            z.append((self.p_z if prior else self.posteriors[j]).sample((n,)))
+            w.append(self._sample_weights(self.p_w if prior else self.weights[j], n))
         for normal, j, n in self._of_local(local):
             z.append(self._codes(normal.sample(j, n).to(self.x)))
             w.append(self._sample_weights(self.q_w, n))
         return Latents(torch.cat(z), w=torch.cat(w))
 
     def log_densities(self, latents: Latents) -> LogDensities:
-        of_each = torch.stack([self._log_prob(*q, latents) for q in self._proposals], -1).squeeze(1)
-        log_prior = of_each[:, -1] if self.from_prior else self.log_prior(latents).squeeze(1)
-        log_joint = self.log_lik(latents).squeeze(1).double() + log_prior.double()
+        codes = log_prob_widened(self.q_z, self.factors, latents.z)[:, :, self._kept].sum(2)
+        weights = [self._log_prob_of_weights(q_w, latents) for q_w in self.weights]
+        of_each = (codes + torch.stack(weights, -1)).squeeze(1)
+        log_prior = self.log_prior(latents)
+        if self.from_prior:
+            of_each = torch.cat([of_each, log_prior], -1)
+        log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
         z = latents.z[:, 0, self._kept].flatten(1).double()
         log_q_w = self._log_prob_of_weights(self.q_w, latents)
         local = [normal.log_prob(z) + log_q_w for normal in self.local]
@@ -344,7 +345,8 @@ class JointCodes(LatentSpace):
         return every
 
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
-        return self._log_prob(self.p_z, self.p_w, latents)
+        codes = self.p_z.log_prob(latents.z)[..., self._kept].sum(-1)
+        return codes if self.p_w is None else codes + self._log_prob_of_weights(self.p_w, latents)
 
     def log_lik(self, latents: Latents) -> Float[Tensor, "S B"]:
         assert latents.w is not None
@@ -360,13 +362,6 @@ class JointCodes(LatentSpace):
         assert q_w is not None
         w = q_w.sample((n,))
         return w if q_w.batch_shape else w.unsqueeze(1)  # the prior is the same for all rows
-
-    def _log_prob(
-        self, q_z: Distribution, q_w: Distribution | None, latents: Latents
-    ) -> Float[Tensor, "S B"]:
-        """Of the codes that count, and of the weights where they are random."""
-        codes = q_z.log_prob(latents.z)[..., self._kept].sum(-1)
-        return codes if q_w is None else codes + self._log_prob_of_weights(q_w, latents)
 
     def _log_prob_of_weights(self, q_w: Distribution, latents: Latents) -> Float[Tensor, "S B"]:
         """Zero where the weights are not random."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from mixvae.distributions import widened
+from mixvae.distributions import log_prob_widened, widened
 from mixvae.errors import MixvaeError, at_least
 from mixvae.nn import full_precision
 
@@ -53,11 +53,16 @@ class Flowed(Distribution):
         return self._inverse(self.base.rsample(torch.Size(sample_shape)))
 
     def log_prob(self, value: Float[Tensor, "*n L"]) -> Float[Tensor, "*m"]:
+        u, log_det = self.to_base(value)
+        return self.base.log_prob(u) + log_det
+
+    def to_base(self, value: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+        """f(z), and the logarithm of its Jacobian's determinant."""
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         z = full_precision(value).expand(*shape, -1)
         with torch.autocast(z.device.type, enabled=False):
             u, log_det = self.transform.call_and_ladj(z)
-        return self.base.log_prob(u) + log_det
+        return u, log_det
 
     @property
     def mean(self) -> Tensor:
@@ -78,6 +83,12 @@ class Flowed(Distribution):
 @widened.register
 def _(q: Flowed, factor: float) -> Distribution:
     return Flowed(widened(q.base, factor), q.transform)
+
+
+@log_prob_widened.register
+def _(q: Flowed, factors: Sequence[float], z: Tensor) -> Tensor:
+    u, log_det = q.to_base(z)
+    return log_prob_widened(q.base, factors, u) + log_det.unsqueeze(-1)
 
 
 class FlowPrior(nn.Module):
