@@ -64,7 +64,7 @@ def test_a_resumed_run_takes_the_float32_library_that_it_began_with(
     """Whatever a measurement finds by then, and in all products, be they ever so small."""
     calls = []
     real = products.onednn
-    monkeypatch.setattr(products, "LEAST", 1)
+    monkeypatch.setattr(products, "MIN_OPERATIONS", 1)
     monkeypatch.setattr(products, "onednn", lambda *args: (calls.append(1), real(*args))[1])
     monkeypatch.setattr(products, "_found", [quicker])
     how = QUICK | {"precision": "32", "accelerator": "cpu"}

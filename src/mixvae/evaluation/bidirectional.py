@@ -5,7 +5,7 @@ from math import log, nan, sqrt
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Categorical
 
@@ -180,7 +180,7 @@ def _together(latents: list[Latents]) -> Latents:
     return Latents(z, torch.cat(k, 1) if k else None, torch.cat(w, 1) if w else None)
 
 
-def _class_of(model: MixtureVAE, y: Classes | None, i: int, n: int) -> Classes | None:
+def _class_of(model: MixtureVAE, y: Classes | None, i: int, n: int) -> Int64[Tensor, "1"] | None:
     """The class of sample i, of a conditional model."""
     if model.labels.n_classes is None:
         return None
