@@ -45,14 +45,14 @@ def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> 
     - ``paper``: DLGMM (1), own priors and one logarithm of the sum,
       :math:`-\log\sum_k w_k q(z_k|x, k)`; looser, by Jensen's inequality.
     """
-    share, family = t.q_w.mean, MixturePosterior()
+    family = MixturePosterior()
     if form == "mixture":
         log_ratio = family.log_ratio(t)
     elif form == "index":
-        log_ratio = (share * (t.log_prior - t.log_q)).sum(-1)
+        log_ratio = (t.q_w.mean * (t.log_prior - t.log_q)).sum(-1)
     else:
         entropy = -(t.log_q + t.log_w).logsumexp(-1)
-        log_ratio = (share * t.log_prior).sum(-1) + entropy
+        log_ratio = (t.q_w.mean * t.log_prior).sum(-1) + entropy
     return family.terms(t, log_ratio, kl_scale)
 
 
