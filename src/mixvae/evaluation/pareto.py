@@ -14,17 +14,34 @@ TINY = 1e-150  # of the largest weight; less has underflowed
 
 
 def pareto_k(log_weights: Float[Tensor, " S"]) -> float:
-    r"""The shape k of a generalised Pareto distribution that is fitted to the largest weights.
+    r"""Shape k of a generalised Pareto distribution that is fitted to the largest weights.
 
     Weights of shape k have moments up to 1/k: above 1/2 their variance is infinite, and above 0.7
     the mean of any practical number of them is no longer reliable. The tail is the largest
-    min(S/5, 3 sqrt(S)) weights, and what is fitted their excess over the next one (Vehtari,
-    Simpson, Gelman, Yao & Gabry, JMLR 2024).
+    min(S/5, 3 sqrt(S)) weights; the distribution is fitted to their excess over the next one.
 
-    Returns:
+    Parameters
+    ----------
+    log_weights
+        (S,), logarithms of importance weights.
+
+    Returns
+    -------
+    k
         NaN for a tail of fewer than 25 (S < 125) or weights that are not finite; -inf where the
-        tail's weights are equal to one per cent, as with an exact posterior; inf where fewer than
-        five carry everything.
+        tail's weights differ by less than 1 %, as with an exact posterior; inf where fewer than
+        five weights have a positive excess.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (JMLR 2024).
+
+    Examples
+    --------
+    >>> import torch
+    >>> uniform = (torch.arange(10_000) + 0.5) / 10_000
+    >>> round(pareto_k(-0.8 * uniform.log()), 1)  # u ** -0.8 has the shape 0.8
+    0.8
     """
     n_tail = int(min(len(log_weights) / 5, 3 * sqrt(len(log_weights))))
     if n_tail < MIN_TAIL:
