@@ -1,6 +1,6 @@
 """Batches of data for a model in evaluation mode, and its responsibilities and clusters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -48,6 +48,18 @@ def batches(
         labels = y.to(device).tensor_split(n_batches)
     for x_batch, y_batch in zip(x.tensor_split(n_batches), labels, strict=True):
         yield x_batch.to(device), y_batch
+
+
+def map_batches(
+    function: Callable[[Tensor, Classes | None], Tensor],
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None,
+    batch_size: int,
+) -> Tensor:
+    """Values of a function of x and y for all batches, concatenated on the CPU."""
+    with evaluating(model):
+        return torch.cat([function(*b).cpu() for b in batches(model, x, y, batch_size)])
 
 
 def check_model(model: nn.Module) -> None:
@@ -123,12 +135,9 @@ def responsibilities(
     >>> responsibilities(model, torch.zeros(5, 4)).shape
     torch.Size([5, 2])
     """
-    with evaluating(model):
-        parts = [
-            model.family.responsibilities(model.mean_trace(*batch)).cpu()
-            for batch in batches(model, x, y, batch_size)
-        ]
-    return torch.cat(parts)
+    return map_batches(
+        lambda x, y: model.family.responsibilities(model.mean_trace(x, y)), model, x, y, batch_size
+    )
 
 
 def cluster_probabilities(
@@ -163,12 +172,9 @@ def cluster_probabilities(
     prior = prior_of_clusters(model)
     if prior is None:
         return responsibilities(model, x, y, batch_size=batch_size)
-    with evaluating(model):
-        parts = [
-            clusters_of_prior(prior, model.infer(*batch)[0]).cpu()
-            for batch in batches(model, x, y, batch_size)
-        ]
-    return torch.cat(parts)
+    return map_batches(
+        lambda x, y: clusters_of_prior(prior, model.infer(x, y)[0]), model, x, y, batch_size
+    )
 
 
 def clusters_of_prior(prior: GaussianMixturePrior, q_z: Distribution) -> Float[Tensor, "B C"]:

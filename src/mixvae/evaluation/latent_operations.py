@@ -13,7 +13,7 @@ from mixvae.errors import LARGEST, MixvaeError, finite, whole
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
-from .batches import batches, check_x, evaluating
+from .batches import batches, check_x, evaluating, map_batches
 
 
 def codes(
@@ -287,12 +287,7 @@ def _moment(
     name: str, model: MixtureVAE, x: Tensor, y: Classes | None, batch_size: int
 ) -> Float[Tensor, "N K L"]:
     """An attribute of q(z | x, k), its mean or stddev, for all x."""
-    with evaluating(model):
-        parts = [
-            getattr(model.infer(*batch)[0], name).cpu()
-            for batch in batches(model, x, y, batch_size)
-        ]
-    return torch.cat(parts)
+    return map_batches(lambda x, y: getattr(model.infer(x, y)[0], name), model, x, y, batch_size)
 
 
 def _codes_and_responsibilities(

@@ -12,7 +12,7 @@ from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError, is_a, whole
 from mixvae.model import MixtureVAE
 
-from .batches import batches, check_model, evaluating, spaced
+from .batches import batches, check_model, check_x, evaluating, spaced
 
 MLP_EPOCHS = 50  # 20 do as well on 55,000 codes; on 10,000, 100 gain 0.3 %
 
@@ -116,13 +116,8 @@ def _check(
             "a conditional model's codes depend on the class, so the accuracy of predicting it "
             "from them means nothing; take a model without labels."
         )
-    expected = model.decoder.likelihood.x_shape
     for x in splits:
-        if tuple(x.shape[1:]) != expected:
-            raise MixvaeError(
-                f"the model takes x of shape {expected}; got {tuple(x.shape[1:])}. Use the data "
-                "that it was trained on."
-            )
+        check_x(model, x)
     if len(np.unique(y)) < 2:
         raise MixvaeError(f"classifiers need two classes; all {len(y)} training x are of one.")
     for k in neighbours:
