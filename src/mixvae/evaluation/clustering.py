@@ -49,13 +49,13 @@ def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[s
             "component and y must have one value for each of N examples; got shapes "
             f"{tuple(component.shape)} and {tuple(y.shape)}."
         )
-    found, truth = component.cpu().numpy(), y.cpu().numpy()
-    counts = contingency_matrix(truth, found)
+    clusters, classes = component.cpu().numpy(), y.cpu().numpy()
+    counts = contingency_matrix(classes, clusters)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
     return {
-        "acc": float(matched / len(truth)),
-        "nmi": float(normalized_mutual_info_score(truth, found)),
-        "ari": float(adjusted_rand_score(truth, found)),
+        "acc": float(matched / len(classes)),
+        "nmi": float(normalized_mutual_info_score(classes, clusters)),
+        "ari": float(adjusted_rand_score(classes, clusters)),
     }
 
 

@@ -172,9 +172,9 @@ def component_health(
     >>> component_health(model, torch.rand(5, 4)).dead  # untrained
     [0, 1]
     """
-    meter = Health(model)
-    accumulate(model, x, y, [meter], batch_size=batch_size)
-    return meter.meter.pop(model)
+    health = Health(model)
+    accumulate(model, x, y, [health], batch_size=batch_size)
+    return health.meter.pop(model)
 
 
 class Health:

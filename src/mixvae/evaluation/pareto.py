@@ -8,7 +8,7 @@ from torch import Tensor
 
 MAX_K = 0.7  # above it, an estimate is not to be relied on
 MAX_SHARE = 0.05  # of the examples above MAX_K, beyond which their mean is not either
-MIN_TAIL = 25  # weights; fewer say nothing of a tail
+MIN_TAIL = 25  # weights; the estimate from fewer is too uncertain
 TIED = 0.01  # weights that agree to this part have no tail but rounding
 TINY = 1e-150  # of the largest weight; less has underflowed
 
@@ -58,7 +58,7 @@ def pareto_k(log_weights: Float[Tensor, " S"]) -> float:
 
 
 def unreliable(share: float) -> str:
-    """What is said beside a mean of which so many examples (0 to 1) have a k-hat above 0.7."""
+    """Text beside a mean over examples, of which a fraction ``share`` has a k-hat above 0.7."""
     return (
         f"UNRELIABLE: k-hat above {MAX_K} for {share:.0%} of examples; likely too low, error "
         "larger than ±"
@@ -66,12 +66,13 @@ def unreliable(share: float) -> str:
 
 
 def fit_pareto(excess: Float64[Tensor, " n"]) -> float:
-    r"""The shape k of a generalised Pareto distribution that positive values suggest.
+    r"""Shape k of a generalised Pareto distribution, estimated from positive values.
 
     With :math:`b = k/σ` the likelihood is greatest at :math:`k(b) = \frac1n\sum_i \log(1 + b y_i)`,
     where its logarithm is :math:`n(\log\frac{b}{k(b)} - k(b) - 1)`. The estimate is k at the mean
-    of b over a grid, weighed by that likelihood (Zhang & Stephens 2009), then drawn towards 1/2
-    with the weight of ten values, which steadies small tails (Vehtari et al. 2024, Appendix).
+    of b over a grid, weighted by that likelihood (Zhang & Stephens 2009), then shrunk towards 1/2
+    with the weight of ten values, which lowers the variance for small tails (Vehtari et al. 2024,
+    Appendix).
     """
     y = excess.sort().values
     n = len(y)
