@@ -289,7 +289,7 @@ def test_what_is_no_density_has_an_objective_and_no_elbo() -> None:
     found = bounds(small(likelihood="cross-entropy"), images())
     assert "objective/cross_entropy" in found
     assert found["elbo"] is None
-    assert "no density" in found["elbo_note"]
+    assert "not a normalised density" in found["elbo_note"]
 
 
 def test_an_importance_weighted_objective_keeps_its_own_number_of_samples() -> None:

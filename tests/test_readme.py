@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README shows is what happens, and links between pages lead somewhere."""
 
 import re
 import runpy
@@ -6,23 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mixvae.recipes import RECIPES, registry
+from mixvae.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "results").rglob("*.md")]
 
 
-@pytest.fixture
-def registered():
-    """Recipes that a test registers are forgotten afterwards."""
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
-
-
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("own_recipes")
 @pytest.mark.filterwarnings("ignore:log p.x. is UNRELIABLE")  # after so few epochs it is
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_each_python_block_runs(number, tmp_path, monkeypatch):
@@ -41,12 +33,21 @@ def test_every_recipe_has_a_row_and_a_page():
         assert (ROOT / f"docs/models/{name}.md").is_file()
 
 
-def test_every_link_to_a_file_leads_to_one():
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} -> {target}"
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub writes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_or_a_heading_leads_to_one(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if "://" not in link:
+            assert target.exists(), link
+            assert not anchor or target.suffix != ".md" or anchor in headings(target), link
 
 
 def test_the_commands_are_the_makefiles():

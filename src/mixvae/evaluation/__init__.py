@@ -1,4 +1,4 @@
-"""Judging a trained model; :func:`evaluate` does all that a run records."""
+"""Evaluation of a trained model; :func:`evaluate` computes the metrics that a run records."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -63,34 +63,56 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     keep: Callable[[LogLikelihood], object] | None = None,
 ) -> dict[str, Any]:
-    """Everything that a run's ``metrics.json`` says of one split, in values that JSON can hold.
+    """Metrics of a trained recipe on one split, as in a run's ``metrics.json``.
 
-    All but log p(x) are of one pass over the data. Each is the same whichever others are taken.
+    All but log p(x) are computed in one pass over the data, and none depends on which others are
+    computed.
 
-    Args:
-        recipe: the trained recipe; its model may be on any device and is left as it was.
-        split: images, and labels if there are any.
-        log_likelihood: importance samples S an example for log p(x); 0 leaves it out, as it is
-            slow.
-        n_test: take all figures of so many examples only, evenly spaced over the split, as data
-            may be in an order; by default of all.
-        batch_size: rows at a time; see :func:`bounds` for what depends on it.
-        seed: of all noise.
-        progress: show a bar while log p(x) is estimated.
-        metrics: take these alone, by their names in ``METRICS``, besides log p(x) if asked for; by
-            default all that there are of the model and the data.
-        keep: is handed the estimates of log p(x), one an example; the figures are their means.
+    Parameters
+    ----------
+    recipe
+        A trained recipe, whose model may be on any device and in any mode, to which it returns.
+    split
+        Images, and labels if there are any.
+    log_likelihood
+        Importance samples S for each example's log p(x); 0 leaves log p(x), which is slow, out.
+    n_test
+        Use so many examples only, evenly spaced over the split since data may be sorted; by default
+        all.
+    batch_size
+        Rows at a time; see :func:`bounds` for what depends on it.
+    seed
+        Seed of all noise.
+    progress
+        Show a progress bar while log p(x) is estimated.
+    metrics
+        Names in ``METRICS`` of those to compute, besides log p(x) if ``log_likelihood`` is above 0;
+        by default all that exist for the model and the data.
+    keep
+        Called with the :class:`LogLikelihood` of all examples, whose means are in the result.
 
-    Returns:
-        ``bounds``, ``reconstruction`` and ``health``; ``dependence`` of a joint mixture's codes;
-        ``selection`` where there is component dropout;
-        ``log_likelihood`` if asked for; ``clustering`` if there are several labels, and more than
-        one component or, in the prior, cluster; and what was evaluated. A figure that is not finite
-        stays so: ``report.write_metrics`` writes it as null.
+    Returns
+    -------
+    metrics
+        Values for JSON: ``recipe``, ``n_components``, ``n_parameters``, ``n``, ``batch_size`` and
+        ``seed``; ``bounds``, ``reconstruction`` and ``health``; ``dependence`` for a joint mixture;
+        ``selection`` with component dropout; ``log_likelihood`` if asked for; ``clustering`` with
+        labels of two examples or more, and two clusters or more. Values may be infinite or NaN,
+        which ``report.write_metrics`` writes as null.
 
-    Raises:
-        MixvaeError: where the split's images do not have the recipe's shape, or log p(x) is asked
-            for and there is none.
+    Raises
+    ------
+    MixvaeError
+        If the images do not have the recipe's shape, a metric does not exist, or log p(x) is asked
+        for and is not defined.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> data = mixvae.data.load("digits").subset(64)
+    >>> recipe = mixvae.build("m-vae", data, n_components=2, hidden=[8], n_latent=3)
+    >>> sorted(evaluate(recipe, data.test, metrics=["reconstruction"])["reconstruction"])
+    ['rmse', 'sse', 'sse_deterministic']
     """
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     is_a(Split, "one split of a Dataset, such as data.test", split=split)
@@ -115,8 +137,8 @@ def evaluate(
         progress=progress,
         keep=keep,
     )
-    meters = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
-    accumulate(model, x, y, list(meters.values()), batch_size=batch_size, seed=seed)
+    accumulators = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
+    accumulate(model, x, y, list(accumulators.values()), batch_size=batch_size, seed=seed)
     return {
         "recipe": recipe.name,
         "n_components": recipe.n_components,
@@ -124,5 +146,5 @@ def evaluate(
         "n": len(x),
         "batch_size": batch_size,
         "seed": seed,
-        **{name: meter.result() for name, meter in meters.items()},
+        **{name: accumulator.result() for name, accumulator in accumulators.items()},
     }

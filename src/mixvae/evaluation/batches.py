@@ -1,6 +1,6 @@
-"""How data goes through a model that is judged: in evaluation mode, in even batches."""
+"""Batches of data for a model in evaluation mode, and its responsibilities and clusters."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,15 +17,15 @@ from mixvae.seeding import Noise
 
 from .mode import evaluation_mode
 
-N_CODES = 64  # of one x, over which a cluster's probability is averaged
+N_CODES = 64  # samples of one code, over which a cluster's probability is averaged
 
 
 @contextmanager
 def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode, no gradients, and random numbers of the call's own, from ``seed``.
+    """Context of evaluation mode, without gradients, whose random numbers depend on ``seed`` alone.
 
-    Several threads can be in here with one model: none draws from the global generator, and the
-    model goes back to the mode that it came in when the last one leaves.
+    Several threads can evaluate one model: none uses the global generator, and the model returns
+    to its earlier mode when the last of them leaves.
     """
     check_model(model)
     seeds(seed=seed)
@@ -36,24 +36,34 @@ def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
 def batches(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None, batch_size: int
 ) -> Iterator[tuple[Tensor, Classes | None]]:
-    """All of x in order on the model's device, with y if the model is conditional.
+    """Batches of x in order, on the model's device, with y if the model is conditional.
 
-    The batches' sizes differ by one at most: no remnant is left, as some statistics of a batch
-    (dHSIC) depend on its size.
+    Their sizes differ by one at most, since some statistics of a batch (dHSIC) depend on its size.
     """
     check_x(model, x, y)
     whole(1, batch_size=batch_size)
-    n, device = -(-len(x) // batch_size), device_of(model)
-    if model.labels.n_classes is None or y is None:
-        labels: list[Classes | None] = [None] * n
-    else:
-        labels = [part.to(device) for part in y.tensor_split(n)]
-    for part, its_labels in zip(x.tensor_split(n), labels, strict=True):
-        yield part.to(device), its_labels
+    n_batches, device = -(-len(x) // batch_size), device_of(model)
+    labels: Sequence[Classes | None] = [None] * n_batches
+    if model.labels.n_classes is not None and y is not None:
+        labels = y.to(device).tensor_split(n_batches)
+    for x_batch, y_batch in zip(x.tensor_split(n_batches), labels, strict=True):
+        yield x_batch.to(device), y_batch
+
+
+def map_batches(
+    function: Callable[[Tensor, Classes | None], Tensor],
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Classes | None,
+    batch_size: int,
+) -> Tensor:
+    """Values of a function of x and y for all batches, concatenated on the CPU."""
+    with evaluating(model):
+        return torch.cat([function(*b).cpu() for b in batches(model, x, y, batch_size)])
 
 
 def check_model(model: nn.Module) -> None:
-    """Raise a MixvaeError for what is no model, as a run or a recipe that has one."""
+    """Raise `MixvaeError` for what is not a model, such as a run or a recipe."""
     if not isinstance(model, nn.Module):
         raise MixvaeError(
             f"model must be a model, such as run.recipe.model; got {type(model).__name__}."
@@ -61,7 +71,7 @@ def check_model(model: nn.Module) -> None:
 
 
 def check_x(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> None:
-    """Raise a MixvaeError for data that the model cannot read: of another kind, type or shape."""
+    """Raise `MixvaeError` for x or y of a type or shape that the model does not take."""
     check_model(model)
     expected = model.decoder.likelihood.x_shape
     for name, value in {"x": x, "y": y}.items():
@@ -93,13 +103,41 @@ def responsibilities(
     *,
     batch_size: int = 500,
 ) -> Float[Tensor, "N K"]:
-    """How far each component answers for each x, nothing random; rows sum to one. On the CPU."""
-    with evaluating(model):
-        each = [
-            model.family.responsibilities(model.mean_trace(*batch)).cpu()
-            for batch in batches(model, x, y, batch_size)
-        ]
-    return torch.cat(each)
+    """Responsibility of each component for each x.
+
+    Codes and weights are at their means, so that nothing is random.
+
+    Parameters
+    ----------
+    model
+        A model, in any mode, to which it returns.
+    x
+        (N, *X), data as in training.
+    y
+        (N,), the classes of x, for a conditional model; other models ignore them.
+    batch_size
+        Rows at a time.
+
+    Returns
+    -------
+    responsibilities
+        (N, K), on the CPU; rows sum to one.
+
+    Raises
+    ------
+    MixvaeError
+        For x or y of another type or shape than the model's.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> model = mixvae.build("m-vae", (4,), n_components=2, n_latent=3).model
+    >>> responsibilities(model, torch.zeros(5, 4)).shape
+    torch.Size([5, 2])
+    """
+    return map_batches(
+        lambda x, y: model.family.responsibilities(model.mean_trace(x, y)), model, x, y, batch_size
+    )
 
 
 def cluster_probabilities(
@@ -109,45 +147,58 @@ def cluster_probabilities(
     *,
     batch_size: int = 500,
 ) -> Float[Tensor, "N C"]:
-    r"""How likely each x is to be of each cluster; rows sum to one. On the CPU.
+    r"""Probability of each cluster for each x.
 
-    The clusters are the components, and these their :func:`responsibilities`. Only where there is
-    one component, under a prior that is a mixture of C normals, they are those of the prior:
-    :math:`q(c|x) = E_{q(z|x)}\, p(c|z)`, the mean over 64 draws whose noise is the same for all x.
+    The clusters are the components, and their probabilities the :func:`responsibilities`. A model
+    of one component whose prior is a mixture of C normals has the clusters of its prior:
+    :math:`q(c|x) = E_{q(z|x)}\, p(c|z)` (Jiang et al., IJCAI 2017), the mean over 64 samples of z
+    whose noise is the same for all x.
+
+    Parameters
+    ----------
+    model, x, y, batch_size
+        As in :func:`responsibilities`.
+
+    Returns
+    -------
+    probabilities
+        (N, C), or (N, K) where components are the clusters, on the CPU; rows sum to one.
+
+    Raises
+    ------
+    MixvaeError
+        For x or y of another type or shape than the model's.
     """
     prior = prior_of_clusters(model)
     if prior is None:
         return responsibilities(model, x, y, batch_size=batch_size)
-    with evaluating(model):
-        each = [
-            clusters_of_prior(prior, model.infer(*batch)[0]).cpu()
-            for batch in batches(model, x, y, batch_size)
-        ]
-    return torch.cat(each)
+    return map_batches(
+        lambda x, y: clusters_of_prior(prior, model.infer(x, y)[0]), model, x, y, batch_size
+    )
 
 
 def clusters_of_prior(prior: GaussianMixturePrior, q_z: Distribution) -> Float[Tensor, "B C"]:
-    """q(c | x) of the prior's clusters, from the posterior of the one component."""
+    """Probabilities q(c | x) of the prior's clusters, from the posterior of the one component."""
     noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
     z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
     return prior.responsibilities(z).mean(0)
 
 
 def n_clusters(model: MixtureVAE) -> int:
-    """The columns of :func:`cluster_probabilities`."""
+    """Number of columns of :func:`cluster_probabilities`."""
     prior = prior_of_clusters(model)
     return model.n_components if prior is None else len(prior.logits)
 
 
 def prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
-    """The prior, where its normals are the clusters."""
+    """The prior if its normals are the clusters, and None if the components are."""
     check_model(model)
     prior = model.prior
     return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
 
 
 def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
-    """n rows of a split at even distances, as data may be in an order; or all of them."""
+    """At most ``n`` rows of a split, evenly spaced since data may be sorted; all if n is None."""
     is_a(Split, "such as data.test", split=split)
     whole(1, n=len(split) if n is None else n)
     if n is None or n >= len(split):
@@ -157,5 +208,5 @@ def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's parameters are."""
+    """Device of the model's parameters."""
     return next(model.parameters()).device

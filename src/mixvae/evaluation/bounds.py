@@ -1,4 +1,4 @@
-"""The objective and the valid bound on held-out data."""
+"""Means of the objective, its terms and the ELBO over data."""
 
 from dataclasses import replace
 from math import prod
@@ -16,8 +16,8 @@ from mixvae.trace import Trace
 from .batches import check_x
 from .one_pass import Batch, accumulate
 
-ONE_ROW = "not defined of a single row: dHSIC is a statistic of several"
-NO_DENSITY = "the likelihood is no density, so that no bound on log p(x) can be made of it"
+ONE_ROW = "not defined for a single row: dHSIC is a statistic of several"
+NO_DENSITY = "the likelihood is not a normalised density, so it has no bound on log p(x)"
 
 
 def bounds(
@@ -31,41 +31,54 @@ def bounds(
 ) -> dict[str, float | bool | str | None]:
     """Means over x of the objective, its terms, and the recipe's bound on log p(x), in nats.
 
-    Args:
-        recipe: its model is left in the mode that it came in.
-        x: (N, *X).
-        y: (N,), the classes of x, which a conditional model needs; others do not read them.
-        n_samples: samples S; None is the objective's own number, without which an
-            importance-weighted objective would be another one.
-        batch_size: rows at a time. Penalties (dHSIC) are statistics of a batch of this size: with
-            another one they, and the objective, differ a little. Of a batch of one row there are
-            none.
-        seed: of the noise.
+    Parameters
+    ----------
+    recipe
+        A recipe, whose model is in any mode, to which it returns.
+    x
+        (N, *X).
+    y
+        (N,), the classes of x, for a conditional model.
+    n_samples
+        Samples S; None is the objective's own number, on which the value of an importance-weighted
+        objective depends.
+    batch_size
+        Rows at a time. Penalties (dHSIC) are statistics of a batch of this size: they, and the
+        objective, depend a little on it, and are not defined for a batch of one row.
+    seed
+        Seed of the noise.
 
-    Returns:
+    Returns
+    -------
+    means
         ``objective``, the sum of its terms ``objective/NAME``; ``objective_is_bound``, whether that
-        is known to be a lower bound on log p(x); and ``elbo``, which is one, or None, with the
-        reason under ``elbo_note``, where the likelihood is no density. A penalty, and with it the
-        objective, is None where a batch is a single row; ``objective_note`` then says so.
+        is known to be a lower bound on log p(x); and ``elbo``, which is one. Where the likelihood
+        is not a normalised density, ``elbo`` is None and ``elbo_note`` gives the reason. Where a
+        batch is a single row, the penalties and ``objective`` are None and ``objective_note`` gives
+        the reason.
 
-    Raises:
-        MixvaeError: for fewer than one sample, a batch size under 1, or data that the likelihood
-            has no density for.
+    Raises
+    ------
+    MixvaeError
+        For fewer than one sample, a batch size under 1, or data outside the likelihood's support.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> recipe = mixvae.build("vae", (4,), n_latent=2)
+    >>> list(bounds(recipe, torch.zeros(3, 4)))
+    ['objective/log_lik', 'objective/kl_z', 'objective', 'elbo', 'objective_is_bound']
     """
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     check_x(recipe.model, x, y)
     whole(1, batch_size=batch_size)
-    meter = Bounds(recipe, x, n_samples=n_samples, batch_size=batch_size)
-    accumulate(recipe.model, x, y, [meter], batch_size=batch_size, seed=seed)
-    return meter.result()
+    accumulator = Bounds(recipe, x, n_samples=n_samples, batch_size=batch_size)
+    accumulate(recipe.model, x, y, [accumulator], batch_size=batch_size, seed=seed)
+    return accumulator.result()
 
 
 class Bounds:
-    """What :func:`bounds` returns, of data that come in batches.
-
-    Raises:
-        MixvaeError: for fewer than one sample, or data that the likelihood has no density for.
-    """
+    """Accumulator of :func:`bounds`, whose checks it makes."""
 
     def __init__(
         self, recipe: BuiltRecipe, x: Tensor, *, n_samples: int | None, batch_size: int
@@ -97,14 +110,14 @@ class Bounds:
 
 
 def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
-    """The means that a batch of so many rows has not: penalties are statistics of several."""
+    """Names of the means that a batch of so many rows lacks: a penalty needs two rows."""
     if n_rows > 1 or not recipe.objective.penalties:
         return set()
     return {"objective", *(f"objective/{name}" for name in recipe.objective.penalties)}
 
 
 def _means(recipe: BuiltRecipe, trace: Trace) -> dict[str, Tensor]:
-    """The means over one batch."""
+    """Means over one batch, of the objective, its terms and the bound."""
     objective = recipe.objective
     if _undefined(recipe, len(trace.x)):
         objective = replace(objective, penalties={})

@@ -1,4 +1,4 @@
-"""How well the components find the classes."""
+"""Agreement of clusters with class labels."""
 
 import torch
 from jaxtyping import Int64
@@ -11,12 +11,32 @@ from .one_pass import Batch
 
 
 def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[str, float]:
-    """How well an assignment of examples to components agrees with labels; each is 1 at best.
+    """Agreement of an assignment of examples to components with class labels.
 
-    Returns:
-        ``acc``, the accuracy under the best one-to-one map of components to classes (Hungarian
-        method; components beyond the number of classes, or the other way round, count as wrong);
+    Parameters
+    ----------
+    component
+        (N,), the component or cluster of each example, numbered in any way.
+    y
+        (N,), the class of each example.
+
+    Returns
+    -------
+    scores
+        All are 1 at best. ``acc``, the accuracy under the best one-to-one map of components to
+        classes (Hungarian method; where the numbers differ, unmatched ones count as wrong);
         ``nmi``, the normalised mutual information; ``ari``, the adjusted Rand index (0 by chance).
+
+    Raises
+    ------
+    MixvaeError
+        Unless both are one value for each of N >= 1 examples.
+
+    Examples
+    --------
+    >>> import torch
+    >>> clustering(torch.tensor([1, 1, 0, 0]), torch.tensor([0, 0, 1, 1]))
+    {'acc': 1.0, 'nmi': 1.0, 'ari': 1.0}
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -29,18 +49,21 @@ def clustering(component: Int64[Tensor, " N"], y: Int64[Tensor, " N"]) -> dict[s
             "component and y must have one value for each of N examples; got shapes "
             f"{tuple(component.shape)} and {tuple(y.shape)}."
         )
-    found, truth = component.cpu().numpy(), y.cpu().numpy()
-    counts = contingency_matrix(truth, found)
+    clusters, classes = component.cpu().numpy(), y.cpu().numpy()
+    counts = contingency_matrix(classes, clusters)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
     return {
-        "acc": float(matched / len(truth)),
-        "nmi": float(normalized_mutual_info_score(truth, found)),
-        "ari": float(adjusted_rand_score(truth, found)),
+        "acc": float(matched / len(classes)),
+        "nmi": float(normalized_mutual_info_score(classes, clusters)),
+        "ari": float(adjusted_rand_score(classes, clusters)),
     }
 
 
 class Clustering:
-    """What :func:`clustering` says of each x's most probable cluster and the labels y of all x."""
+    """Accumulator of :func:`clustering` of the most probable cluster of each x.
+
+    ``y`` holds the labels of all x, in the order of the data.
+    """
 
     def __init__(self, y: Int64[Tensor, " N"]) -> None:
         self.y, self.clusters = y, list[Tensor]()

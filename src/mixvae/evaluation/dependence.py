@@ -1,4 +1,4 @@
-"""Whether the codes of a joint mixture depend on each other."""
+"""Statistical dependence between the codes of a joint mixture."""
 
 from typing import Any
 
@@ -24,35 +24,52 @@ def dependence(
     batch_size: int = 500,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """dHSIC of the K codes and HSIC of every pair, one sample of each code (MVAE, Fig. 12).
+    """dHSIC of the K codes and HSIC of every pair of codes, from one sample of each code.
 
-    The V-statistics over a batch are biased upward, so a value means little alone: beside each is
-    the statistic after every code's rows were shuffled, which makes the codes independent.
+    The V-statistics over a batch are biased upward. Each is therefore given beside its value for
+    shuffled codes: every code's rows are permuted, which makes the codes independent.
 
-    Args:
-        model: a joint mixture of two components or more; it is left in the mode that it came in.
-        x: (N, *X).
-        y: (N,), the classes of x, for a conditional model.
-        batch_size: rows at a time; all values depend on it.
-        seed: of the samples and shuffles.
+    Parameters
+    ----------
+    model
+        A joint mixture of two components or more, in any mode, to which it returns.
+    x
+        (N, *X).
+    y
+        (N,), the classes of x, for a conditional model.
+    batch_size
+        Rows at a time; all values depend on it.
+    seed
+        Seed of the samples and permutations.
 
-    Returns:
-        ``dhsic`` and ``permuted``, means over x, kernel bandwidth in closed form; ``pairs`` and
-        ``pairs_permuted``, the same of HSIC, K lists of K numbers. Where a batch is a single row
-        there are none: ``dhsic`` and ``permuted`` are None, and ``note`` says why.
+    Returns
+    -------
+    statistics
+        ``dhsic`` and ``permuted``, means over x, with Gaussian kernels whose bandwidth is in closed
+        form; ``pairs`` and ``pairs_permuted``, HSIC of each pair, K lists of K numbers. Where a
+        batch is a single row, ``dhsic`` and ``permuted`` are None and ``note`` gives the reason.
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than two components, or data that the model does not take.
+
+    References
+    ----------
+    dHSIC: Pfister et al. (JRSS-B 2018). The figure: Ye & Bors, MVAE (TNNLS 2021), Fig. 12.
     """
     check_x(model, x, y)
     if model.n_components < 2:
         raise MixvaeError(
             f"the dependence of codes needs two components at least; got {model.n_components}."
         )
-    meter = Dependence()
-    accumulate(model, x, y, [meter], batch_size=batch_size, seed=seed)
-    return meter.result()
+    accumulator = Dependence()
+    accumulate(model, x, y, [accumulator], batch_size=batch_size, seed=seed)
+    return accumulator.result()
 
 
 class Dependence:
-    """What :func:`dependence` returns, of data that come in batches."""
+    """Accumulator of :func:`dependence`."""
 
     def __init__(self) -> None:
         self.n, self.defined = 0, True

@@ -1,6 +1,6 @@
-"""Is every component alive? What each one codes, answers for, and can do alone.
+"""Health of the components: KL, active units, share, and reconstruction by each alone.
 
-Whether one is dead, collapsed or dropped: docs/evaluation.md has the definitions.
+docs/evaluation.md defines a dead, a collapsed and a dropped component.
 """
 
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ from mixvae.trace import Trace
 
 from .one_pass import Batch, accumulate
 
-MIN_KL = 1.0  # nats; a code that carries less says next to nothing
+MIN_KL = 1.0  # nats; a code of less says almost nothing about x
 MIN_SHARE = 0.3  # of the even share 1/K
-N_DRAWS = 16  # of a code, for a KL that a flow leaves without a closed form
+N_SAMPLES = 16  # of a code, for a flow's KL, which has no closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
 SINGLE = (
@@ -33,66 +33,96 @@ SINGLE_IF_COLLAPSED = "more epochs, a KL warm-up (warmup_epochs), or another lea
 
 @dataclass(frozen=True, eq=False)
 class ComponentHealth:
-    """Means over x, per component; components are counted from 0."""
+    """Means over x for every component, counted from 0.
 
-    kl: Float[Tensor, " K"]  # KL(q(z | x, k) || p(z | k)) where the family charges it, nats
-    active_units: Int64[Tensor, " K"]  # latents with Var_x[mu] > 0.01
-    share: Float[Tensor, " K"]  # responsibility: E_q[w], or the exact mixture's r_k
-    used: Float[Tensor, " K"]  # part of the x for which it has the largest responsibility
-    sse_alone: Float[Tensor, " K"]  # squared error of its own reconstruction, summed over x
-    effective_components: float  # 1 / sum of squared shares, between 1 and K
-    effective_per_example: float  # the same of one x's responsibilities, then the mean
+    Attributes
+    ----------
+    kl
+        (K,), KL(q(z | x, k) || p(z | k)), weighted over x by the family's KL weights; nats.
+    active_units
+        (K,), number of latent dimensions with Var_x[E_q(z | x) z] > 0.01 (Burda et al. 2016).
+    share
+        (K,), mean responsibility.
+    used
+        (K,), fraction of the x for which the component has the largest responsibility.
+    sse_alone
+        (K,), squared error of its own reconstruction, summed over the entries of x.
+    effective_components
+        1 / sum of squared shares, between 1 and K.
+    effective_per_example
+        The same for the responsibilities of one x, averaged over x.
+    n_latent
+        Latent dimensions L of a component.
+    kept
+        (K,), whether component dropout keeps the component.
+    advice
+        What to try if a component is dead.
+    advice_if_collapsed
+        What to try if a component is collapsed.
+    can_collapse
+        Whether active units are meaningful: the x differ, and codes are not stick-breaking weights.
+    """
+
+    kl: Float[Tensor, " K"]
+    active_units: Int64[Tensor, " K"]
+    share: Float[Tensor, " K"]
+    used: Float[Tensor, " K"]
+    sse_alone: Float[Tensor, " K"]
+    effective_components: float
+    effective_per_example: float
     n_latent: int
-    kept: Bool[Tensor, " K"]  # whether component dropout leaves it in
-    advice: str  # what to try if a component is dead
+    kept: Bool[Tensor, " K"]
+    advice: str
     advice_if_collapsed: str
-    can_collapse: bool  # whether active units mean something: x differ, and codes have no bounds
+    can_collapse: bool
 
     @property
     def dead(self) -> list[int]:
-        """Kept components, K of them, with a KL under 1 nat or a share under 0.3/K."""
-        even = 1 / int(self.kept.sum())
-        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE * even)  # no NaN is alive
+        """Kept components with a KL under 1 nat, or a share under 0.3/K for K kept components."""
+        even_share = 1 / int(self.kept.sum())
+        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE * even_share)  # false for NaN
         return (self.kept & ~alive).nonzero().flatten().tolist()
 
     @property
     def collapsed(self) -> list[int]:
-        """Kept components that are not dead, and have no active unit."""
+        """Kept components that are not dead and have no active unit."""
         if not self.can_collapse:
             return []
-        without = (self.kept & (self.active_units == 0)).nonzero().flatten().tolist()
-        return [k for k in without if k not in self.dead]
+        inactive = (self.kept & (self.active_units == 0)).nonzero().flatten().tolist()
+        return [k for k in inactive if k not in self.dead]
 
     @property
     def dropped(self) -> list[int]:
-        """The components that component dropout took out."""
+        """Components that component dropout removed."""
         return (~self.kept).nonzero().flatten().tolist()
 
     def warning(self) -> str | None:
-        """The dead and the collapsed components and what to try, or None if there are none."""
-        said = []
+        """Dead and collapsed components and what to try, or None if there are none."""
+        sentences = []
         if dead := self.dead:
-            said.append(
+            sentences.append(
                 f"{self._these(dead, 'dead')}. A component is dead if its code carries less than "
                 f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
             )
         if collapsed := self.collapsed:
-            said.append(
+            sentences.append(
                 f"{self._these(collapsed, 'collapsed')}. A component is collapsed if none of its "
                 f"latents is active: no mean varies with x by more than {ACTIVE_VARIANCE:g} in "
                 f"variance, so that its code says nothing of x. Try {self.advice_if_collapsed}."
             )
-        return " ".join(said) or None
+        return " ".join(sentences) or None
 
-    def _these(self, which: list[int], state: str) -> str:
-        each = ", ".join(
-            f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})" for k in which
+    def _these(self, components: list[int], state: str) -> str:
+        """Clause that lists the components of one state, with KL and share."""
+        listed = ", ".join(
+            f"component {k} (KL {self.kl[k]:.2f} nats, share {self.share[k]:.3f})"
+            for k in components
         )
-        n_kept, verb = int(self.kept.sum()), "is" if len(which) == 1 else "are"
-        return f"{len(which)} of {n_kept} components {verb} {state}, counted from 0: {each}"
+        n_kept, verb = int(self.kept.sum()), "is" if len(components) == 1 else "are"
+        return f"{len(components)} of {n_kept} components {verb} {state}, counted from 0: {listed}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able values, the dead components and the warning included."""
+        """Values for JSON, with the dead, collapsed and dropped components and the warning."""
         values = {
             name: value.tolist() if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
@@ -109,29 +139,46 @@ def component_health(
     *,
     batch_size: int = 500,
 ) -> ComponentHealth:
-    """Measure every component on x, with codes and weights at their means: nothing is random.
+    """Measure every component on x, with codes and weights at their means.
 
-    But for a flow's KL, the mean over 16 draws: at a mean code alone the densities' ratio is none.
+    Nothing is random, except the KL of a flow: it is a mean over 16 samples of fixed seed. Sums are
+    in float64, so that the batch size changes only last digits.
 
-    Sums are kept in float64, so the batch size changes memory, and figures in their last digits
-    alone.
+    Parameters
+    ----------
+    model
+        A model, in any mode, to which it returns.
+    x
+        (N, *X), pixels in [0, 1].
+    y
+        (N,), the classes of x, for a conditional model.
+    batch_size
+        Rows at a time.
 
-    Args:
-        model: it is left in the mode that it came in.
-        x: (N, *X), pixels in [0, 1].
-        y: (N,), the classes of x, for a conditional model.
-        batch_size: rows at a time.
+    Returns
+    -------
+    health
+        See :class:`ComponentHealth`.
 
-    Raises:
-        MixvaeError: for a batch size under 1.
+    Raises
+    ------
+    MixvaeError
+        For a batch size under 1, or data that the model does not take.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> model = mixvae.build("m-vae", (4,), n_components=2, n_latent=3).model
+    >>> component_health(model, torch.rand(5, 4)).dead  # untrained
+    [0, 1]
     """
-    meter = Health(model)
-    accumulate(model, x, y, [meter], batch_size=batch_size)
-    return meter.meter.pop(model)
+    health = Health(model)
+    accumulate(model, x, y, [health], batch_size=batch_size)
+    return health.meter.pop(model)
 
 
 class Health:
-    """Component health of one pass over the data."""
+    """Accumulator of :func:`component_health`."""
 
     def __init__(self, model: MixtureVAE) -> None:
         self.model, self.meter, self.noise = model, HealthMeter(), Noise(0)
@@ -145,34 +192,35 @@ class Health:
 
 
 class HealthMeter:
-    """Component health of data that come in batches; it is for whoever holds no gradients."""
+    """Component health of data in batches, for callers that have turned gradients off."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.n = 0
 
     def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None) -> None:
-        """Take a batch in."""
+        """Add a batch."""
         self.add_trace(model, model.mean_trace(x, y), y)
 
     def add_trace(self, model: MixtureVAE, t: Trace, y: Classes | None) -> None:
-        """Take a batch in, by the trace at its means."""
+        """Add a batch, given its trace at the means."""
         self.n += len(t.x)
         for name, value in _sums(model, t, y).items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
-        """The health so far; starts afresh."""
+        """Health of the batches so far, which are then forgotten."""
         mean = {name: value / self.n for name, value in self.sums.items()}
         self.sums, self.n = {}, 0
         return _health(mean, model)
 
 
 def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
+    """Health from the means over x of what :func:`_sums` adds up."""
     variance = mean["mu2"] - mean["mu"].square()
     several = len(variance) > 1
     return ComponentHealth(
-        kl=mean["kl"] / mean["charge"].clamp_min(1e-12),  # 0 where it answers for nothing
+        kl=mean["kl"] / mean["kl_weights"].clamp_min(1e-12),  # 0 without responsibility
         active_units=(variance > ACTIVE_VARIANCE).sum(-1),
         share=mean["share"],
         used=mean["used"],
@@ -188,7 +236,7 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
 
 
 def _varies(mean: dict[str, Tensor]) -> bool:
-    """Whether there are two x that differ, without which no unit can be active."""
+    """Whether two x differ, without which no unit can be active."""
     return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
 
 
@@ -199,7 +247,7 @@ def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
     kl_weights = t.family.kl_weights(t)
     values = {
         "kl": kl_weights * _kl(t),
-        "charge": kl_weights,
+        "kl_weights": kl_weights,
         "mu": mu,
         "mu2": mu.square(),
         "x": pixels,
@@ -213,18 +261,18 @@ def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
 
 
 def _kl(t: Trace) -> Float[Tensor, "B K"]:
+    """KL of every component: closed form, or a mean over samples where a flow has none."""
     together = with_log_prob(t.q_z)
     if together is not None or isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
-        z, log_q = together((N_DRAWS,)) if together else (t.q_z.sample((N_DRAWS,)), None)
-        w, b = (v.expand(N_DRAWS, -1, -1) for v in (t.w, t.b))
+        z, log_q = together((N_SAMPLES,)) if together else (t.q_z.sample((N_SAMPLES,)), None)
+        w, b = (v.expand(N_SAMPLES, -1, -1) for v in (t.w, t.b))
         t = replace(t, z=z, w=w, b=b, log_q_drawn=log_q)
     return t.kl
 
 
 def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, "B K"]:
-    """Every component's own squared error; unknown where means take a step for each pixel."""
+    """Squared error of every component alone; NaN where a mean takes a step for each pixel."""
     if model.decoder.likelihood.autoregressive:
         return t.x.new_full((len(t.x), model.n_components), torch.nan)
     p_x = model.decode_each(t.z, y) if t.blended else t.p_x
-    each = p_x.mean.squeeze(0)
-    return (t.x.unsqueeze(1) - each).square().flatten(2).sum(-1)
+    return (t.x.unsqueeze(1) - p_x.mean.squeeze(0)).square().flatten(2).sum(-1)

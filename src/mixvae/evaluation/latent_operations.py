@@ -1,4 +1,4 @@
-"""What can be done with a trained model's codes: take, exchange, interpolate and vary them.
+"""Operations on a trained model's codes: compute, exchange, interpolate and vary them.
 
 Nothing here is random: codes are posterior means, in evaluation mode. Results are on the CPU.
 """
@@ -13,22 +13,41 @@ from mixvae.errors import LARGEST, MixvaeError, finite, whole
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
-from .batches import batches, check_x, evaluating
+from .batches import batches, check_x, evaluating, map_batches
 
 
 def codes(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None = None, *, batch_size: int = 500
 ) -> Float[Tensor, "N K L"]:
-    """The posterior means of every component; ``.flatten(1)`` puts them side by side.
+    """Posterior means of the codes of every component; ``.flatten(1)`` concatenates them.
 
-    Args:
-        model: left in the mode that it came in, as everywhere here.
-        x: (N, *X), pixels in [0, 1].
-        y: (N,), the classes of x, for a conditional model; others do not look at them.
-        batch_size: rows at a time.
+    Parameters
+    ----------
+    model
+        A model, in any mode, to which it returns.
+    x
+        (N, *X), pixels in [0, 1].
+    y
+        (N,), the classes of x, for a conditional model; other models ignore them.
+    batch_size
+        Rows at a time.
 
-    Raises:
-        MixvaeError: for x of another shape than the model's, and as the model does for labels.
+    Returns
+    -------
+    codes
+        (N, K, L).
+
+    Raises
+    ------
+    MixvaeError
+        For x of another shape than the model's, or labels that are missing or unknown.
+
+    Examples
+    --------
+    >>> import mixvae, torch
+    >>> model = mixvae.build("m-vae", (4,), n_components=2, n_latent=3).model
+    >>> codes(model, torch.zeros(5, 4)).shape
+    torch.Size([5, 2, 3])
     """
     return _moment("mean", model, x, y, batch_size)
 
@@ -36,19 +55,52 @@ def codes(
 def scales(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None = None, *, batch_size: int = 500
 ) -> Float[Tensor, "N K L"]:
-    """The posterior standard deviations about :func:`codes`; raises as that does."""
+    """Posterior standard deviations about :func:`codes`, which has the same arguments.
+
+    Parameters
+    ----------
+    model, x, y, batch_size
+        As in :func:`codes`.
+
+    Returns
+    -------
+    scales
+        (N, K, L).
+    """
     return _moment("stddev", model, x, y, batch_size)
 
 
 def cross_decode(
     model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None
 ) -> Float[Tensor, "B K K *X"]:
-    """[b, i, j] is what sub-decoder j alone makes of encoder i's code of x_b (MVAE, Figs 3 and 7).
+    """Reconstructions from every encoder's code by every sub-decoder alone.
 
-    The diagonal is ``model.reconstruct_each(x)``. Raises as :func:`codes`.
+    Parameters
+    ----------
+    model
+        As in :func:`codes`.
+    x
+        (B, *X), decoded as one batch.
+    y
+        (B,), the classes of x, for a conditional model.
+
+    Returns
+    -------
+    means
+        (B, K, K, *X); [b, i, j] is the mean by sub-decoder j of encoder i's code of x_b. The
+        diagonal is ``model.reconstruct_each(x)``.
+
+    Raises
+    ------
+    MixvaeError
+        As :func:`codes`.
+
+    References
+    ----------
+    Ye & Bors, MVAE (TNNLS 2021), Figs 3 and 7.
     """
     with evaluating(model):
-        x, y = _whole(model, x, y)
+        x, y = _as_one_batch(model, x, y)
         mu = model.infer(x, y)[0].mean.transpose(0, 1)  # (K, B, L)
         z = mu.unsqueeze(2).expand(-1, -1, len(mu), -1)  # encoders on the axis of samples
         return model.decode_each(z, y).mean.transpose(0, 1).cpu()
@@ -63,24 +115,40 @@ def interpolate(
     shift: int = 0,
     y: Classes | None = None,
 ) -> Float[Tensor, "T B *X"]:
-    r"""From each start to its end along straight lines between their codes, MVAE (33)-(35).
+    r"""Images decoded along straight lines between the codes of two images.
 
     .. math:: d_k = (1 - a)\, \mu_k(x_1) + a\, \mu_k(x_2), \qquad a = 0, \ldots, 1
 
-    The responsibilities go along the same line, and weigh what the components make of d_k. At
-    both ends is ``model.reconstruct``, unless codes are exchanged.
+    The responsibilities are interpolated in the same way, and weight the components' means of x
+    given d_k. Both ends equal ``model.reconstruct``, if ``shift`` is 0.
 
-    Args:
-        model: as in :func:`codes`.
-        start: (B, *X), where a is 0.
-        end: (B, *X), where a is 1.
-        n_steps: T, the ends included.
-        shift: sub-decoder j reads the code of encoder j + shift, (36), counted round among the
-            components that dropout kept.
-        y: (B,), the class of both ends, for a conditional model.
+    Parameters
+    ----------
+    model
+        As in :func:`codes`.
+    start, end
+        (B, *X), where a is 0 and where it is 1.
+    n_steps
+        Number T of images, the ends included.
+    shift
+        Sub-decoder j reads the code of encoder j + shift, modulo the number of components that
+        dropout kept (eq. 36).
+    y
+        (B,), the class of both ends, for a conditional model.
 
-    Raises:
-        MixvaeError: for fewer than two steps, ends of different shapes, and as :func:`codes`.
+    Returns
+    -------
+    images
+        (T, B, *X).
+
+    Raises
+    ------
+    MixvaeError
+        For fewer than two steps, ends of different shapes, and as :func:`codes`.
+
+    References
+    ----------
+    Ye & Bors, MVAE (TNNLS 2021), eqs. 33-36.
     """
     whole(2, n_steps=n_steps)
     check_x(model, start, y)
@@ -91,8 +159,8 @@ def interpolate(
             f"{tuple(start.shape)} and {tuple(end.shape)}."
         )
     with evaluating(model):
-        z1, r1, classes = _codes_and_shares(model, start, y)
-        z2, r2, _ = _codes_and_shares(model, end, y)
+        z1, r1, classes = _codes_and_responsibilities(model, start, y)
+        z2, r2, _ = _codes_and_responsibilities(model, end, y)
         a = torch.linspace(0, 1, n_steps).to(z1)
         z = torch.lerp(z1, z2, a[:, None, None, None])[:, :, _rolled(model, shift)]
         return _decode(model, z, torch.lerp(r1, r2, a[:, None, None]), classes)
@@ -108,19 +176,38 @@ def traverse(
     *,
     alone: bool = True,
 ) -> Float[Tensor, "T B *X"]:
-    """x again with one latent of one component's code set to each value (MVAE, Fig. 8).
+    """Reconstructions of x with one latent dimension of one component's code set to each value.
 
-    Args:
-        model: as in :func:`codes`.
-        x: (B, *X); its codes are where all other latents stay.
-        component: whose latent, counted from 0.
-        latent: which, counted from 0.
-        values: T of them; the prior's standard deviation is 1.
-        y: (B,), the classes of x, for a conditional model.
-        alone: decode by that component alone; or by the mixture, with x's responsibilities.
+    Parameters
+    ----------
+    model
+        As in :func:`codes`.
+    x
+        (B, *X), whose codes give the values of all other latent dimensions.
+    component
+        The component, counted from 0.
+    latent
+        The latent dimension, counted from 0.
+    values
+        T values; a standard normal prior has the standard deviation 1.
+    y
+        (B,), the classes of x, for a conditional model.
+    alone
+        Decode by that component alone, instead of by the mixture with x's responsibilities.
 
-    Raises:
-        MixvaeError: for a component or latent that does not exist, no values, and as :func:`codes`.
+    Returns
+    -------
+    images
+        (T, B, *X).
+
+    Raises
+    ------
+    MixvaeError
+        For a component or latent that does not exist, no values, and as :func:`codes`.
+
+    References
+    ----------
+    Ye & Bors, MVAE (TNNLS 2021), Fig. 8.
     """
     check_x(model, x, y)
     model.check_component(component)
@@ -128,7 +215,7 @@ def traverse(
     whole(1, n_values=len(values))
     finite(**{f"values[{i}]": value for i, value in enumerate(values.tolist())})
     with evaluating(model):
-        mu, r, classes = _codes_and_shares(model, x, y)
+        mu, r, classes = _codes_and_responsibilities(model, x, y)
         z = mu.repeat(len(values), 1, 1, 1)
         check_latent(latent, z.shape[-1])
         z[:, :, component, latent] = values.to(z).unsqueeze(1)
@@ -138,7 +225,7 @@ def traverse(
 
 
 def check_latent(latent: int, n_latent: int) -> int:
-    """The latent's index; raises a MixvaeError for one that does not exist."""
+    """Return the index of a latent dimension; raise `MixvaeError` if it does not exist."""
     whole(-LARGEST, latent=latent)
     if not 0 <= latent < n_latent:
         raise MixvaeError(
@@ -150,18 +237,38 @@ def check_latent(latent: int, n_latent: int) -> int:
 def pairs(
     model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None = None, *, n: int = 5
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """At most ``n`` starts, ends and classes to :func:`interpolate` between, in order of x.
+    """Pairs of x to :func:`interpolate` between, in order of x.
 
-    A conditional model holds the class, so there both ends are of one: the first two of each class
-    in turn, then the next two. There may be none.
+    A conditional model keeps the class along the way, so its pairs are of one class: the first two
+    of each class in turn, then the next two.
 
-    Raises:
-        MixvaeError: for ``n`` below 1.
+    Parameters
+    ----------
+    model
+        A model.
+    x
+        (N, *X).
+    y
+        (N,), the classes of x, for a conditional model.
+    n
+        Largest number of pairs; there may be fewer, or none.
+
+    Returns
+    -------
+    start, end
+        (P, *X).
+    classes
+        (P,), the classes of both, or None without y.
+
+    Raises
+    ------
+    MixvaeError
+        For ``n`` below 1, or data that the model does not take.
     """
     check_x(model, x, y)
     whole(1, n=n)
     if model.labels.n_classes is None or y is None:
-        index = torch.arange(min(2 * n, len(x) - len(x) % 2)).view(-1, 2)
+        index = torch.arange(min(2 * n, len(x) // 2 * 2)).view(-1, 2)
     else:
         index = _pairs_within(y)[:n]
     start, end = index.unbind(1)
@@ -170,26 +277,24 @@ def pairs(
 
 def _pairs_within(y: Classes) -> Int64[Tensor, "P 2"]:
     """Indices of pairs of one class: every class's first pair, then every class's second, ..."""
-    each = [(y == c).nonzero().flatten() for c in y.unique()]
-    each = [rows[: len(rows) - len(rows) % 2].view(-1, 2) for rows in each]
-    turn = torch.cat([torch.arange(len(rows)) for rows in each])
-    return torch.cat(each)[turn.argsort(stable=True)]
+    rows_of_classes = [(y == c).nonzero().flatten() for c in y.unique()]
+    pairs_of_classes = [rows[: len(rows) // 2 * 2].view(-1, 2) for rows in rows_of_classes]
+    order = torch.cat([torch.arange(len(rows)) for rows in pairs_of_classes])
+    return torch.cat(pairs_of_classes)[order.argsort(stable=True)]
 
 
 def _moment(
     name: str, model: MixtureVAE, x: Tensor, y: Classes | None, batch_size: int
 ) -> Float[Tensor, "N K L"]:
-    check_x(model, x, y)
-    with evaluating(model):
-        each = [getattr(model.infer(*part)[0], name) for part in batches(model, x, y, batch_size)]
-        return torch.cat([moment.cpu() for moment in each])
+    """An attribute of q(z | x, k), its mean or stddev, for all x."""
+    return map_batches(lambda x, y: getattr(model.infer(x, y)[0], name), model, x, y, batch_size)
 
 
-def _codes_and_shares(
+def _codes_and_responsibilities(
     model: MixtureVAE, x: Tensor, y: Classes | None
 ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "B K"], Classes | None]:
-    """Posterior means, responsibilities, and the classes where the model takes them."""
-    x, y = _whole(model, x, y)
+    """Posterior means, responsibilities, and the classes if the model is conditional."""
+    x, y = _as_one_batch(model, x, y)
     t = model.mean_trace(x, y)
     return t.z[0], model.family.responsibilities(t), y
 
@@ -200,7 +305,7 @@ def _decode(
     r: Float[Tensor, "T B K"],
     y: Classes | None,
 ) -> Float[Tensor, "T B *X"]:
-    """The mean of x of all components together: blended, or weighted by r where kept apart."""
+    """Mean of x over the components, weighted by r unless the decoder merges them itself."""
     mean = model.decode(z, r, y).mean
     if mean.shape[2] == 1:
         return mean.squeeze(2).cpu()
@@ -208,13 +313,13 @@ def _decode(
 
 
 def _rolled(model: MixtureVAE, shift: int) -> Int64[Tensor, " K"]:
-    """The encoder that each sub-decoder reads; a component that dropout took out reads its own."""
+    """Index of the encoder that each sub-decoder reads; its own if dropout removed it."""
     source, kept = torch.arange(model.n_components), model.kept
     source[kept] = source[kept].roll(-shift)
     return source
 
 
-def _whole(
+def _as_one_batch(
     model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None
 ) -> tuple[Tensor, Classes | None]:
     """All of x as one batch on the model's device, and y if the model is conditional."""

@@ -141,19 +141,28 @@ def log_likelihood(
     tenth as many, but for a tenth that is dealt out evenly. The estimate stays unbiased, and has at
     most the error that is stated, which is that of independent draws.
 
-    Args:
-        model: it is left in the mode that it came in; run in its own precision, summed in float64.
-        x: (N, *X), data that the likelihood has a density for.
-        n_samples: samples S of the latent an example, at most 10**8. Where a draw has a code of
-            each of K components, any of which may be z (MixturePosterior), S/K draws, rounded up.
-            Other exact mixtures than those above: S codes of each component.
-        y: (N,), the classes of x, for a conditional model: log p(x | y).
-        seed: of the noise.
-        progress: show a bar over the examples.
+    Parameters
+    ----------
+    model
+        A model, in any mode, to which it returns. It runs in its own precision; sums are float64.
+    x
+        (N, *X), data in the likelihood's support.
+    n_samples
+        Samples S of the latent variables for each example, at most 10**8. A mixture posterior has K
+        samples in each pass, so that there are S/K passes, rounded up. Exact mixtures other than
+        those above: S codes of each component.
+    y
+        (N,), the classes of x, for a conditional model: log p(x | y).
+    seed
+        Seed of the noise.
+    progress
+        Show a progress bar over the examples.
 
-    Raises:
-        MixvaeError: for fewer than one sample, a likelihood that is no density, or data that it
-            has none for.
+    Raises
+    ------
+    MixvaeError
+        For fewer than one sample, a likelihood that is not a normalised density, or data outside
+        its support.
     """
     check_model(model)
     whole(1, MAX_SAMPLES, n_samples=n_samples)

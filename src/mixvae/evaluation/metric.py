@@ -1,4 +1,4 @@
-"""What a metric is: what computes it, where it applies, and what its figures are called."""
+"""Metrics: their accumulators, where they apply, and the names of their values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from .one_pass import Accumulator, Averages, Values
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is evaluated, and how: the arguments of :func:`mixvae.evaluation.evaluate`."""
+    """Arguments of :func:`~mixvae.evaluation.evaluate`, as a metric's functions receive them."""
 
     recipe: BuiltRecipe
     x: Tensor
@@ -28,13 +28,23 @@ class Subject:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a metric that has several.
+    """One of the values of a metric, as it is shown in tables.
 
-    Args:
-        label: its name in the report; without one it is not in the plain tables.
-        higher_is_better: None where neither is.
-        column: its name in the tables of experiments, if it is there.
-        digits: of these, after the point.
+    Parameters
+    ----------
+    label
+        Name in the report; without one it is not in the plain tables.
+    higher_is_better
+        None where neither is better.
+    column
+        Name in the tables of experiments, or None to leave it out of them.
+    digits
+        Digits after the point in these tables.
+
+    Examples
+    --------
+    >>> Figure("KL (nats)", digits=1).cell([2.345, None])
+    '2.3 -'
     """
 
     label: str = ""
@@ -43,7 +53,7 @@ class Figure:
     digits: int = 2
 
     def cell(self, value: Any) -> str:
-        """A value in a table: a list's numbers side by side, a dash for what is no number there."""
+        """Text of a value in a table; numbers of a list are separated by spaces, None is a dash."""
         if isinstance(value, Sequence):
             return " ".join("-" if v is None else f"{v:.{self.digits}f}" for v in value)
         return "" if value is None else f"{value:.{self.digits}f}"
@@ -51,15 +61,31 @@ class Figure:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a run, or several that are taken together.
+    """Metric of a run: one value, or several that are computed together.
 
-    Args:
-        name: its key in ``metrics.json``.
-        compute: makes the accumulator that takes in the batches of the one pass over the data.
-        label: its name in the report: of a row, or above the rows of its ``figures``.
-        higher_is_better: None where neither is, or the ``figures`` say so each.
-        applies: whether there is such a figure; by default always.
-        figures: what the accumulator's result is made of, where that is a mapping.
+    Parameters
+    ----------
+    name
+        Key in ``metrics.json``.
+    compute
+        Function of a :class:`Subject` that returns a new accumulator, to which all batches are
+        added.
+    label
+        Name in the report, of a row or above the rows of ``figures``.
+    higher_is_better
+        None where neither is better, or where ``figures`` have directions of their own.
+    applies
+        Whether the metric exists for a subject; by default always.
+    figures
+        The values of an accumulator whose result is a mapping, by key.
+
+    Examples
+    --------
+    >>> def absolute_error(batch):
+    ...     return (batch.x - batch.reconstruction).abs().flatten(1).sum(1)
+    >>> metric = Metric("mae", mean_of(absolute_error), "absolute error", higher_is_better=False)
+    >>> metric.direction()
+    'lower is better'
     """
 
     name: str
@@ -71,12 +97,12 @@ class Metric:
 
     @property
     def all_figures(self) -> Mapping[str, Figure]:
-        """Its figures by name; a metric of one number is its own."""
-        alone = Figure(self.label, self.higher_is_better, self.name, 3)
-        return self.figures or {self.name: alone}
+        """Figures by key; a metric of one value is its only figure."""
+        only = Figure(self.label, self.higher_is_better, self.name, 3)
+        return self.figures or {self.name: only}
 
     def direction(self) -> str:
-        """Whether higher or lower is better, where all of its figures agree."""
+        """Text "higher is better" or "lower is better", empty unless all figures agree."""
         better = {figure.higher_is_better for figure in self.all_figures.values()} - {None}
         if len(better) != 1:
             return ""
@@ -84,5 +110,16 @@ class Metric:
 
 
 def mean_of(values: Values) -> Callable[[Subject], Accumulator]:
-    """What computes the mean over x of a function of a :class:`Batch` that gives (B,) values."""
+    """Argument ``compute`` of a :class:`Metric` that is a mean over x.
+
+    Parameters
+    ----------
+    values
+        Function of a :class:`Batch` that returns one value for each x, (B,).
+
+    Returns
+    -------
+    compute
+        Function that returns a new accumulator of the mean.
+    """
     return lambda subject: Averages(values)

@@ -1,7 +1,7 @@
-"""The figures of a run, in one list: what computes them, where they apply, what they are called.
+"""List of the metrics of a run.
 
-``evaluate``, the report, the tables of experiments and the command line read this list. A metric
-that is added to it is in all of them:
+``evaluate``, the report, the tables of experiments and the command line read this list, so that a
+metric that is added to it is in all of them:
 
     METRICS.append(
         Metric("mae", mean_of(absolute_error), label="absolute error", higher_is_better=False)
@@ -27,7 +27,7 @@ from .selection import Selection
 
 
 def has_clustering(s: Subject) -> bool:
-    """Of one example any partition agrees with its label."""
+    """Whether there are labels of two examples or more, and clusters to compare them with."""
     return s.y is not None and len(s.x) > 1 and n_clusters(s.recipe.model) > 1
 
 
@@ -72,7 +72,7 @@ METRICS: list[Metric] = [
         applies=lambda s: s.recipe.model.dropout is not None,
         figures={
             "n_kept": Figure("components kept", column="kept", digits=0),
-            "n_selected": Figure("selected a draw, on average", column="selected"),
+            "n_selected": Figure("expected number selected", column="selected"),
             "rate": Figure(column="rate"),
         },
     ),
@@ -118,30 +118,32 @@ METRICS: list[Metric] = [
 
 
 def chosen(subject: Subject, names: Sequence[str] | None) -> list[Metric]:
-    """The metrics that apply, in the list's order, or of these those that are named.
+    """Metrics that apply to a subject, in the list's order; of these, those that are named.
 
-    Raises:
-        MixvaeError: for a name that is not in the list, or of a metric that does not apply.
+    Raises
+    ------
+    MixvaeError
+        For a name that is not in the list, or of a metric that does not apply.
     """
-    there_are = [metric for metric in METRICS if metric.applies(subject)]
+    applicable = {metric.name: metric for metric in METRICS if metric.applies(subject)}
     if names is None:
-        return there_are
+        return list(applicable.values())
     if subject.log_likelihood and "log_likelihood" not in names:
         names = [*names, "log_likelihood"]
     check_names(names)
     for name in names:
-        if name not in [metric.name for metric in there_are]:
+        if name not in applicable:
             advice = (
                 " Ask for samples: log_likelihood=5000, on the command line --log-likelihood."
                 if name == "log_likelihood"
                 else ""
             )
             raise MixvaeError(f"there is no {name} of this model and these data.{advice}")
-    return [metric for metric in there_are if metric.name in names]
+    return [metric for name, metric in applicable.items() if name in names]
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a MixvaeError for a name that no metric has."""
+    """Raise `MixvaeError` for a name that no metric has."""
     known = [metric.name for metric in METRICS]
     for name in names:
         if name not in known:
@@ -149,14 +151,17 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def listing() -> str:
-    """Every metric's name and label, a line each, and whether it should be high or low."""
+    """Text with a line for every metric: its name, its label, and which direction is better."""
     width = max(len(metric.name) for metric in METRICS) + 2
-    said = ("; ".join(filter(None, [metric.label, metric.direction()])) for metric in METRICS)
-    return "\n".join(f"  {m.name:{width}s}{line}" for m, line in zip(METRICS, said, strict=True))
+    lines = []
+    for metric in METRICS:
+        text = "; ".join(filter(None, [metric.label, metric.direction()]))
+        lines.append(f"  {metric.name:{width}s}{text}")
+    return "\n".join(lines)
 
 
 def columns(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """All figures that have a column in the tables of experiments, formatted; "" for none."""
+    """Cells of the figures that have a column in the tables of experiments; "" where missing."""
     return {
         figure.column: figure.cell(values.get(key))
         for metric, values in _values(metrics)
@@ -166,6 +171,7 @@ def columns(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[Metric, Mapping[str, Any]]]:
+    """Every metric and its values by key, from the content of ``metrics.json``."""
     for metric in METRICS:
-        found = metrics.get(metric.name)
-        yield metric, found if isinstance(found, Mapping) else {metric.name: found}
+        value = metrics.get(metric.name)
+        yield metric, value if isinstance(value, Mapping) else {metric.name: value}

@@ -1,4 +1,4 @@
-"""Evaluation mode for as long as any thread needs it."""
+"""Evaluation mode of a model that several threads may use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 _lock = Lock()
-_users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # threads in evaluation mode
+_users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # contexts that are open
 _modes: WeakKeyDictionary[nn.Module, list[tuple[nn.Module, bool]]] = WeakKeyDictionary()
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; when the last of its users leaves, in the mode it came in."""
+    """Context in which a model is in evaluation mode; the last to leave restores its modes."""
     with _lock:
         if not _users.get(model):
             _modes[model] = [(module, module.training) for module in model.modules()]

@@ -1,7 +1,7 @@
-"""One pass over the data for any number of figures: each takes in the batches, then says its own.
+"""One pass over the data for any number of metrics.
 
-What several figures need of a batch (the encoder's output, the trace of a draw, the trace at the
-means) is made when the first one asks for it, and once.
+What several metrics need of a batch (the encoder's output, the trace of a sample, the trace at the
+means) is computed once, when the first of them asks for it.
 """
 
 from collections import defaultdict
@@ -22,14 +22,20 @@ from .batches import batches, evaluating
 
 
 class Batch:
-    """Some rows of the data, and what the model makes of them.
+    """Batch of the data, and the model's posteriors and traces for it.
 
-    Args:
-        model: in evaluation mode.
-        x: (B, *X), on the model's device.
-        y: (B,), for a conditional model.
-        p_z: the model's prior.
-        noises: by the number of samples S, what draws of S samples take their noise from.
+    Parameters
+    ----------
+    model
+        A model in evaluation mode.
+    x
+        (B, *X), on the model's device.
+    y
+        (B,), the classes of x, for a conditional model.
+    p_z
+        The model's prior.
+    noises
+        By the number of samples S, the source of noise of passes with S samples.
     """
 
     def __init__(
@@ -46,48 +52,51 @@ class Batch:
 
     @cached_property
     def posteriors(self) -> tuple[Distribution, Distribution]:
-        """q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
+        """Posteriors q(z | x, k), batch (B, K), and q(w | x), batch (B,)."""
         return self.model.infer(self.x, self.y)
 
     @cached_property
     def mean_trace(self) -> Trace:
-        """The pass with codes and weights at their means."""
+        """Trace with codes and weights at their means."""
         return self.model.at_means(self.x, *self.posteriors, self.y, self._p_z)
 
     @cached_property
     def reconstruction(self) -> Float[Tensor, "B *X"]:
-        """The mixture's deterministic reconstruction."""
+        """Reconstruction by the mixture from the mean trace."""
         return self.model.family.mean(self.mean_trace).squeeze(0)
 
     @cached_property
     def responsibilities(self) -> Float[Tensor, "B K"]:
-        """How far each component answers for each x."""
+        """Responsibility of each component for each x, at the mean trace."""
         return self.model.family.responsibilities(self.mean_trace)
 
     def trace(self, n_samples: int) -> Trace:
-        """A pass with so many samples, the same for all who ask for that number."""
+        """Trace with so many samples, the same for all metrics that use this number."""
         if n_samples not in self._traces:
             self._traces[n_samples] = self.draw(n_samples)
         return self._traces[n_samples]
 
     def draw(self, n_samples: int) -> Trace:
-        """A pass with samples of its own."""
+        """Trace with new samples, which no other metric shares."""
         with self._noises[n_samples]:
             return self.model.draw(self.x, *self.posteriors, n_samples, self.y, self._p_z)
 
 
-Values = Callable[[Batch], Float[Tensor, " B"]]  # one value of each x
+Values = Callable[[Batch], Float[Tensor, " B"]]  # one value for each x
 
 
 @runtime_checkable
 class Accumulator(Protocol):
-    """Figures of data that come in batches."""
+    """Metric of data in batches.
+
+    Batches are added in the order of the data, in evaluation mode and without gradients.
+    """
 
     def add(self, batch: Batch) -> None:
-        """Take a batch in; gradients are off."""
+        """Add a batch."""
 
     def result(self) -> Any:
-        """The figures of all batches: a number, or a mapping that JSON can hold."""
+        """Values over all batches: a number, or a mapping for JSON."""
 
 
 def accumulate(
@@ -99,24 +108,24 @@ def accumulate(
     batch_size: int = 500,
     seed: int = 0,
 ) -> None:
-    """Hand all of x, in even batches, to every accumulator.
+    """Add all of x, in even batches, to every accumulator.
 
-    Draws of S samples have noise from ``seed``, and so has each accumulator what else it draws: a
-    figure is the same whichever others are taken beside it.
+    Passes of S samples have a source of noise for each S, and each accumulator has one for its own
+    sampling, all seeded by ``seed``: a metric does not depend on which others are computed.
     """
-    own = [Noise(seed) for _ in accumulators]
+    noise_of_each = [Noise(seed) for _ in accumulators]
     with evaluating(model, seed):
         p_z = model.prior(model.encode)
         noises: Mapping[int, Noise] = defaultdict(lambda: Noise(seed))
-        for part, labels in batches(model, x, y, batch_size):
-            batch = Batch(model, part, labels, p_z, noises)
-            for accumulator, noise in zip(accumulators, own, strict=True):
+        for x_batch, y_batch in batches(model, x, y, batch_size):
+            batch = Batch(model, x_batch, y_batch, p_z, noises)
+            for accumulator, noise in zip(accumulators, noise_of_each, strict=True):
                 with noise:
                     accumulator.add(batch)
 
 
 class Averages:
-    """The mean over all x of a function of a batch that gives one value an x, (B,)."""
+    """Accumulator of the mean over all x of a function of a batch with values (B,)."""
 
     def __init__(self, values: Values) -> None:
         self.values, self.total, self.n = values, 0.0, 0

@@ -8,23 +8,40 @@ from torch import Tensor
 
 MAX_K = 0.7  # above it, an estimate is not to be relied on
 MAX_SHARE = 0.05  # of the examples above MAX_K, beyond which their mean is not either
-MIN_TAIL = 25  # weights; fewer say nothing of a tail
+MIN_TAIL = 25  # weights; the estimate from fewer is too uncertain
 TIED = 0.01  # weights that agree to this part have no tail but rounding
 TINY = 1e-150  # of the largest weight; less has underflowed
 
 
 def pareto_k(log_weights: Float[Tensor, " S"]) -> float:
-    r"""The shape k of a generalised Pareto distribution that is fitted to the largest weights.
+    r"""Shape k of a generalised Pareto distribution that is fitted to the largest weights.
 
     Weights of shape k have moments up to 1/k: above 1/2 their variance is infinite, and above 0.7
     the mean of any practical number of them is no longer reliable. The tail is the largest
-    min(S/5, 3 sqrt(S)) weights, and what is fitted their excess over the next one (Vehtari,
-    Simpson, Gelman, Yao & Gabry, JMLR 2024).
+    min(S/5, 3 sqrt(S)) weights; the distribution is fitted to their excess over the next one.
 
-    Returns:
+    Parameters
+    ----------
+    log_weights
+        (S,), logarithms of importance weights.
+
+    Returns
+    -------
+    k
         NaN for a tail of fewer than 25 (S < 125) or weights that are not finite; -inf where the
-        tail's weights are equal to one per cent, as with an exact posterior; inf where fewer than
-        five carry everything.
+        tail's weights differ by less than 1 %, as with an exact posterior; inf where fewer than
+        five weights have a positive excess.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao & Gabry (JMLR 2024).
+
+    Examples
+    --------
+    >>> import torch
+    >>> uniform = (torch.arange(10_000) + 0.5) / 10_000
+    >>> round(pareto_k(-0.8 * uniform.log()), 1)  # u ** -0.8 has the shape 0.8
+    0.8
     """
     n_tail = int(min(len(log_weights) / 5, 3 * sqrt(len(log_weights))))
     if n_tail < MIN_TAIL:
@@ -41,7 +58,7 @@ def pareto_k(log_weights: Float[Tensor, " S"]) -> float:
 
 
 def unreliable(share: float) -> str:
-    """What is said beside a mean of which so many examples (0 to 1) have a k-hat above 0.7."""
+    """Text beside a mean over examples, of which a fraction ``share`` has a k-hat above 0.7."""
     return (
         f"UNRELIABLE: k-hat above {MAX_K} for {share:.0%} of examples; likely too low, error "
         "larger than ±"
@@ -49,12 +66,13 @@ def unreliable(share: float) -> str:
 
 
 def fit_pareto(excess: Float64[Tensor, " n"]) -> float:
-    r"""The shape k of a generalised Pareto distribution that positive values suggest.
+    r"""Shape k of a generalised Pareto distribution, estimated from positive values.
 
     With :math:`b = k/σ` the likelihood is greatest at :math:`k(b) = \frac1n\sum_i \log(1 + b y_i)`,
     where its logarithm is :math:`n(\log\frac{b}{k(b)} - k(b) - 1)`. The estimate is k at the mean
-    of b over a grid, weighed by that likelihood (Zhang & Stephens 2009), then drawn towards 1/2
-    with the weight of ten values, which steadies small tails (Vehtari et al. 2024, Appendix).
+    of b over a grid, weighted by that likelihood (Zhang & Stephens 2009), then shrunk towards 1/2
+    with the weight of ten values, which lowers the variance for small tails (Vehtari et al. 2024,
+    Appendix).
     """
     y = excess.sort().values
     n = len(y)

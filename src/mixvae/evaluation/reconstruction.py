@@ -1,4 +1,4 @@
-"""How far reconstructions are from the data, in squared error summed over pixels in [0, 1]."""
+"""Reconstruction errors: squared errors, summed over the entries of x."""
 
 from math import sqrt
 
@@ -21,31 +21,42 @@ def reconstruction(
     batch_size: int = 500,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Squared errors, means over all of x.
+    """Squared errors of reconstructions, summed over the entries of x and averaged over examples.
 
-    Args:
-        model: it is left in the mode that it came in.
-        x: (N, *X), pixels in [0, 1].
-        y: (N,), the classes of x, for a conditional model.
-        n_samples: draws S of codes and weights, each reconstructed by itself.
-        batch_size: rows at a time; another one draws other noise.
-        seed: of the noise.
+    Parameters
+    ----------
+    model
+        A model, in any mode, to which it returns.
+    x
+        (N, *X), pixels in [0, 1].
+    y
+        (N,), the classes of x, for a conditional model.
+    n_samples
+        Number S of stochastic reconstructions of each x.
+    batch_size
+        Rows at a time; the noise depends on it.
+    seed
+        Seed of the noise.
 
-    Returns:
-        ``sse``, the mean of the squared errors of S stochastic reconstructions (the papers'
-        "MSE" on MNIST, at S = 1); ``sse_deterministic``, with codes and weights at their means;
-        ``rmse``, the root of ``sse`` (their "RMSE" on colour images).
+    Returns
+    -------
+    errors
+        ``sse``, the mean squared error of S stochastic reconstructions (the papers' "MSE" on
+        MNIST, at S = 1); ``sse_deterministic``, with codes and weights at their means; ``rmse``,
+        the root of ``sse`` (the papers' "RMSE" on colour images).
 
-    Raises:
-        MixvaeError: for fewer than one sample, or a batch size under 1.
+    Raises
+    ------
+    MixvaeError
+        For fewer than one sample, a batch size under 1, or data that the model does not take.
     """
-    meter = Reconstruction(n_samples)
-    accumulate(model, x, y, [meter], batch_size=batch_size, seed=seed)
-    return meter.result()
+    accumulator = Reconstruction(n_samples)
+    accumulate(model, x, y, [accumulator], batch_size=batch_size, seed=seed)
+    return accumulator.result()
 
 
 class Reconstruction:
-    """What :func:`reconstruction` returns, of data that come in batches."""
+    """Accumulator of :func:`reconstruction`."""
 
     def __init__(self, n_samples: int = 1) -> None:
         whole(1, n_samples=n_samples)
@@ -56,7 +67,7 @@ class Reconstruction:
         self.n += len(batch.x)
         self.deterministic += _sse(batch.x, batch.reconstruction)
         for i in range(self.n_samples):  # one at a time: memory does not grow with S
-            t = batch.draw(1) if i else batch.trace(1)
+            t = batch.draw(1) if i else batch.trace(1)  # the first is shared with other metrics
             self.stochastic += _sse(batch.x, t.family.mean(t).squeeze(0))
 
     def result(self) -> dict[str, float]:
@@ -66,5 +77,5 @@ class Reconstruction:
 
 
 def _sse(x: Float[Tensor, "B *X"], mean: Float[Tensor, "B *X"]) -> float:
-    """Squared errors summed over a batch."""
+    """Sum of the squared errors of a batch."""
     return float((x - mean).square().flatten(1).sum(1).cpu().double().sum())

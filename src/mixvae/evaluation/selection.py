@@ -1,4 +1,4 @@
-"""How many components the dropout rates choose."""
+"""Selection of components by component dropout."""
 
 from typing import Any
 
@@ -10,16 +10,34 @@ from .one_pass import Batch
 
 
 def selection(model: MixtureVAE) -> dict[str, Any]:
-    """What component dropout has learned; the model must have some.
+    """Learned dropout rates, and the components that they keep.
 
-    Returns:
+    Parameters
+    ----------
+    model
+        A model with component dropout: ``mvae-gs``, ``mvae-gau``, or ``mixture-vae`` with
+        ``keep_prior``.
+
+    Returns
+    -------
+    selection
         ``rate``, the dropout rate p of each component; ``kept``, the components that evaluation and
-        pruning keep, counted from 0; ``n_kept``, how many; ``n_selected``, the papers' "selected
-        K": the expected number of masks above their threshold in one draw (0.1 for concrete masks,
-        0.8 for Gaussian ones), which under a shared rate is K times one probability.
+        pruning keep, counted from 0; ``n_kept``, their number; ``n_selected``, the papers'
+        "selected K": the expected number of masks above their threshold in one sample (0.1 for
+        concrete masks, 0.8 for Gaussian ones), which under a shared rate is K times one
+        probability.
 
-    Raises:
-        MixvaeError: for a model without component dropout.
+    Raises
+    ------
+    MixvaeError
+        For a model without component dropout.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> model = mixvae.build("mvae-gs", (4,), n_components=3, n_latent=2).model
+    >>> selection(model)["kept"]
+    [0, 1, 2]
     """
     check_model(model)
     if model.dropout is None:
@@ -34,7 +52,7 @@ def selection(model: MixtureVAE) -> dict[str, Any]:
 
 
 class Selection:
-    """What :func:`selection` returns, which no data decide."""
+    """Accumulator of :func:`selection`, which does not depend on data."""
 
     def __init__(self, model: MixtureVAE) -> None:
         self.model = model

@@ -88,14 +88,14 @@ def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> 
     ----------
     DLGMM: Nalisnick, Hertel & Smyth (2016), eq. 1.
     """
-    w, family = t.q_w.mean, MixturePosterior()
+    family = MixturePosterior()
     if form == "mixture":
         log_ratio = family.log_ratio(t)
     elif form == "index":
-        log_ratio = (w * (t.log_prior - t.log_q)).sum(-1)
+        log_ratio = (t.q_w.mean * (t.log_prior - t.log_q)).sum(-1)
     else:
         entropy = -(t.log_q + t.log_w).logsumexp(-1)
-        log_ratio = (w * t.log_prior).sum(-1) + entropy
+        log_ratio = (t.q_w.mean * t.log_prior).sum(-1) + entropy
     return family.terms(t, log_ratio, kl_scale)
 
 
