@@ -140,9 +140,7 @@ def alike(x: Tensor, n: int) -> Tensor:
 def test_more_samples_raise_the_mean_of_the_estimates() -> None:
     """It is a lower bound in expectation, and tighter with each sample."""
     model, x, exact = wrong_exact()
-    means = [
-        log_likelihood(model, alike(x[0], 200), n, method="plain").mean for n in (2, 4, 16)
-    ]
+    means = [log_likelihood(model, alike(x[0], 200), n, method="plain").mean for n in (2, 4, 16)]
     assert all(low < high for low, high in pairwise([*means, float(exact[0]) + 0.02]))
 
 
@@ -541,7 +539,7 @@ def test_without_k_hat_nothing_is_said_of_it() -> None:
     assert found.reliable is None
     assert found.caveat is None
     table = report.table({"log_likelihood": found.to_dict()})
-    assert "not known, as k-hat takes 125 draws" in table
+    assert "reliability unknown, as k-hat needs 125 samples" in table
     assert not {"k_hat_max", "k_hat_above"} & found.to_dict().keys()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
 

@@ -37,9 +37,7 @@ TRAINING = {"max_epochs": 25, "batch_size": 128, "seed": 0, "lr": 1e-3}
 SUBSET, SAMPLES, CHAINS, STEPS = 20_000, 5000, 16, 500
 Method = Callable[[Any, torch.Tensor], Any]
 METHODS: dict[str, Method] = {
-    "plain importance sampling": lambda model, x: log_likelihood(
-        model, x, SAMPLES, method="plain"
-    ),
+    "plain importance sampling": lambda model, x: log_likelihood(model, x, SAMPLES, method="plain"),
     "defensive importance sampling": lambda model, x: log_likelihood(model, x, SAMPLES),
     "annealed importance sampling": lambda model, x: annealed_log_likelihood(
         model, x, n_chains=CHAINS, n_steps=STEPS

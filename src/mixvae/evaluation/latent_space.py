@@ -204,28 +204,27 @@ class OneCode(LatentSpace):
 
     def log_densities(self, latents: Latents) -> LogDensities:
         if self.stacked is not None:
-            q = log_prob_each(self.stacked, latents.z)
+            q = log_prob_each(self.stacked, latents.z).squeeze(1)
         else:
-            each = log_prob_widened(self.q_z, self.factors, latents.z.unsqueeze(2))
-            q = each.transpose(-1, -2).flatten(2)
+            widths = log_prob_widened(self.q_z, self.factors, latents.z.unsqueeze(2))
+            q = widths.transpose(-1, -2).flatten(2).squeeze(1)
         log_prior = self.log_prior(latents)
         log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
         local = [normal.log_prob(latents.z.squeeze(1).double()) for normal in self.local]
         if not self.exact:
-            each = [q.squeeze(1), log_prior] if self.from_prior else [q.squeeze(1)]
-            return LogDensities(log_joint.cpu(), torch.cat([*each, *local], -1).double().cpu())
-        assert latents.component is not None
-        log_joint = log_joint + self.log_share[0].to(log_joint)[latents.component.squeeze(1)]
-        each = [q.squeeze(1).unflatten(-1, (-1, self.n_components))]
+            found = [q, log_prior] if self.from_prior else [q]
+            return LogDensities(log_joint.cpu(), torch.cat([*found, *local], -1).double().cpu())
+        k = latents.component
+        assert k is not None
+        log_joint = log_joint + self.log_share[0].to(log_joint)[k.squeeze(1)]
         if self.from_prior:
-            each.append(log_prior.unsqueeze(2).expand(-1, -1, self.n_components))
-        others = torch.arange(self.n_components, device=q.device) != latents.component
-        own = torch.cat(each, 1).double().masked_fill(others.unsqueeze(1), -torch.inf).flatten(1)
-        local = [
-            log_q.masked_fill(latents.component != normal.component, -torch.inf)
-            for log_q, normal in zip(local, self.local, strict=True)
-        ]
-        return LogDensities(log_joint.cpu(), torch.cat([own, *local], -1).cpu())
+            q = torch.cat([q, log_prior.expand(-1, self.n_components)], -1)
+        components = torch.tensor(
+            [normal.component for normal in self.local for _ in WIDTHS], dtype=torch.int64
+        )
+        components = torch.cat([self.groups(), components]).to(k.device)
+        log_q = torch.cat([q, *local], -1).double().masked_fill(components != k, -torch.inf)
+        return LogDensities(log_joint.cpu(), log_q.cpu())
 
     def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
         if isinstance(self.q_z, StickBreaking):  # on a simplex, where no normal is
