@@ -22,7 +22,7 @@ from .data.conversion import choose_transform, make_split
 from .data.dataset import draw_rows
 from .errors import MixvaeError, at_least, shown
 from .evaluation.batches import batches, cluster_probabilities, evaluating
-from .evaluation.log_likelihood import log_likelihood
+from .evaluation.log_likelihood import HELP, log_likelihood
 from .model import MixtureVAE
 from .pruning import prune
 from .recipes import options_of
@@ -240,7 +240,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         model, seed = self._model(), self._seed
         found = log_likelihood(model, self._x(X), n_samples, seed=seed)
         if found.caveat is not None:
-            warnings.warn(f"log p(x) is {found.caveat}. Try more n_samples.", stacklevel=2)
+            warnings.warn(f"log p(x) is {found.caveat}. {HELP}", stacklevel=2)
         return found.log_prob.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

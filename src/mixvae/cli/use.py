@@ -11,6 +11,7 @@ from mixvae import plots, report
 from mixvae.errors import MixvaeError, fits_memory, whole
 from mixvae.evaluation import LogLikelihood, representation
 from mixvae.evaluation import evaluate as measure
+from mixvae.evaluation.log_likelihood import N_CHAINS, N_SAMPLES
 from mixvae.evaluation.metrics import listing
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays
@@ -19,8 +20,14 @@ from .parser import taken
 from .pictures import check_folder, check_image, save
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
-SAMPLES = 5000  # of --log-likelihood without a number
-ESTIMATE = {"log_likelihood": SAMPLES, "n_test": None, "seed": 0, "split": None}
+ESTIMATE = {
+    "log_likelihood": N_SAMPLES,
+    "method": "defensive",
+    "n_steps": 1000,
+    "n_test": None,
+    "seed": 0,
+    "split": None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,8 @@ def evaluate(argv: list[str]) -> None:
 
     With --log-likelihood also log p(x), by importance sampling: 5,000 samples an example unless
     another number is given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples.
+    Where the result is marked UNRELIABLE, --method ais helps: annealed importance sampling, by
+    default 16 chains an example, seconds each.
     Every example's estimate and a histogram are written into the run folder, as log_likelihood.npz
     and log_likelihood.png, whose names also give the split, the number of examples and so on where
     these are not the default. Missing metrics.json and pictures of a finished run are written too.
@@ -74,7 +83,7 @@ def evaluate(argv: list[str]) -> None:
     parser = parser_of(evaluate, f"\n{listing()}")
     parser.add_options("evaluation", measure, skip={"recipe", "split", "keep"})
     parser.add_options("output", EvaluateOptions)
-    parser.bare("log_likelihood", SAMPLES)
+    parser.bare("log_likelihood", N_SAMPLES)
     parser.unset("batch_size", help="By default as in training.")
     parser.set_defaults(progress=True)
     run, source, values = open_run(parser, argv, mend=True)
@@ -88,6 +97,8 @@ def evaluate(argv: list[str]) -> None:
             "--split test or val."
         )
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
+    if values["method"] == "ais" and values["log_likelihood"] == N_SAMPLES:
+        values["log_likelihood"] = N_CHAINS
     name, split = source.part(options.split)
     estimates: list[LogLikelihood] = []
     metrics = {

@@ -15,7 +15,7 @@ from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
 from .health import ComponentHealth, component_health
-from .log_likelihood import LogLikelihood, log_likelihood
+from .log_likelihood import LogLikelihood, Method, log_likelihood
 from .metric import Figure, Metric, Subject, mean_of
 from .metrics import METRICS, chosen
 from .one_pass import Accumulator, Batch, accumulate
@@ -56,6 +56,8 @@ def evaluate(
     split: Split,
     *,
     log_likelihood: int = 0,
+    method: Method = "defensive",
+    n_steps: int = 1000,
     n_test: int | None = None,
     batch_size: int = 500,
     seed: int = 0,
@@ -75,7 +77,14 @@ def evaluate(
     split
         Images, and labels if there are any.
     log_likelihood
-        Importance samples S for each example's log p(x); 0 leaves log p(x), which is slow, out.
+        Importance samples S (of ais, chains) for each example's log p(x); 0 leaves log p(x), which
+        is slow, out.
+    method
+        How log p(x) is estimated. defensive: importance sampling from the posterior, wider ones,
+        the prior, and normals about modes of the exact posterior; plain: from the posterior alone;
+        ais: annealed importance sampling, slower, and independent of the encoder.
+    n_steps
+        Steps of ais from the prior to the posterior.
     n_test
         Use so many examples only, evenly spaced over the split since data may be sorted; by default
         all.
@@ -132,6 +141,8 @@ def evaluate(
         x=x,
         y=y,
         log_likelihood=log_likelihood,
+        method=method,
+        n_steps=n_steps,
         batch_size=batch_size,
         seed=seed,
         progress=progress,

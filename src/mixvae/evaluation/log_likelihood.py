@@ -35,8 +35,9 @@ HELP = (
     "scale is not so small."
 )
 NEGLIGIBLE = 0.01  # of p(x): a component that has less is not asked for its k-hat
-Method = Literal["defensive", "plain"]
-METHODS: tuple[Method, ...] = ("defensive", "plain")
+N_SAMPLES, N_CHAINS = 5000, 16  # an example, where nothing is said
+Method = Literal["defensive", "plain", "ais"]
+METHODS: tuple[Method, ...] = ("defensive", "plain", "ais")
 Figures = tuple[float, float, float, float]
 
 
@@ -119,27 +120,23 @@ class LogLikelihood:
 def log_likelihood(
     model: MixtureVAE,
     x: Float[Tensor, "N *X"],
-    n_samples: int = 5000,
+    n_samples: int | None = None,
     *,
     y: Classes | None = None,
     seed: int = 0,
     method: Method = "defensive",
+    n_steps: int = 1000,
     progress: bool = False,
 ) -> LogLikelihood:
-    r"""Importance sampling: :math:`\log \frac1S \sum_s w_s`, the weights those of the family.
+    r"""Log p(x) of each example: by importance sampling, :math:`\log \frac1S \sum_s w_s`.
 
-    Low in expectation (Burda et al. 2016, Theorem 1), by about half the squared standard error.
+    The estimate of p(x) is unbiased, and its logarithm low in expectation (Burda et al. 2016,
+    Theorem 1), by about half the squared standard error.
 
     Examples go through one at a time, with many samples each, and the noise of each is seeded by
-    what it holds: the figure of an example depends on the model, its x (and y, of a conditional
-    model), ``n_samples`` and ``seed``; not on its place, nor on any other example, so that equal
-    ones have equal figures. There is no batch size; a fixed number of codes is decoded at a time,
-    whatever N and S.
-
-    The codes of an exact mixture that can decode its components one by one (they share layers, and
-    training takes some at a time) are dealt out among them: by the responsibilities in a pilot of a
-    tenth as many, but for a tenth that is dealt out evenly. The estimate stays unbiased, and has at
-    most the error that is stated, which is that of independent draws.
+    its content: the estimate of an example depends on the model, its x (and y, of a conditional
+    model), the options and ``seed``; not on its place, nor on any other example, so that equal ones
+    have equal estimates. A fixed number of codes is decoded at a time, whatever N and S.
 
     Parameters
     ----------
@@ -148,26 +145,52 @@ def log_likelihood(
     x
         (N, *X), data in the likelihood's support.
     n_samples
-        Samples S of the latent variables for each example, at most 10**8. A mixture posterior has K
-        samples in each pass, so that there are S/K passes, rounded up. Exact mixtures other than
-        those above: S codes of each component.
+        Samples S of the latent variables for each example, at most 10**8; by default 5,000, or with
+        ``method="ais"`` 16 chains. Of an exact mixture, at least one for each component.
     y
         (N,), the classes of x, for a conditional model: log p(x | y).
     seed
         Seed of the noise.
+    method
+        ``"defensive"``: samples from the posterior, wider ones, the prior, and normals about modes
+        of the exact posterior, weighed by the density of their mixture. ``"plain"``: from the
+        posterior alone; an exact mixture's samples are allocated to its components by a pilot.
+        ``"ais"``: :func:`annealed_log_likelihood`, which is slower and does not rely on the
+        encoder.
+    n_steps
+        Steps of annealed importance sampling from the prior to the posterior.
     progress
         Show a progress bar over the examples.
+
+    Returns
+    -------
+    LogLikelihood
+        The estimates, their errors, and how reliable they are.
 
     Raises
     ------
     MixvaeError
-        For fewer than one sample, a likelihood that is not a normalised density, or data outside
-        its support.
+        For too few samples, a likelihood that is not a normalised density, or data outside its
+        support.
+
+    References
+    ----------
+    Hesterberg, Weighted average importance sampling and defensive mixture distributions,
+    Technometrics 1995. Veach & Guibas, Optimally combining sampling techniques for Monte Carlo
+    rendering, SIGGRAPH 1995. Owen & Zhou, Safe and effective importance sampling, JASA 2000.
     """
     check_model(model)
-    whole(1, MAX_SAMPLES, n_samples=n_samples)
-    seeds(seed=seed)
     one_of("method", method, METHODS)
+    whole(1, n_steps=n_steps)
+    if n_samples is None:
+        n_samples = N_CHAINS if method == "ais" else N_SAMPLES
+    whole(1, MAX_SAMPLES, n_samples=n_samples)
+    if method == "ais":
+        from .annealed import annealed_log_likelihood  # which is built on this module
+
+        estimate = partial(annealed_log_likelihood, n_chains=n_samples, n_steps=n_steps)
+        return estimate(model, x, y=y, seed=seed, progress=progress)
+    seeds(seed=seed)
     check_density(model, x)
     if isinstance(model.family, ExactMixture) and n_samples < (least := int(model.kept.sum())):
         raise MixvaeError(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixvae.recipes.building import BuiltRecipe
 
-from .log_likelihood import LogLikelihood
+from .log_likelihood import LogLikelihood, Method
 from .one_pass import Accumulator, Averages, Values
 
 
@@ -20,6 +20,8 @@ class Subject:
     x: Tensor
     y: Tensor | None = None
     log_likelihood: int = 0
+    method: Method = "defensive"
+    n_steps: int = 1000
     batch_size: int = 500
     seed: int = 0
     progress: bool = False

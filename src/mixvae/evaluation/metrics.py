@@ -92,9 +92,11 @@ METRICS: list[Metric] = [
             *(s.recipe.model, s.x, s.log_likelihood, s.keep),
             y=s.y,
             seed=s.seed,
+            method=s.method,
+            n_steps=s.n_steps,
             progress=s.progress,
         ),
-        "log p(x) by importance sampling",
+        "log p(x), estimated example by example",
         applies=lambda s: s.log_likelihood > 0,
         figures={
             "mean": Figure("log p(x)", True, "log_px"),

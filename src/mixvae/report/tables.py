@@ -19,7 +19,12 @@ STATES = {
 }
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
-IN_MEAN = "by importance sampling: a lower bound in expectation"
+IN_MEAN = "a lower bound in expectation"
+BY = {
+    "plain": "by plain importance sampling",
+    "defensive": "by importance sampling",
+    "ais": "by annealed importance sampling",
+}
 UNKNOWN = "reliability unknown, as k-hat needs 125 samples"
 CLASSIFIERS = {"mlp_accuracy_percent": "MLP accuracy", "svm_accuracy_percent": "SVM accuracy"}
 
@@ -119,16 +124,21 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
     """The estimate of log p(x), and how reliable it is."""
     if not estimate:
         return []
-    error, caveat, bits = f"± {_number(estimate['mean_error'])}", IN_MEAN, []
+    error, bits = f"± {_number(estimate['mean_error'])}", []
+    method = estimate.get("method", "defensive")
+    caveat = f"{BY[method]}: {IN_MEAN}"
     reliable = estimate.get("reliable", True)
-    if reliable is None:
-        caveat = f"{IN_MEAN}; {UNKNOWN}"
-    elif not reliable:
+    if reliable is None and method != "ais":
+        caveat = f"{caveat}; {UNKNOWN}"
+    elif reliable is False:
         caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
     rows = [
         [metric.figures["mean"].label, _number(estimate["mean"]), f"{error}, {caveat}"],
         [metric.figures["bits_per_dim"].label, _number(estimate["bits_per_dim"]), *bits],
-        ["  samples an example", f"{estimate['n_samples']:,}"],
+        [
+            "  chains an example" if method == "ais" else "  samples an example",
+            f"{estimate['n_samples']:,}",
+        ],
         [
             "  effective samples",
             _number(estimate["ess_mean"]),
