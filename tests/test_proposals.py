@@ -1,7 +1,9 @@
 """Defensive importance sampling: unbiased for every recipe, and where posteriors are too narrow."""
 
+import json
 from itertools import product
 from math import inf, sqrt
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from torch import Tensor
 import mixvae
 from cases import Case
 from linear_models import DATA, Maps
+from mixvae.cli import main
 from mixvae.errors import MixvaeError
-from mixvae.evaluation import log_likelihood
+from mixvae.evaluation import annealed_log_likelihood, log_likelihood
 from mixvae.evaluation.local_normal import local_normal
 from mixvae.recipes import BuiltRecipe, list_recipes
 
@@ -202,3 +205,36 @@ def test_an_unknown_method_is_refused() -> None:
     model = Case("vae", {}, (2,)).build().model
     with pytest.raises(MixvaeError, match="method"):
         log_likelihood(model, BINARY, 10, method="best")  # type: ignore[arg-type]
+
+
+def test_the_method_is_that_of_the_call() -> None:
+    model = Case("vae", {}, (2,)).build().model
+    annealed = log_likelihood(model, BINARY, method="ais", n_steps=20)
+    assert (annealed.method, annealed.n_samples) == ("ais", 16)
+    assert log_likelihood(model, BINARY, 10).method == "defensive"
+    assert torch.equal(
+        annealed.log_prob,
+        annealed_log_likelihood(model, BINARY, n_chains=16, n_steps=20).log_prob,
+    )
+
+
+def test_the_command_line_names_the_method_where_the_number_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    small = "--data digits --binarize threshold --max-epochs 1 --hidden 4 --n-latent 2 --subset 50"
+    main(["train", "vae", *small.split(), "--out", str(run)])
+    for method, words in {
+        "defensive": "by importance sampling",
+        "plain": "by plain importance sampling",
+        "ais": "by annealed importance sampling",
+    }.items():
+        out = tmp_path / f"{method}.json"
+        options = f"--log-likelihood --method {method} --n-test 2 --n-steps 20 --out {out}"
+        capsys.readouterr()
+        main(["evaluate", str(run), *options.split()])
+        assert words in capsys.readouterr().out
+        found = json.loads(out.read_text())["log_likelihood"]
+        assert found["method"] == method
+        assert found["n_samples"] == (16 if method == "ais" else 5000)
+    assert len(list(run.glob("log_likelihood*.npz"))) == 3
