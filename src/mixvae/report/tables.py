@@ -131,7 +131,8 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
     if reliable is None and method != "ais":
         caveat = f"{caveat}; {UNKNOWN}"
     elif reliable is False:
-        caveat, bits = unreliable(estimate["k_hat_above"]), ["UNRELIABLE, as log p(x)"]
+        caveat = f"{BY[method]}; {unreliable(estimate['k_hat_above'])}"
+        bits = ["UNRELIABLE, as log p(x)"]
     rows = [
         [metric.figures["mean"].label, _number(estimate["mean"]), f"{error}, {caveat}"],
         [metric.figures["bits_per_dim"].label, _number(estimate["bits_per_dim"]), *bits],
