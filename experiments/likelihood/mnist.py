@@ -149,9 +149,18 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def commit() -> str:
-    """The checkout's commit, marked if it has changes."""
-    said = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(said, capture_output=True, text=True, check=True).stdout.strip()
+    """The checkout's commit, marked if anything but results has changed."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    )
+    changes = subprocess.run(
+        [*git, "status", "--porcelain", "--", ".", ":!results"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return head.stdout.strip() + ("-dirty" if changes.stdout else "")
 
 
 if __name__ == "__main__":
