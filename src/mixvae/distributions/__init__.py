@@ -1,6 +1,7 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
 from .bernoulli import Bernoulli
+from .binomial import BinomialLevels, on_levels
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
@@ -16,6 +17,7 @@ from .widened import widened
 
 __all__ = [
     "Bernoulli",
+    "BinomialLevels",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
@@ -34,6 +36,7 @@ __all__ = [
     "kl_to_mixture",
     "log_prob_each",
     "mixture",
+    "on_levels",
     "process_sticks",
     "rsample_and_log_prob",
     "widened",
