@@ -87,7 +87,7 @@ def test_score_is_the_mean_log_likelihood(exact, X):
 def test_few_grey_levels_are_binomial_and_new_data_must_have_them(exact, X):
     assert exact.recipe_.options["likelihood"] == "binomial"
     assert exact.recipe_.options["n_trials"] == 16
-    with pytest.raises(MixvaeError, match="k / 16 for k = 0 ... 16; .* use likelihood gaussian"):
+    with pytest.raises(MixvaeError, match=r"k / 16 for k = 0 ... 16; .* use likelihood gaussian"):
         exact.score_samples(X[:4] * 0.99)
 
 
