@@ -178,7 +178,7 @@ def test_a_binomial_likelihood_has_the_trials_that_are_given_or_those_of_the_dat
     assert build("vae", data, hidden=(8,), n_trials=8).model.decoder.likelihood.n_trials == 8
     again = build("m-vae", IMAGE, **built.options)
     assert again.model.decoder.likelihood.n_trials == 4
-    with pytest.raises(MixvaeError, match="likelihood binomial needs n_trials, .* such as 16"):
+    with pytest.raises(MixvaeError, match=r"likelihood binomial needs n_trials, .* such as 16"):
         build("vae", IMAGE, hidden=(8,), likelihood="binomial")
 
 
