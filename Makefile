@@ -22,7 +22,7 @@ help: ## list the targets
 
 demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten digits (under two minutes)
 	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --network gated-mlp --hidden 300 \
-	    --n-latent 8 --batch-size 64 --max-epochs 60 --average ema
+	    --n-latent 8 --n-samples 4 --batch-size 64 --max-epochs 60 --average ema
 
 test: $(VENV)/.installed-test ## install, then run the tests
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests $(ARGS)
