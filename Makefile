@@ -21,8 +21,8 @@ help: ## list the targets
 	@echo "Options: PYTHON=python3.12 (3.11 or newer), VENV=folder, ARGS='-k name' for test, --full for bench"
 
 demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten digits (under two minutes)
-	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --hidden 300 300 \
-	    --batch-size 64 --max-epochs 50
+	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --network gated-mlp --hidden 300 \
+	    --n-latent 8 --n-samples 4 --batch-size 64 --max-epochs 60 --average ema
 
 test: $(VENV)/.installed-test ## install, then run the tests
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests $(ARGS)

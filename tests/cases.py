@@ -17,6 +17,7 @@ from mixvae import recipes
 from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
 from mixvae.likelihoods import (
     BernoulliLikelihood,
+    BinomialLikelihood,
     ContinuousBernoulliLikelihood,
     CrossEntropy,
     GaussianLikelihood,
@@ -78,6 +79,8 @@ class Case:
         likelihood = self.options.get("likelihood", "bernoulli")
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
+        if likelihood == "binomial":
+            return (self.options["n_trials"] * x).round() / self.options["n_trials"]
         return x.round() if likelihood == "bernoulli" else x
 
     def labels(self, x: Tensor) -> Tensor | None:
@@ -191,14 +194,18 @@ CASES = [
     Case("misvae", {"n_components": 1, "likelihood": "cross-entropy"}),
     Case("vae", {"likelihood": "continuous-bernoulli"}),
     Case("vae", {"likelihood": "logistic"}, FLAT),
+    Case("vae", {"likelihood": "binomial", "n_trials": 16}),
+    Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
     Case("vae", {"network": "gated-mlp", "likelihood": "logistic-mixture"}),
     Case("iwae", {"n_samples": 3, "likelihood": "logistic-mixture"}, FLAT),
     Case("m-vae", {"likelihood": "continuous-bernoulli", "network": "gated-mlp"}),
     Case("m-vae", {"likelihood": "logistic"}),
+    Case("m-vae", {"likelihood": "binomial", "n_trials": 16}),
     Case("m-vae", {"combine": "expected", "likelihood": "logistic-mixture"}),
     Case("mvae", {"network": "gated-mlp", "conditional": True, "n_classes": 3}),
     Case("mvae", {"likelihood": "logistic"}, FLAT),
     Case("mixture-vae", {"likelihood": "logistic-mixture"}),
+    Case("mixture-vae", {"likelihood": "binomial", "n_trials": 4}),
     Case("gmmp-vae", {"likelihood": "logistic"}),
     _conv("vae", network="gated-conv", norm="none"),
     _conv("vae", COLOUR, likelihood="logistic-mixture"),
@@ -321,6 +328,8 @@ PARTS = [
     _prior("chain-prior", lambda: HierarchicalPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
     _likelihood("bernoulli", BernoulliLikelihood),
     _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),
+    _likelihood("binomial", BinomialLikelihood, n_trials=4),
+    _likelihood("binomial-of-means", BinomialLikelihood, n_trials=4, from_mean=True),
     _likelihood("cross-entropy", CrossEntropy),
     _likelihood("cross-entropy-of-means", CrossEntropy, from_mean=True),
     _likelihood("gaussian", GaussianLikelihood),

@@ -208,7 +208,7 @@ def test_the_data_choose_the_likelihood_unless_it_is_given(caught):
     main(["train", "vae", "--data", "digits", "--binarize", "threshold"])
     main(["train", "vae", "--data", "digits", "--likelihood", "cross-entropy"])
     chosen = [call["recipe"].options["likelihood"] for call in caught]
-    assert chosen == ["gaussian", "bernoulli", "cross-entropy"]
+    assert chosen == ["binomial", "bernoulli", "cross-entropy"]
 
 
 def test_optimizers_schedules_and_averages_are_named_on_the_line(caught):
@@ -395,7 +395,7 @@ def test_evaluate_finds_the_data_again_and_the_figures_of_training(capsys, folde
 
 
 def test_evaluate_takes_importance_samples_and_other_data(capsys, folder, tmp_path):
-    x = np.random.default_rng(0).random((60, 8, 8))
+    x = np.random.default_rng(0).integers(17, size=(60, 8, 8)) / 16  # with the digits' levels
     np.savez(tmp_path / "other.npz", x=x, x_test=x[:3])
     argv = ["evaluate", str(folder), "--data", str(tmp_path / "other.npz")]
     text = shown(capsys, *argv, "--log-likelihood", "4")
@@ -403,6 +403,9 @@ def test_evaluate_takes_importance_samples_and_other_data(capsys, folder, tmp_pa
     assert re.search(r"samples an example +4\n", text)
     np.save(tmp_path / "small.npy", x[:, :4, :4])
     assert "(1, 8, 8)" in refused(capsys, *argv[:3], str(tmp_path / "small.npy"))
+    np.save(tmp_path / "grey.npy", 0.99 * x)
+    said = refused(capsys, *argv[:3], str(tmp_path / "grey.npy"))
+    assert "the binomial likelihood needs pixels that are k / 16" in said
 
 
 def test_log_likelihood_by_itself_takes_5000_samples_and_writes_each_examples_figures(

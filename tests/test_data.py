@@ -211,6 +211,32 @@ def test_the_likelihood_follows_from_the_values() -> None:
     assert data.from_arrays(grey(), binarize="dynamic").likelihood == "bernoulli"
 
 
+def test_few_equally_spaced_levels_are_binomial_with_as_many_trials() -> None:
+    levels = lambda n: np.arange(96).reshape(8, 12).astype(np.float32) % (n + 1) / n
+    for n in (2, 3, 10, 16, 32):
+        found = data.from_arrays(levels(n))
+        assert (found.likelihood, found.n_trials) == ("binomial", n)
+    assert data.from_arrays(levels(33)).n_trials is None
+    assert data.from_arrays(np.minimum(levels(4), 0.5)).n_trials == 4  # by the steps of 1/4
+    assert data.from_arrays(levels(4) * 0.99).n_trials is None
+    for binarize in ("dynamic", "threshold"):
+        assert data.from_arrays(levels(4), binarize=binarize).n_trials is None
+    assert data.load("digits").n_trials == 16
+
+
+def test_two_values_have_no_levels() -> None:
+    x = np.where(grey() > 0.5, 0.75, 0.25)
+    assert (data.from_arrays(x).likelihood, data.from_arrays(x).n_trials) == ("gaussian", None)
+    assert data.from_arrays(grey() > 0.5).n_trials is None
+
+
+def test_one_row_off_the_levels_leaves_none() -> None:
+    x = (4 * np.random.default_rng(0).random((350, 3))).round() / 4
+    assert data.from_arrays(x, val=x[:5], test=x[:5]).n_trials == 4
+    x[-1, -1] = 0.3
+    assert data.from_arrays(x, val=x[:5], test=x[:5]).n_trials is None
+
+
 def test_the_seed_of_a_row_depends_on_its_values_its_class_and_the_seed_alone() -> None:
     x, y = torch.tensor([[[0.0, 0.5], [1.0, 0.25]]]), torch.tensor([3])
     minus_zero = torch.where(x == 0, -0.0, x)

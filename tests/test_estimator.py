@@ -84,6 +84,13 @@ def test_score_is_the_mean_log_likelihood(exact, X):
         assert exact.score(X[:4]) == pytest.approx(each.mean())
 
 
+def test_few_grey_levels_are_binomial_and_new_data_must_have_them(exact, X):
+    assert exact.recipe_.options["likelihood"] == "binomial"
+    assert exact.recipe_.options["n_trials"] == 16
+    with pytest.raises(MixvaeError, match=r"k / 16 for k = 0 ... 16; .* use likelihood gaussian"):
+        exact.score_samples(X[:4] * 0.99)
+
+
 def test_the_score_of_a_row_depends_on_what_it_holds_alone(exact, X):
     each = exact.score_samples(X[:6], n_samples=50)
     again = exact.score_samples(np.concatenate([X[3:6], X[5:6], X[5:6]]), n_samples=50)

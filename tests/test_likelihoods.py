@@ -1,22 +1,23 @@
 """Likelihoods: each is normalised, or says that it is not."""
 
 from itertools import product
-from math import exp, log, pi
+from math import exp, log, log2, pi
 from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.integrate import quad
-from scipy.stats import kstest
+from scipy.stats import binom, chisquare, kstest
 
 from cases import CASES, Case
 from mixvae import recipes
-from mixvae.distributions import Bernoulli, ContinuousBernoulli
+from mixvae.distributions import Bernoulli, BinomialLevels, ContinuousBernoulli
 from mixvae.errors import MixvaeError
 from mixvae.likelihoods import (
     LIKELIHOODS,
     BernoulliLikelihood,
+    BinomialLikelihood,
     CrossEntropy,
     GaussianLikelihood,
     LikelihoodName,
@@ -62,7 +63,7 @@ def test_cross_entropy_does_not_integrate_to_one_and_says_so():
     assert integral < 0.7
     assert not CrossEntropy.is_density
     densities = set(LIKELIHOODS) - {"cross-entropy"}
-    assert all(likelihood(name, (1,)).is_density for name in densities)
+    assert all(likelihood(name, (1,), n_trials=16).is_density for name in densities)
 
 
 def test_squared_error_is_a_density_less_a_constant():
@@ -108,6 +109,64 @@ def test_bernoullis_and_its_gradients_are_torchs_in_float64(shape):
         results.append([log_p, *torch.autograd.grad(log_p.sum(), leaves)])
     for ours, exact in zip(*results, strict=True):
         torch.testing.assert_close(ours.double(), exact.double(), rtol=1e-6, atol=1e-6)
+
+
+# -- counts of n
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 255])
+def test_a_binomial_is_scipys_and_torchs_and_sums_to_one(n):
+    levels = torch.arange(n + 1) / n
+    p = BinomialLevels(n, logits())
+    log_prob = p.log_prob(levels[:, None, None])
+    expected = torch.distributions.Binomial(n, logits=logits())
+    torch.testing.assert_close(log_prob, expected.log_prob(n * levels[:, None, None]))
+    by_scipy = binom.logpmf(n * levels[:, None, None].numpy(), n, logits().sigmoid().numpy())
+    torch.testing.assert_close(log_prob, torch.tensor(by_scipy), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(log_prob.exp().sum(0), torch.ones(2, 3))
+    torch.testing.assert_close(p.mean, expected.mean / n)
+    torch.testing.assert_close(p.variance, expected.variance / n**2)
+
+
+def test_a_binomial_of_one_trial_is_a_bernoulli():
+    x = torch.rand(2, 3).round()
+    one, coin = BinomialLikelihood((3,), n_trials=1), BernoulliLikelihood((3,))
+    torch.testing.assert_close(one(logits()).log_prob(x), coin(logits()).log_prob(x))
+
+
+def test_samples_of_a_binomial_are_levels_with_its_probabilities():
+    p = BinomialLevels(4, torch.tensor(0.7))
+    x = p.sample((5000,))
+    BinomialLikelihood((1,), n_trials=4).check(x[:, None])
+    counts = torch.bincount((4 * x).round().long(), minlength=5)
+    expected = 5000 * p.log_prob(torch.arange(5) / 4).exp()
+    assert chisquare(counts, expected).pvalue > 1e-3
+
+
+def test_a_binomial_of_means_is_that_of_their_logits():
+    x = torch.randint(17, (2, 3)) / 16
+    one, other = (BinomialLikelihood((3,), n_trials=16, from_mean=flag) for flag in (False, True))
+    of_logits, of_means = one(logits()), other(logits().sigmoid())
+    torch.testing.assert_close(of_logits.log_prob(x), of_means.log_prob(x))
+    torch.testing.assert_close(of_logits.mean, of_means.mean)
+
+
+@pytest.mark.parametrize("extreme", [-1e4, 0.0, 1e4])
+def test_a_binomial_has_finite_probabilities_and_gradients_in_float32(extreme):
+    torch.set_default_dtype(torch.float32)
+    params = (extreme * torch.randn(50, 3)).requires_grad_()
+    x = torch.tensor([0.0, 0.5, 1.0])
+    log_prob = BinomialLikelihood((3,), n_trials=16)(params).log_prob(x)
+    log_prob.sum().backward()
+    assert log_prob.isfinite().all()
+    assert (log_prob <= 0).all()
+    assert params.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 16, 32, 255])
+def test_levels_of_any_number_are_found_again_in_float32(n):
+    torch.set_default_dtype(torch.float32)
+    BinomialLikelihood((n + 1,), n_trials=n).check(torch.arange(n + 1)[None] / n)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -369,6 +428,9 @@ REFUSED = [
     ("continuous-bernoulli", -0.1, r"continuous-bernoulli .* in \[0, 1\].*such as -0.1.*scale"),
     ("continuous-bernoulli", 1.5, "such as 1.5"),
     ("continuous-bernoulli", float("nan"), "such as nan"),
+    ("binomial", 0.3, r"binomial .* k / 16 for k = 0 ... 16; 1 of 3 .* such as 0.3. Round.*gaus"),
+    ("binomial", 17 / 16, "such as 1.0625"),
+    ("binomial", float("nan"), "such as nan"),
     ("logistic", 0.5, "logistic .* k / 255 for k = 0 ... 255; 1 of 3 .* such as 0.5. Give 8-bit"),
     ("logistic", 256 / 255, "such as 1.00392"),
     ("logistic", float("nan"), "such as nan"),
@@ -380,14 +442,15 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "value", "said"), REFUSED)
 def test_what_a_likelihood_is_not_for_is_refused_with_the_value_and_what_to_do(name, value, said):
     with pytest.raises(MixvaeError, match=said):
-        likelihood(name, (3,)).check(torch.tensor([[0.0, 1.0, value]]))
+        likelihood(name, (3,), n_trials=16).check(torch.tensor([[0.0, 1.0, value]]))
 
 
 @pytest.mark.parametrize("name", get_args(LikelihoodName))
 def test_every_likelihood_takes_what_it_is_for(name):
     x = {"bernoulli": [0.0, 1.0], "gaussian": [-3.0, 2.0], "squared-error": [-3.0, 2.0]}
     levels = torch.arange(256).to(torch.uint8).float() / 255
-    likelihood(name, (1,)).check(torch.tensor(x[name]) if name in x else levels[:, None])
+    made = likelihood(name, (1,), n_trials=255)
+    made.check(torch.tensor(x[name]) if name in x else levels[:, None])
 
 
 def test_levels_may_come_in_any_type_that_holds_them():
@@ -405,6 +468,8 @@ def test_bits_per_dimension_are_of_the_levels_or_of_a_density_that_is_even_over_
     levels = likelihood("logistic", (3, 4))
     assert bits_per_dim(12 * log(1 / 256), levels) == pytest.approx(8)
     assert bits_per_dim(-12.0, levels) == pytest.approx(1 / log(2))
+    counts = likelihood("binomial", (3, 4), n_trials=16)
+    assert bits_per_dim(12 * log(1 / 17), counts) == pytest.approx(log2(17))
 
 
 def test_a_wide_densitys_bits_are_nearly_those_of_the_levels_that_it_is_rounded_to():
@@ -424,8 +489,9 @@ def test_what_is_no_density_has_no_bits_per_dimension():
 
 
 def test_only_probabilities_are_discrete():
-    discrete = {name for name in LIKELIHOODS if likelihood(name, (2,)).is_discrete}
-    assert discrete == {"bernoulli", "logistic", "logistic-mixture"}
+    made = {name: likelihood(name, (2,), n_trials=16) for name in LIKELIHOODS}
+    discrete = {name for name in made if made[name].is_discrete}
+    assert discrete == {"bernoulli", "binomial", "logistic", "logistic-mixture"}
 
 
 @pytest.mark.usefixtures("unchecked")

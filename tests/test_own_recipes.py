@@ -140,7 +140,8 @@ def test_a_run_keeps_the_name_and_every_option_and_its_config_names_the_file(fol
         "hidden": [16],
         "channels": [32, 64, 128, 256, 256],
         "norm": "group",
-        "likelihood": "gaussian",  # as the data decided
+        "likelihood": "binomial",  # as the data decided
+        "n_trials": 16,
         "scale": 0.5,
     }
     assert f"recipe: {file}:LaplaceVAE\n" in (folder / "config.yaml").read_text()
@@ -672,7 +673,8 @@ def test_resolve_completes_what_is_none_and_leaves_what_is_given():
     data = mixvae.data.load("digits")
     recipe = mixvae.recipes.MVAE(conditional=True)
     assert recipe.resolve(data).options() == recipe.options() | {
-        "likelihood": "gaussian",
+        "likelihood": "binomial",
+        "n_trials": 16,
         "n_classes": 10,
     }
     given = mixvae.recipes.MVAE(conditional=True, n_classes=12, likelihood="squared-error")

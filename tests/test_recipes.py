@@ -155,15 +155,31 @@ def test_numbers_of_numpy_become_plain_ones():
     assert recipe.options["beta_kl"] == 0.5
 
 
-@pytest.mark.parametrize(("levels", "expected"), [(2, "bernoulli"), (256, "gaussian")])
+@pytest.mark.parametrize(
+    ("levels", "expected"), [(2, "bernoulli"), (3, "binomial"), (256, "gaussian")]
+)
 def test_data_choose_the_likelihood_unless_it_is_given(levels, expected):
     x = torch.randint(levels, (6, *IMAGE)).float() / (levels - 1)
     data = Dataset("made up", *(Split(x),) * 3)
     recipe = build("vae", data, hidden=(8,))
     assert recipe.x_shape == IMAGE
     assert recipe.options["likelihood"] == expected
+    assert recipe.options["n_trials"] == (2 if levels == 3 else None)
     given = build("vae", data, hidden=(8,), likelihood="squared-error")
     assert given.options["likelihood"] == "squared-error"
+    assert given.options["n_trials"] is None
+
+
+def test_a_binomial_likelihood_has_the_trials_that_are_given_or_those_of_the_data():
+    x = torch.randint(5, (6, *IMAGE)).float() / 4
+    data = Dataset("made up", *(Split(x),) * 3)
+    built = build("m-vae", data, hidden=(8,), likelihood="binomial")
+    assert built.model.decoder.likelihood.n_trials == built.options["n_trials"] == 4
+    assert build("vae", data, hidden=(8,), n_trials=8).model.decoder.likelihood.n_trials == 8
+    again = build("m-vae", IMAGE, **built.options)
+    assert again.model.decoder.likelihood.n_trials == 4
+    with pytest.raises(MixvaeError, match=r"likelihood binomial needs n_trials, .* such as 16"):
+        build("vae", IMAGE, hidden=(8,), likelihood="binomial")
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,20 @@ def test_training_shows_the_transform_in_its_first_line(
         assert f"test examples; {shown})" in first
 
 
+@pytest.mark.parametrize(
+    ("n_levels", "shown"), [(17, "binomial of 16 trials"), (2, "bernoulli"), (256, "gaussian")]
+)
+def test_training_shows_the_likelihood_in_its_first_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n_levels: int, shown: str
+) -> None:
+    x = np.arange(1200).reshape(300, 4) % n_levels / (n_levels - 1)
+    np.save(tmp_path / "x.npy", x)
+    argv = ["train", "vae", "--data", str(tmp_path / "x.npy"), *TRAIN, "--pictures", "false"]
+    assert main([*argv, "--out", str(tmp_path / "run")]) == 0
+    first = next(line for line in capsys.readouterr().err.splitlines() if "vae on" in line)
+    assert f", likelihood {shown}, into " in first
+
+
 def test_training_on_dark_data_says_so_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 from mixvae.errors import MixvaeError, one_of
 from mixvae.seeding import seed_of_row
 
+from .levels import number_of_steps
 from .transform import AS_STORED, Transform
 
 Binarize = Literal["none", "dynamic", "threshold"]
@@ -173,10 +174,20 @@ class Dataset:
         x = self.train.x
         return self.binarize != "none" or bool(((x == 0) | (x == 1)).all())
 
+    @cached_property
+    def n_trials(self) -> int | None:
+        """The smallest n from 2 to 32 whose levels k / n hold all training values, or None.
+
+        None also where fewer than three levels occur, or fewer than half of the n + 1.
+        """
+        return None if self.is_binary else number_of_steps(self.train.x)
+
     @property
-    def likelihood(self) -> Literal["bernoulli", "gaussian"]:
+    def likelihood(self) -> Literal["bernoulli", "binomial", "gaussian"]:
         """The default likelihood p(x|z) for these values."""
-        return "bernoulli" if self.is_binary else "gaussian"
+        if self.is_binary:
+            return "bernoulli"
+        return "gaussian" if self.n_trials is None else "binomial"
 
     @property
     def labels(self) -> bool:

@@ -1,6 +1,7 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
 from .bernoulli import Bernoulli
+from .binomial import BinomialLevels, on_levels
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
@@ -16,6 +17,7 @@ from .widened import log_prob_widened, widened
 
 __all__ = [
     "Bernoulli",
+    "BinomialLevels",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
@@ -35,6 +37,7 @@ __all__ = [
     "log_prob_each",
     "log_prob_widened",
     "mixture",
+    "on_levels",
     "process_sticks",
     "rsample_and_log_prob",
     "widened",

@@ -9,15 +9,21 @@ from functools import partial
 from math import sqrt
 from typing import Literal
 
-from mixvae.errors import one_of
+from mixvae.errors import MixvaeError, one_of
 
-from .bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood, CrossEntropy
+from .bernoulli import (
+    BernoulliLikelihood,
+    BinomialLikelihood,
+    ContinuousBernoulliLikelihood,
+    CrossEntropy,
+)
 from .gaussian import GaussianLikelihood
 from .likelihood import Likelihood, bits_per_dim
 from .logistic import LogisticLikelihood, LogisticMixtureLikelihood
 
 LikelihoodName = Literal[
     "bernoulli",
+    "binomial",
     "gaussian",
     "squared-error",
     "cross-entropy",
@@ -27,6 +33,7 @@ LikelihoodName = Literal[
 ]
 LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "bernoulli": BernoulliLikelihood,
+    "binomial": BinomialLikelihood,
     "gaussian": GaussianLikelihood,
     "squared-error": partial(GaussianLikelihood, scale=sqrt(0.5)),
     "cross-entropy": CrossEntropy,
@@ -38,6 +45,7 @@ LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
 __all__ = [
     "LIKELIHOODS",
     "BernoulliLikelihood",
+    "BinomialLikelihood",
     "ContinuousBernoulliLikelihood",
     "CrossEntropy",
     "GaussianLikelihood",
@@ -51,7 +59,11 @@ __all__ = [
 
 
 def likelihood(
-    name: LikelihoodName, x_shape: Sequence[int], *, from_mean: bool = False
+    name: LikelihoodName,
+    x_shape: Sequence[int],
+    *,
+    from_mean: bool = False,
+    n_trials: int | None = None,
 ) -> Likelihood:
     """Likelihood by its name, as recipes do.
 
@@ -63,11 +75,14 @@ def likelihood(
         Shape of one x.
     from_mean
         Whether a decoder's output is the means in (0, 1), not logits.
+    n_trials
+        Number n of trials of "binomial", whose levels are k / n; the others do not use it.
 
     Raises
     ------
     MixvaeError
-        For an unknown name, or ``from_mean`` with "logistic-mixture", which needs more than means.
+        For an unknown name, "binomial" without ``n_trials``, or ``from_mean`` with
+        "logistic-mixture", which needs more than means.
 
     Examples
     --------
@@ -77,4 +92,11 @@ def likelihood(
     (torch.Size([3]), torch.Size([1, 2, 2]))
     """
     one_of("likelihood", name, LIKELIHOODS)
+    if name == "binomial":
+        if n_trials is None:
+            raise MixvaeError(
+                "likelihood binomial needs n_trials, the number n of levels k / n above 0, such as "
+                "16; give it, or build the recipe for data of at most 33 equally spaced levels."
+            )
+        return BinomialLikelihood(x_shape, n_trials=n_trials, from_mean=from_mean)
     return LIKELIHOODS[name](x_shape, from_mean=from_mean)

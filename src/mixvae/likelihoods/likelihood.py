@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from mixvae.distributions import on_levels
 from mixvae.errors import MixvaeError
 from mixvae.nn import full_precision
 
@@ -113,10 +114,18 @@ def refuse_outside(x: Tensor, name: str) -> None:
     refuse(x, ~((x >= 0) & (x <= 1)), needs, remedy)  # written so that a NaN is refused
 
 
-def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
-    r"""Bits per dimension of 8-bit data, :math:`-\log_2 p(x) / D`; lower is better.
+def refuse_off_levels(x: Tensor, n: int, name: str, remedy: str) -> None:
+    """Raise a MixvaeError unless x has levels k / n."""
+    needs = f"the {name} likelihood needs pixels that are k / {n} for k = 0 ... {n}"
+    refuse(x, ~on_levels(x, n), needs, remedy)
 
-    For a density 8 bits are added, :math:`-\log_2(p(x) 2^{-8 D}) / D`, as if p were constant over
+
+def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
+    r"""Bits per dimension, :math:`-\log_2 p(x) / D`; lower is better.
+
+    Of a probability they are the bits of the data's own levels: 1 for even odds of 0 and 1, 8 for
+    256 equally likely levels, 4.09 for 17. For a density, data are taken for 8-bit ones and 8 bits
+    are added, :math:`-\log_2(p(x) 2^{-8 D}) / D`, as if p were constant over
     a level of width 1/256. That is an approximation, since a density may be high at the levels and
     low between them. Only for data with uniform noise of a level's width it is a bound on the bits
     per dimension of a discrete model (Theis et al. 2016).

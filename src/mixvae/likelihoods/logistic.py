@@ -15,11 +15,10 @@ from torch.distributions import Distribution
 from mixvae.distributions.discretized import LEVEL, WHITE, DiscretizedLogistic, LogisticMixture
 from mixvae.errors import MixvaeError, at_least
 
-from .likelihood import Likelihood, refuse
+from .likelihood import Likelihood, refuse_off_levels
 
 START = 0.1  # the scale for a network output of 0: a standard deviation of 0.18, as in grey images
 MIN_SCALE = LEVEL / 8  # with which one level already has 96% of the mass
-OFF_GRID = 1e-3  # of a level: smaller deviations are taken for rounding
 
 
 class LogisticLikelihood(Likelihood):
@@ -139,11 +138,8 @@ def _scale(raw: Tensor) -> Tensor:
 
 def _check_levels(x: Tensor, name: str) -> None:
     """Raise a MixvaeError unless x has grey levels k / 255."""
-    level = x * WHITE
-    on_grid = (x >= 0) & (x <= 1) & ((level - level.round()).abs() <= OFF_GRID)
-    needs = f"the {name} likelihood needs pixels that are k / 255 for k = 0 ... 255"
     remedy = (
         "Give 8-bit images, or round to the levels ((255 * x).round() / 255); for other grey "
-        "levels there is likelihood continuous-bernoulli or gaussian."
+        "levels there is likelihood binomial, continuous-bernoulli or gaussian."
     )
-    refuse(x, ~on_grid, needs, remedy)
+    refuse_off_levels(x, WHITE, name, remedy)

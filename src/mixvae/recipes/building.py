@@ -87,8 +87,8 @@ def build(
         A name in :func:`list_recipes`, a recipe's class, or an instance of one.
     x
         The shape of one x, such as (1, 28, 28) or (784,); or the data, which then also determine
-        options that are None: the likelihood (bernoulli for binary pixels, gaussian for grey and
-        colour) and the number of classes.
+        options that are None: the likelihood (bernoulli for binary pixels, binomial for 3 to 33
+        equally spaced levels, gaussian for other grey and colour) and the number of classes.
     seed
         Seed of the initial weights, 0 to 2**64 - 1. With it the same call gives the same weights,
         and ``fit(build(name, data, seed=s), data, seed=s)`` equals ``fit(name, data, seed=s)``. By

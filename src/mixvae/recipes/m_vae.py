@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from mixvae.likelihoods import Likelihood
-from mixvae.likelihoods import likelihood as likelihood_of
 from mixvae.nn import BoundedMean
 from mixvae.nn.networks import decoders
 from mixvae.parts.decoders import Decoder, separate, weighted_sum
@@ -33,9 +32,9 @@ class AveragedVAEs(JointMixture):
     """Reading of the paper's (8), first term. blend: log p(x | weighted mean of the means);
     mixture: log sum_k w_k p(x | z_k); expected: sum_k w_k log p(x | z_k)."""
 
-    def make_likelihood(self, x_shape: Shape) -> Likelihood:
-        name, from_mean = self.likelihood or "bernoulli", self.combine == "blend"
-        return likelihood_of(name, x_shape, from_mean=from_mean)
+    @property
+    def from_mean(self) -> bool:
+        return self.combine == "blend"
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         net = self.make_network(x_shape)

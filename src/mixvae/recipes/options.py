@@ -108,15 +108,29 @@ class LikelihoodOptions(Recipe):
     """A likelihood, which by default depends on the data."""
 
     likelihood: LikelihoodName | None = None
-    """Likelihood p(x | z). By default bernoulli for data of zeros and ones, else gaussian; without
-    data bernoulli."""
+    """Likelihood p(x | z). By default bernoulli for data of zeros and ones, binomial for 3 to 33
+    equally spaced levels, else gaussian; without data bernoulli."""
+    n_trials: int | None = None
+    """With likelihood binomial: number n of levels k / n above 0. By default that of the data."""
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         default = "bernoulli" if data is None else data.likelihood
-        return super().decided_by(data) | {"likelihood": default}
+        is_binomial = (self.likelihood or default) == "binomial"
+        n_trials = data.n_trials if data is not None and is_binomial else None
+        return super().decided_by(data) | {"likelihood": default, "n_trials": n_trials}
+
+    @property
+    def from_mean(self) -> bool:
+        """Whether the decoder's output is means, not logits."""
+        return False
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
-        return likelihood_of(self.likelihood or "bernoulli", x_shape)
+        return likelihood_of(
+            self.likelihood or "bernoulli",
+            x_shape,
+            from_mean=self.from_mean,
+            n_trials=self.n_trials,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from mixvae.data.dataset import Dataset
 from mixvae.evaluation import evaluate
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
+from mixvae.recipes.building import BuiltRecipe
 from mixvae.report import write_metrics
 from mixvae.run import Run, load_weights, read_json, save_weights
 from mixvae.seeding import noise, seed_of
@@ -45,10 +46,18 @@ def announce(state: TrainingState, data: Dataset, before: Sequence[Phase], devic
     )
     print(
         f"{recipe.name} on {data.name} ({len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test examples; {data.transform}), into {state.folder}\n"
+        f"validation, {len(data.test):,} test examples; {data.transform}), "
+        f"{_likelihood(recipe)}into {state.folder}\n"
         f"{expected}; {PRECISIONS[settings.precision]}",
         file=sys.stderr,
     )
+
+
+def _likelihood(recipe: BuiltRecipe) -> str:
+    """The likelihood in a few words, if the recipe has it as an option."""
+    name, n_trials = (recipe.options.get(key) for key in ("likelihood", "n_trials"))
+    of = f" of {n_trials} trials" if name == "binomial" else ""
+    return f"likelihood {name}{of}, " if name else ""
 
 
 def conclude(state: TrainingState, data: Dataset, machine: Machine, *, pictures: bool) -> Run:
