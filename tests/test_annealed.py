@@ -160,7 +160,7 @@ def test_it_agrees_with_importance_sampling(name: str, options: dict[str, Any]) 
     other = log_likelihood(model, x, 5000)
     error = (found.standard_error.square() + other.standard_error.square()).sqrt()
     assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
-    assert error.max() < 0.5
+    assert error.max() < 0.7
 
 
 def test_a_pixelcnn_has_the_log_p_of_importance_sampling() -> None:

@@ -162,6 +162,17 @@ def test_weights_of_components_of_different_sizes_raise_no_alarm() -> None:
     assert found.k_hat.tolist() == [-inf] * 7
 
 
+def test_a_component_without_any_weight_leaves_a_finite_estimate() -> None:
+    """Its likelihood underflows beside the others', by so much that its share becomes 0."""
+    model = Case("mixture-vae", {"likelihood": "gaussian"}, (2,)).build().model
+    with torch.no_grad():
+        model.decoder.likelihood.log_scale.fill_(-5.0)
+        model.decoder.branch.body[-1].bias[0] += 50
+    found = log_likelihood(model, torch.full((1, 2), 0.01), 200)
+    assert found.log_prob.isfinite().all()
+    assert not found.k_hat.isnan().any()  # of all samples, where groups are too small
+
+
 # -- the normal about the mode
 
 

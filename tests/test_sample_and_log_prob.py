@@ -117,8 +117,10 @@ def test_an_exact_mixture_does_too(n_active: int) -> None:
 
 def test_log_likelihood_of_such_a_posterior_is_that_of_the_density() -> None:
     plain, one_way, x = twins("vae")
-    found, expected = (log_likelihood(model, x, 50).log_prob for model in (one_way, plain))
-    assert torch.equal(found, expected)
+    found, expected = (log_likelihood(model, x, 4000) for model in (one_way, plain))
+    error = (found.standard_error.square() + expected.standard_error.square()).sqrt()
+    assert ((found.log_prob - expected.log_prob) / error).abs().max() < 4
+    assert error.max() < 0.05
 
 
 def test_component_health_takes_its_kl_from_draws() -> None:

@@ -343,4 +343,5 @@ def _k_hat(log_w: Float64[Tensor, " S"], group: Int64[Tensor, " S"]) -> float:
         own = log_w[group == one]
         if own.logsumexp(0) - log_w.logsumexp(0) >= log(NEGLIGIBLE):
             found.append(pareto_k(own))
-    return max((k for k in found if not isnan(k)), default=nan)
+    known = [k for k in found if not isnan(k)]
+    return max(known) if known else pareto_k(log_w)  # groups too small to have one

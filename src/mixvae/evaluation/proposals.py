@@ -99,7 +99,8 @@ class ProposalMixture:
             return self.share
         w, share = log_w.softmax(0), self.share
         for _ in range(STEPS):
-            share = w @ (log_q + share.log()).softmax(-1)
+            # NaN where all shares of a sample's group have gone: such samples have no weight.
+            share = w @ (log_q + share.log()).softmax(-1).nan_to_num(0.0)
         n_effective = 1 / float(w.square().sum())
         believed = (1 - FLOOR) * n_effective / (n_effective + CAUTION)
         return believed * share + (1 - believed) * self.share
