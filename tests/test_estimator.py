@@ -192,3 +192,23 @@ def test_data_that_cannot_be_used_are_refused(exact, X):
         exact.predict(X[:, :10])
     with pytest.raises(MixvaeError, match="n_samples"):
         exact.sample(0)
+
+
+def test_few_rows_have_fewer_latent_dimensions_unless_a_number_is_given() -> None:
+    x = np.random.default_rng(0).random((40, 6))
+    small = {"hidden": [4], "start_epochs": 1}
+    for recipe, options, n_latent in (
+        ("mixture-vae", {}, 12),
+        ("mixture-vae", {"n_latent": 3}, 3),
+        ("gmmp-vae", {"n_pseudo_inputs": 4}, 40),
+    ):
+        options = (small if recipe == "mixture-vae" else {"hidden": [4]}) | options
+        model = DeepMixture(recipe, n_components=2, max_epochs=1, recipe_options=options)
+        assert model.fit(x).recipe_.options["n_latent"] == n_latent
+
+
+def test_many_rows_have_the_recipes_latent_dimensions() -> None:
+    x = np.random.default_rng(0).random((6000, 3))
+    options = {"hidden": [4], "start_epochs": 1}
+    model = DeepMixture(n_components=2, max_epochs=1, recipe_options=options, batch_size=2000)
+    assert model.fit(x).recipe_.options["n_latent"] == 20

@@ -29,6 +29,8 @@ from .recipes import options_of
 from .recipes.building import AnyRecipe, build, class_of
 from .training import fit
 
+FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
+
 
 class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """A scikit-learn estimator that trains a deep mixture of VAEs.
@@ -60,7 +62,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
     validation_fraction : float
         Fraction of X that is held out to choose the best epoch, between 0 and 1.
     recipe_options : dict, optional
-        Other options of the recipe, such as {"n_latent": 10}.
+        Other options of the recipe, such as {"n_latent": 10}. For fewer than 5,000 rows mixture-vae
+        has 12 latent dimensions by default, whose log p(x) can be estimated reliably.
     fit_options : dict, optional
         Other arguments of :func:`mixvae.fit`, such as {"patience": 5}.
     random_state : int, RandomState or None
@@ -144,7 +147,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         seed = _seed_from(self.random_state)
         self._check_names(X, reset=True)
         data = self._split(X, seed)
-        recipe = build(self.recipe, data, seed=seed, **self._options())
+        recipe = build(self.recipe, data, seed=seed, **self._options(len(data.train)))
         options: dict[str, Any] = {
             "max_epochs": self.max_epochs,
             "batch_size": min(self.batch_size, len(data.train)),
@@ -308,7 +311,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
             rows = batches(model, x, None, 500)
             return torch.cat([model.family.codes(model.mean_trace(part)).cpu() for part, _ in rows])
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, n_rows: int) -> dict[str, Any]:
         kind, options = class_of(self.recipe), dict(self.recipe_options or {})
         if self.n_components is not None:
             if "n_components" not in options_of(kind):
@@ -317,6 +320,8 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
                     f"{self.n_components}. Leave it out, or choose a mixture, as 'mixture-vae'."
                 )
             options["n_components"] = self.n_components
+        if self.recipe == "mixture-vae" and n_rows < FEW_ROWS:
+            options.setdefault("n_latent", FEW_LATENTS)
         return _plain(options)
 
     def _split(self, X: Any, seed: int) -> Dataset:
