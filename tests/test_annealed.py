@@ -189,22 +189,22 @@ def test_a_single_step_is_importance_sampling_from_the_prior() -> None:
 @pytest.mark.usefixtures("many_rows")
 @pytest.mark.parametrize("make", [wrong_exact, blended_by_random_weights])
 def test_few_steps_are_unbiased_for_p(make: Callable[..., Any]) -> None:
-    """For p(x), not its logarithm: 600 estimates, four standard errors."""
+    """For p(x), not its logarithm: 300 estimates, four standard errors."""
     model, x, exact = make()
-    found = annealed_log_likelihood(model, alike(x[0], 600), **QUICK)
+    found = annealed_log_likelihood(model, alike(x[0], 300), **QUICK)
     ratio = (found.log_prob - exact[0]).exp()
     error = ratio.std() / sqrt(len(ratio))
     assert abs(ratio.mean() - 1) < 4 * error
-    assert error < 0.1
+    assert error < 0.15
 
 
 @pytest.mark.usefixtures("many_rows")
 def test_a_stated_standard_error_is_the_spread() -> None:
     for make in (wrong_exact, wrong_posterior):
         model, x, _ = make()
-        how = {"n_chains": 32, "n_steps": 40, "n_leapfrog": 3}
-        found = annealed_log_likelihood(model, alike(x[0], 150), **how)
-        assert found.standard_error.mean() / found.log_prob.std() == pytest.approx(1, abs=0.25)
+        how = {"n_chains": 32, "n_steps": 25, "n_leapfrog": 3}
+        found = annealed_log_likelihood(model, alike(x[0], 100), **how)
+        assert found.standard_error.mean() / found.log_prob.std() == pytest.approx(1, abs=0.3)
 
 
 def test_more_steps_have_smaller_errors() -> None:
