@@ -355,6 +355,19 @@ def test_the_same_class_registered_again_takes_the_place_of_the_first():
     assert list_recipes()["laplace-vae"] == "A VAE whose prior is Laplace."
 
 
+def test_a_run_is_loaded_by_the_class_that_is_given_before_the_registered_one(tmp_path):
+    first = laplace()
+    data = mixvae.data.load("digits").subset(64)
+    how = {"progress": False, "pictures": False, "accelerator": "cpu"} | {
+        "max_epochs": 1,
+        "batch_size": 32,
+    }
+    folder = mixvae.fit(first(n_latent=2, hidden=(4,)), data, out=tmp_path / "run", **how).folder
+    second = laplace()
+    assert type(mixvae.load(folder).recipe.recipe) is second
+    assert type(mixvae.load(folder, recipes=[first]).recipe.recipe) is first
+
+
 def test_a_taken_name_is_refused_and_its_owner_named():
     with pytest.raises(MixvaeError, match=r"'vae' is taken by VAE of .*vae\.py; register .*Lap"):
         laplace("vae")
