@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from math import inf, isnan, log, sqrt
 from pathlib import Path
@@ -551,6 +552,8 @@ def test_without_k_hat_nothing_is_said_of_it() -> None:
     assert found.caveat is None
     table = report.table({"log_likelihood": found.to_dict()})
     assert "reliability unknown, as k-hat needs 125 samples" in table
+    annealed = replace(found, method="ais").to_dict()  # whose chains have no k-hat at all
+    assert "reliability unknown" not in report.table({"log_likelihood": annealed})
     assert not {"k_hat_max", "k_hat_above"} & found.to_dict().keys()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
 

@@ -215,6 +215,14 @@ def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
         assert main(["evaluate", str(folder), *map(str, spelled)]) == 0
 
 
+def test_recipes_that_a_file_imports_are_none_of_its_own(capsys, tmp_path):
+    path = tmp_path / "my_importing.py"
+    (tmp_path / "scales.py").write_text("USUAL = 0.5\n")
+    path.write_text("from mixvae.recipes import MVAE, VAE\n" + LAPLACE)
+    assert main(["recipes", str(path)]) == 0
+    assert "scale" in capsys.readouterr().out
+
+
 def test_the_example_of_the_documentation_trains(capsys, tmp_path):
     page = Path(__file__).parents[1] / "docs" / "own_recipes.md"
     (tmp_path / "my_file.py").write_text(page.read_text().split("```")[1].removeprefix("python"))

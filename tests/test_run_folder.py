@@ -291,9 +291,12 @@ def test_a_lock_of_another_computer_is_left_to_the_user(ended, run, digits, othe
         mixvae.resume(run.folder, digits, max_epochs=2, **QUICK)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": "x"}', '{"pid": -1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": "x"}', 0, -1])
 def test_a_lock_that_names_nobody_is_taken(run, digits, text):
-    (run.folder / "train.lock").write_text(text)
+    if isinstance(text, int):
+        held_by(run.folder, text)  # numbers that no process has
+    else:
+        (run.folder / "train.lock").write_text(text)
     assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
 
 

@@ -391,6 +391,8 @@ def test_the_best_epochs_weights_are_the_ones_kept(digits, tmp_path):
     best = torch.load(run.folder / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == run.metrics["best_epoch"]
     assert same(load(run.folder).recipe.model.state_dict(), best["model"])
+    assert same(run.recipe.model.state_dict(), best["model"])
+    assert not any(module.training for module in run.recipe.model.modules())
 
 
 def test_bfloat16_trains_and_keeps_float32_weights(digits, tmp_path):
