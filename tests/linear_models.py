@@ -1,5 +1,6 @@
 """Whole models made of linear maps, whose p(x) has a closed form."""
 
+from collections.abc import Sequence
 from math import log
 
 import torch
@@ -52,18 +53,20 @@ class LinearPosterior(nn.Module):
 
 
 class ConstantWeights(Weights):
-    """q(w | x) is one Dirichlet whatever x, and p(w) is uniform."""
+    """q(w | x) is one Dirichlet whatever x, and p(w) is another, by default uniform."""
 
-    def __init__(self, *concentration: float) -> None:
+    def __init__(self, *concentration: float, prior: Sequence[float] = ()) -> None:
         super().__init__()
         self.n_components = len(concentration)
         self.concentration = torch.tensor(concentration, dtype=torch.float64)
+        one = torch.ones_like(self.concentration)
+        self.of_prior = torch.tensor(prior, dtype=torch.float64) if prior else one
 
     def forward(self, h: Tensor) -> Distribution:
         return Dirichlet(self.concentration.expand(len(h), -1), validate_args=False)
 
     def prior(self) -> Distribution:
-        return Dirichlet(torch.ones_like(self.concentration), validate_args=False)
+        return Dirichlet(self.of_prior, validate_args=False)
 
     def generate(self, n: int) -> Tensor:
         return self.prior().sample((n,))
@@ -110,11 +113,16 @@ class Maps:
         """Of the noise."""
         return self.noise**2 * torch.eye(4, dtype=torch.float64)
 
+    def each(self, means: Tensor | None = None) -> MultivariateNormal:
+        """p(x | k) of every component; ``means`` (K, L) are those of their priors, else 0."""
+        means = torch.zeros_like(self.offset) if means is None else means
+        loc = self.b + (self.W @ means.unsqueeze(-1)).squeeze(-1)
+        return MultivariateNormal(loc, self.W @ self.W.mT + self.covariance)
+
     def exact(self, wrong: float = 0.0) -> tuple[MixtureVAE, Distribution]:
         """An exact mixture whose posterior is right unless ``wrong``, and its p(x)."""
         q = LinearPosterior(self.slope, self.offset + wrong, self.scale * (1 + wrong))
-        each = MultivariateNormal(self.b, self.W @ self.W.mT + self.covariance)
-        p_x = MixtureSameFamily(Categorical(torch.ones(self.n, dtype=torch.float64)), each)
+        p_x = MixtureSameFamily(Categorical(torch.ones(self.n, dtype=torch.float64)), self.each())
         return self._model(q, CategoricalWeights(self.n), ExactMixture()), p_x
 
     def posterior(

@@ -207,6 +207,17 @@ def test_a_stated_standard_error_is_the_spread() -> None:
         assert found.standard_error.mean() / found.log_prob.std() == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.usefixtures("many_rows")
+def test_the_stated_variance_is_unbiased_for_as_few_as_two_chains() -> None:
+    """The variance of p(x), which is the error's square times p(x)'s; a single step."""
+    model, p_x = Maps(1).exact()
+    x = alike(p_x.mean[None] + 0.1 * DATA[:1], 2000)
+    found = annealed_log_likelihood(model, x, n_chains=2, n_steps=1)
+    p = (found.log_prob - p_x.log_prob(x)).exp()
+    stated = (found.standard_error * p).square()
+    assert float(stated.mean() / p.var()) == pytest.approx(1, abs=0.2)
+
+
 def test_more_steps_have_smaller_errors() -> None:
     model, x, _ = blended()
     few, many = (annealed_log_likelihood(model, x, n_steps=n, n_leapfrog=5) for n in (10, 200))

@@ -162,6 +162,17 @@ def test_given_splits_are_kept_as_they_are() -> None:
     assert not dataset.labels  # the test images have none
 
 
+def test_the_first_training_images_are_a_fair_sample_whatever_splits_are_given() -> None:
+    x, y = grey(200), np.repeat([0, 1], 100)  # sorted by class
+    own = (grey(4), np.zeros(4, dtype=int))
+    for given in ({}, {"val": own}, {"test": own}, {"val": own, "test": own}):
+        train, other = (data.from_arrays(x, y, **given, seed=s).train.y for s in (0, 1))
+        assert train is not None
+        assert other is not None
+        assert 10 < int(train[:40].sum()) < 30  # four standard deviations
+        assert not torch.equal(train, other)
+
+
 def test_dynamic_keeps_grey_levels_for_training_and_draws_the_rest_once() -> None:
     x, test = grey(50), grey(400)
     dataset, same = (data.from_arrays(x, test=test, binarize="dynamic") for _ in range(2))

@@ -339,7 +339,7 @@ SMALLEST = list(
 def test_a_few_examples_can_be_judged(case: Case, n: int) -> None:
     recipe, x = case.build(), case.data(n)
     y = torch.arange(n) % case.options.get("n_classes", 2)
-    found = evaluate(recipe, Split(x, y), log_likelihood=2 if recipe.bound is not None else 0)
+    found = evaluate(recipe, Split(x, y), log_likelihood=3 if recipe.bound is not None else 0)
     assert found["n"] == n
     assert all(value == value for value in found["reconstruction"].values())
     assert ("clustering" in found) == (n > 1 and n_clusters(recipe.model) > 1)

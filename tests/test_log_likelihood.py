@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from math import inf, isnan, log, sqrt
 from pathlib import Path
@@ -452,6 +453,17 @@ def test_the_tail_is_the_largest_weights_whatever_their_order_and_scale() -> Non
     assert pareto_k(few) == pytest.approx(fit_pareto(top[:-1] - top[-1]), abs=1e-9)
 
 
+def test_the_k_hat_of_a_component_that_hardly_counts_is_left_out() -> None:
+    """Component 0's posterior is far too narrow, the other's exact: all its weights are equal."""
+    model, p_x = Maps(2).exact()
+    x = p_x.mean[None] + 0.3 * DATA[:1]
+    with torch.no_grad():
+        model.posterior.scale[0] *= 0.3
+        assert log_likelihood(model, x, 4000, method="plain").k_hat > 0.2
+        model.weights.logits[0] = -20.0
+    assert log_likelihood(model, x, 4000, method="plain").k_hat == -inf
+
+
 def test_too_few_weights_and_weights_that_are_no_numbers_have_no_k_hat() -> None:
     log_w = uniforms(125)
     assert isnan(pareto_k(log_w[:124]))
@@ -540,6 +552,8 @@ def test_without_k_hat_nothing_is_said_of_it() -> None:
     assert found.caveat is None
     table = report.table({"log_likelihood": found.to_dict()})
     assert "reliability unknown, as k-hat needs 125 samples" in table
+    annealed = replace(found, method="ais").to_dict()  # whose chains have no k-hat at all
+    assert "reliability unknown" not in report.table({"log_likelihood": annealed})
     assert not {"k_hat_max", "k_hat_above"} & found.to_dict().keys()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
 

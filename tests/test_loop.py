@@ -16,7 +16,7 @@ import torch
 import mixvae
 from mixvae import data
 from mixvae.cli import main
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.recipes.recipe import Recipe
 from mixvae.seeding import seed_of
 from mixvae.training import TrainingState, callbacks
@@ -690,6 +690,27 @@ def test_a_finished_run_that_cannot_go_on_stays_as_it_is(wrong, digits, tmp_path
         mixvae.resume(run.folder, digits, max_epochs=3, **QUICK | wrong)
     assert content_of(run.folder) == before
     assert mixvae.load(run.folder).complete
+
+
+class Broken:
+    """A callback that fails after an epoch."""
+
+    def on_epoch_end(self, state):
+        if state.epoch == 3:
+            raise ValueError
+
+
+def test_a_finished_run_that_went_on_for_an_epoch_before_it_failed_goes_on_to_the_new_end(
+    digits, tmp_path
+):
+    how = FULL | {"max_epochs": 1, "warmup_epochs": 0}
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "run", **how)
+    with pytest.raises(ValueError):  # noqa: PT011
+        mixvae.resume(run.folder, digits, max_epochs=4, callbacks=Broken(), **QUICK)
+    with pytest.warns(MixvaeWarning):
+        assert not mixvae.load(run.folder).complete
+    more = mixvae.resume(run.folder, digits, **QUICK)
+    assert more.history[-1]["epoch"] == 4
 
 
 def test_an_optimizer_that_is_none_is_refused(digits, tmp_path):

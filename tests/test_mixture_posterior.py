@@ -151,6 +151,22 @@ def test_the_forms_of_the_elbo_are_bounds_and_the_mixture_form_the_best(own_prio
     assert (paper < whole - 0.01).all()
 
 
+@pytest.mark.parametrize("own_priors", [False, True])
+def test_under_random_weights_the_codes_kl_is_that_of_draws(own_priors: bool):
+    """A weight and the density under the mixture that it belongs to are not independent."""
+    model, x, n = OneMap(), torch.randn(4, 4), 50_000
+    q_z, q_w = normals(4, K, spread=2.0), Dirichlet(0.7 + torch.rand(4, K))
+    p_z = model.priors if own_priors else MultivariateNormal(torch.zeros(L), torch.eye(L))
+    t = model.trace(x, q_w, q_z, p_z, n, Dirichlet(torch.ones(K)))
+    k = Categorical(t.w).sample()
+    z = t.z[torch.arange(n)[:, None], torch.arange(4), k]
+    q = MixtureSameFamily(Categorical(t.w), q_z.expand((n, 4, K)))
+    p = MixtureSameFamily(Categorical(t.w), p_z.expand((n, 4, K))) if own_priors else p_z
+    drawn = p.log_prob(z) - q.log_prob(z)
+    kl = mixture_elbo(t)["kl_z"]
+    assert ((kl - drawn.mean(0)).abs() < 4 * 2**0.5 * drawn.std(0) / n**0.5).all()
+
+
 def test_the_elbo_of_a_mixture_gains_at_most_log_k():
     """ELBO_mix = sum_k w_k ELBO_k + the Jensen-Shannon divergence of the components."""
     model, x = OneMap(), torch.randn(4, 4)

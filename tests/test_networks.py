@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from mixvae.errors import MixvaeError
+from mixvae.likelihoods import GaussianLikelihood
 from mixvae.nn import MLP, Stacked
 from mixvae.nn.conv import ConvNetwork
 from mixvae.nn.gated import gated, he
 from mixvae.nn.linear import Linear
 from mixvae.nn.mlp import GatedMLPNetwork, MLPNetwork
 from mixvae.nn.networks import NetworkName, decoders, encoders, network_of, sub_decoders
+from mixvae.parts.decoders import Decoder
 
 pytestmark = pytest.mark.usefixtures("maths", "unchecked")
 CHANNELS = (32, 64, 128, 256, 256)
@@ -155,6 +157,19 @@ def test_components_are_separate_networks_that_read_the_same_x(name, n_labels):
     assert decoders(net, 4, 3, 60)(z).shape == (5, 4, 60)
     assert sub_decoders(net, 4, 3)(z).shape == (5, 4, net.n_shared)
     assert net.mix_decoder(60)(torch.rand(5, 1, net.n_shared)).shape == (5, 1, 60)
+
+
+def test_one_components_decoder_is_that_of_all_with_its_running_means():
+    layers = lambda: nn.Sequential(
+        nn.Linear(3, 24), nn.Unflatten(1, (6, 2, 2)), nn.BatchNorm2d(6), nn.Flatten()
+    )
+    decoder = Decoder(Stacked(layers, 4), GaussianLikelihood((24,)))
+    decoder(torch.rand(2, 5, 4, 3) + torch.arange(4.0)[:, None], torch.ones(2, 5, 4))
+    decoder.eval()
+    z = torch.rand(2, 5, 4, 3)
+    for k in range(4):
+        own = decoder.of_component(z[:, :, k : k + 1], k).mean
+        torch.testing.assert_close(own, decoder.each(z).mean[:, :, k : k + 1])
 
 
 def test_an_mlps_decoders_mirror_its_encoder():

@@ -215,6 +215,14 @@ def test_several_recipes_can_be_named(capsys, folder, file, tmp_path):
         assert main(["evaluate", str(folder), *map(str, spelled)]) == 0
 
 
+def test_recipes_that_a_file_imports_are_none_of_its_own(capsys, tmp_path):
+    path = tmp_path / "my_importing.py"
+    (tmp_path / "scales.py").write_text("USUAL = 0.5\n")
+    path.write_text("from mixvae.recipes import MVAE, VAE\n" + LAPLACE)
+    assert main(["recipes", str(path)]) == 0
+    assert "scale" in capsys.readouterr().out
+
+
 def test_the_example_of_the_documentation_trains(capsys, tmp_path):
     page = Path(__file__).parents[1] / "docs" / "own_recipes.md"
     (tmp_path / "my_file.py").write_text(page.read_text().split("```")[1].removeprefix("python"))
@@ -353,6 +361,19 @@ def test_the_same_class_registered_again_takes_the_place_of_the_first():
     assert first is not second
     assert RECIPES["laplace-vae"] is second
     assert list_recipes()["laplace-vae"] == "A VAE whose prior is Laplace."
+
+
+def test_a_run_is_loaded_by_the_class_that_is_given_before_the_registered_one(tmp_path):
+    first = laplace()
+    data = mixvae.data.load("digits").subset(64)
+    how = {"progress": False, "pictures": False, "accelerator": "cpu"} | {
+        "max_epochs": 1,
+        "batch_size": 32,
+    }
+    folder = mixvae.fit(first(n_latent=2, hidden=(4,)), data, out=tmp_path / "run", **how).folder
+    second = laplace()
+    assert type(mixvae.load(folder).recipe.recipe) is second
+    assert type(mixvae.load(folder, recipes=[first]).recipe.recipe) is first
 
 
 def test_a_taken_name_is_refused_and_its_owner_named():

@@ -8,14 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 import mixvae
 from cases import Case
-from linear_models import DATA, Maps
+from linear_models import DATA, ConstantWeights, Maps
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import annealed_log_likelihood, log_likelihood
 from mixvae.evaluation.local_normal import local_normal
+from mixvae.model import MixtureVAE
+from mixvae.parts.decoders import separate
+from mixvae.parts.priors import NormalPrior
+from mixvae.parts.weights import CategoricalWeights, Weights
 from mixvae.recipes import BuiltRecipe, list_recipes
 
 BINARY = torch.tensor(list(product([0.0, 1.0], repeat=2)))  # all images of two pixels
@@ -94,6 +99,45 @@ def test_a_component_that_dropout_took_out_is_never_sampled(name: str, options: 
         error = (found.standard_error.square() + other.standard_error.square()).sqrt()
         assert ((found.log_prob - other.log_prob) / error).abs().max() < 4
     assert found.standard_error.max() < 0.05
+
+
+# -- weights that are not even, against closed forms
+
+
+def uneven(random: bool) -> tuple[Weights, Tensor]:
+    """Mixing weights of three components, and their mean under the prior."""
+    if random:
+        return ConstantWeights(1.0, 1.5, 2.0, prior=(4.0, 2.0, 1.0)), torch.tensor([4, 2, 1]) / 7
+    weights = CategoricalWeights(3).double()
+    weights.logits.copy_(torch.tensor([1.0, 0.0, -1.0]))
+    return weights, weights.logits.softmax(0)
+
+
+def check_against(model: MixtureVAE, share: Tensor, each: Distribution) -> None:
+    """The estimates are log p(x) of the mixture of each component's p(x), with these shares."""
+    p_x = MixtureSameFamily(Categorical(share.double()), each)
+    x = p_x.mean + 0.5 * DATA
+    for method in ("defensive", "plain"):
+        found = log_likelihood(model, x, 4000, method=method)
+        assert ((found.log_prob - p_x.log_prob(x)) / found.standard_error).abs().max() < 4
+        assert found.standard_error.max() < 0.3
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_outputs_kept_apart_are_weighed_by_the_mixing_weights(random: bool) -> None:
+    maps, (weights, share) = Maps(3), uneven(random)
+    model = maps.joint(weights)
+    model.decoder.combine = separate
+    check_against(model, share, maps.each())
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_priors_of_components_are_weighed_by_the_mean_of_the_weights_prior(random: bool) -> None:
+    maps, (weights, share) = Maps(3, shared=True), uneven(random)
+    model, _ = maps.posterior(0.3, weights)
+    means = torch.tensor([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.5]], dtype=torch.float64)
+    model.prior = NormalPrior(means)
+    check_against(model, share, maps.each(means))
 
 
 # -- posteriors that are too narrow

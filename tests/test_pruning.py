@@ -200,3 +200,13 @@ def test_keeping_all_changes_nothing_but_the_masks():
 def test_what_cannot_be_kept_is_named(case, keep, said):
     with pytest.raises(MixvaeError, match=said):
         mixvae.prune(case.build(), keep)
+
+
+def test_a_stick_that_stays_is_the_components_own():
+    """Of four components the second and fourth: one stick, which was the second's."""
+    case = Case("dlgmm", {"n_components": 4})
+    recipe, x = case.build(), case.data()
+    small = mixvae.prune(recipe, [1, 3]).model
+    before, after = (model.infer(x)[1].sticks for model in (recipe.model.eval(), small))
+    torch.testing.assert_close(after.a, before.a[:, [1]])
+    torch.testing.assert_close(after.b, before.b[:, [1]])

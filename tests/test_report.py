@@ -98,6 +98,17 @@ def test_the_table_says_of_objective_elbo_and_log_p_whether_each_is_a_bound() ->
     assert " ".join(line(text, "objective (maximised)")[3:]) == "a lower bound on log p(x)"
 
 
+def test_a_component_is_called_by_its_state_and_the_state_is_explained() -> None:
+    columns = {"kl": [9.0, 8.0, 7.0, 0.1], "active_units": [2, 0, 2, 2], "used": [0.25] * 4}
+    columns |= {"share": [0.25] * 4, "sse_alone": [1.0] * 4}
+    states = {"dropped": [2], "collapsed": [1], "dead": [3]}
+    text = report.table({"health": METRICS["health"] | columns | states})
+    found = [line(text, f"{k} ")[-1] for k in range(4)]
+    assert found == ["alive", "collapsed", "dropped", "dead"]
+    assert "dropped: removed by component dropout" in text
+    assert "dropped:" not in report.table(METRICS)
+
+
 def test_columns_are_aligned() -> None:
     rows = report.table(METRICS).splitlines()
     start = rows.index("components (counted from 0)")

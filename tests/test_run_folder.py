@@ -279,16 +279,24 @@ def test_a_process_that_has_another_ones_number_holds_no_lock(run, digits, other
     assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
 
 
-def test_a_lock_of_another_computer_is_left_to_the_user(run, digits):
-    held_by(run.folder, 1, host="elsewhere")
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_lock_of_another_computer_is_left_to_the_user(ended, run, digits, other):
+    """Whether this computer has a process of that number or not says nothing."""
+    if ended:
+        other.kill()
+        other.wait()
+    held_by(run.folder, other.pid, host="elsewhere")
     lock = run.folder / "train.lock"
     with pytest.raises(MixvaeError, match=f"computer elsewhere.*If that has ended, remove {lock}"):
         mixvae.resume(run.folder, digits, max_epochs=2, **QUICK)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": "x"}', '{"pid": -1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"pid": "x"}', 0, -1])
 def test_a_lock_that_names_nobody_is_taken(run, digits, text):
-    (run.folder / "train.lock").write_text(text)
+    if isinstance(text, int):
+        held_by(run.folder, text)  # numbers that no process has
+    else:
+        (run.folder / "train.lock").write_text(text)
     assert len(mixvae.resume(run.folder, digits, max_epochs=2, **QUICK).history) == 3  # and epoch 0
 
 

@@ -356,6 +356,16 @@ def test_no_weights_from_the_warm_up_are_kept_and_no_patience_is_spent_in_it(
     assert epochs(run)[-1] == 4 + 2
 
 
+def test_of_equal_epochs_the_first_is_the_best_and_patience_is_counted_from_it(
+    digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "validate", lambda *_: ({"objective": 1.0}, None))
+    how = {"max_epochs": 9, "patience": 2}
+    run = mixvae.fit(recipe(digits), digits, out=tmp_path / "r", **how, **QUICK)
+    assert run.metrics["best_epoch"] == 0
+    assert epochs(run)[-1] == 2
+
+
 def test_validation_uses_the_objective_at_its_final_weights_whatever_the_warm_up(digits, tmp_path):
     made = recipe(digits)
     seen = {True: set(), False: set()}
@@ -381,6 +391,8 @@ def test_the_best_epochs_weights_are_the_ones_kept(digits, tmp_path):
     best = torch.load(run.folder / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == run.metrics["best_epoch"]
     assert same(load(run.folder).recipe.model.state_dict(), best["model"])
+    assert same(run.recipe.model.state_dict(), best["model"])
+    assert not any(module.training for module in run.recipe.model.modules())
 
 
 def test_bfloat16_trains_and_keeps_float32_weights(digits, tmp_path):
