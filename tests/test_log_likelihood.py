@@ -3,7 +3,7 @@
 import json
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf, isnan, log, sqrt
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mixvae.errors import MixvaeError
 from mixvae.evaluation import bounds, evaluate, log_likelihood, pareto_k
 from mixvae.evaluation.log_likelihood import CODES, LogLikelihood, Weighted
 from mixvae.evaluation.pareto import fit_pareto
-from mixvae.evaluation.proposals import FACTORS, PILOT, deal
+from mixvae.evaluation.proposals import PILOT, deal
 from mixvae.model import MixtureVAE
 from mixvae.parts.component_sampler import ComponentGate
 from mixvae.parts.weights import CategoricalWeights
@@ -309,18 +309,18 @@ def test_memory_grows_with_neither_n_nor_s_and_each_example_is_encoded_once(name
     model.decoder.branch.register_forward_hook(lambda m, i, out: rows.append(i[0].shape))
     model.trunk.register_forward_hook(lambda m, i, out: calls["trunk"].append(len(i[0])))
     model.prior.register_forward_hook(lambda m, i, out: calls["prior"].append(1))
-    for n, n_samples in ((1, 10), (3, 4 * CODES + 1)):
+    for (n, n_samples), method in product(((1, 10), (3, 4 * CODES + 1)), ("plain", "defensive")):
         rows.clear()
         calls["trunk"].clear()
         calls["prior"].clear()
-        log_likelihood(model, data(n), n_samples)
+        log_likelihood(model, data(n), n_samples, method=method)
         codes = [shape[0] * shape[1] for shape in rows]
         assert max(codes) <= CODES
-        n_proposals = len(FACTORS) * (model.n_components if name != "m-vae" else 1) + 1
-        n_proposals += model.n_components - 1 if name == "mixture-vae" else 0
-        pilot = max(round(PILOT * n_samples), n_proposals)
         a_sample = model.family.n_codes(model.n_components)
-        assert sum(codes) == n * (n_samples + pilot) * a_sample
+        if method == "plain":
+            n_proposals = 1 if a_sample > 1 else model.n_components
+            pilot = max(round(PILOT * n_samples), n_proposals) if n_proposals > 1 else 0
+            assert sum(codes) == n * (n_samples + pilot) * a_sample
         assert len(calls["prior"]) == 1
         pseudo = 4 if name == "gmmp-vae" else 0  # its prior encodes its pseudo-inputs
         assert sum(calls["trunk"]) == n + pseudo
