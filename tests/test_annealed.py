@@ -618,9 +618,9 @@ def test_fewer_chains_than_components_are_refused() -> None:
 
 def test_a_likelihood_that_is_no_density_is_refused() -> None:
     model = Case("vae", {"likelihood": "cross-entropy"}).build().model
-    with pytest.raises(MixvaeError, match="CrossEntropy is no density of x"):
+    with pytest.raises(MixvaeError, match="CrossEntropy is not a normalised density of x"):
         annealed_log_likelihood(model, torch.rand(2, 1, 3, 4))
-    with pytest.raises(MixvaeError, match="CrossEntropy is no density of x"):
+    with pytest.raises(MixvaeError, match="CrossEntropy is not a normalised density of x"):
         bidirectional(model, 2)
 
 

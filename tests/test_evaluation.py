@@ -385,5 +385,5 @@ def test_evaluation_refuses_data_of_another_shape() -> None:
 
 
 def test_importance_sampling_of_no_density_is_refused_before_the_work() -> None:
-    with pytest.raises(MixvaeError, match="no density"):
+    with pytest.raises(MixvaeError, match="not a normalised density"):
         evaluate(small(likelihood="cross-entropy"), Split(images()), log_likelihood=5)

@@ -367,7 +367,7 @@ def test_bits_per_dimension_are_those_of_the_mean() -> None:
 
 
 def test_log_likelihood_refuses_what_has_none() -> None:
-    with pytest.raises(MixvaeError, match="CrossEntropy is no density"):
+    with pytest.raises(MixvaeError, match="CrossEntropy is not a normalised density"):
         log_likelihood(small(likelihood="cross-entropy").model, data(3))
     for bad in (data(3), torch.full((3, 6), torch.nan)):
         with pytest.raises(MixvaeError, match="bernoulli"):

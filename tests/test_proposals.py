@@ -293,3 +293,5 @@ def test_the_command_line_names_the_method_where_the_number_stands(
         assert found["method"] == method
         assert found["n_samples"] == (16 if method == "ais" else 5000)
     assert len(list(run.glob("log_likelihood*.npz"))) == 3
+    assert main(["evaluate", str(run), "--method", "ais"]) == 2
+    assert "give log_likelihood (--log-likelihood) too" in capsys.readouterr().err

@@ -128,7 +128,11 @@ def test_what_the_metrics_lack_is_left_out() -> None:
 
 
 def test_a_missing_elbo_is_a_dash_with_its_reason() -> None:
-    bounds = {"objective": -1.0, "elbo": None, "elbo_note": "the likelihood is no density"}
+    bounds = {
+        "objective": -1.0,
+        "elbo": None,
+        "elbo_note": "the likelihood is not a normalised density",
+    }
     assert line(report.table({"bounds": bounds}), "ELBO")[1:4] == ["--", "the", "likelihood"]
 
 

@@ -126,6 +126,11 @@ def evaluate(
     is_a(BuiltRecipe, "such as run.recipe", recipe=recipe)
     is_a(Split, "one split of a Dataset, such as data.test", split=split)
     whole(0, likelihood.MAX_SAMPLES, log_likelihood=log_likelihood)
+    if method != "defensive" and not log_likelihood:
+        raise MixvaeError(
+            f"method {method} is a way to estimate log p(x), which is not asked for; give "
+            "log_likelihood (--log-likelihood) too."
+        )
     whole(1, n_test=len(split) if n_test is None else n_test, batch_size=batch_size)
     seeds(seed=seed)
     x, y = spaced(split, n_test)

@@ -262,8 +262,9 @@ def check_normalised(model: MixtureVAE) -> None:
     likelihood = model.decoder.likelihood
     if not likelihood.is_density:
         raise MixvaeError(
-            f"{type(likelihood).__name__} is no density of x, so that there is no log p(x) to "
-            "estimate. Train with likelihood gaussian, or binarise the data and use bernoulli."
+            f"{type(likelihood).__name__} is not a normalised density of x, so that there is no "
+            "log p(x) to estimate. Train with likelihood gaussian, or binarise the data and use "
+            "bernoulli."
         )
 
 

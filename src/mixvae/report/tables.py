@@ -128,7 +128,9 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
     method = estimate.get("method", "defensive")
     caveat = f"{BY[method]}: {IN_MEAN}"
     reliable = estimate.get("reliable", True)
-    if reliable is None and method != "ais":
+    if method == "ais":
+        caveat = f"{caveat}; how far too low, evaluation.bidirectional says"
+    elif reliable is None:
         caveat = f"{caveat}; {UNKNOWN}"
     elif reliable is False:
         caveat = f"{BY[method]}; {unreliable(estimate['k_hat_above'])}"
