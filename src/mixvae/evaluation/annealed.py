@@ -91,7 +91,8 @@ def annealed_log_likelihood(
     ------
     MixvaeError
         For numbers below 1, too few chains for the components, a likelihood that is not a
-        normalised density, data that it has none for, or a prior that is not continuous or has no density.
+        normalised density, data that it has none for, or a prior that is not continuous or has no
+        density.
 
     References
     ----------
