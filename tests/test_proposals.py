@@ -16,6 +16,7 @@ from linear_models import DATA, ConstantWeights, Maps
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import annealed_log_likelihood, log_likelihood
+from mixvae.evaluation.latent_space import JointCodes
 from mixvae.evaluation.local_normal import local_normal
 from mixvae.model import MixtureVAE
 from mixvae.parts.decoders import separate
@@ -236,6 +237,21 @@ def test_the_local_normal_of_a_normal_is_itself() -> None:
         wide = torch.distributions.MultivariateNormal(mean, scale_tril=factor * root)
         assert torch.allclose(found.log_prob(z)[:, width], wide.log_prob(z))
         assert torch.allclose(found.sample(width, 100_000).var(0), wide.variance, rtol=0.05)
+
+
+def test_codes_that_are_not_over_the_reals_have_no_local_normal() -> None:
+    """A normal would propose values without a density, of a posterior of one's own kind too."""
+    model = Case("vae", {}, (2,)).build().model.eval()
+    q_z = model.infer(BINARY[:1])[0]
+    positive = torch.distributions.TransformedDistribution(
+        q_z, torch.distributions.ExpTransform(), validate_args=False
+    )
+    with torch.no_grad():
+        for posterior, n in ((q_z, 1), (positive, 0)):
+            space = JointCodes(model, BINARY[:1], None, model.prior(model.encode))
+            space.q_z = posterior
+            space.add_local(torch.ones(1).double(), 100)
+            assert len(space.local) == n
 
 
 def test_a_log_density_that_is_not_finite_has_no_local_normal() -> None:

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from mixvae.distributions import (
     Face,
-    StickBreaking,
     diagonal_normal,
     log_prob_each,
     log_prob_widened,
@@ -227,7 +226,7 @@ class OneCode(LatentSpace):
         return LogDensities(log_joint.cpu(), log_q.cpu())
 
     def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
-        if isinstance(self.q_z, StickBreaking):  # on a simplex, where no normal is
+        if support_of(self.q_z) is not constraints.real:  # on a simplex, say, where no normal is
             return
         found = torch.zeros(self.n_components, dtype=share.dtype)
         n = self.n_factors * self.n_components
@@ -323,7 +322,7 @@ class JointCodes(LatentSpace):
         return LogDensities(log_joint.cpu(), torch.cat([of_each.double(), *local], -1).cpu())
 
     def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
-        if isinstance(self.q_z, StickBreaking):
+        if support_of(self.q_z) is not constraints.real:
             return
         mean, scale = (t[0, self._kept].flatten() for t in (self.q_z.mean, self.q_z.stddev))
         normal = local_normal(self._log_joint, mean, scale, 0, n_codes)
@@ -403,6 +402,17 @@ def _of_components(q: Distribution, k: Int64[Tensor, " n"]) -> Float[Tensor, "n 
 def _positive(w: Tensor) -> Tensor:
     """Weights of which none underflowed to 0."""
     return w.clamp_min(torch.finfo(w.dtype).tiny)
+
+
+def support_of(p: Distribution) -> Any:
+    """The constraint on one value, its axes left aside; None where none is stated."""
+    try:
+        support: Any = p.support
+    except NotImplementedError:
+        return None
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return support
 
 
 def space_of(model: MixtureVAE) -> type[LatentSpace] | None:

@@ -14,7 +14,7 @@ from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale, to_flo
 from mixvae.distributions.stick_breaking import break_off
 from mixvae.errors import MixvaeError
 
-from .latent_space import JointCodes, Latents, LatentSpace, OneCode
+from .latent_space import JointCodes, Latents, LatentSpace, OneCode, support_of
 
 Real = Float[Tensor, "S B D"]  # float64, but on devices that have none
 PerChain = Float[Tensor, "S B"]
@@ -175,23 +175,12 @@ def broken_off(
 
 def is_simplex(p: Distribution) -> bool:
     """Whether values are weights that add up to one."""
-    return _support(p) is constraints.simplex
-
-
-def _support(p: Distribution) -> Any:
-    """The constraint on one value, its axes left aside; None where none is stated."""
-    try:
-        support: Any = p.support
-    except NotImplementedError:
-        return None
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support
+    return support_of(p) is constraints.simplex
 
 
 def check_continuous(p: Distribution, of: str) -> None:
     """Raise a MixvaeError unless p, the prior of the codes or weights, has a density to climb."""
-    support, kind = _support(p), type(p).__name__
+    support, kind = support_of(p), type(p).__name__
     advice = "use importance sampling, log_likelihood(model, x)"
     if getattr(support, "is_discrete", False):
         raise MixvaeError(
