@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .recipes import build as build
     from .recipes import list_recipes as list_recipes
     from .recipes import register as register
+    from .reproduction import reproduce as reproduce
     from .run import Run as Run
     from .run import load as load
     from .training import fit as fit
@@ -49,6 +50,7 @@ _HOMES = {
     "list_recipes": "recipes",
     "register": "recipes",
     "prune": "pruning",
+    "reproduce": "reproduction",
     "Run": "run",
     "load": "run",
     "fit": "training",
@@ -56,8 +58,8 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "families", "initialization", "likelihoods"),
-    *("model", "nn", "objectives", "parts", "plots", "recipes", "training"),
+    *("data", "distributions", "evaluation", "experiments", "families", "initialization"),
+    *("likelihoods", "model", "nn", "objectives", "parts", "plots", "recipes", "training"),
 )
 
 __all__ = ["__version__", *_HOMES]

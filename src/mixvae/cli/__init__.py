@@ -28,6 +28,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "interpolate": ("codes", "decode lines between the codes of images"),
     "traverse": ("codes", "vary one latent of an image's code"),
     "cross": ("codes", "decode the code of every component by every other"),
+    "reproduce": ("reproduce", "train and write a table or figure of a paper"),
 }
 HELP = f"""usage: mixvae COMMAND ...
 

@@ -1,0 +1,43 @@
+"""``mixvae reproduce``: the papers' tables and figures."""
+
+from dataclasses import dataclass
+from inspect import getdoc
+
+from mixvae.errors import MixvaeError
+from mixvae.reproduction import reproduce as make
+
+from .parser import Parser, taken
+
+USAGE = "mixvae reproduce PAPER/ITEM ... [OPTIONS]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What there is."""
+
+    list_: bool = False
+    """Print the names of all tables and figures, and do nothing else."""
+
+
+def reproduce(argv: list[str]) -> None:
+    """Train what a table or figure of a paper needs, and write it beside the paper's figures.
+
+    The result is results/PAPER/ITEM.csv, .md and pictures. Runs are kept, shared between items, and
+    go on where they stopped.
+
+      mixvae reproduce --list
+      mixvae reproduce mvae/table6 --scale quick
+      mixvae reproduce m-vae dlgmm/fig3b --data-dir ~/data
+    """
+    from mixvae.experiments import ITEMS
+
+    parser = Parser(USAGE, getdoc(reproduce))
+    parser.add_options("what there is", ListOptions)
+    parser.add_options("experiments", make, skip={"items"})
+    words, values = parser.read(argv, len(ITEMS))
+    if taken(ListOptions, values).list_:
+        print("\n".join(ITEMS))
+        return
+    if not words:
+        raise MixvaeError(f"name a table or figure: {USAGE}; mixvae reproduce --list has them.")
+    make(words, **values)

@@ -1,0 +1,5 @@
+"""dlgmm."""
+
+from .item import Item
+
+ITEMS: list[Item] = []

@@ -1,0 +1,5 @@
+"""gmmpvae."""
+
+from .item import Item
+
+ITEMS: list[Item] = []

@@ -1,0 +1,5 @@
+"""mvae."""
+
+from .item import Item
+
+ITEMS: list[Item] = []

@@ -1,0 +1,179 @@
+"""Reproduction of the papers' tables and figures; :mod:`mixvae.experiments` declares them."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixvae.errors import MixvaeError, is_a, one_of, unknown, whole
+from mixvae.experiments import find
+from mixvae.experiments.item import Item, Row, Scale
+from mixvae.progress import progress as bar
+
+from .cache import Cache, InUseError
+from .index import write_index
+from .jobs import Job, jobs_of
+from .pictures import draw
+from .results import Results
+from .tables import text_table, write_csv, write_markdown
+
+__all__ = ["SCALES", "reproduce"]
+
+SCALES: tuple[Scale, ...] = ("quick", "cpu", "paper")
+SECONDS = 5.0  # between two looks at a run that another process works on
+
+
+def reproduce(
+    items: Sequence[str],
+    *,
+    scale: Scale = "cpu",
+    seeds: int | None = None,
+    row: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    runs: str | Path = "runs/reproduce",
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> list[Path]:
+    """Train and measure what tables and figures of the papers need, and write them.
+
+    Each item becomes ``PAPER/ITEM.csv``, ``.md`` and pictures, written anew after every run. Runs
+    are kept and shared between items: one that exists is not trained again, and one that was
+    interrupted goes on. Several processes may work on one folder of runs.
+
+    Parameters
+    ----------
+    items
+        Names such as "mvae/table6", a paper such as "mvae" for all of its items, or "all".
+    scale
+        quick: seconds an item, on the digits of scikit-learn, to see that everything works; cpu:
+        about 20 minutes an item on one core, on part of the data; paper: the paper's own protocol.
+    seeds
+        Number of seeds, from 0; by default the scale's.
+    row
+        Names of rows; by default all.
+    data_dir
+        Folder of the data files; by default MIXVAE_DATA, else the user's cache.
+    runs
+        Folder in which runs are kept.
+    out
+        Folder of the results; by default "results", with another scale than cpu "results-SCALE".
+    progress
+        Show progress bars, or lines where there is no terminal.
+
+    Returns
+    -------
+    list of Path
+        The Markdown files.
+
+    Raises
+    ------
+    MixvaeError
+        For an unknown item, scale or row, and where no row of an item could be trained because data
+        are missing.
+
+    Examples
+    --------
+    >>> import mixvae
+    >>> mixvae.reproduce(["m-vae/table9"])
+    Traceback (most recent call last):
+    mixvae.errors.MixvaeError: unknown item 'm-vae/table9'. Did you mean 'm-vae/table3'? ...
+    """
+    one_of("scale", scale, SCALES)
+    is_a((str, Path), "a folder", runs=runs)
+    if seeds is not None:
+        whole(1, seeds=seeds)
+    chosen = find(items)
+    folder = Path(out) if out is not None else Path(_folder(scale))
+    cache = Cache(Path(runs), None if data_dir is None else str(data_dir), progress=progress)
+    plan = []
+    for item in chosen:
+        protocol = item.protocols[scale]
+        plan.append((item, protocol, _rows(item, row), seeds or protocol.seeds))
+    written, missing = [], []
+    for item, protocol, rows, n_seeds in plan:
+        results = Results(item, protocol, n_seeds, cache)
+        available, reasons = _available(results, rows)
+        for reason, names in reasons.items():
+            print(f"{item.name}: left out {', '.join(names)}: {reason}", file=sys.stderr)
+        if not available and any(r.recipe for r in rows):
+            missing.append(item.name)
+            continue
+        _work(cache, item, list(jobs_of(item, protocol, available, n_seeds)), folder, scale)
+        written.append(_write(Results(item, protocol, n_seeds, cache), folder, scale, final=True))
+    if missing and not written:
+        raise MixvaeError(f"the data of {', '.join(missing)} are missing: give --data-dir.")
+    return written
+
+
+def _folder(scale: Scale) -> str:
+    return "results" if scale == "cpu" else f"results-{scale}"
+
+
+def _rows(item: Item, names: Sequence[str]) -> list[Row]:
+    """The rows of these names, or all."""
+    known = [row.name for row in item.rows]
+    for name in names:
+        if name not in known:
+            raise unknown(f"row of {item.name}", name, known)
+    return [row for row in item.rows if not names or row.name in names]
+
+
+def _available(results: Results, rows: Sequence[Row]) -> tuple[list[Row], dict[str, list[str]]]:
+    """Rows whose data are there; of the others, names by reason."""
+    available: list[Row] = []
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.recipe is None:
+            continue
+        try:
+            results.data(row)
+        except MixvaeError as error:
+            reasons.setdefault(str(error), []).append(row.name)
+        else:
+            available.append(row)
+    return available, reasons
+
+
+def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Scale) -> None:
+    """Make the runs of an item; write its tables after each."""
+    todo = deque(job for job in jobs if cache.figures(job) is None)
+    if not todo:
+        return
+    held: set[str] = set()
+    with bar(item.name, len(jobs), unit="run", show=cache.progress) as advance:
+        advance(len(jobs) - len(todo))
+        while todo:
+            job = todo.popleft()
+            try:
+                cache.make(job)
+            except InUseError as error:
+                todo.append(job)
+                if job.name not in held:
+                    print(f"{job} is left to another process: {error}", file=sys.stderr)
+                held.add(job.name)
+                if held >= {other.name for other in todo}:
+                    time.sleep(SECONDS)
+                continue
+            except KeyboardInterrupt:
+                again = f"the same command goes on with {job}"
+                print(f"\nruns are kept in {cache.root}; {again}", file=sys.stderr)
+                raise KeyboardInterrupt from None
+            advance(1)
+            n_seeds = 1 + max(other.seed for other in jobs)
+            _write(Results(item, job.protocol, n_seeds, cache), folder, scale)
+
+
+def _write(results: Results, folder: Path, scale: Scale, *, final: bool = False) -> Path:
+    """Write the tables, and in the end the pictures and the page of all results."""
+    item = results.item
+    out = folder / item.paper
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = draw(results, out, item.short) if final else []
+    write_csv(results, out / f"{item.short}.csv")
+    page = out / f"{item.short}.md"
+    write_markdown(results, page, scale, pictures)
+    if final:
+        write_index(folder)
+        print(f"{item.name}: {item.title}\n\n{text_table(results)}\n")
+    return page

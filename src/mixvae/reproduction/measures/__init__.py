@@ -1,0 +1,20 @@
+"""What is measured of a trained run of an experiment.
+
+A measure is a function of a :class:`Subject`, with arguments of its own, that returns values for
+JSON; ``MEASURES`` names them for the declarations of experiments.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from .codes import representation
+from .metrics import metrics, pruned
+from .subject import Subject
+
+__all__ = ["MEASURES", "Subject"]
+
+MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "metrics": metrics,
+    "representation": representation,
+    "pruned": pruned,
+}

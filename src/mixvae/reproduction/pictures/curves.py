@@ -1,0 +1,62 @@
+"""Figures as lines, over another figure or over epochs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mixvae.plots.figures import panels, save
+
+from ..results import Results, value_at
+
+
+def against(
+    results: Results, path: Path, *, x: str, y: Sequence[str], label: str, names: Sequence[str] = ()
+) -> bool:
+    """Figures of the rows as lines over another figure of theirs, such as K.
+
+    ``x`` and ``y`` are paths into the figures; ``names`` are the lines' names in the legend. Bars
+    are standard deviations over seeds.
+    """
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    for row in results.trained:
+        seeds = results.figures[row.name]
+        for path_y, name in zip(y, names or y, strict=True):
+            values = [value_at(figures, path_y) for figures in seeds]
+            values = [float(v) for v in values if v is not None]
+            at = value_at(seeds[0], x)
+            if values and at is not None:
+                t = torch.tensor(values)
+                spread = float(t.std()) if len(values) > 1 else 0.0
+                points.setdefault(name, []).append((float(at), float(t.mean()), spread))
+    if not points:
+        return False
+    fig, (ax,) = panels(1, 5.0, 3.5)
+    for name, line in points.items():
+        places, means, deviations = zip(*sorted(line), strict=True)
+        ax.errorbar(places, means, deviations, marker="o", capsize=3, label=name)
+    ax.set(xlabel=x.rpartition(".")[2].replace("_", " "), ylabel=label)
+    ax.legend()
+    save(fig, path, results.item.title)
+    return True
+
+
+def histories(results: Results, path: Path, *, columns: dict[str, str], skip: int = 0) -> bool:
+    """Columns of the training histories of all rows over the epochs, a panel for each column.
+
+    ``columns`` has the label of each; ``skip`` leaves out so many first epochs.
+    """
+    shown = results.trained
+    if not shown:
+        return False
+    fig, axes = panels(len(columns), 4.5, 3.2)
+    for row in shown:
+        history = [line for line in results.run(row).history if line["epoch"] > skip]
+        for ax, (column, label) in zip(axes, columns.items(), strict=True):
+            at = [line["epoch"] for line in history if line.get(column) is not None]
+            values = [line[column] for line in history if line.get(column) is not None]
+            ax.plot(at, values, label=row.name)
+            ax.set(xlabel="epoch", ylabel=label)
+    axes[0].legend(fontsize="small")
+    save(fig, path, results.item.title)
+    return True
