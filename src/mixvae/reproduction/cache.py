@@ -83,10 +83,9 @@ class Cache:
         if not is_finished(entry / RUN) or self._why_stale(job):
             return None
         for name, arguments in measures_of(job).items():
-            path = _path(entry, name, arguments)
-            if not path.exists():
+            content = _figures_in(_path(entry, name, arguments))
+            if content is None:
                 return None
-            content = read_json(path.parent, path.name)
             found |= content if name == "metrics" else {name: content}
         return found | {"spec": read_json(entry, SPEC)}
 
@@ -115,7 +114,7 @@ class Cache:
             subject = Subject(job, self._trained(job, entry, data), data, self.dataset)
             for name, arguments in measures_of(job).items():
                 path = _path(entry, name, arguments)
-                if not path.exists():
+                if _figures_in(path) is None:
                     path.parent.mkdir(exist_ok=True)
                     write_metrics(MEASURES[name](subject, **arguments), path)
 
@@ -198,6 +197,17 @@ class Cache:
 def measures_of(job: Job) -> Mapping[str, Mapping[str, Any]]:
     """The measures of a job with their arguments; ``metrics`` is always among them."""
     return {"metrics": dict(job.protocol.evaluation)} | dict(job.item.measures)
+
+
+def _figures_in(path: Path) -> dict[str, Any] | None:
+    """The figures in a file; None where it is missing or, with a message, damaged."""
+    if not path.exists():
+        return None
+    try:
+        return read_json(path.parent, path.name)
+    except MixvaeError as error:
+        print(f"measured again: {error}", file=sys.stderr)
+        return None
 
 
 def _path(entry: Path, name: str, arguments: Mapping[str, Any]) -> Path:
