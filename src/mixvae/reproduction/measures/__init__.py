@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .codes import representation
+from .images import image_scores
 from .metrics import metrics, pruned
 from .subject import Subject
 
@@ -17,4 +18,5 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "metrics": metrics,
     "representation": representation,
     "pruned": pruned,
+    "image_scores": image_scores,
 }
