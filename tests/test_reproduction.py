@@ -201,7 +201,7 @@ def test_an_interrupted_command_loses_nothing(item: Item, monkeypatch: pytest.Mo
     assert all(torch.equal(a, b) for a, b in zip(*map(dict.values, weights), strict=True))
 
 
-@pytest.mark.parametrize("fault", ["weights", "version", "spec", "figures"])
+@pytest.mark.parametrize("fault", ["weights", "version", "spec", "default", "figures"])
 def test_what_cannot_be_used_is_made_again_and_kept(
     item: Item,
     fault: str,
@@ -218,6 +218,10 @@ def test_what_cannot_be_used_is_made_again_and_kept(
     elif fault == "version":
         content = json.loads((entry / "spec.json").read_text())
         (entry / "spec.json").write_text(json.dumps(content | {"version": "0.0.1"}))
+    elif fault == "default":
+        content = json.loads((entry / "spec.json").read_text())
+        content["defaults"]["training"]["lr"] = 0.5
+        (entry / "spec.json").write_text(json.dumps(content))
     elif fault == "spec":
         (entry / "spec.json").write_text("{")
     else:

@@ -23,7 +23,11 @@ RMSE = Column(label="RMSE", path="reconstruction.rmse", digits=3)
 OBJECTIVE = Column(label="objective", path="bounds.objective", bound="objective")
 ELBO = Column(label="ELBO", path="bounds.elbo", bound="yes")
 LOG_PX = Column(label="log p(x)", path="log_likelihood.mean", bound="yes")
-INCEPTION = Column(label="Inception Score", path="image_scores.reconstructions.inception_score")
+INCEPTION = Column(
+    label="Inception Score",
+    path="image_scores.reconstructions.inception_score",
+    comparable="no: by a classifier trained on the data set in place of Inception-v3",
+)
 SCORES = [  # of reconstructions, as the papers, of samples, and of the test images themselves
     INCEPTION,
     Column(label="Inception Score, samples", path="image_scores.samples.inception_score"),
