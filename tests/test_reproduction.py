@@ -344,17 +344,23 @@ def test_bad_input_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_page_of_results_has_findings_first_and_other_studies(tmp_path: Path) -> None:
+def test_the_page_of_results_has_findings_first_and_other_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("table1", "fig2", "fig12")
+    items = {f"mvae/{name}": replace(ITEM, name=f"mvae/{name}") for name in names}
+    monkeypatch.setattr("mixvae.reproduction.index.ITEMS", items)
     paper, other = tmp_path / "mvae", tmp_path / "mixing"
     paper.mkdir()
     other.mkdir()
     (tmp_path / "about.md").write_text("# Results\n\nWhat holds for all.\n")
     (paper / "findings.md").write_text("A finding.\n")
-    for name in ("fig12", "fig2", "table1"):
+    for name in names:
         (paper / f"{name}.md").write_text(
             f"# mvae/{name}: T\n\n| row | a |\n| --- | --- |\n| b | 1 |\n"
         )
     (paper / "fig2-more.png").write_bytes(b"")
+    (other / "findings.md").write_text("## Mixing\n\nAnother finding.\n")
     (other / "joint.md").write_text("A study.\n\n| x |\n")
     write_index(tmp_path)
     text = (tmp_path / "README.md").read_text()
