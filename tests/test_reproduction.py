@@ -360,7 +360,7 @@ def test_the_page_of_results_has_findings_first_and_other_studies(
             f"# mvae/{name}: T\n\n| row | a |\n| --- | --- |\n| b | 1 |\n"
         )
     (paper / "fig2-more.png").write_bytes(b"")
-    (other / "findings.md").write_text("## Mixing\n\nAnother finding.\n")
+    (other / "findings.md").write_text("## Mixing\n\nAnother finding: [it](joint.md).\n")
     (other / "joint.md").write_text("A study.\n\n| x |\n")
     write_index(tmp_path)
     text = (tmp_path / "README.md").read_text()
