@@ -370,6 +370,7 @@ def test_the_page_of_results_has_findings_first_and_other_studies(
         "mvae/table1: T",
         "mvae/fig2: T",
         "mvae/fig12: T",
+        "Another finding: [it](mixing/joint.md).",
         "A study",
     ]
     assert sorted(order, key=text.index) == order
