@@ -122,7 +122,7 @@ class WWAE(WassersteinAutoencoder):
     """
 
     encoder: EncoderName = "gaussian"
-    lambda_w2: float = 10.0
+    lambda_w2: float = 1.0
     """Weight of the squared distance."""
 
     def check(self) -> None:
