@@ -18,9 +18,9 @@ class MAE(VAE):
     Ma, Zhou & Hovy, ICLR 2019. With eta and gamma 0 it is the VAE.
     """
 
-    eta: float = 1.0
+    eta: float = 0.5
     """Weight of diversity, a reward of posteriors that differ between x."""
-    gamma: float = 0.5
+    gamma: float = 0.1
     """Weight of smoothness, a penalty on divergences that differ between pairs of x."""
 
     def check(self) -> None:
