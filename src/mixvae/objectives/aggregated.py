@@ -104,7 +104,7 @@ def squared_w2(z: Float[Tensor, "B L"]) -> Float[Tensor, ""]:
 
     References
     ----------
-    Dowson & Landau, The Fréchet distance between multivariate normal distributions, 1982, eq. 4.
+    Dowson & Landau, The Fréchet distance between multivariate normal distributions, 1982.
     Zhang et al., Wasserstein-Wasserstein auto-encoders, 2019.
 
     Examples

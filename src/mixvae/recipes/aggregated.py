@@ -31,7 +31,7 @@ EncoderName = Literal["deterministic", "gaussian"]
 @register("info-vae")
 @dataclass(frozen=True, kw_only=True)
 class InfoVAE(VAE):
-    """The VAE with a lower weight of the KL, and an MMD of all codes from the prior (InfoVAE).
+    """The VAE with a weighted KL, and an MMD of all codes from the prior (InfoVAE).
 
     Zhao, Song & Ermon, AAAI 2019. With alpha 0 and lambda 1 it is the VAE, with alpha 1 the
     MMD-VAE, which has no KL.
@@ -39,7 +39,7 @@ class InfoVAE(VAE):
 
     alpha: float = 0.0
     """Weight of the mutual information of x and z, at most 1. The KL has weight 1 - alpha."""
-    lambda_mmd: float = 1000.0
+    lambda_mmd: float = 100.0
     """Lambda, at least 1 - alpha. The MMD has weight alpha + lambda - 1."""
     kernel: KernelName = "rbf"
     """Kernel of the MMD at distance d, with C = 2 L bandwidth^2. rbf: exp(-d^2 / C); imq:
