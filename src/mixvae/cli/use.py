@@ -35,8 +35,10 @@ class EvaluateOptions(SplitOptions):
     """Data to evaluate on, and output."""
 
     representation: bool = False
-    """Train classifiers (an MLP, a linear SVM, kNN) on the codes of all training data, and evaluate
+    """Train classifiers (an MLP, a linear SVM, kNN) on the codes of the training data, and evaluate
     them on the split: some minutes."""
+    n_train: int | None = None
+    """Train the classifiers on so many codes only, evenly spaced; by default on all."""
     image_scores: bool = False
     """Compute Inception Score and FID of reconstructions and samples, by a classifier of the data:
     trained once for each data set, some minutes, and kept in --classifiers."""
@@ -101,6 +103,8 @@ def evaluate(argv: list[str]) -> None:
             "--representation trains on the training data, and is evaluated on others; give "
             "--split test or val."
         )
+    if options.n_train is not None and not options.representation:
+        raise MixvaeError("--n-train is of --representation, which is not asked for; give it too.")
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     if values["method"] == "ais" and values["log_likelihood"] == N_SAMPLES:
         values["log_likelihood"] = N_CHAINS
@@ -116,7 +120,7 @@ def evaluate(argv: list[str]) -> None:
     if options.representation:
         given = {key: values[key] for key in ("n_test", "batch_size", "seed")}
         metrics["representation"] = representation(
-            run.recipe.model, source.data.train, split, **given
+            run.recipe.model, source.data.train, split, n_train=options.n_train, **given
         )
     print(report.table(metrics))
     if options.out is not None:
