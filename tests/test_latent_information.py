@@ -85,7 +85,7 @@ def test_codes_that_name_their_example_are_at_the_limit_and_marked() -> None:
     assert found["limit"] == pytest.approx(log(50))
     assert found["mutual_information"] == pytest.approx([log(50), 0.0], abs=1e-4)
     assert found["near_limit"] == [0]
-    assert "at most their logarithm, 3.91, and is too low near it: components 0" in found["how"]
+    assert "at most their logarithm, 3.91, and too low near it, for component 0" in found["how"]
 
 
 @pytest.mark.parametrize("family", [MixturePosterior(), ExactMixture()], ids=["one", "exact"])

@@ -115,8 +115,8 @@ class LatentInformation:
         near = (information > limit - MARGIN).nonzero().flatten().tolist() if limit > 0 else []
         how = f"{len(z):,} examples: I_q is at most their logarithm, {limit:.2f}"
         if near:
-            how += ", and is too low near it"
-            how += f": components {', '.join(map(str, near))}" if len(kl) > 1 else ", as here"
+            which = f", for component{'s' * (len(near) > 1)} {', '.join(map(str, near))}"
+            how += f", and too low near it{which if len(kl) > 1 else ', as here'}"
         values = (kl, information, kl - information)
         return dict(zip(names, (v.tolist() for v in values), strict=True)) | {
             "limit": limit,
