@@ -107,7 +107,7 @@ def test_it_is_computed_only_if_it_is_named_and_is_in_the_report() -> None:
     values = latent_information(recipe.model, data.x, batch_size=6, seed=3)
     assert found["latent_information"] == values
     text = report.table(found)
-    assert "information in the codes, nats, 20 examples: I_q is at most" in text
+    assert "mutual information of x and codes, nats, 20 examples: I_q is at most" in text
     row = next(line for line in text.splitlines() if "I_q(x; z)" in line)
     assert row.split()[-3:] == [f"{v:.3f}" for v in values["mutual_information"]]
 

@@ -58,7 +58,7 @@ METRICS: list[Metric] = [
     Metric(
         "image_quality",
         lambda s: ImageQuality(),
-        "deterministic reconstructions, means over images of values in [0, 1]",
+        "PSNR and SSIM of deterministic reconstructions, means over images",
         applies=lambda s: is_image(s.recipe.x_shape),
         figures={
             "psnr": Figure("PSNR (dB)", True, "psnr"),
@@ -93,7 +93,7 @@ METRICS: list[Metric] = [
     Metric(
         "latent_information",
         lambda s: LatentInformation(s.recipe.model),
-        "information in the codes, nats",
+        "mutual information of x and codes, nats",
         figures={
             "kl": Figure("KL(q(z|x) || p(z)), mean over x", column="information_kl"),
             "mutual_information": Figure("mutual information I_q(x; z)", column="information"),
@@ -194,7 +194,7 @@ def listing() -> str:
     width = max(len(metric.name) for metric in METRICS) + 2
     lines = []
     for metric in METRICS:
-        when = "" if metric.by_default else "only if named"
+        when = "only if asked for" if metric.needs else "" if metric.by_default else "only if named"
         text = "; ".join(filter(None, [metric.label, metric.direction(), when]))
         lines.append(f"  {metric.name:{width}s}{text}")
     return "\n".join(lines)
