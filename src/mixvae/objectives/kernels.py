@@ -98,8 +98,7 @@ def dhsic(
             gram = _gram(full_precision(z).transpose(0, 1), gamma)
         else:
             gram = torch.stack([_gram(full_precision(c), gamma) for c in z])
-        rows = gram.mean(2)
-        return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
+        return dhsic_of(gram)
 
 
 def hsic(
@@ -144,10 +143,26 @@ def pairwise_hsic(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[T
     """
     check_rows(len(z))
     with torch.autocast(z.device.type, enabled=False):
-        gram = _gram(full_precision(z).transpose(0, 1), gamma)  # (K, B, B)
-        centred = gram - gram.mean(-1, keepdim=True) - gram.mean(-2, keepdim=True)
-        centred = (centred + gram.mean((-1, -2), keepdim=True)).flatten(1)
-        return centred @ gram.flatten(1).mT / len(z) ** 2
+        return pairwise_hsic_of(gram_matrices(z, gamma))
+
+
+def gram_matrices(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[Tensor, "K B B"]:
+    """Gram matrix of every code, in float32 or better; arguments as of :func:`dhsic`."""
+    with torch.autocast(z.device.type, enabled=False):
+        return _gram(full_precision(z).transpose(0, 1), gamma)
+
+
+def dhsic_of(gram: Float[Tensor, "K B B"]) -> Float[Tensor, ""]:
+    """Statistic :func:`dhsic` from Gram matrices."""
+    rows = gram.mean(2)
+    return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
+
+
+def pairwise_hsic_of(gram: Float[Tensor, "K B B"]) -> Float[Tensor, "K K"]:
+    """Statistics :func:`pairwise_hsic` from Gram matrices."""
+    centred = gram - gram.mean(-1, keepdim=True) - gram.mean(-2, keepdim=True)
+    centred = (centred + gram.mean((-1, -2), keepdim=True)).flatten(1)
+    return centred @ gram.flatten(1).mT / gram.shape[-1] ** 2
 
 
 def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
