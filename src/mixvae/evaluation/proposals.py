@@ -16,7 +16,6 @@ from torch import Generator, Tensor
 from mixvae.seeding import noise_from
 
 from .latent_space import LatentSpace, LogDensities
-from .local_normal import WIDTHS
 
 FACTORS = (1.0, 1.2, 1.5, 2.5)  # times the posterior's own width
 SHARES = (0.5, 0.2, 0.15, 0.05)  # of the samples, before the pilot
@@ -61,21 +60,18 @@ class ProposalMixture:
             return
         n_pilot = max(round(PILOT * n_samples), len(self.share))
         if local:
-            several = len(self.groups.unique()) > 1 or space.model.n_components > 1
-            found = self._adapted(n_pilot) if several else self.share
-            space.add_local(found, n_codes)
+            space.add_local(n_codes)
             self._add_local()
         self.share = self._adapted(n_pilot)
 
     def _add_local(self) -> None:
         """Give half of the samples to the normals about modes, whose widths have equal parts."""
-        components = [normal.component for normal in self.space.local for _ in WIDTHS]
-        if not components:
+        if self.space.local is None:
             return
+        own = self.space.local.components().cpu()
         exact = len(self.groups.unique()) > 1
-        own = torch.tensor(components) if exact else torch.zeros(len(components), dtype=torch.int64)
-        new = torch.full((len(components),), 0.5 / len(components), dtype=torch.float64)
-        self.groups = torch.cat([self.groups, own])
+        new = torch.full((len(own),), 0.5 / len(own), dtype=torch.float64)
+        self.groups = torch.cat([self.groups, own if exact else torch.zeros_like(own)])
         self.share = torch.cat([0.5 * self.share, new])
 
     def log_weights(self, n: int) -> tuple[Float64[Tensor, " n"], Int64[Tensor, " n"]]:
