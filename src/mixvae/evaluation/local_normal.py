@@ -17,7 +17,7 @@ DISTANCE = 1.0  # posterior scales between the points whose gradients give the c
 WIDEST = 0.1  # least curvature in units of the posterior's: at most 3.2 times as wide
 MAX_ROUNDS = 3  # each at most 3.2 times as wide as the one before
 STEPS = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)  # parts of a step that are tried
-MAX_STEPS = 8
+MAX_STEPS = 4  # along the gradient, in units of the posterior's scale
 ENOUGH = 0.05  # nats: a step that gains less is the last
 WIDTHS = (1.0, 1.2, 2.0)  # times the covariance's root
 
@@ -119,16 +119,22 @@ def local_normals(
 
     each = torch.arange(len(mean), device=mean.device)
     tried = torch.tensor(STEPS, dtype=mean.dtype, device=mean.device).unsqueeze(1)
-    z, slope = mean, look(mean.unsqueeze(1))[1].squeeze(1)
-    for _ in range(MAX_STEPS):
-        step = (scale.square() * slope).to(z)
-        points = z.unsqueeze(1) + tried * step.unsqueeze(1)
+
+    def climb(z: Tensor, slope: Tensor, root: Tensor) -> tuple[Tensor, Tensor, float]:
+        """The best points of a step, their gradients, and the most that any of them gained."""
+        step = (root @ (root.mT @ slope.unsqueeze(2))).mT.to(z)
+        points = z.unsqueeze(1) + tried * step
         values, slopes = look(points)
         best = values.nan_to_num(-torch.inf).argmax(1)
-        z, slope = points[each, best], slopes[each, best]
-        if not (values[each, best] - values[:, 0] >= ENOUGH).any():
-            break
+        gain = (values[each, best] - values[:, 0]).max()
+        return points[each, best], slopes[each, best], float(gain)
+
+    z, slope = mean, look(mean.unsqueeze(1))[1].squeeze(1)
     root = torch.diag_embed(scale.double())
+    for _ in range(MAX_STEPS):
+        z, slope, gain = climb(z, slope, root)
+        if not gain >= ENOUGH:
+            break
     try:
         for _ in range(MAX_ROUNDS):
             step = (DISTANCE * root.mT).to(z)
@@ -139,6 +145,7 @@ def local_normals(
             root = root @ (vectors * values.clamp_min(WIDEST).rsqrt().unsqueeze(1))
             if (values < WIDEST).double().mean(1).max() < 0.5:
                 break
+        z, *_ = climb(z, slope, root)  # a Newton step
         return LocalNormals(component, z.double(), root @ root.mT)
     except torch.linalg.LinAlgError:  # not finite
         return None
