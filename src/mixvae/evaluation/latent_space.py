@@ -275,8 +275,7 @@ class JointCodes(LatentSpace):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.p_z = self.p_z.expand((self.n_rows, self.model.n_components))
-        every = torch.ones(self.model.n_components, dtype=torch.bool, device=self.x.device)
-        self._kept = self.q_w.kept if isinstance(self.q_w, Face) else every
+        self._kept: Any = self.q_w.kept if isinstance(self.q_w, Face) else slice(None)
         self.weights = [widened(self.q_w, factor) for factor in self.factors]
 
     def groups(self) -> Int64[Tensor, " P"]:
@@ -323,8 +322,8 @@ class JointCodes(LatentSpace):
 
     def _codes(self, z: Float[Tensor, "n D"]) -> Float[Tensor, "n 1 K L"]:
         """All codes, of those that count in a row; the others do nothing."""
-        own = z.unflatten(1, (int(self._kept.sum()), -1)).unsqueeze(1)
-        if self._kept.all():
+        own = z.unflatten(1, (-1, self.q_z.event_shape[0])).unsqueeze(1)
+        if isinstance(self._kept, slice):
             return own
         every = self.q_z.mean.expand(len(z), -1, -1, -1).clone()
         every[:, :, self._kept] = own

@@ -82,7 +82,7 @@ class ProposalMixture:
             found.joint - (found.proposals + log_part).logsumexp(-1)
             for found in self._sample(counts)
         ]
-        return torch.cat(log_w), _numbers(counts)
+        return torch.cat(log_w), torch.cat(self._blocks(counts))
 
     def _adapted(self, n: int) -> Float64[Tensor, " P"]:
         """The shares, moved from where they are towards the posterior's, as n samples show it."""
@@ -103,15 +103,19 @@ class ProposalMixture:
 
     def _sample(self, counts: Int64[Tensor, " P"]) -> Iterator[LogDensities]:
         """The densities of so many samples of each proposal, a block of them at a time."""
-        for block in _numbers(counts).split(self.n_codes):
+        for block in self._blocks(counts):
             with noise_from(self.generator):
                 latents = self.space.sample(block)
             yield self.space.log_densities(latents)
 
+    def _blocks(self, counts: Int64[Tensor, " P"]) -> list[Int64[Tensor, " n"]]:
+        """The proposals of the samples that are taken at a time, in ascending order.
 
-def _numbers(counts: Int64[Tensor, " P"]) -> Int64[Tensor, " n"]:
-    """The proposal of each sample, in ascending order."""
-    return torch.arange(len(counts)).repeat_interleave(counts)
+        Groups follow each other, as their codes may have decoders of their own.
+        """
+        proposal = torch.arange(len(counts)).repeat_interleave(counts)
+        by_group = proposal[self.groups[proposal].argsort(stable=True)]
+        return [block.sort().values for block in by_group.split(self.n_codes)]
 
 
 def deal(share: Float64[Tensor, " P"], groups: Int64[Tensor, " P"], n: int) -> Int64[Tensor, " P"]:
