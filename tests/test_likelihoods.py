@@ -1,7 +1,7 @@
 """Likelihoods: each is normalised, or says that it is not."""
 
 from itertools import product
-from math import exp, log, log2, pi
+from math import exp, log, log2, pi, prod
 from typing import get_args
 
 import pytest
@@ -109,6 +109,20 @@ def test_bernoullis_and_its_gradients_are_torchs_in_float64(shape):
         results.append([log_p, *torch.autograd.grad(log_p.sum(), leaves)])
     for ours, exact in zip(*results, strict=True):
         torch.testing.assert_close(ours.double(), exact.double(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1,), (111,), (1, 28, 28), (3, 20, 20)])
+def test_a_bernoulli_image_without_a_gradient_is_torchs_in_float64(shape):
+    torch.manual_seed(0)
+    params = torch.randn(4, 2, prod(shape)) * torch.logspace(-1, 2, 4)[:, None, None]
+    x = torch.rand(2, *shape).round()
+    p = BernoulliLikelihood(shape)(params)
+    base = torch.distributions.Bernoulli(logits=params.unflatten(-1, shape).double())
+    exact = torch.distributions.Independent(base, len(shape)).log_prob(x.double())
+    with torch.no_grad():
+        torch.testing.assert_close(p.log_prob(x).double(), exact, rtol=1e-6, atol=1e-5)
+        grey = CrossEntropy(shape)(params).log_prob(0.5 * x)
+    torch.testing.assert_close(grey, CrossEntropy(shape)(params).log_prob(0.5 * x))
 
 
 # -- counts of n

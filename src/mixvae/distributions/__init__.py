@@ -1,6 +1,6 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
-from .bernoulli import Bernoulli
+from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
@@ -17,6 +17,7 @@ from .widened import log_prob_widened, widened
 
 __all__ = [
     "Bernoulli",
+    "BernoulliVector",
     "BinomialLevels",
     "ContinuousBernoulli",
     "Delta",
