@@ -37,7 +37,13 @@ from mixvae.parts.posteriors import (
     TwoLayerPosterior,
 )
 from mixvae.parts.priors import GaussianMixturePrior, HierarchicalPrior, NormalPrior, StickPrior
-from mixvae.parts.weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights
+from mixvae.parts.weights import (
+    CategoricalWeights,
+    DirichletWeights,
+    GatingWeights,
+    StickWeights,
+    TwoLayerWeights,
+)
 from mixvae.recipes import BuiltRecipe
 
 IMAGE, FLAT = (1, 3, 4), (12,)
@@ -77,6 +83,8 @@ class Case:
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
         likelihood = self.options.get("likelihood", "bernoulli")
+        if self.recipe == "cb-vae":
+            return x
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
         if likelihood == "binomial":
@@ -192,7 +200,13 @@ CASES = [
     Case("misvae", {"estimator": "some-to-some", "likelihood": "gaussian"}, FLAT),
     Case("misvae", {"estimator": "all", "bound": "iwae", "n_samples": 2}),
     Case("misvae", {"n_components": 1, "likelihood": "cross-entropy"}),
+    Case("msvi"),
+    Case("msvi", {"bound": "experts", "likelihood": "gaussian"}, FLAT),
+    Case("msvi", {"n_components": 1, "bound": "miselbo", "n_samples": 2}),
+    Case("msvi", {"weights": "uniform", "bound": "iwae", "network": "gated-mlp"}),
     Case("vae", {"likelihood": "continuous-bernoulli"}),
+    Case("cb-vae"),
+    Case("cb-vae", {"network": "gated-mlp"}, FLAT),
     Case("vae", {"likelihood": "logistic"}, FLAT),
     Case("vae", {"likelihood": "binomial", "n_trials": 16}),
     Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
@@ -321,6 +335,7 @@ PARTS = [
     ),
     _weights("uniform-weights", lambda: CategoricalWeights(K)),
     _weights("learned-weights", lambda: CategoricalWeights(K, learned=True)),
+    _weights("gating-weights", lambda: GatingWeights(H, K)),
     _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),

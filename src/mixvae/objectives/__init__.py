@@ -10,7 +10,7 @@ an ELBO.
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
-from .mixtures import Form, miselbo, mixture_bound, mixture_elbo, routed
+from .mixtures import Form, expert_elbos, miselbo, mixture_bound, mixture_elbo, routed
 from .objective import Bound, Objective, Penalty, Terms
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "check_weights",
     "dhsic",
     "elbo",
+    "expert_elbos",
     "iwae",
     "log_mean_exp",
     "masked",

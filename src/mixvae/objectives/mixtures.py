@@ -99,6 +99,32 @@ def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> 
     return family.terms(t, log_ratio, kl_scale)
 
 
+def expert_elbos(t: Trace, kl_scale: Scale = 1.0) -> Terms:
+    r"""Weighted mean of the components' own ELBOs, of a mixture posterior with one prior p(z).
+
+    .. math:: \sum_k w_k \big[E \log p(x|z_k) - KL(q(z|x, k) \| p(z))\big]
+
+    Each ELBO is a bound, and so is their mean with weights w that are not random. It is
+    :func:`mixture_elbo` less the Jensen-Shannon divergence of the components; with one component it
+    is the VAE's ELBO.
+
+    Parameters
+    ----------
+    t
+        A trace of a mixture posterior.
+    kl_scale
+        Weight of the KL terms; 1 for the bound itself.
+
+    Returns
+    -------
+    terms
+        The likelihood and ``kl_z``, each (B,), nats.
+    """
+    w = t.w[0]
+    log_lik = (w * t.log_lik.mean(0)).sum(-1)
+    return {t.lik_name: log_lik, "kl_z": -kl_scale * (w * t.kl).sum(-1)}
+
+
 def miselbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     r"""Multiple-importance-sampling ELBO of a mixture posterior with weights w that are not random.
 

@@ -24,7 +24,14 @@ from .priors import (
     StickPrior,
     VampPrior,
 )
-from .weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights, Weights
+from .weights import (
+    CategoricalWeights,
+    DirichletWeights,
+    GatingWeights,
+    StickWeights,
+    TwoLayerWeights,
+    Weights,
+)
 
 __all__ = [
     "NO_LABELS",
@@ -39,6 +46,7 @@ __all__ = [
     "Encode",
     "FlowPosterior",
     "FlowPrior",
+    "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
     "HierarchicalPosterior",

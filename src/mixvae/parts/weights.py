@@ -74,6 +74,42 @@ class CategoricalWeights(Weights):
         return self.logits.softmax(0).expand(n, -1)
 
 
+class GatingWeights(Weights):
+    r"""Mixing weights computed from x, :math:`w_k(x) \propto \exp(a_k^T h_k(x) + c_k)`.
+
+    The gating network of a mixture of experts (Jacobs et al., Neural Computation 1991), as a linear
+    layer of each component's features. The weights are not random.
+
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_components
+        Number K of components.
+
+    Examples
+    --------
+    >>> GatingWeights(n_features=5, n_components=3)(torch.zeros(4, 3, 5)).mean.sum(-1)
+    tensor([1.0000, 1.0000, 1.0000, 1.0000], grad_fn=<SumBackward1>)
+    """
+
+    def __init__(self, n_features: int, n_components: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+        self.net = Stacked(lambda: nn.Linear(n_features, 1), n_components)
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        return Delta(full_precision(self.net(h)).squeeze(-1).softmax(-1))
+
+    def prior(self) -> None:
+        return None
+
+    def generate(self, n: int) -> Float[Tensor, "n K"]:
+        """Even weights: without x there are no others, and one prior and decoder need none."""
+        parameter = next(self.parameters())
+        return parameter.new_full((n, self.n_components), 1 / self.n_components)
+
+
 class DirichletWeights(Weights):
     r"""Dirichlet mixing weights: q(w | x) = Dirichlet(a(x)), p(w) = Dirichlet(:math:`b_0`).
 

@@ -6,6 +6,7 @@ recipe       K  encoders    weights    decoders              prior          fami
 vae          1  1           --         1                     N(0, I)        joint      elbo
 beta-vae     1  1           --         1                     N(0, I)        joint      elbo, beta KL
 iwae         1  1           --         1                     N(0, I)        joint      iwae
+cb-vae       1  1           --         1                     N(0, I)        joint      elbo
 m-vae        K  K           Dirichlet  K, averaged means     N(0, I)        joint      MELBO; dhsic
 mvae         K  K           Dirichlet  K, averaged features  N(0, I)        joint      MELBO; dhsic
 mvae-gs      K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
@@ -21,6 +22,7 @@ vade         1  1           --         1                     C normals      post
 flow-vae     1  1           --         1                     flow           joint      elbo
 semvae       K  K           uniform    1                     N(0, I)        posterior  miselbo
 misvae       K  1, one-hot  uniform    1                     N(0, I)        posterior  miselbo
+msvi         K  K           of x       1                     N(0, I)        posterior  mixture_elbo
 ===========  =  ==========  =========  ====================  =============  =========  =============
 
 Encoders and decoders: 1 for all components, or K. Weights: mixing weights. Sticks: stick-breaking.
@@ -33,7 +35,7 @@ the class in a file of your own, with ``@mixvae.register``.
 
 # In the order of the table, which is that of list_recipes.
 # isort: off
-from .vae import VAE, BetaVAE, IWAE
+from .vae import VAE, BetaVAE, IWAE, ContinuousBernoulliVAE
 from .m_vae import AveragedVAEs
 from .mvae import MVAE, MVAEGau, MVAEGS
 from .mixture_vae import MixtureOfVAEs
@@ -43,6 +45,7 @@ from .hvae import HVAE
 from .vade import VaDE
 from .flow_vae import FlowVAE
 from .multiple_importance import MISVAE, SEMVAE
+from .msvi import MSVI
 
 # isort: on
 from .building import BuiltRecipe, build, options_of
@@ -68,6 +71,7 @@ __all__ = [
     "HVAE",
     "IWAE",
     "MISVAE",
+    "MSVI",
     "MVAE",
     "MVAEGS",
     "RECIPES",
@@ -78,6 +82,7 @@ __all__ = [
     "BetaVAE",
     "BuiltRecipe",
     "ComponentOptions",
+    "ContinuousBernoulliVAE",
     "FlowVAE",
     "GMMpVAE",
     "ImportanceWeighted",
