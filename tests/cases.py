@@ -29,6 +29,7 @@ from mixvae.nn import MLP, BoundedMean, Shared, Stacked
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.flows import FlowPosterior, FlowPrior
 from mixvae.parts.posteriors import (
+    ConditionalMixture,
     ConditionalNormal,
     HierarchicalPosterior,
     NormalPosterior,
@@ -36,7 +37,13 @@ from mixvae.parts.posteriors import (
     StickPosterior,
     TwoLayerPosterior,
 )
-from mixvae.parts.priors import GaussianMixturePrior, HierarchicalPrior, NormalPrior, StickPrior
+from mixvae.parts.priors import (
+    GaussianMixturePrior,
+    HierarchicalMixturePrior,
+    HierarchicalPrior,
+    NormalPrior,
+    StickPrior,
+)
 from mixvae.parts.weights import (
     CategoricalWeights,
     DirichletWeights,
@@ -190,6 +197,10 @@ CASES = [
     Case("hvae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("vade"),
     Case("vade", {"start": "random", "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("gmvae"),
+    Case("gmvae", {"free_bits": 0.01, "n_samples": 2, "likelihood": "gaussian"}, FLAT),
+    Case("gmvae", {"bound": "iwae", "n_samples": 2, "network": "gated-mlp"}, FLAT),
+    Case("gmvae", {"n_clusters": 1}),
     Case("flow-vae"),
     Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
     Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
@@ -242,6 +253,7 @@ CASES = [
     _conv("semvae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("misvae"),
     _conv("hvae", network="gated-conv"),
+    _conv("gmvae"),
     _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 
@@ -305,6 +317,12 @@ def _level(n_in: int) -> ConditionalNormal:
     return ConditionalNormal(MLP(n_in, 2, (H,)), 1)
 
 
+def _clusters() -> HierarchicalMixturePrior:
+    heads = nn.Sequential(MLP(1, 8, (H,)), nn.Unflatten(-1, (4, 2)))
+    second = ConditionalMixture(ConditionalNormal(heads, 1), 4)
+    return HierarchicalMixturePrior(NormalPrior(torch.zeros(1)), second)
+
+
 def _pairs() -> TwoLayerPosterior:
     heads = nn.Sequential(MLP(H + 1, 4, (H,)), nn.Unflatten(-1, (2, 2)))
     return TwoLayerPosterior(NormalPosterior(H, 1, 2), ConditionalNormal(heads, 1), 2)
@@ -340,6 +358,7 @@ PARTS = [
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),
     _prior("normal-prior-per-component", lambda: NormalPrior(torch.ones(K, L)), (K,)),
+    _prior("cluster-chain-prior", _clusters, ()),
     _prior("chain-prior", lambda: HierarchicalPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
     _likelihood("bernoulli", BernoulliLikelihood),
     _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),

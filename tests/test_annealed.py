@@ -150,6 +150,7 @@ OTHERS = [
     ("msvi", {}),
     ("hvae", {"network": "mlp", "hidden": (8,)}),
     ("vade", {"start": "random"}),
+    ("gmvae", {}),
     ("flow-vae", {}),
 ]
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import Hierarchical, NormalMixture, kl_to_mixture
+from .distributions import Hierarchical, NormalMixture, independent_levels, kl_to_mixture
 from .distributions.pairs import is_diagonal_normal
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ def _kl(
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
     """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``."""
+    if isinstance(p, Hierarchical) and is_diagonal_normal(q):
+        q = independent_levels(q, p.n_second)
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
         z_first, z_second = q.split(z)
         first = _kl(q.first, p.first, z_first)

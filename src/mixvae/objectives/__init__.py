@@ -7,6 +7,7 @@ from 0 to 1 during a warm-up; at 1 a bound is itself. Only a true lower bound on
 an ELBO.
 """
 
+from .clusters import cluster_elbo
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
@@ -23,6 +24,7 @@ __all__ = [
     "Terms",
     "averaged",
     "check_weights",
+    "cluster_elbo",
     "dhsic",
     "elbo",
     "expert_elbos",

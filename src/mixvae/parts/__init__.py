@@ -5,10 +5,11 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
-from .decoders import Decoder, separate, weighted_sum
+from .decoders import Decoder, LowerLevel, separate, weighted_sum
 from .flows import FlowPosterior, FlowPrior
 from .labels import NO_LABELS, Labels, OneHot
 from .posteriors import (
+    ConditionalMixture,
     ConditionalNormal,
     HierarchicalPosterior,
     NormalPosterior,
@@ -17,8 +18,10 @@ from .posteriors import (
     TwoLayerPosterior,
 )
 from .priors import (
+    ClusterPrior,
     Encode,
     GaussianMixturePrior,
+    HierarchicalMixturePrior,
     HierarchicalPrior,
     NormalPrior,
     StickPrior,
@@ -36,10 +39,12 @@ from .weights import (
 __all__ = [
     "NO_LABELS",
     "CategoricalWeights",
+    "ClusterPrior",
     "ComponentDropout",
     "ComponentGate",
     "ComponentSubset",
     "ConcreteDropout",
+    "ConditionalMixture",
     "ConditionalNormal",
     "Decoder",
     "DirichletWeights",
@@ -49,9 +54,11 @@ __all__ = [
     "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
     "Labels",
+    "LowerLevel",
     "NormalPosterior",
     "NormalPrior",
     "OneHot",

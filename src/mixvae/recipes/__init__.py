@@ -19,6 +19,7 @@ vamp-prior   1  1           --         1                     pseudo-inputs  post
 gmmp-vae     K  1           uniform    1                     pseudo-inputs  posterior  mixture_elbo
 hvae         1  1           --         1                     two levels     posterior  mixture_elbo
 vade         1  1           --         1                     C normals      posterior  mixture_elbo
+gmvae        1  1           --         1                     C given top   posterior  cluster_elbo
 flow-vae     1  1           --         1                     flow           joint      elbo
 semvae       K  K           uniform    1                     N(0, I)        posterior  miselbo
 misvae       K  1, one-hot  uniform    1                     N(0, I)        posterior  miselbo
@@ -43,6 +44,7 @@ from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
 from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
 from .hvae import HVAE
 from .vade import VaDE
+from .gmvae import GMVAE
 from .flow_vae import FlowVAE
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
@@ -68,6 +70,7 @@ from .registry import RECIPES, list_recipes, register
 __all__ = [
     "DLDPMM",
     "DLGMM",
+    "GMVAE",
     "HVAE",
     "IWAE",
     "MISVAE",
