@@ -48,6 +48,7 @@ from mixvae.parts.weights import (
     CategoricalWeights,
     DirichletWeights,
     GatingWeights,
+    SharedStickWeights,
     StickWeights,
     TwoLayerWeights,
 )
@@ -78,7 +79,7 @@ class Case:
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,)}
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
-        if self.recipe == "mixture-vae":
+        if self.recipe in ("mixture-vae", "infinite-vae"):
             small["start"] = "random"
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
@@ -164,6 +165,10 @@ CASES = [
     Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
+    Case("infinite-vae", {"n_train": 50}),
+    Case("infinite-vae", {"n_components": 1}),
+    Case("infinite-vae", {"bound": "iwae", "n_samples": 3, "likelihood": "gaussian"}, FLAT),
+    Case("infinite-vae", {"shared_layers": True, "concentration": 3.0}, FLAT),
     Case("dlgmm"),
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dlgmm", {"form": "index", "prior_means": [-1.5, 0.0, 1.5]}),
@@ -354,6 +359,7 @@ PARTS = [
     _weights("uniform-weights", lambda: CategoricalWeights(K)),
     _weights("learned-weights", lambda: CategoricalWeights(K, learned=True)),
     _weights("gating-weights", lambda: GatingWeights(H, K)),
+    _weights("shared-stick-weights", lambda: SharedStickWeights(K)),
     _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),

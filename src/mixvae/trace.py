@@ -70,6 +70,8 @@ class Trace:
         for a score that is not a normalised density.
     kl_mask
         The objective's cost of component dropout's rates, nats; None without dropout.
+    kl_shared
+        KL of mixing weights that all x share, nats; None where there are none.
     decode
         Computes p(x | z, w) of other codes and weights.
     q_all
@@ -93,6 +95,7 @@ class Trace:
     kept: Bool[Tensor, " K"] | None = None
     lik_name: str = "log_lik"
     kl_mask: Float[Tensor, ""] | None = None
+    kl_shared: Float[Tensor, ""] | None = None
     decode: Callable[[Tensor, Tensor], Distribution] | None = None
     q_all: Distribution | None = None
     log_gate: Float[Tensor, "B K"] | None = None

@@ -11,7 +11,7 @@ from .clusters import cluster_elbo
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
-from .mixtures import Form, expert_elbos, miselbo, mixture_bound, mixture_elbo, routed
+from .mixtures import Form, expert_elbos, miselbo, mixture_bound, mixture_elbo, routed, shared
 from .objective import Bound, Objective, Penalty, Terms
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "mixture_bound",
     "mixture_elbo",
     "routed",
+    "shared",
     "weighted_elbo",
 ]

@@ -37,7 +37,7 @@ def cluster_elbo(t: Trace, kl_scale: Scale = 1.0, *, free_bits: float = 0.0) -> 
 
     References
     ----------
-    GMVAE: Dilokthanakul et al. (2016), eqs. 2 to 5, whose w is z2 and whose latent x is z1.
+    GMVAE: Dilokthanakul et al. (2016), whose w is z2 and whose latent x is z1.
     """
     assert isinstance(t.p_z, Hierarchical)
     q, p = independent_levels(t.q_z, t.p_z.n_second), t.p_z
