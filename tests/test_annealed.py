@@ -144,6 +144,7 @@ OTHERS = [
     ("mvae", {}),
     ("mixture-vae", {}),
     ("mixture-vae", {"shared_layers": True}),
+    ("infinite-vae", {}),
     ("dlgmm", {"prior_means": [-1.5, 0.0, 1.5]}),
     ("dlgmm", {"n_layers": 2, "n_components": 2}),
     ("gmmp-vae", {}),

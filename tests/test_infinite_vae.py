@@ -232,6 +232,15 @@ def test_the_split_starts_at_the_posterior_given_the_clusters() -> None:
     torch.testing.assert_close(weights.log_b.exp(), torch.tensor([4.0, 3.0]))
 
 
+@pytest.mark.parametrize("keep", [[0, 2], [1, 3], [2], [0, 1, 2, 3]])
+def test_pruning_renormalises_the_mean_proportions(keep: list[int]) -> None:
+    recipe = Case("infinite-vae", {"n_components": 4}, FLAT).build()
+    uneven(recipe.model.weights)
+    found = mixvae.prune(recipe, keep).model.weights
+    w = recipe.model.weights.generate(1)[0, keep]
+    torch.testing.assert_close(found.generate(1)[0], w / w.sum())
+
+
 def test_the_posterior_is_a_distribution_that_all_rows_share() -> None:
     model = Case("infinite-vae", {}, FLAT).build().model
     _, q_w = model.infer(Case("infinite-vae", {}, FLAT).data())

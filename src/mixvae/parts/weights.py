@@ -162,6 +162,14 @@ class SharedStickWeights(Weights):
         self.log_a.copy_((self.alpha + counts[:-1]).log())
         self.log_b.copy_((self.beta + later).log())
 
+    @torch.no_grad()
+    def set_mean(self, w: Float[Tensor, " K"]) -> None:
+        """Change the mean weights to w, up to a factor; a_k + b_k stay as they are."""
+        total = self.log_a.exp() + self.log_b.exp()
+        left = w.flip(0).cumsum(0).flip(0)
+        self.log_a.copy_((total * w[:-1] / left[:-1]).log())
+        self.log_b.copy_((total * left[1:] / left[:-1]).log())
+
 
 class GatingWeights(Weights):
     r"""Mixing weights computed from x, :math:`w_k(x) \propto \exp(a_k^T h_k(x) + c_k)`.
