@@ -171,7 +171,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The component (vade, gmvae: the cluster) with the largest responsibility for each example.
+        """The component (vade, gmvae: cluster) with the largest responsibility for each example.
 
         Parameters
         ----------
