@@ -21,6 +21,8 @@ class MSVI(SEMVAE):
     2021, Section V-E). It is ``semvae`` with another bound and weights of x.
     """
 
+    n_components: int = 4
+    """Number K of encoders; 1 is the VAE."""
     bound: Literal["elbo", "experts", "miselbo", "iwae"] = "elbo"  # type: ignore[assignment]
     """Bound to maximise. elbo: that of the whole mixture; experts: the weighted mean of the
     experts' own, which is looser; miselbo: the samples of each expert inside a logarithm; iwae: all
