@@ -223,6 +223,24 @@ def test_half_precision_is_raised_before_the_density(name):
 
 # -- the continuous Bernoulli
 
+
+def test_cb_vae_is_the_vae_with_this_likelihood():
+    one, other = Case("cb-vae").build(), Case("vae", {"likelihood": "continuous-bernoulli"}).build()
+    x = Case("cb-vae").data()
+    terms = []
+    for recipe in (one, other):
+        torch.manual_seed(1)
+        terms.append(recipe.objective(recipe.model, x))
+    assert terms[0] == terms[1]
+    assert one.objective_is_bound
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_cb_vae_has_no_other_likelihood():
+    with pytest.raises(MixvaeError, match="unknown likelihood 'gaussian'"):
+        recipes.build("cb-vae", (3,), likelihood="gaussian")
+
+
 ETAS = [-2000.0, -60.0, -15.0, -0.51, -0.49, -1e-3, 0.0, 1e-8, 0.2, 0.4999, 0.5, 3.0, 40.0, 500.0]
 
 

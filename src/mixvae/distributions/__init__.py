@@ -6,7 +6,7 @@ from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
-from .hierarchical import Hierarchical
+from .hierarchical import Hierarchical, independent_levels
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
@@ -32,6 +32,7 @@ __all__ = [
     "by_quadrature",
     "diagonal_normal",
     "dirichlet_sticks",
+    "independent_levels",
     "kl_pairs",
     "kl_series",
     "kl_to_mixture",
