@@ -7,7 +7,7 @@ JSON; ``MEASURES`` names them for the declarations of experiments.
 from collections.abc import Callable
 from typing import Any
 
-from .codes import representation
+from .codes import pixel_neighbours, representation
 from .metrics import metrics, pruned
 from .subject import Subject
 
@@ -16,5 +16,6 @@ __all__ = ["MEASURES", "Subject"]
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "metrics": metrics,
     "representation": representation,
+    "pixel_neighbours": pixel_neighbours,
     "pruned": pruned,
 }
