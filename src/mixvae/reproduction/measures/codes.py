@@ -35,7 +35,8 @@ def pixel_neighbours(
         return {}
     labelled = _labelled(subject, data)
     train, (x, y) = labelled.seen("train"), spaced(labelled.test, n_test)
-    assert train.y is not None and y is not None
+    assert train.y is not None
+    assert y is not None
     found = {}
     for k in neighbours:
         knn = KNeighborsClassifier(k).fit(train.x.flatten(1).numpy(), train.y.numpy())

@@ -13,13 +13,13 @@ from .subject import Subject
 def metrics(subject: Subject, **arguments: Any) -> dict[str, Any]:
     """The run's metrics, and those that :func:`mixvae.evaluation.evaluate` computes anew.
 
-    The estimates of log p(x) are all kept, as ``log_likelihood.each``. ``terms`` has the objective's
-    as the papers' tables have them, positive: ``kl``, and ``re``, all else.
+    All estimates of log p(x) are kept, as ``log_likelihood.each``. ``terms`` has those of the
+    objective as the papers' tables have them, positive: ``kl``, and ``re``, all else.
     """
     found, kept = dict(subject.run.metrics), list[LogLikelihood]()
     if arguments:
-        how = {"batch_size": subject.batch_size, "progress": True, "keep": kept.append} | arguments
-        found |= evaluate(subject.run.recipe, subject.data.test, **how)
+        how = {"batch_size": subject.batch_size, "progress": True} | arguments
+        found |= evaluate(subject.run.recipe, subject.data.test, keep=kept.append, **how)
     for estimates in kept:
         found["log_likelihood"]["each"] = [round(v, 3) for v in estimates.log_prob.tolist()]
     found["terms"] = _terms(found["bounds"])

@@ -68,7 +68,7 @@ def histories(
             values = [sign * line[column] for line in history if line.get(column) is not None]
             ax.plot(at, values, label=row.name, marker="." if len(at) < 10 else "")
             ax.set(xlabel="epoch", ylabel=label)
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.locator_params(axis="x", integer=True)
     axes[-1].legend(fontsize="small")
     save(fig, path, results.item.title)
     return True

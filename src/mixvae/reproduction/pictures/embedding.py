@@ -42,8 +42,10 @@ def embedding(
         place = TSNE(perplexity=min(PERPLEXITY, len(z) / 4), init="pca", random_state=0)
         at = place.fit_transform(z)
         colours = {} if y is None else palette(y)
-        ax.scatter(*at.T, s=4, c=None if y is None else paint(y, colours), linewidths=0)
+        ax.scatter(
+            at[:, 0], at[:, 1], s=4, c=None if y is None else paint(y, colours), linewidths=0
+        )
         ax.set(title=row.name, xticks=[], yticks=[], aspect="equal")
     fig.legend(handles=dots(colours), title="label", loc="outside right center", fontsize=8)
-    save(fig, path, results.item.title)
+    save(fig, path, "samples of the codes of test images, by t-SNE")
     return True

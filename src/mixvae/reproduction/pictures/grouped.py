@@ -74,7 +74,7 @@ def points(
         ax.set_xticks(range(len(ticks)), ticks)
         ax.set(title=f"{group}: {columns[column]}", ylabel="nats", xlim=(-0.5, len(ticks) - 0.5))
         ax.grid(axis="y", color="0.9")
-        if column == next(reversed(columns)):
+        if column == list(columns)[-1]:
             ax.legend(fontsize="x-small")
     save(fig, path, results.item.title)
     return True

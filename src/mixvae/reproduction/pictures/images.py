@@ -1,6 +1,6 @@
 """Pictures of images and their reconstructions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -48,11 +48,11 @@ def compared(results: Results, path: Path, *, n: int = 12) -> bool:
 
 
 def component_samples(
-    results: Results, path: Path, *, row: str, components: Sequence[int], side: int = 8
+    results: Results, path: Path, *, row: str, components: Mapping[int, str], side: int = 8
 ) -> bool:
     """Samples of some components' priors, decoded, in squares side by side.
 
-    DLGMM, Figs. 2a and 2b.
+    ``components`` has their names by their numbers, from 0. DLGMM, Figs. 2a and 2b.
     """
     for shown in results.trained:
         if shown.name == row:
@@ -63,9 +63,8 @@ def component_samples(
             gap = blank(drawn, len(components), side, 1, *drawn.shape[2:])
             tiles = torch.cat([squares, gap], 2).transpose(0, 1).flatten(1, 2)[:, :-1]
             columns = [""] * tiles.shape[1]
-            for i, k in enumerate(components):
-                columns[i * (side + 1) + side // 2] = f"component {k}"
-            grid(tiles, [""] * side, results.item.title, path, columns=columns)
+            columns[side // 2 :: side + 1] = components.values()
+            grid(tiles, [""] * side, f"samples of {row}", path, columns=columns)
             return True
     return False
 
