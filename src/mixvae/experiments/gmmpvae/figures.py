@@ -8,7 +8,7 @@ from .models import ABOUT, KL, RE, VAE, compared, exact, gmmp, name_of, vamp, wi
 from .protocols import frey_protocols, protocols, with_all_pseudo_inputs
 
 SWEEP = (100, 250, 500, 1000)
-PANELS = {OBJECTIVE.path: "the paper's objective", ELBO.path: "ELBO, a bound on log p(x)"}
+PANELS = {OBJECTIVE.path: "objective", ELBO.path: "ELBO"}
 WEIGHTS_2 = ([0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.5, 0.5])
 WEIGHTS_3 = (
     *([0.1, 0.1, 0.8], [0.1, 0.2, 0.7], [0.2, 0.2, 0.6], [0.3, 0.2, 0.5], [0.3, 0.3, 0.4]),
@@ -113,14 +113,15 @@ FIGURES = [
         columns=[OBJECTIVE, ELBO],
         pictures={
             "": Picture(
-                draw="points",
+                draw="differences",
                 arguments={
                     "columns": PANELS,
                     "groups": {
                         "two components": series(WEIGHTS_2),
                         "three components": series(WEIGHTS_3),
                     },
-                    "ticks": list(PLACES),
+                    "series": list(PLACES),
+                    "label": "nats above equal weights",
                 },
             )
         },

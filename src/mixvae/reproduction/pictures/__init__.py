@@ -11,7 +11,7 @@ from ..results import Results
 from .codes import codes
 from .curves import against, histories
 from .embedding import embedding
-from .grouped import lines, points
+from .grouped import differences, lines
 from .images import compared, component_samples, reconstructions
 from .likelihood import histograms
 
@@ -22,7 +22,7 @@ PICTURES: dict[str, Callable[..., bool]] = {
     "against": against,
     "histories": histories,
     "lines": lines,
-    "points": points,
+    "differences": differences,
     "embedding": embedding,
     "component_samples": component_samples,
     "histograms": histograms,

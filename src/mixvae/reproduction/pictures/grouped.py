@@ -1,10 +1,11 @@
-"""Figures of groups of rows: as lines over another figure, and as points side by side."""
+"""Figures of groups of rows, as lines: over another figure, and over choices."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from statistics import mean
 
-from mixvae.plots.figures import colours_of, panels, save
+from mixvae.plots.figures import panels, save
 
 from ..results import Results, value_at
 
@@ -43,39 +44,40 @@ def lines(
     return True
 
 
-def points(
+def differences(
     results: Results,
     path: Path,
     *,
     columns: Mapping[str, str],
     groups: Mapping[str, Groups],
-    ticks: Sequence[str],
+    series: Sequence[str],
+    label: str,
 ) -> bool:
-    """Figures of rows as points: a row of panels for each group, a panel for each figure.
+    """How far figures of rows are from those of the last choice, over the choices, as lines.
 
-    A group has series by their names in the legend, and the rows of a series stand at ``ticks``.
-    ``columns`` has the paths of the figures with their labels. GMMpVAE, Fig. 4.
+    A line of panels for each of ``groups``, which have the rows of each choice, one for each of
+    ``series``; a panel for each of ``columns``, the figures' paths with their labels. GMMpVAE,
+    Fig. 4.
     """
     from matplotlib.figure import Figure
 
     if not results.trained:
         return False
-    size = (4.2 * len(columns), 3.2 * len(groups))
+    size = (4.4 * len(columns) + 1.3, 3.4 * len(groups))
     fig = Figure(figsize=size, layout="constrained")
     axes = fig.subplots(len(groups), len(columns), squeeze=False)
     cells = [(group, column) for group in groups for column in columns]
     for ax, (group, column) in zip(axes.flat, cells, strict=True):
-        series = groups[group]
-        for i, (name, colour) in enumerate(zip(series, colours_of(len(series)), strict=True)):
-            shift = 0.6 * (i / max(len(series) - 1, 1) - 0.5)
-            found = {j + shift: _mean(results, r, column) for j, r in enumerate(series[name])}
-            known = {at: value for at, value in found.items() if value is not None}
-            ax.plot(list(known), list(known.values()), ls="", marker="o", color=colour, label=name)
-        ax.set_xticks(range(len(ticks)), ticks)
-        ax.set(title=f"{group}: {columns[column]}", ylabel="nats", xlim=(-0.5, len(ticks) - 0.5))
-        ax.grid(axis="y", color="0.9")
-        if column == list(columns)[-1]:
-            ax.legend(fontsize="x-small")
+        choices = groups[group]
+        for i, name in enumerate(series):
+            values = [_mean(results, rows[i], column) for rows in choices.values()]
+            last = values[-1] if values[-1] is not None else nan
+            known = {j: value - last for j, value in enumerate(values) if value is not None}
+            ax.plot(list(known), list(known.values()), marker="o", label=name)
+        ax.set_xticks(range(len(choices)), [choice.replace(", ", "\n") for choice in choices])
+        ax.set(title=f"{group}: {columns[column]}", ylabel=label)
+        ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     save(fig, path, results.item.title)
     return True
 

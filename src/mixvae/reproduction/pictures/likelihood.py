@@ -34,7 +34,8 @@ def histograms(results: Results, path: Path, *, groups: Mapping[str, Sequence[st
                 ax.hist(each, edges, weights=[1 / len(each)] * len(each))
                 centre = sum(each) / len(each)
                 ax.axvline(centre, color="0.3", ls="--", lw=1)
-                row = f"{row}: mean {centre:.1f}"
+                mark = "" if _is_reliable(results, row) else ", UNRELIABLE"
+                row = f"{row}: mean {centre:.1f}{mark}"
             ax.set_title(row, fontsize=8)
         line[0].set_ylabel(f"{name}\nshare of images", fontsize=8)
     fig.supxlabel("log p(x), nats", fontsize=9)
@@ -47,3 +48,7 @@ def _estimates(results: Results, row: str) -> list[float]:
     for figures in results.figures.get(row, [])[:1]:
         return [v for v in value_at(figures, "log_likelihood.each") or [] if v is not None]
     return []
+
+
+def _is_reliable(results: Results, row: str) -> bool:
+    return value_at(results.figures[row][0], "log_likelihood.reliable") is not False
