@@ -1,6 +1,7 @@
 """Mixing weights: features h (B, K, H) to q(w | x), batch (B,), event (K,)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +49,7 @@ class Weights(nn.Module, ABC):
 
 
 class CategoricalWeights(Weights):
-    r"""Component probabilities :math:`\pi` that do not depend on x, learned or uniform.
+    r"""Component probabilities :math:`\pi` that do not depend on x, learned or fixed.
 
     With K = 1 this is the VAE's single component.
 
@@ -57,7 +58,9 @@ class CategoricalWeights(Weights):
     n_components
         Number K of components.
     learned
-        Whether the probabilities are trained; else they stay 1/K.
+        Whether the probabilities are trained.
+    probs
+        K positive probabilities, initial ones if they are trained; by default 1/K each.
 
     Examples
     --------
@@ -67,10 +70,12 @@ class CategoricalWeights(Weights):
 
     logits: Tensor
 
-    def __init__(self, n_components: int, *, learned: bool = False) -> None:
+    def __init__(
+        self, n_components: int, *, learned: bool = False, probs: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         self.n_components = n_components
-        logits = torch.zeros(n_components)
+        logits = torch.zeros(n_components) if probs is None else torch.tensor(probs).log()
         if learned:
             self.logits = nn.Parameter(logits)
         else:

@@ -10,7 +10,10 @@ from pathlib import Path
 from ..results import Results
 from .codes import codes
 from .curves import against, histories
-from .images import compared, reconstructions
+from .embedding import embedding
+from .grouped import differences, lines
+from .images import compared, component_samples, reconstructions
+from .likelihood import histograms
 
 PICTURES: dict[str, Callable[..., bool]] = {
     "reconstructions": reconstructions,
@@ -18,6 +21,11 @@ PICTURES: dict[str, Callable[..., bool]] = {
     "codes": codes,
     "against": against,
     "histories": histories,
+    "lines": lines,
+    "differences": differences,
+    "embedding": embedding,
+    "component_samples": component_samples,
+    "histograms": histograms,
 }
 
 
