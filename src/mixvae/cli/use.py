@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixvae import plots, report
 from mixvae.errors import MixvaeError, fits_memory, whole
-from mixvae.evaluation import LogLikelihood, representation
+from mixvae.evaluation import LogLikelihood, feature_network, representation
 from mixvae.evaluation import evaluate as measure
 from mixvae.evaluation.log_likelihood import N_CHAINS, N_SAMPLES
 from mixvae.evaluation.metrics import listing
@@ -37,6 +37,11 @@ class EvaluateOptions(SplitOptions):
     representation: bool = False
     """Train classifiers (an MLP, a linear SVM, kNN) on the codes of all training data, and evaluate
     them on the split: some minutes."""
+    image_scores: bool = False
+    """Compute Inception Score and FID of reconstructions and samples, by a classifier of the data:
+    trained once for each data set, some minutes, and kept in --classifiers."""
+    classifiers: str | None = None
+    """Folder of the classifiers; by default mixvae/classifiers in the user's cache."""
     out: str | None = None
     """A JSON file for the metrics."""
 
@@ -81,7 +86,7 @@ def evaluate(argv: list[str]) -> None:
     --metrics computes only some of the metrics:
     """
     parser = parser_of(evaluate, f"\n{listing()}")
-    parser.add_options("evaluation", measure, skip={"recipe", "split", "keep"})
+    parser.add_options("evaluation", measure, skip={"recipe", "split", "keep", "features"})
     parser.add_options("output", EvaluateOptions)
     parser.bare("log_likelihood", N_SAMPLES)
     parser.unset("batch_size", help="By default as in training.")
@@ -100,6 +105,8 @@ def evaluate(argv: list[str]) -> None:
     if values["method"] == "ais" and values["log_likelihood"] == N_SAMPLES:
         values["log_likelihood"] = N_CHAINS
     name, split = source.part(options.split)
+    if options.image_scores:
+        values["features"] = feature_network(source.data, options.classifiers)
     estimates: list[LogLikelihood] = []
     metrics = {
         "data": source.data.describe() | {"warning": source.changes(run.folder) or None},

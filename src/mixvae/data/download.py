@@ -49,6 +49,11 @@ def data_home(data_dir: str | Path | None = None) -> Path:
         return Path(data_dir).expanduser()
     if named := os.environ.get("MIXVAE_DATA"):
         return Path(named).expanduser()
+    return cache_home()
+
+
+def cache_home() -> Path:
+    """The folder of this package in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixvae"
 
 

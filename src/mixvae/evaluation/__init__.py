@@ -14,7 +14,9 @@ from .bidirectional import Bracket, bidirectional
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
+from .feature_network import FeatureNetwork, feature_network
 from .health import ComponentHealth, component_health
+from .image_scores import frechet_distance, image_scores, inception_score
 from .log_likelihood import LogLikelihood, Method, log_likelihood
 from .metric import Figure, Metric, Subject, mean_of
 from .metrics import METRICS, chosen
@@ -30,6 +32,7 @@ __all__ = [
     "Batch",
     "Bracket",
     "ComponentHealth",
+    "FeatureNetwork",
     "Figure",
     "LogLikelihood",
     "Metric",
@@ -41,6 +44,10 @@ __all__ = [
     "component_health",
     "dependence",
     "evaluate",
+    "feature_network",
+    "frechet_distance",
+    "image_scores",
+    "inception_score",
     "log_likelihood",
     "mean_of",
     "pareto_k",
@@ -63,6 +70,7 @@ def evaluate(
     seed: int = 0,
     progress: bool = False,
     metrics: Sequence[str] | None = None,
+    features: FeatureNetwork | None = None,
     keep: Callable[[LogLikelihood], object] | None = None,
 ) -> dict[str, Any]:
     """Metrics of a trained recipe on one split, as in a run's ``metrics.json``.
@@ -95,8 +103,11 @@ def evaluate(
     progress
         Show a progress bar while log p(x) is estimated.
     metrics
-        Names in ``METRICS`` of those to compute, besides log p(x) if ``log_likelihood`` is above 0;
-        by default all that exist for the model and the data.
+        Names in ``METRICS`` of those to compute, besides log p(x) if ``log_likelihood`` is above 0,
+        and image scores if ``features`` is given; by default all that exist for the model and the
+        data.
+    features
+        Network of the image scores, such as ``feature_network(data)``; None leaves them out.
     keep
         Called with the :class:`LogLikelihood` of all examples, whose means are in the result.
 
@@ -105,9 +116,9 @@ def evaluate(
     metrics
         Values for JSON: ``recipe``, ``n_components``, ``n_parameters``, ``n``, ``batch_size`` and
         ``seed``; ``bounds``, ``reconstruction`` and ``health``; ``dependence`` for a joint mixture;
-        ``selection`` with component dropout; ``log_likelihood`` if asked for; ``clustering`` with
-        labels of two examples or more, and two clusters or more. Values may be infinite or NaN,
-        which ``report.write_metrics`` writes as null.
+        ``selection`` with component dropout; ``log_likelihood`` and ``image_scores`` if asked
+        for; ``clustering`` with labels of two examples or more, and two clusters or more. Values
+        may be infinite or NaN, which ``report.write_metrics`` writes as null.
 
     Raises
     ------
@@ -133,6 +144,7 @@ def evaluate(
         )
     whole(1, n_test=len(split) if n_test is None else n_test, batch_size=batch_size)
     seeds(seed=seed)
+    is_a((FeatureNetwork, type(None)), "such as feature_network(data)", features=features)
     x, y = spaced(split, n_test)
     model = recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:
@@ -141,6 +153,8 @@ def evaluate(
             f"have {tuple(x.shape[1:])}; evaluate on the data set that it was trained on."
         )
     check_x(model, x, y)
+    if features is not None:
+        features.check(recipe.x_shape)
     subject = Subject(
         recipe=recipe,
         x=x,
@@ -152,6 +166,7 @@ def evaluate(
         seed=seed,
         progress=progress,
         keep=keep,
+        features=features,
     )
     accumulators = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
     accumulate(model, x, y, list(accumulators.values()), batch_size=batch_size, seed=seed)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixvae.recipes.building import BuiltRecipe
 
+from .feature_network import FeatureNetwork
 from .log_likelihood import LogLikelihood, Method
 from .one_pass import Accumulator, Averages, Values
 
@@ -26,6 +27,7 @@ class Subject:
     seed: int = 0
     progress: bool = False
     keep: Callable[[LogLikelihood], object] | None = None
+    features: FeatureNetwork | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,10 @@ class Metric:
     applies
         Whether the metric exists for a subject; by default always.
     figures
-        The values of an accumulator whose result is a mapping, by key.
+        The values of an accumulator whose result is a mapping, by key; that of a mapping in it is
+        ``outer.inner``.
+    needs
+        What to ask for, of a metric that is computed only if it is asked for: a sentence.
 
     Examples
     --------
@@ -96,6 +101,7 @@ class Metric:
     higher_is_better: bool | None = None
     applies: Callable[[Subject], bool] = lambda subject: True
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    needs: str = ""
 
     @property
     def all_figures(self) -> Mapping[str, Figure]:
@@ -109,6 +115,31 @@ class Metric:
         if len(better) != 1:
             return ""
         return "higher is better" if better.pop() else "lower is better"
+
+
+def by_key(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a metric by the keys of its figures: ``outer.inner`` in a nested mapping.
+
+    Parameters
+    ----------
+    values
+        Result of an accumulator.
+
+    Returns
+    -------
+    values
+        The same values in one mapping.
+
+    Examples
+    --------
+    >>> by_key({"n": 5, "samples": {"fid": 1.5}})
+    {'n': 5, 'samples.fid': 1.5}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = by_key(value) if isinstance(value, Mapping) else None
+        flat |= {key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()}
+    return flat
 
 
 def mean_of(values: Values) -> Callable[[Subject], Accumulator]:

@@ -19,9 +19,11 @@ from .batches import n_clusters
 from .bounds import Bounds
 from .clustering import Clustering
 from .dependence import Dependence
+from .feature_network import FeatureNetwork
 from .health import Health
+from .image_scores import ImageScores
 from .log_likelihood import LogLikelihoods
-from .metric import Figure, Metric, Subject
+from .metric import Figure, Metric, Subject, by_key
 from .reconstruction import Reconstruction
 from .selection import Selection
 
@@ -104,6 +106,7 @@ METRICS: list[Metric] = [
             "bits_per_dim": Figure("  bits per dimension", False, "bits_per_dim", 3),
             "k_hat_above": Figure(column="bad_k_hat", digits=3),
         },
+        needs="Ask for samples: log_likelihood=5000, on the command line --log-likelihood.",
     ),
     Metric(
         "clustering",
@@ -115,6 +118,22 @@ METRICS: list[Metric] = [
             "nmi": Figure("NMI", True),
             "ari": Figure("adjusted Rand index", True),
         },
+    ),
+    Metric(
+        "image_scores",
+        lambda s: ImageScores(cast(FeatureNetwork, s.features), s.y),
+        "Inception Score (IS) and FID",
+        applies=lambda s: s.features is not None,
+        figures={
+            "data.inception_score": Figure("IS of the test images", True, "inception_score_data"),
+            "reconstructions.inception_score": Figure(
+                "IS of reconstructions", True, "inception_score"
+            ),
+            "reconstructions.fid": Figure("FID of reconstructions", False, "fid"),
+            "samples.inception_score": Figure("IS of samples", True, "inception_score_samples"),
+            "samples.fid": Figure("FID of samples", False, "fid_samples"),
+        },
+        needs="Give a network: features=feature_network(data), on the command line --image-scores.",
     ),
 ]
 
@@ -130,18 +149,12 @@ def chosen(subject: Subject, names: Sequence[str] | None) -> list[Metric]:
     applicable = {metric.name: metric for metric in METRICS if metric.applies(subject)}
     if names is None:
         return list(applicable.values())
-    if subject.log_likelihood and "log_likelihood" not in names:
-        names = [*names, "log_likelihood"]
     check_names(names)
-    for name in names:
-        if name not in applicable:
-            advice = (
-                " Ask for samples: log_likelihood=5000, on the command line --log-likelihood."
-                if name == "log_likelihood"
-                else ""
-            )
-            raise MixvaeError(f"there is no {name} of this model and these data.{advice}")
-    return [metric for name, metric in applicable.items() if name in names]
+    for metric in METRICS:
+        if metric.name in names and metric.name not in applicable:
+            advice = f" {metric.needs}".rstrip()
+            raise MixvaeError(f"there is no {metric.name} of this model and these data.{advice}")
+    return [metric for name, metric in applicable.items() if metric.needs or name in names]
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -176,4 +189,4 @@ def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[Metric, Mapping[str, A
     """Every metric and its values by key, from the content of ``metrics.json``."""
     for metric in METRICS:
         value = metrics.get(metric.name)
-        yield metric, value if isinstance(value, Mapping) else {metric.name: value}
+        yield metric, by_key(value) if isinstance(value, Mapping) else {metric.name: value}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.evaluation.health import MIN_KL, MIN_SHARE
-from mixvae.evaluation.metric import Metric
+from mixvae.evaluation.metric import Metric, by_key
 from mixvae.evaluation.metrics import METRICS
 from mixvae.evaluation.pareto import MAX_K, unreliable
 from mixvae.objectives.objective import is_kl
@@ -75,7 +75,8 @@ def _of_metric(metric: Metric, metrics: Mapping[str, Any]) -> str:
     if metric.name == "health":
         return _components(metric, values)
     labels = {key: figure.label for key, figure in metric.figures.items() if figure.label}
-    return _values(metric.label, values, labels)
+    title = ", ".join(filter(None, [metric.label, values.get("how")]))
+    return _values(title, by_key(values), labels)
 
 
 def _single_figures(metrics: Mapping[str, Any]) -> str:
