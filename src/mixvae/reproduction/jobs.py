@@ -38,7 +38,11 @@ class Job:
     @property
     def data(self) -> Data:
         """The data set."""
-        return self.protocol.data[self.row.data or next(iter(self.protocol.data))]
+        return self.protocol.data[self._data_name]
+
+    @property
+    def _data_name(self) -> str:
+        return self.row.data or next(iter(self.protocol.data))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -53,7 +57,8 @@ class Job:
         settings = {field.name for field in fields(Settings)}
         arguments = signature(fit).parameters
         defaults = {name: arguments[name].default for name in settings & arguments.keys()}
-        given = dict(self.protocol.training) | dict(self.row.training)
+        of_data = self.protocol.training_by_data.get(self._data_name, {})
+        given = dict(self.protocol.training) | dict(of_data) | dict(self.row.training)
         return defaults | given | {"seed": self.seed}
 
     @property

@@ -7,9 +7,12 @@ JSON; ``MEASURES`` names them for the declarations of experiments.
 from collections.abc import Callable
 from typing import Any
 
-from .codes import representation
+from .codes import representation, separation
+from .exchange import exchange
+from .image_scores import image_scores
 from .metrics import metrics, pruned
 from .subject import Subject
+from .traversals import traversal
 
 __all__ = ["MEASURES", "Subject"]
 
@@ -17,4 +20,8 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "metrics": metrics,
     "representation": representation,
     "pruned": pruned,
+    "exchange": exchange,
+    "image_scores": image_scores,
+    "separation": separation,
+    "traversal": traversal,
 }

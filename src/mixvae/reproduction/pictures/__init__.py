@@ -8,16 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..results import Results
-from .codes import codes
-from .curves import against, histories
+from .codes import codes, codes_of_class
+from .components import dependence, exchanged, mismatched, samples_by_component
+from .curves import against, histories, histories_by_row
 from .images import compared, reconstructions
+from .latents import interpolations, traversals
 
 PICTURES: dict[str, Callable[..., bool]] = {
     "reconstructions": reconstructions,
     "compared": compared,
     "codes": codes,
+    "codes_of_class": codes_of_class,
     "against": against,
     "histories": histories,
+    "histories_by_row": histories_by_row,
+    "interpolations": interpolations,
+    "traversals": traversals,
+    "mismatched": mismatched,
+    "exchanged": exchanged,
+    "samples_by_component": samples_by_component,
+    "dependence": dependence,
 }
 
 

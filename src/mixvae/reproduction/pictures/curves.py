@@ -1,7 +1,8 @@
 """Figures as lines, over another figure or over epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,10 +54,38 @@ def histories(results: Results, path: Path, *, columns: dict[str, str], skip: in
     for row in shown:
         history = [line for line in results.run(row).history if line["epoch"] > skip]
         for ax, (column, label) in zip(axes, columns.items(), strict=True):
-            at = [line["epoch"] for line in history if line.get(column) is not None]
-            values = [line[column] for line in history if line.get(column) is not None]
-            ax.plot(at, values, label=row.name)
+            ax.plot(*_over_epochs(history, column), label=row.name)
             ax.set(xlabel="epoch", ylabel=label)
     axes[0].legend(fontsize="small")
     save(fig, path, results.item.title)
     return True
+
+
+def histories_by_row(
+    results: Results, path: Path, *, columns: dict[str, str], label: str, skip: int = 0
+) -> bool:
+    """Columns of the training histories over the epochs, a panel for each row.
+
+    ``columns`` has the name of each in the legend, and ``label`` is that of the axis. For rows
+    whose figures differ in scale, such as those of different data.
+    """
+    shown = results.trained
+    if not shown:
+        return False
+    fig, axes = panels(len(shown), 3.6, 3.0)
+    for ax, row in zip(axes, shown, strict=True):
+        history = [line for line in results.run(row).history if line["epoch"] > skip]
+        for column, name in columns.items():
+            ax.plot(*_over_epochs(history, column), marker=".", label=name)
+        ax.set(title=row.name, xlabel="epoch", ylabel=label)
+    axes[0].legend(fontsize="small")
+    save(fig, path, results.item.title)
+    return True
+
+
+def _over_epochs(
+    history: Sequence[Mapping[str, Any]], column: str
+) -> tuple[list[float], list[float]]:
+    """Epochs and values of a column, where it has any."""
+    lines = [line for line in history if line.get(column) is not None]
+    return [line["epoch"] for line in lines], [line[column] for line in lines]
