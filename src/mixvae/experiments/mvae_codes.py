@@ -5,9 +5,11 @@ from typing import Any
 from .common import SSE, SSE_MEANS
 from .item import Column, Item, Picture, Row
 from .mvae_figures import each
-from .mvae_protocols import GREY, mixture, protocols
+from .mvae_protocols import GREY, IN_USE, mixture, protocols
 
-DIGIT, OF_DIGIT = 5, "Codes have two dimensions, and encoders and sub-decoders are given the class."
+DIGIT = 5
+OF_DIGIT = "Codes have two dimensions, and encoders and sub-decoders are given the class."
+LATENTS = ("first", "second")
 
 
 def plane(recipe: str, k: int, **options: Any) -> Row:
@@ -26,8 +28,9 @@ def traversed(name: str, k: int, latent: int, values: list[float]) -> Item:
     last = values[-1]
     return Item(
         name=name,
-        title=f"{DIGIT}s by each of {k} components, latent {latent + 1} from 0 to {last:g}",
-        about=f"{GREY} {OF_DIGIT} The other latent is that of a test image's code. The change is "
+        title=f"{DIGIT}s by each of {k} components, with the {LATENTS[latent]} latent from 0 to {last:g}",
+        about=f"{GREY} {IN_USE} {OF_DIGIT} "
+        "The other latent is that of a test image's code. The change is "
         "the squared difference of the first and last image, over 100 test images; it is 0 for a "
         "component that does not use its code.",
         rows=rows,
@@ -46,11 +49,10 @@ def _endings(rows: list[Row]) -> dict[str, str]:
 STEPS_3 = [0.0, 0.375, 0.75, 1.125, 1.5, 1.875, 2.25, 2.625, 3.0]
 STEPS_6 = [2 * value for value in STEPS_3]
 MAPPED = [plane("mvae-gau", 4), plane("mvae-gau", 4, beta_w=20.0)]
-IN_USE: tuple[dict[str, Any], ...] = ({}, {"beta_w": 20.0})
+WEIGHTS: tuple[dict[str, Any], ...] = ({}, {"beta_w": 20.0})
 DEPENDENT = [
-    plane("mvae-gs", 6, beta_dhsic=beta, **more) for more in IN_USE for beta in (0.0, 1.0, 10.0)
+    plane("mvae-gs", 6, beta_dhsic=beta, **more) for more in WEIGHTS for beta in (0.0, 1.0, 10.0)
 ]
-ONE = 1
 PENALTIES = {0.0: "beta-0", 1.0: "beta-1", 10.0: "beta-10"}
 
 CODES = [
@@ -60,7 +62,7 @@ CODES = [
     Item(
         name="mvae/fig11",
         title="codes of each component, in colours of the digits",
-        about=f"{GREY} Codes have two dimensions.",
+        about=f"{GREY} {IN_USE} Codes have two dimensions.",
         rows=MAPPED,
         columns=[SSE, SSE_MEANS],
         pictures=each("codes", _endings(MAPPED)),
@@ -70,7 +72,8 @@ CODES = [
     Item(
         name="mvae/fig12",
         title="dependence of the components' codes by the weight of the dHSIC penalty",
-        about=f"{GREY} Codes have two dimensions. HSIC over a batch is biased upward: that of "
+        about=f"{GREY} {IN_USE} "
+        "Codes have two dimensions. HSIC over a batch is biased upward: that of "
         "shuffled rows, which are independent, is beside it. The paper shows weights 1 and 10.",
         rows=DEPENDENT,
         columns=[
@@ -90,8 +93,9 @@ CODES = [
     ),
     Item(
         name="mvae/fig13",
-        title=f"codes of the digit {ONE} by each component, with and without the dHSIC penalty",
-        about=f"{GREY} Codes have two dimensions. The silhouette of the components' codes is near "
+        title="codes of the digit 1 by each component, with and without the dHSIC penalty",
+        about=f"{GREY} {IN_USE} "
+        "Codes have two dimensions. The silhouette of the components' codes is near "
         "1 where each has a region of its own, and near 0 where regions overlap.",
         rows=[row for row in DEPENDENT if row.options["beta_dhsic"] != 1.0],
         columns=[
@@ -99,12 +103,12 @@ CODES = [
             Column(label="silhouette", path="separation.silhouette"),
             Column(label="dHSIC", path="dependence.dhsic", digits=5),
         ],
-        measures={"separation": {"label": ONE}},
+        measures={"separation": {"label": 1}},
         pictures={
             ending: Picture(
                 draw="codes_of_class",
                 arguments={
-                    "label": ONE,
+                    "label": 1,
                     "rows": [
                         row.name
                         for beta in (10.0, 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from .common import RMSE, SSE, SSE_MEANS
 from .item import Column, Item, Picture, Row
-from .mvae_protocols import COLOUR, GREY, NAMES, colour, mixture, protocols
+from .mvae_protocols import COLOUR, GREY, IN_USE, NAMES, colour, mixture, protocols
 from .mvae_tables import system
 
 GAU = mixture("mvae-gau", 4)
@@ -39,7 +39,7 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig2",
         title="reconstructions by each component and by the mixture",
-        about=GREY,
+        about=f"{GREY} {IN_USE}",
         rows=[GAU, GAU_IN_USE],
         columns=[SSE, SSE_MEANS],
         pictures=each("reconstructions", ENDINGS),
@@ -49,7 +49,8 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig3",
         title="codes decoded by the sub-decoder of another component",
-        about=f"{GREY} The columns are errors of posterior means over 2,000 test images: each code "
+        about=f"{GREY} {IN_USE} "
+        "The columns are errors of posterior means over 2,000 test images: each code "
         "decoded alone by its own or by another component's sub-decoder, means over all pairs; and "
         "all together, with their own codes or the next component's.",
         rows=[GAU, GAU_IN_USE],
@@ -62,7 +63,7 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig4",
-        title="test images of CelebA and their reconstructions",
+        title="test images and their reconstructions by MVAE-Gau, CelebA and CIFAR-10",
         about=f"{COLOUR} CelebA is read from the folder celeba among the data, its images "
         "resized to 64 x 64 pixels; CIFAR-10, which can be downloaded, is beside it.",
         rows=[gau("celeba"), gau("cifar10")],
@@ -76,7 +77,7 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig5",
-        title="test images of ImageNet and their reconstructions by MVAE-Gau and MSVI",
+        title="test images and their reconstructions by MVAE-Gau and MSVI, ImageNet and CIFAR-10",
         about=f"{COLOUR} ImageNet is read from the folder imagenet among the data, its images "
         "resized to 64 x 64 pixels; CIFAR-10, which can be downloaded, is beside it.",
         rows=[
@@ -101,7 +102,8 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig6",
         title="interpolations between the codes of two test images",
-        about=f"{GREY} {COLOUR} As (33) to (35): all components' codes move along straight lines, "
+        about=f"{GREY} {IN_USE} {COLOUR} "
+        "As (33) to (35): all components' codes move along straight lines, "
         "and the mixing weights with them.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=[SSE_MEANS],
@@ -112,7 +114,8 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig7",
         title="interpolations with codes exchanged between components",
-        about=f"{GREY} {COLOUR} As (36): each sub-decoder is given the next component's code. The "
+        about=f"{GREY} {IN_USE} {COLOUR} "
+        "As (36): each sub-decoder is given the next component's code. The "
         "interpolations of mvae/fig6 are above them. The columns are those of mvae/fig3.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=EXCHANGE,
@@ -124,7 +127,8 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig17",
         title="samples of each component",
-        about=f"{GREY} {COLOUR} Samples in a column are decoded from the same code, which is drawn "
+        about=f"{GREY} {IN_USE} {COLOUR} "
+        "Samples in a column are decoded from the same code, which is drawn "
         "from the prior.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=[SSE_MEANS],

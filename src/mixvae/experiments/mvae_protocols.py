@@ -75,9 +75,11 @@ GREY = (
     "As in the authors' code, models of MNIST are trained on the cross-entropy of grey levels, the "
     "codes' KL is averaged over components, concentrations are divided by their sum, and the "
     "penalty is the root of dHSIC. SSE is the squared error of one stochastic sample, summed over "
-    "pixels in [0, 1] and averaged over all test images. As all but one component collapse, the "
-    "same with a larger weight of the mixing weights' KL (beta_w=20), which keeps all in use, is "
-    "beside it."
+    "pixels in [0, 1] and averaged over all test images."
+)
+IN_USE = (
+    "In these models all components but one collapse: beside them are models with a larger weight "
+    "of the mixing weights' KL (beta_w=20), which keeps the components in use."
 )
 CONV = {"network": "conv", "n_latent": 256, "likelihood": "squared-error"}
 CONV_6 = CONV | {"n_components": 6, "beta_kl": 0.01}

@@ -13,6 +13,7 @@ from .mvae_protocols import (
     CONV_6,
     DROPOUT,
     GREY,
+    IN_USE,
     PLAIN,
     colour_controls,
     mixture,
@@ -202,7 +203,8 @@ TABLES = [
     Item(
         name="mvae/table5",
         title="accuracy of simple classifiers on the codes, MNIST, %",
-        about=f"{GREY} MLP, linear SVM and 5 nearest neighbours are trained on posterior means: of "
+        about=f"{GREY} {IN_USE} "
+        "MLP, linear SVM and 5 nearest neighbours are trained on posterior means: of "
         "all components, concatenated (mixture), and of each (C1 to C4). The caption says Gaussian "
         "dropout, the text MVAE-GS; the paper's figures are beside MVAE-GS, to which its Table IV "
         "gives the 98.04.",
@@ -221,7 +223,8 @@ TABLES = [
     Item(
         name="mvae/table6",
         title="squared error and selected number of components on MNIST",
-        about=f"{GREY} The paper has one dropout rate for all components; rate=per_component "
+        about=f"{GREY} {IN_USE} "
+        "The paper has one dropout rate for all components; rate=per_component "
         "chooses among them. Its selected K is the mean number of masks above a threshold in one "
         "draw, so that it is K times one probability where the rate is shared; kept is how many "
         "components evaluation keeps, and SSE, pruned that of the model without the others.",

@@ -69,16 +69,21 @@ def histories_by_row(
     ``columns`` has the name of each in the legend, and ``label`` is that of the axis. For rows
     whose figures differ in scale, such as those of different data.
     """
+    from matplotlib.ticker import MaxNLocator
+
     shown = results.trained
     if not shown:
         return False
-    fig, axes = panels(len(shown), 3.6, 3.0)
+    fig, axes = panels(len(shown), 3.0, 2.7, margin=1.2)
     for ax, row in zip(axes, shown, strict=True):
         history = [line for line in results.run(row).history if line["epoch"] > skip]
         for column, name in columns.items():
             ax.plot(*_over_epochs(history, column), marker=".", label=name)
-        ax.set(title=row.name, xlabel="epoch", ylabel=label)
-    axes[0].legend(fontsize="small")
+        ax.set_title(row.name, fontsize="medium")
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes[0].set_ylabel(label)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     save(fig, path, results.item.title)
     return True
 
