@@ -14,10 +14,10 @@ QUIET := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults lint bench format clean
+.PHONY: help demo test faults lint bench reproduce-quick format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "Options: PYTHON=python3.12 (3.11 or newer), VENV=folder, ARGS='-k name' for test, --full for bench"
 
 demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten digits (under two minutes)
@@ -37,6 +37,9 @@ lint: $(VENV)/.installed-dev ## check style, formatting and types
 
 bench: $(VENV)/.installed-bench ## compare speeds, in a few minutes; ARGS=--full as published
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/all.py $(ARGS)
+
+reproduce-quick: $(VENV)/.installed ## every table and figure of the papers on a few images, in some minutes, into results-quick/
+	$(QUIET) $(BIN)/mixvae reproduce all --scale quick $(ARGS)
 
 format: $(VENV)/.installed-dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix .

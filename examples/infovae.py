@@ -5,9 +5,10 @@
 is maximised. alpha = 0, lambda = 1 is the VAE; alpha = 1 is the MMD-VAE, without the KL. With
 alpha > 0 it need not be a bound on log p(x). With alpha <= 0 it is at most the ELBO, but is called
 a bound only without the MMD, as no objective with a penalty is. The ELBO is reported beside it.
+The package's own recipe ``info-vae`` has the same objective, and a choice of kernels.
 
     mixvae train examples/infovae.py:InfoVAE --data digits --alpha 0.5 --lambda-mmd 20
-    mixvae evaluate runs/info-vae-digits-001 --recipes examples/infovae.py:InfoVAE
+    mixvae evaluate runs/own-info-vae-digits-001 --recipes examples/infovae.py:InfoVAE
 
 In Python: ``from infovae import InfoVAE; run = mixvae.fit(InfoVAE(alpha=0.5), data, max_epochs=5)``
 """
@@ -37,7 +38,7 @@ def mmd_penalty(t: Trace, *, weight: float) -> Tensor:
     return -weight * mmd(z, t.p_z.sample(z.shape[:1]).reshape(z.shape))
 
 
-@mixvae.register("info-vae")
+@mixvae.register("own-info-vae")
 @dataclass(frozen=True, kw_only=True)
 class InfoVAE(mixvae.recipes.VAE):
     """A VAE with a lower weight of the KL, and an MMD between all codes and the prior."""

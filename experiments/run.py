@@ -209,7 +209,7 @@ def numbers(values: Sequence[float | None], digits: int) -> str:
 
 def knn_errors(figures: Mapping[str, float]) -> str:
     """In %, by rising number of neighbours."""
-    return numbers([v for name, v in figures.items() if name.startswith("knn")], 2)
+    return numbers([v for name, v in figures.items() if name.endswith("error_percent")], 2)
 
 
 def slug(name: str) -> str:

@@ -33,6 +33,7 @@ from mixvae.parts.posteriors import (
     HierarchicalPosterior,
     NormalPosterior,
     OneHotPosterior,
+    PointPosterior,
     StickPosterior,
     TwoLayerPosterior,
 )
@@ -113,6 +114,16 @@ CASES = [
     Case("beta-vae", {"beta_kl": 0.25}),
     Case("iwae", {"n_samples": 3}),
     Case("iwae", {"likelihood": "gaussian"}, FLAT),
+    Case("info-vae"),
+    Case("info-vae", {"alpha": 1.0, "kernel": "imq", "bandwidth": 0.5, "lambda_mmd": 5.0}, FLAT),
+    Case("info-vae", {"alpha": 0.5, "lambda_mmd": 0.5, "likelihood": "gaussian"}),  # no MMD
+    Case("wae-mmd"),
+    Case("wae-mmd", {"encoder": "gaussian", "scales": [1.0], "likelihood": "gaussian"}, FLAT),
+    Case("wwae"),
+    Case("wwae", {"lambda_w2": 0.5, "likelihood": "cross-entropy"}, FLAT),
+    Case("wwae", {"n_latent": 8}),  # more than the rows of a batch
+    Case("mae"),
+    Case("mae", {"eta": 0.5, "gamma": 0.0, "likelihood": "gaussian"}, FLAT),
     Case("m-vae"),
     Case("m-vae", {"concentration": "normalised"}),
     Case("m-vae", {"kl_reduction": "sum"}, FLAT),
@@ -216,6 +227,7 @@ CASES = [
     _conv("vae"),
     _conv("vae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("iwae", channels=(16,), n_samples=3),
+    _conv("wae-mmd", COLOUR),
     _conv("m-vae"),
     _conv("m-vae", COLOUR, combine="mixture", likelihood="squared-error"),
     _conv("mvae"),
@@ -308,6 +320,7 @@ def _pixelcnn() -> Decoder:
 
 PARTS = [
     _posterior("normal-posterior", lambda: NormalPosterior(H, L, K)),
+    _posterior("point-posterior", lambda: PointPosterior(H, L, K)),
     Part(
         "one-hot-posterior",
         lambda: OneHotPosterior(H, L, K, 7),

@@ -452,6 +452,32 @@ def test_evaluate_trains_classifiers_on_the_codes_if_asked(capsys, folder, tmp_p
     assert f"{expected['all']['mlp_accuracy_percent']:.2f}" in text
 
 
+def test_classifiers_are_trained_on_fewer_codes_if_asked(capsys, folder, tmp_path):
+    file = tmp_path / "figures.json"
+    argv = ["evaluate", str(folder), "--representation", "--n-train", "50", "--n-test", "20"]
+    shown(capsys, *argv, "--metrics", "reconstruction", "--out", str(file))
+    digits, run = data.load("digits"), load(folder)
+    expected = representation(
+        *(run.recipe.model, digits.subset(256).train, digits.test),
+        n_train=50,
+        n_test=20,
+        batch_size=run.metrics["batch_size"],
+    )
+    assert json.loads(file.read_text())["representation"] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--n-train", "5"], "--n-train is of --representation, which is not asked for"),
+        (["--classifier-cache", "c"], "--classifier-cache is of --image-scores"),
+        (["--image-scores", "--metrics", "elbow"], "metrics must be some of bounds"),
+    ],
+)
+def test_options_of_what_is_not_asked_for_are_refused(capsys, folder, words, said):
+    assert said in refused(capsys, "evaluate", str(folder), *words)
+
+
 def test_classifiers_are_not_judged_on_what_they_were_trained_on(capsys, folder):
     argv = ["evaluate", str(folder), "--representation", "--split", "train"]
     assert "give --split test" in refused(capsys, *argv)

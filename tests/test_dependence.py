@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from mixvae import build
+from mixvae import build, report
 from mixvae.data import Split
+from mixvae.errors import MixvaeError
 from mixvae.evaluation import dependence, evaluate
-from mixvae.objectives.kernels import dhsic
+from mixvae.evaluation.dependence import p_value, permuted_statistics
+from mixvae.objectives.kernels import dhsic, pairwise_hsic
 
 
 def model(**options):
@@ -71,3 +73,71 @@ def test_it_is_measured_of_joint_mixtures_alone():
     assert "dependence" in evaluate(model(), Split(X))
     exact = build("mixture-vae", (6,), n_components=3, n_latent=2, hidden=[8])
     assert "dependence" not in evaluate(exact, Split(X))
+
+
+def test_a_test_changes_no_statistic_and_counts_itself():
+    recipe = model().model
+    before = dependence(recipe, X[:60], batch_size=20, seed=3)
+    found = dependence(recipe, X[:60], batch_size=20, seed=3, n_permutations=9)
+    assert {name: found[name] for name in before} == before
+    assert found["n_permutations"] == 9
+    assert round(10 * found["p_value"], 9) in range(1, 11)  # of 9 permutations and the codes' own
+    pairs = torch.tensor(found["pairs_p_value"])
+    torch.testing.assert_close(pairs, pairs.T)
+    assert pairs.diagonal().tolist() == [1, 1, 1]
+
+
+def test_permuted_statistics_are_those_of_permuted_codes():
+    z = torch.randn(30, 3, 2)
+    found = permuted_statistics(z, 4, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    for i in range(4):
+        rows = [torch.randperm(30, generator=generator) for _ in range(3)]
+        moved = torch.stack([z[r, k] for k, r in enumerate(rows)], 1)
+        torch.testing.assert_close(found["dhsic_under_null"][i], dhsic(moved, "gaussian"))
+        torch.testing.assert_close(found["pairs_under_null"][i], pairwise_hsic(moved, "gaussian"))
+
+
+def test_codes_that_depend_are_found_out_in_every_pair_that_does():
+    recipe = spread(model(), -8.0)
+    head = recipe.posterior.net.body
+    with torch.no_grad():  # component 1 codes noise
+        head.weight[1] = 0
+        head.bias[1, 2:] = 0
+    found = dependence(recipe, X[:200], batch_size=100, n_permutations=99)
+    assert found["p_value"] == pytest.approx(0.01)
+    assert found["pairs_p_value"][0][2] == pytest.approx(0.01)
+    assert min(found["pairs_p_value"][1][k] for k in (0, 2)) > 0.02
+
+
+def test_the_p_value_of_independent_codes_is_uniform():
+    """Of 200 tests of 19 permutations; the largest gap to the uniform is under 0.122 in 99.5 %."""
+    generator, found = torch.Generator().manual_seed(0), []
+    for _ in range(200):
+        z = torch.randn(12, 3, 2, generator=generator)
+        null = permuted_statistics(z, 19, generator)["dhsic_under_null"]
+        found.append(p_value(dhsic(z, "gaussian"), null).item())
+    p = torch.tensor(found)
+    levels = torch.arange(1, 21) / 20
+    below = (p.unsqueeze(1) <= levels + 1e-6).double().mean(0)
+    assert (below - levels).abs().max() < 0.122
+
+
+def test_a_p_value_of_equal_statistics_is_one_and_of_none_is_none():
+    same = torch.full((7,), 0.3)
+    assert p_value(torch.tensor(0.3 * (1 + 1e-7)), same) == 1
+    assert p_value(torch.tensor(0.2), same) == 1
+    assert p_value(torch.tensor(0.4), same) == pytest.approx(1 / 8)
+    assert p_value(torch.tensor(torch.nan), same).isnan()
+
+
+def test_the_test_is_in_the_report_and_of_one_row_it_is_not_defined():
+    found = evaluate(model(), Split(X[:40]), metrics=["dependence"], n_permutations=9)
+    text = report.table(found)
+    assert "dependence of the codes, tested by 9 permutations" in text
+    assert f"p-value of independence  {found['dependence']['p_value']:.3f}" in text
+    found = evaluate(model(), Split(X[:1]), metrics=["dependence"], n_permutations=9)
+    assert found["dependence"]["p_value"] is None
+    assert "p_value" not in evaluate(model(), Split(X[:40]), metrics=["dependence"])["dependence"]
+    with pytest.raises(MixvaeError, match="n_permutations must be at least 0"):
+        dependence(model().model, X, n_permutations=-1)

@@ -1,5 +1,7 @@
 """The classifier of a data set: what it learns, and its file in the cache."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -60,9 +62,9 @@ def test_it_is_trained_once_for_each_data_set_and_seed(
     trained: list[str] = []
     train = recipe.train_classifier
 
-    def count(classifier: recipe.Classifier, data: Dataset) -> None:
+    def count(classifier: recipe.Classifier, data: Dataset, **how: bool) -> None:
         trained.append(data.name)
-        train(classifier, data)
+        train(classifier, data, **how)
 
     monkeypatch.setattr(module, "train_classifier", count)
     first = feature_network(DATA, tmp_path)
@@ -109,6 +111,27 @@ def test_a_damaged_file_is_trained_again_with_a_note(damage: str, tmp_path: Path
         found = feature_network(DATA, tmp_path)
     assert (found(DATA.test.x)[1] == sound(DATA.test.x)[1]).all()
     feature_network(DATA, tmp_path)  # without a warning
+
+
+TRAIN = """
+import sys, torch
+from mixvae.data.dataset import Dataset, Split
+from mixvae.evaluation import feature_network
+x = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
+split = Split(x, (x[:, 0] > 0.5).long())
+print(feature_network(Dataset("own", split, split, split), sys.argv[1])(x)[1].sum().item())
+"""
+
+
+def test_two_processes_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", TRAIN, str(tmp_path)]
+    both = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = {process.communicate()[0] for process in both}
+    assert len(printed) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+    again = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert again.stdout in printed
+    assert not again.stderr
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
@@ -185,7 +208,7 @@ def test_the_command_gives_scores_by_a_classifier_of_the_runs_data(
     how = ["--max-epochs", "1", "--batch-size", "32", "--progress", "false", "--pictures", "false"]
     assert main(["train", "m-vae", "--data", "digits", "--out", run, *small, *how]) == 0
     capsys.readouterr()
-    argv = ["evaluate", run, "--image-scores", "--classifiers", f"{tmp_path}/cache"]
+    argv = ["evaluate", run, "--image-scores", "--classifier-cache", f"{tmp_path}/cache"]
     assert main([*argv, "--metrics", "reconstruction"]) == 0
     out = capsys.readouterr().out
     assert "classifier of digits, accuracy" in out

@@ -504,7 +504,7 @@ def test_an_unknown_likelihood_is_named_with_the_nearest():
 def test_only_a_density_has_a_bound_and_is_called_a_log_likelihood(case: Case):
     recipe, x = case.build(), case.data()
     is_score = case.options.get("likelihood") == "cross-entropy"
-    assert (recipe.bound is None) == is_score
+    assert (recipe.bound is None) == (is_score or recipe.model.is_deterministic)
     names = recipe.objective(recipe.model, x, y=case.labels(x)).keys()
     inside = names & {"iwae", "miselbo"}  # of which the likelihood is no term by itself
     assert ("log_lik" in names) == (not is_score and not inside)

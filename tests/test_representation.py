@@ -86,13 +86,13 @@ def test_components_that_see_half_of_the_class_each_tell_it_only_together():
     found = representation(model, four_classes(16, 0), four_classes(10, 2))
     assert list(found) == ["all", "component_0", "component_1"]
     together = {
-        **dict.fromkeys(ACCURACIES, 100),
+        **dict.fromkeys([*ACCURACIES, *(f"knn_{k}_accuracy_percent" for k in (3, 5, 10))], 100),
         **{f"knn_{k}_error_percent": 0 for k in (3, 5, 10)},
     }
     assert found["all"] == pytest.approx(together)
     for k in (0, 1):
         # whatever is said of a pixel is right for half of the other's
-        assert list(found[f"component_{k}"].values()) == pytest.approx([50] * 5)
+        assert list(found[f"component_{k}"].values()) == pytest.approx([50] * 8)
 
 
 def test_a_component_that_dropout_took_out_is_left_out():
@@ -133,6 +133,7 @@ def test_knn_errors_are_those_of_a_plain_search():
             expected = plain_knn_error(fitted, train.y, judged, test.y, k)
             assert 5 < expected < 95
             assert found[name][f"knn_{k}_error_percent"] == pytest.approx(expected)
+            assert found[name][f"knn_{k}_accuracy_percent"] == pytest.approx(100 - expected)
 
 
 def test_no_neighbours_leave_knn_out():
@@ -161,7 +162,7 @@ def test_the_figures_are_of_the_test_data():
     test = dark_or_bright(40, 1)
     test.y[:10] = 1 - test.y[:10]  # a quarter of the labels are wrong
     found = representation(linear([[[1.0, 0.0]]]), dark_or_bright(400, 0), test)["mean"]
-    assert list(found.values()) == pytest.approx([75, 75, 25, 25, 25])
+    assert list(found.values()) == pytest.approx([75] * 5 + [25] * 3)
 
 
 @pytest.mark.parametrize("family", [Joint(), MixturePosterior()], ids=["Joint", "MixturePosterior"])

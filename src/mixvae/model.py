@@ -15,6 +15,7 @@ from .parts.component_dropout import ComponentDropout, reweigh, without_dropped
 from .parts.component_sampler import ComponentGate, ComponentSubset
 from .parts.decoders import Decoder
 from .parts.labels import NO_LABELS, Classes, Labels
+from .parts.posteriors import PointPosterior
 from .parts.weights import Weights
 from .seeding import noise_from
 from .trace import Trace
@@ -91,6 +92,11 @@ class MixtureVAE(nn.Module):
     def n_components(self) -> int:
         """The number of components K."""
         return self.weights.n_components
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether the encoder maps x to a point, so that there is no density q(z | x)."""
+        return isinstance(self.posterior, PointPosterior)
 
     @property
     def gate(self) -> ComponentGate | None:

@@ -82,4 +82,7 @@ class _Lines:
             return
         self.printed = now
         of = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
-        print(f"{self.what}: {self.done:,}{of}, {now - self.started:.0f} s", file=sys.stderr)
+        seconds = now - self.started
+        left = seconds / self.done * (self.total - self.done) if self.total and self.done else 0
+        estimate = f", about {left:.0f} s left" if left else ""
+        print(f"{self.what}: {self.done:,}{of}, {seconds:.0f} s{estimate}", file=sys.stderr)

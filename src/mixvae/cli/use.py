@@ -12,11 +12,11 @@ from mixvae.errors import MixvaeError, fits_memory, whole
 from mixvae.evaluation import LogLikelihood, feature_network, representation
 from mixvae.evaluation import evaluate as measure
 from mixvae.evaluation.log_likelihood import N_CHAINS, N_SAMPLES
-from mixvae.evaluation.metrics import listing
+from mixvae.evaluation.metrics import check_names, listing
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays
 
-from .parser import taken
+from .parser import dashed, taken
 from .pictures import check_folder, check_image, save
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
@@ -35,13 +35,15 @@ class EvaluateOptions(SplitOptions):
     """Data to evaluate on, and output."""
 
     representation: bool = False
-    """Train classifiers (an MLP, a linear SVM, kNN) on the codes of all training data, and evaluate
+    """Train classifiers (an MLP, a linear SVM, kNN) on the codes of the training data, and evaluate
     them on the split: some minutes."""
+    n_train: int | None = None
+    """Train the classifiers on so many codes only, evenly spaced; by default on all."""
     image_scores: bool = False
     """Compute Inception Score and FID of reconstructions and samples, by a classifier of the data:
-    trained once for each data set, some minutes, and kept in --classifiers."""
-    classifiers: str | None = None
-    """Folder of the classifiers; by default mixvae/classifiers in the user's cache."""
+    trained once for each data set, some minutes, and kept in --classifier-cache."""
+    classifier_cache: str | None = None
+    """Folder of these classifiers; by default mixvae/classifiers in the user's cache."""
     out: str | None = None
     """A JSON file for the metrics."""
 
@@ -101,12 +103,17 @@ def evaluate(argv: list[str]) -> None:
             "--representation trains on the training data, and is evaluated on others; give "
             "--split test or val."
         )
+    _check_given(options)
+    if values["metrics"] is not None:
+        check_names(values["metrics"])  # before a classifier is trained
     values = {"batch_size": run.metrics.get("batch_size", 500)} | values
     if values["method"] == "ais" and values["log_likelihood"] == N_SAMPLES:
         values["log_likelihood"] = N_CHAINS
     name, split = source.part(options.split)
     if options.image_scores:
-        values["features"] = feature_network(source.data, options.classifiers)
+        values["features"] = feature_network(
+            source.data, options.classifier_cache, progress=values["progress"]
+        )
     estimates: list[LogLikelihood] = []
     metrics = {
         "data": source.data.describe() | {"warning": source.changes(run.folder) or None},
@@ -116,7 +123,7 @@ def evaluate(argv: list[str]) -> None:
     if options.representation:
         given = {key: values[key] for key in ("n_test", "batch_size", "seed")}
         metrics["representation"] = representation(
-            run.recipe.model, source.data.train, split, **given
+            run.recipe.model, source.data.train, split, n_train=options.n_train, **given
         )
     print(report.table(metrics))
     if options.out is not None:
@@ -158,6 +165,16 @@ def reconstruct(argv: list[str]) -> None:
         else:
             images = model.reconstruct_each(x, y)[:, model.check_component(k)]
     print(save(opened.out, images, above=x))
+
+
+def _check_given(options: EvaluateOptions) -> None:
+    """Raise `MixvaeError` for an option of a computation that is not asked for."""
+    of = {"n_train": "representation", "classifier_cache": "image_scores"}
+    for name, asked in of.items():
+        if getattr(options, name) is not None and not getattr(options, asked):
+            raise MixvaeError(
+                f"{dashed(name)} is of {dashed(asked)}, which is not asked for; give both."
+            )
 
 
 def _write(estimate: LogLikelihood, path: Path, of: str) -> tuple[Path, Path]:

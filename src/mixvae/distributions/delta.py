@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, register_kl
 
 
 class Delta(Distribution):
     """Point mass: the distribution of a constant. It has samples and a mean, but no density.
+
+    Its KL to any distribution with a density is infinite.
 
     Parameters
     ----------
@@ -27,5 +29,15 @@ class Delta(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
+    @property
+    def variance(self) -> Tensor:
+        return torch.zeros_like(self.loc)
+
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self.loc.expand(torch.Size(sample_shape) + self.loc.shape)
+
+
+@register_kl(Delta, Distribution)
+def _(p: Delta, q: Distribution) -> Tensor:
+    """Infinite: q, which has a density, gives the point no probability."""
+    return p.loc.new_full(torch.broadcast_shapes(p.batch_shape, q.batch_shape), torch.inf)

@@ -16,7 +16,9 @@ from .clustering import clustering
 from .dependence import dependence
 from .feature_network import FeatureNetwork, feature_network
 from .health import ComponentHealth, component_health
+from .image_quality import image_quality, ssim
 from .image_scores import frechet_distance, image_scores, inception_score
+from .latent_information import latent_information
 from .log_likelihood import LogLikelihood, Method, log_likelihood
 from .metric import Figure, Metric, Subject, mean_of
 from .metrics import METRICS, chosen
@@ -46,8 +48,10 @@ __all__ = [
     "evaluate",
     "feature_network",
     "frechet_distance",
+    "image_quality",
     "image_scores",
     "inception_score",
+    "latent_information",
     "log_likelihood",
     "mean_of",
     "pareto_k",
@@ -55,6 +59,7 @@ __all__ = [
     "representation",
     "responsibilities",
     "selection",
+    "ssim",
 ]
 
 
@@ -71,6 +76,7 @@ def evaluate(
     progress: bool = False,
     metrics: Sequence[str] | None = None,
     features: FeatureNetwork | None = None,
+    n_permutations: int = 0,
     keep: Callable[[LogLikelihood], object] | None = None,
 ) -> dict[str, Any]:
     """Metrics of a trained recipe on one split, as in a run's ``metrics.json``.
@@ -105,9 +111,12 @@ def evaluate(
     metrics
         Names in ``METRICS`` of those to compute, besides log p(x) if ``log_likelihood`` is above 0,
         and image scores if ``features`` is given; by default all that exist for the model and the
-        data.
+        data, but for those that are slow and computed only if named.
     features
         Network of the image scores, such as ``feature_network(data)``; None leaves them out.
+    n_permutations
+        Permutations of a test that a joint mixture's codes are independent, in ``dependence``; 0
+        leaves the test out.
     keep
         Called with the :class:`LogLikelihood` of all examples, whose means are in the result.
 
@@ -115,10 +124,11 @@ def evaluate(
     -------
     metrics
         Values for JSON: ``recipe``, ``n_components``, ``n_parameters``, ``n``, ``batch_size`` and
-        ``seed``; ``bounds``, ``reconstruction`` and ``health``; ``dependence`` for a joint mixture;
-        ``selection`` with component dropout; ``log_likelihood`` and ``image_scores`` if asked
-        for; ``clustering`` with labels of two examples or more, and two clusters or more. Values
-        may be infinite or NaN, which ``report.write_metrics`` writes as null.
+        ``seed``; ``bounds``, ``reconstruction`` and ``health``; ``image_quality`` of images;
+        ``dependence`` for a joint mixture; ``selection`` with component dropout;
+        ``log_likelihood``, ``image_scores`` and ``latent_information`` if asked for;
+        ``clustering`` with labels of two examples or more, and two clusters or more. Values may be
+        infinite or NaN, which ``report.write_metrics`` writes as null.
 
     Raises
     ------
@@ -143,6 +153,7 @@ def evaluate(
             "log_likelihood (--log-likelihood) too."
         )
     whole(1, n_test=len(split) if n_test is None else n_test, batch_size=batch_size)
+    whole(0, n_permutations=n_permutations)
     seeds(seed=seed)
     is_a((FeatureNetwork, type(None)), "such as feature_network(data)", features=features)
     x, y = spaced(split, n_test)
@@ -167,6 +178,7 @@ def evaluate(
         progress=progress,
         keep=keep,
         features=features,
+        n_permutations=n_permutations,
     )
     accumulators = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
     accumulate(model, x, y, list(accumulators.values()), batch_size=batch_size, seed=seed)

@@ -16,8 +16,9 @@ from mixvae.trace import Trace
 from .batches import check_x
 from .one_pass import Batch, accumulate
 
-ONE_ROW = "not defined for a single row: dHSIC is a statistic of several"
+ONE_ROW = "not defined for a single row: it is a statistic of several"
 NO_DENSITY = "the likelihood is not a normalised density, so it has no bound on log p(x)"
+NO_POSTERIOR = "the encoder is deterministic: there is no density q(z | x), and so no bound"
 
 
 def bounds(
@@ -43,8 +44,8 @@ def bounds(
         Samples S; None is the objective's own number, on which the value of an importance-weighted
         objective depends.
     batch_size
-        Rows at a time. Penalties (dHSIC) are statistics of a batch of this size: they, and the
-        objective, depend a little on it, and are not defined for a batch of one row.
+        Rows at a time. Penalties (dHSIC, MMD and others) are statistics of a batch of this size:
+        they, and the objective, depend on it, and are not defined for a batch of one row.
     seed
         Seed of the noise.
 
@@ -53,7 +54,8 @@ def bounds(
     means
         ``objective``, the sum of its terms ``objective/NAME``; ``objective_is_bound``, whether that
         is known to be a lower bound on log p(x); and ``elbo``, which is one. Where the likelihood
-        is not a normalised density, ``elbo`` is None and ``elbo_note`` gives the reason. Where a
+        is not a normalised density, or the encoder deterministic, ``elbo`` is None and
+        ``elbo_note`` gives the reason. Where a
         batch is a single row, the penalties and ``objective`` are None and ``objective_note`` gives
         the reason.
 
@@ -105,7 +107,8 @@ class Bounds:
             means |= dict.fromkeys(self.undefined) | {"objective_note": ONE_ROW}
         means["objective_is_bound"] = self.recipe.objective_is_bound
         if self.recipe.bound is None:
-            means |= {"elbo": None, "elbo_note": NO_DENSITY}
+            is_density = self.recipe.model.decoder.likelihood.is_density
+            means |= {"elbo": None, "elbo_note": NO_POSTERIOR if is_density else NO_DENSITY}
         return means
 
 

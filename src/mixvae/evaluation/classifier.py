@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mixvae.data.dataset import Dataset
+from mixvae.progress import track
 
 from .mode import evaluation_mode
 
@@ -62,7 +63,7 @@ def _body(x_shape: tuple[int, ...]) -> Iterator[nn.Module]:
             yield from (nn.Linear(n_in, n, bias=False), nn.BatchNorm1d(n), nn.ReLU())
 
 
-def train_classifier(classifier: Classifier, data: Dataset) -> None:
+def train_classifier(classifier: Classifier, data: Dataset, *, progress: bool = False) -> None:
     """Train on the training images, with Adam, by PyTorch's default generators.
 
     Where data are binarised dynamically, half of the images of a batch are sampled as 0 or 1 and
@@ -78,7 +79,7 @@ def train_classifier(classifier: Classifier, data: Dataset) -> None:
         optimizer, LEARNING_RATE, total_steps=epochs * n_batches
     )
     classifier.train()
-    for _ in range(epochs):
+    for _ in track(range(epochs), f"classifier of {data.name}, epochs", epochs, show=progress):
         for rows in torch.randperm(len(x)).tensor_split(n_batches):
             shown = x[rows]
             if data.binarize == "dynamic":

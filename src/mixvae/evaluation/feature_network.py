@@ -105,6 +105,7 @@ def feature_network(
     *,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    progress: bool = False,
 ) -> FeatureNetwork:
     """Classifier of a data set, trained on its training images or read from the cache.
 
@@ -123,6 +124,8 @@ def feature_network(
         Seed of the classifier's training.
     device
         Where it is trained and used.
+    progress
+        Show a progress bar while it is trained.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def feature_network(
         classifier = Classifier(data.x_shape, n_classes).to(device)
         found = _read(classifier, path)
         if found is None:
-            train_classifier(classifier, data)
+            train_classifier(classifier, data, progress=progress)
             assert data.test.y is not None
             found = accuracy_percent(classifier, data.test.x, data.test.y)
             _write(classifier, found, key, path)

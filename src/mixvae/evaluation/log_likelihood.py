@@ -170,8 +170,8 @@ def log_likelihood(
     Raises
     ------
     MixvaeError
-        For too few samples, a likelihood that is not a normalised density, or data outside its
-        support.
+        For too few samples, a likelihood that is not a normalised density, data outside its
+        support, or a deterministic encoder, for which there is ``"ais"`` alone.
 
     References
     ----------
@@ -192,6 +192,7 @@ def log_likelihood(
         return estimate(model, x, y=y, seed=seed, progress=progress)
     seeds(seed=seed)
     check_density(model, x)
+    check_method(model, method)
     if isinstance(model.family, ExactMixture) and n_samples < (least := int(model.kept.sum())):
         raise MixvaeError(
             f"n_samples must be at least {least}, one for each component of the mixture; got "
@@ -226,7 +227,8 @@ class Weighted:
 class LogLikelihoods:
     """Log p(x) as one of a run's figures: estimated example by example, after the pass of all.
 
-    ``keep`` is handed the estimates. Raises as :func:`check_density`, before the work.
+    ``keep`` is handed the estimates. Raises as :func:`check_density` and
+    :func:`check_method`, before the work.
     """
 
     def __init__(
@@ -238,6 +240,7 @@ class LogLikelihoods:
         **options: Any,
     ) -> None:
         check_density(model, x)
+        check_method(model, options.get("method", "defensive"))
         self.estimate = partial(log_likelihood, model, x, n_samples, **options)
         self.keep = keep
 
@@ -255,6 +258,16 @@ def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
     check_x(model, x)
     check_normalised(model)
     model.decoder.likelihood.check(x)
+
+
+def check_method(model: MixtureVAE, method: Method) -> None:
+    """Raise a MixvaeError where the method needs a density q(z | x) and there is none."""
+    if model.is_deterministic and method != "ais":
+        raise MixvaeError(
+            f"method {method} samples codes from q(z | x), and this model's encoder is "
+            "deterministic, without such a density. Use method 'ais' (--method ais), which does "
+            "not need one, or train with encoder='gaussian'."
+        )
 
 
 def check_normalised(model: MixtureVAE) -> None:

@@ -28,6 +28,7 @@ class Subject:
     progress: bool = False
     keep: Callable[[LogLikelihood], object] | None = None
     features: FeatureNetwork | None = None
+    n_permutations: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Metric:
         ``outer.inner``.
     needs
         What to ask for, of a metric that is computed only if it is asked for: a sentence.
+    by_default
+        Whether it is computed where no metrics are named.
 
     Examples
     --------
@@ -102,6 +105,7 @@ class Metric:
     applies: Callable[[Subject], bool] = lambda subject: True
     figures: Mapping[str, Figure] = field(default_factory=dict)
     needs: str = ""
+    by_default: bool = True
 
     @property
     def all_figures(self) -> Mapping[str, Figure]:

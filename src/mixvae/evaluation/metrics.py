@@ -21,7 +21,9 @@ from .clustering import Clustering
 from .dependence import Dependence
 from .feature_network import FeatureNetwork
 from .health import Health
+from .image_quality import ImageQuality, is_image
 from .image_scores import ImageScores
+from .latent_information import LatentInformation
 from .log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
 from .reconstruction import Reconstruction
@@ -54,6 +56,16 @@ METRICS: list[Metric] = [
         },
     ),
     Metric(
+        "image_quality",
+        lambda s: ImageQuality(),
+        "PSNR and SSIM of deterministic reconstructions, means over images",
+        applies=lambda s: is_image(s.recipe.x_shape),
+        figures={
+            "psnr": Figure("PSNR (dB)", True, "psnr"),
+            "ssim": Figure("SSIM", True, "ssim", 3),
+        },
+    ),
+    Metric(
         "health",
         lambda s: Health(s.recipe.model),
         "components (counted from 0)",
@@ -79,13 +91,25 @@ METRICS: list[Metric] = [
         },
     ),
     Metric(
+        "latent_information",
+        lambda s: LatentInformation(s.recipe.model),
+        "mutual information of x and codes, nats",
+        figures={
+            "kl": Figure("KL(q(z|x) || p(z)), mean over x", column="information_kl"),
+            "mutual_information": Figure("mutual information I_q(x; z)", column="information"),
+            "aggregate_kl": Figure("KL(q(z) || p(z)), aggregate", column="aggregate_kl"),
+        },
+        by_default=False,
+    ),
+    Metric(
         "dependence",
-        lambda s: Dependence(),
+        lambda s: Dependence(s.n_permutations, s.seed),
         "dependence of the codes",
         applies=lambda s: s.recipe.model.family.n_codes(s.recipe.n_components) > 1,
         figures={
             "dhsic": Figure("dHSIC", column="dhsic", digits=4),
             "permuted": Figure("the same, rows shuffled", column="dhsic_independent", digits=4),
+            "p_value": Figure("p-value of independence", column="dhsic_p_value", digits=3),
         },
     ),
     Metric(
@@ -148,7 +172,7 @@ def chosen(subject: Subject, names: Sequence[str] | None) -> list[Metric]:
     """
     applicable = {metric.name: metric for metric in METRICS if metric.applies(subject)}
     if names is None:
-        return list(applicable.values())
+        return [metric for metric in applicable.values() if metric.by_default]
     check_names(names)
     for metric in METRICS:
         if metric.name in names and metric.name not in applicable:
@@ -170,7 +194,8 @@ def listing() -> str:
     width = max(len(metric.name) for metric in METRICS) + 2
     lines = []
     for metric in METRICS:
-        text = "; ".join(filter(None, [metric.label, metric.direction()]))
+        when = "only if asked for" if metric.needs else "" if metric.by_default else "only if named"
+        text = "; ".join(filter(None, [metric.label, metric.direction(), when]))
         lines.append(f"  {metric.name:{width}s}{text}")
     return "\n".join(lines)
 

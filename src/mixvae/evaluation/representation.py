@@ -66,8 +66,8 @@ def representation(
     -------
     scores
         For each code, ``all`` and ``component_0`` ... (the model's numbers), or ``sample`` and
-        ``mean``: ``mlp_accuracy_percent`` and ``svm_accuracy_percent`` (higher is better), and
-        ``knn_3_error_percent`` ... (lower is better).
+        ``mean``: ``mlp_accuracy_percent``, ``svm_accuracy_percent`` and ``knn_3_accuracy_percent``
+        ... (higher is better), and ``knn_3_error_percent`` ... (100 minus that).
 
     Raises
     ------
@@ -91,7 +91,7 @@ def representation(
         codes_test = _codes(model, x_test, batch_size)  # with new noise
     return {
         name: _accuracies(codes[name], y, codes_test[name], y_test, seed % 2**32)
-        | _knn_errors(codes[name], y, codes_test[name], y_test, neighbours)
+        | _knn(codes[name], y, codes_test[name], y_test, neighbours)
         for name in codes
     }
 
@@ -176,19 +176,18 @@ def _accuracies(
     return accuracies
 
 
-def _knn_errors(
+def _knn(
     codes: Codes, y: Labels, codes_test: Codes, y_test: Labels, neighbours: Sequence[int]
 ) -> dict[str, float]:
-    """Errors of kNN for every k, in %, from one search for neighbours."""
+    """Accuracies and errors of kNN for every k, in %, from one search for neighbours."""
     from scipy.stats import mode
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=max(neighbours, default=1)).fit(codes)
     nearest = y[search.kneighbors(codes_test, return_distance=False)]
-    return {
-        f"knn_{k}_error_percent": 100 * float((mode(nearest[:, :k], axis=1).mode != y_test).mean())
-        for k in neighbours
-    }
+    wrong = {k: float((mode(nearest[:, :k], axis=1).mode != y_test).mean()) for k in neighbours}
+    accuracies = {f"knn_{k}_accuracy_percent": 100 * (1 - wrong[k]) for k in neighbours}
+    return accuracies | {f"knn_{k}_error_percent": 100 * wrong[k] for k in neighbours}
 
 
 def _is_binary(x: Tensor) -> bool:

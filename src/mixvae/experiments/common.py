@@ -23,6 +23,23 @@ RMSE = Column(label="RMSE", path="reconstruction.rmse", digits=3)
 OBJECTIVE = Column(label="objective", path="bounds.objective", bound="objective")
 ELBO = Column(label="ELBO", path="bounds.elbo", bound="yes")
 LOG_PX = Column(label="log p(x)", path="log_likelihood.mean", bound="yes")
+INCEPTION = Column(
+    label="Inception Score",
+    path="image_scores.reconstructions.inception_score",
+    comparable="no: by a classifier trained on the data set in place of Inception-v3",
+)
+SCORES = [  # of reconstructions, as the papers, of samples, and of the test images themselves
+    INCEPTION,
+    Column(label="Inception Score, samples", path="image_scores.samples.inception_score"),
+    Column(label="Inception Score, test images", path="image_scores.data.inception_score"),
+    Column(label="FID, reconstructions", path="image_scores.reconstructions.fid", digits=1),
+    Column(label="FID, samples", path="image_scores.samples.fid", digits=1),
+]
+CLASSIFIER = (
+    "Inception Score and FID are by a classifier that is trained on the data set, so that they "
+    "cannot be compared with the paper's; the score of the test images is the ceiling. As in the "
+    "papers, the score is of reconstructions; that of samples stands beside it."
+)
 PARAMETERS = Column(label="parameters", path="n_parameters", digits=0)
 
 

@@ -117,12 +117,15 @@ class Column:
         Digits after the point.
     bound
         Whether it is a lower bound on log p(x): no; yes; or objective, if the row's objective is.
+    comparable
+        "yes", or "no" with the reason: whether ours is measured as the paper's figure.
     """
 
     label: str
     path: str
     digits: int = 2
     bound: BoundOf = "no"
+    comparable: str = "yes"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,18 @@ from 0 to 1 during a warm-up; at 1 a bound is itself. Only a true lower bound on
 an ELBO.
 """
 
+from .aggregated import Kernel, mmd, mmd_penalty, reconstruction, squared_w2, w2_penalty
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
 from .mixtures import Form, miselbo, mixture_bound, mixture_elbo, routed
+from .mutual import diversity, mean_mutual_kl, smoothness, std_mutual_kl
 from .objective import Bound, Objective, Penalty, Terms
 
 __all__ = [
     "Bound",
     "Form",
+    "Kernel",
     "Matching",
     "Objective",
     "Penalty",
@@ -24,14 +27,23 @@ __all__ = [
     "averaged",
     "check_weights",
     "dhsic",
+    "diversity",
     "elbo",
     "iwae",
     "log_mean_exp",
     "masked",
     "matched",
+    "mean_mutual_kl",
     "miselbo",
     "mixture_bound",
     "mixture_elbo",
+    "mmd",
+    "mmd_penalty",
+    "reconstruction",
     "routed",
+    "smoothness",
+    "squared_w2",
+    "std_mutual_kl",
+    "w2_penalty",
     "weighted_elbo",
 ]

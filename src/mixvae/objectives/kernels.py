@@ -1,4 +1,4 @@
-"""Kernel statistics of independence, in float32 or better, under autocast too."""
+"""Kernels, and kernel statistics of independence, in float32 or better, under autocast too."""
 
 from collections.abc import Sequence
 from math import exp, lgamma
@@ -26,6 +26,27 @@ def rbf(x: Float[Tensor, "*b N L"], gamma: float | Tensor) -> Float[Tensor, "*b 
     """
     with torch.autocast(x.device.type, enabled=False):  # differences of means need all digits
         return torch.exp(-gamma * _squared_distances(full_precision(x)))
+
+
+def imq(x: Float[Tensor, "*b N L"], widths: Sequence[float]) -> Float[Tensor, "*b N N"]:
+    r"""Gram matrix of a sum of inverse multiquadratic kernels :math:`C / (C + \|x_i - x_j\|^2)`.
+
+    Parameters
+    ----------
+    x
+        N points in L dimensions, (*b, N, L).
+    widths
+        The C of each kernel, positive.
+
+    Examples
+    --------
+    >>> imq(torch.tensor([[0.0], [2.0]]), [4.0])
+    tensor([[1.0000, 0.5000],
+            [0.5000, 1.0000]])
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        d2 = _squared_distances(full_precision(x))
+        return torch.stack([c / (c + d2) for c in widths]).sum(0)
 
 
 def dhsic(
@@ -71,14 +92,13 @@ def dhsic(
     (0.0, 0.0999)
     """
     codes = z.unbind(1) if isinstance(z, Tensor) else z
-    _check_rows(len(codes[0]))
+    check_rows(len(codes[0]))
     with torch.autocast(codes[0].device.type, enabled=False):
         if isinstance(z, Tensor):  # one batched call
             gram = _gram(full_precision(z).transpose(0, 1), gamma)
         else:
             gram = torch.stack([_gram(full_precision(c), gamma) for c in z])
-        rows = gram.mean(2)
-        return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
+        return dhsic_of(gram)
 
 
 def hsic(
@@ -121,12 +141,28 @@ def pairwise_hsic(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[T
     MixvaeError
         As :func:`dhsic`.
     """
-    _check_rows(len(z))
+    check_rows(len(z))
     with torch.autocast(z.device.type, enabled=False):
-        gram = _gram(full_precision(z).transpose(0, 1), gamma)  # (K, B, B)
-        centred = gram - gram.mean(-1, keepdim=True) - gram.mean(-2, keepdim=True)
-        centred = (centred + gram.mean((-1, -2), keepdim=True)).flatten(1)
-        return centred @ gram.flatten(1).mT / len(z) ** 2
+        return pairwise_hsic_of(gram_matrices(z, gamma))
+
+
+def gram_matrices(z: Float[Tensor, "B K L"], gamma: Bandwidth = None) -> Float[Tensor, "K B B"]:
+    """Gram matrix of every code, in float32 or better; arguments as of :func:`dhsic`."""
+    with torch.autocast(z.device.type, enabled=False):
+        return _gram(full_precision(z).transpose(0, 1), gamma)
+
+
+def dhsic_of(gram: Float[Tensor, "K B B"]) -> Float[Tensor, ""]:
+    """Statistic :func:`dhsic` from Gram matrices."""
+    rows = gram.mean(2)
+    return gram.prod(0).mean() + rows.mean(1).prod() - 2 * rows.prod(0).mean()
+
+
+def pairwise_hsic_of(gram: Float[Tensor, "K B B"]) -> Float[Tensor, "K K"]:
+    """Statistics :func:`pairwise_hsic` from Gram matrices."""
+    centred = gram - gram.mean(-1, keepdim=True) - gram.mean(-2, keepdim=True)
+    centred = (centred + gram.mean((-1, -2), keepdim=True)).flatten(1)
+    return centred @ gram.flatten(1).mT / gram.shape[-1] ** 2
 
 
 def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
@@ -149,10 +185,10 @@ def check_bandwidth(gamma: Bandwidth, name: str = "gamma") -> None:
         raise MixvaeError(f"{name} must be None, 'gaussian' or a positive number; got {gamma!r}.")
 
 
-def _check_rows(n: int) -> None:
-    """Raise a MixvaeError unless the statistic exists for n rows."""
+def check_rows(n: int, statistic: str = "dhsic") -> None:
+    """Raise a MixvaeError unless a statistic of several rows exists for n of them."""
     if n < 2:
-        raise MixvaeError(f"dhsic needs at least two rows; got {n}.")
+        raise MixvaeError(f"{statistic} needs at least two rows; got {n}.")
 
 
 def _gram(x: Float[Tensor, "*b N L"], gamma: Bandwidth) -> Float[Tensor, "*b N N"]:

@@ -13,6 +13,7 @@ from .posteriors import (
     HierarchicalPosterior,
     NormalPosterior,
     OneHotPosterior,
+    PointPosterior,
     StickPosterior,
     TwoLayerPosterior,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "NormalPrior",
     "OneHot",
     "OneHotPosterior",
+    "PointPosterior",
     "StickPosterior",
     "StickPrior",
     "StickWeights",

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mixvae.distributions import Hierarchical, Kumaraswamy, StickBreaking, diagonal_normal
+from mixvae.distributions import Delta, Hierarchical, Kumaraswamy, StickBreaking, diagonal_normal
 from mixvae.distributions.pairs import loc_and_scale
 from mixvae.errors import at_least
 from mixvae.nn import Stacked, full_precision, relu
@@ -52,6 +52,29 @@ class NormalPosterior(nn.Module):
         if component_index is not None:
             params = params[torch.arange(len(h), device=h.device).unsqueeze(1), component_index]
         return _normal(params, MIN_SCALE)
+
+
+class PointPosterior(nn.Module):
+    r"""A point :math:`\mu_k(x)`, of a deterministic encoder: there is no density q(z | x, k).
+
+    Bounds and importance sampling need that density; the model has no ELBO.
+
+    Parameters
+    ----------
+    n_features
+        Number H of features.
+    n_latent
+        Size L of the code.
+    n_components
+        Number K of components, each with a linear layer of its own.
+    """
+
+    def __init__(self, n_features: int, n_latent: int, n_components: int) -> None:
+        super().__init__()
+        self.net = Stacked(lambda: nn.Linear(n_features, n_latent), n_components)
+
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        return Delta(full_precision(self.net(h)))
 
 
 class StickPosterior(nn.Module):

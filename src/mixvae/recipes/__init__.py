@@ -6,6 +6,10 @@ recipe       K  encoders    weights    decoders              prior          fami
 vae          1  1           --         1                     N(0, I)        joint      elbo
 beta-vae     1  1           --         1                     N(0, I)        joint      elbo, beta KL
 iwae         1  1           --         1                     N(0, I)        joint      iwae
+info-vae     1  1           --         1                     N(0, I)        joint      beta KL; mmd
+wae-mmd      1  1           --         1                     N(0, I)        joint      log_lik; mmd
+wwae         1  1           --         1                     N(0, I)        joint      log_lik; w2
+mae          1  1           --         1                     N(0, I)        joint      elbo; mutual
 m-vae        K  K           Dirichlet  K, averaged means     N(0, I)        joint      MELBO; dhsic
 mvae         K  K           Dirichlet  K, averaged features  N(0, I)        joint      MELBO; dhsic
 mvae-gs      K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
@@ -34,6 +38,8 @@ the class in a file of your own, with ``@mixvae.register``.
 # In the order of the table, which is that of list_recipes.
 # isort: off
 from .vae import VAE, BetaVAE, IWAE
+from .aggregated import InfoVAE, WAEMMD, WWAE
+from .mae import MAE
 from .m_vae import AveragedVAEs
 from .mvae import MVAE, MVAEGau, MVAEGS
 from .mixture_vae import MixtureOfVAEs
@@ -45,6 +51,7 @@ from .flow_vae import FlowVAE
 from .multiple_importance import MISVAE, SEMVAE
 
 # isort: on
+from .aggregated import WassersteinAutoencoder
 from .building import BuiltRecipe, build, options_of
 from .joint import JointMixture
 from .options import (
@@ -67,12 +74,15 @@ __all__ = [
     "DLGMM",
     "HVAE",
     "IWAE",
+    "MAE",
     "MISVAE",
     "MVAE",
     "MVAEGS",
     "RECIPES",
     "SEMVAE",
     "VAE",
+    "WAEMMD",
+    "WWAE",
     "Autoencoder",
     "AveragedVAEs",
     "BetaVAE",
@@ -81,6 +91,7 @@ __all__ = [
     "FlowVAE",
     "GMMpVAE",
     "ImportanceWeighted",
+    "InfoVAE",
     "JointMixture",
     "LabelOptions",
     "LatentOptions",
@@ -97,6 +108,7 @@ __all__ = [
     "StickBreakingVAE",
     "VaDE",
     "VampVAE",
+    "WassersteinAutoencoder",
     "build",
     "list_recipes",
     "options_of",

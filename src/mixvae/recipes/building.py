@@ -52,9 +52,10 @@ class BuiltRecipe:
 
     @property
     def bound(self) -> Bound | None:
-        """The family's lower bound on log p(x); None without a normalised likelihood."""
-        is_density = self.model.decoder.likelihood.is_density
-        return self.model.family.elbo if is_density else None
+        """The family's lower bound on log p(x); None without a density p(x | z) or q(z | x)."""
+        model = self.model
+        has_bound = model.decoder.likelihood.is_density and not model.is_deterministic
+        return model.family.elbo if has_bound else None
 
     @property
     def objective_is_bound(self) -> bool:

@@ -200,12 +200,13 @@ def _representation(by_code: Mapping[str, Mapping[str, float]]) -> str:
 
 def _neighbours(name: str) -> str:
     """Column header of a kNN metric such as knn_3_error_percent."""
-    return f"{name.split('_')[1]}NN error"
+    _, k, what, _ = name.split("_")
+    return f"{k}NN {what}"
 
 
 def _values(title: str, values: Mapping[str, Any], names: Mapping[str, str]) -> str:
     note = [values["note"]] if "note" in values else []  # why values are missing
-    rows = [[label, _number(values[key]), *note] for key, label in names.items() if key in values]
+    rows = [[label, _numbers(values[key]), *note] for key, label in names.items() if key in values]
     return _section(title, rows)
 
 
@@ -223,6 +224,11 @@ def _section(title: str, rows: Sequence[Sequence[str]], *, right: bool = False) 
         ]
         lines.append(("  " + "  ".join(cells)).rstrip())
     return "\n".join([title, *lines])
+
+
+def _numbers(values: Any) -> str:
+    """A number, or several, such as one for each component."""
+    return " ".join(map(_number, values)) if isinstance(values, list) else _number(values)
 
 
 def _number(value: float | None) -> str:

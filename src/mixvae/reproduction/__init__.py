@@ -90,7 +90,7 @@ def reproduce(
     for item in chosen:
         protocol = item.protocols[scale]
         plan.append((item, protocol, _rows(item, row), seeds or protocol.seeds))
-    written, missing = [], []
+    written, missing, failed = [], [], []
     for item, protocol, rows, n_seeds in plan:
         results = Results(item, protocol, n_seeds, cache)
         available, reasons = _available(results, rows)
@@ -99,8 +99,13 @@ def reproduce(
         if not available and any(r.recipe for r in rows):
             missing.append(item.name)
             continue
-        _work(cache, item, list(jobs_of(item, protocol, available, n_seeds)), folder, scale)
+        jobs = list(jobs_of(item, protocol, available, n_seeds))
+        failed += _work(cache, item, jobs, folder, scale)
         written.append(_write(Results(item, protocol, n_seeds, cache), folder, scale, final=True))
+    if failed:
+        raise MixvaeError(
+            f"{len(failed)} runs failed: {'; '.join(failed)}. The others are written."
+        )
     if missing and not written:
         raise MixvaeError(f"the data of {', '.join(missing)} are missing: give --data-dir.")
     return written
@@ -135,14 +140,12 @@ def _available(results: Results, rows: Sequence[Row]) -> tuple[list[Row], dict[s
     return available, reasons
 
 
-def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Scale) -> None:
-    """Make the runs of an item; write its tables after each."""
+def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Scale) -> list[str]:
+    """Make the runs of an item, and write its tables after each; return what failed, and why."""
     todo = deque(job for job in jobs if cache.figures(job) is None)
-    if not todo:
-        return
     held: set[str] = set()
-    with bar(item.name, len(jobs), unit="run", show=cache.progress) as advance:
-        advance(len(jobs) - len(todo))
+    failed = []
+    with bar(item.name, len(todo), unit="run", show=cache.progress and bool(todo)) as advance:
         while todo:
             job = todo.popleft()
             try:
@@ -155,6 +158,9 @@ def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Sc
                 if held >= {other.name for other in todo}:
                     time.sleep(SECONDS)
                 continue
+            except MixvaeError as error:
+                print(f"{job} failed: {error}", file=sys.stderr)
+                failed.append(f"{job} ({error})")
             except KeyboardInterrupt:
                 again = f"the same command goes on with {job}"
                 print(f"\nruns are kept in {cache.root}; {again}", file=sys.stderr)
@@ -162,6 +168,7 @@ def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Sc
             advance(1)
             n_seeds = 1 + max(other.seed for other in jobs)
             _write(Results(item, job.protocol, n_seeds, cache), folder, scale)
+    return failed
 
 
 def _write(results: Results, folder: Path, scale: Scale, *, final: bool = False) -> Path:

@@ -83,10 +83,9 @@ class Cache:
         if not is_finished(entry / RUN) or self._why_stale(job):
             return None
         for name, arguments in measures_of(job).items():
-            path = _path(entry, name, arguments)
-            if not path.exists():
+            content = _figures_in(_path(entry, name, arguments))
+            if content is None:
                 return None
-            content = read_json(path.parent, path.name)
             found |= content if name == "metrics" else {name: content}
         return found | {"spec": read_json(entry, SPEC)}
 
@@ -108,14 +107,15 @@ class Cache:
         with self._own(job) as entry:
             if reason := self._why_stale(job):
                 self._move_away(entry, reason)
-            content = {"spec": job.spec, "format": FORMAT, "version": mixvae.__version__}
+            content: dict[str, Any] = {"spec": job.spec, "defaults": job.defaults}
+            content |= {"format": FORMAT, "version": mixvae.__version__}
             if not (entry / SPEC).exists():
                 content |= {"content": data.describe()["content"], "commit": commit()}
                 write_json(entry / SPEC, content)
             subject = Subject(job, self._trained(job, entry, data), data, self.dataset)
             for name, arguments in measures_of(job).items():
                 path = _path(entry, name, arguments)
-                if not path.exists():
+                if _figures_in(path) is None:
                     path.parent.mkdir(exist_ok=True)
                     write_metrics(MEASURES[name](subject, **arguments), path)
 
@@ -172,6 +172,8 @@ class Cache:
             return f"it was made by mixvae {found.get('version')}"
         if found.get("spec") != job.spec:
             return f"{SPEC} does not belong to it"
+        if changed := _changed(found.get("defaults"), job.defaults):
+            return f"the default of {changed} has changed"
         if found.get("content") != self.dataset(job.data).describe()["content"]:
             return f"the content of {job.data.name} has changed"
         return ""
@@ -198,6 +200,29 @@ class Cache:
 def measures_of(job: Job) -> Mapping[str, Mapping[str, Any]]:
     """The measures of a job with their arguments; ``metrics`` is always among them."""
     return {"metrics": dict(job.protocol.evaluation)} | dict(job.item.measures)
+
+
+def _changed(before: Any, now: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name of a default that is no longer the same; new and removed options do not count."""
+    if not isinstance(before, Mapping):
+        return "its options"
+    for kind, values in now.items():
+        earlier = before.get(kind, {})
+        for name, value in values.items():
+            if name in earlier and earlier[name] != value:
+                return name
+    return ""
+
+
+def _figures_in(path: Path) -> dict[str, Any] | None:
+    """The figures in a file; None where it is missing or, with a message, damaged."""
+    if not path.exists():
+        return None
+    try:
+        return read_json(path.parent, path.name)
+    except MixvaeError as error:
+        print(f"measured again: {error}", file=sys.stderr)
+        return None
 
 
 def _path(entry: Path, name: str, arguments: Mapping[str, Any]) -> Path:

@@ -1,49 +1,49 @@
 """The page of all results: ``README.md`` of a folder of results."""
 
+import re
+from os.path import relpath
 from pathlib import Path
 
-from mixvae.experiments import PAPERS
+from mixvae.experiments import ITEMS, PAPERS
 from mixvae.storage.files import write_text
 
-INDEX, FINDINGS, BEFORE = "README.md", "findings.md", "about.md"
+LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")  # to a file
+INDEX, FINDINGS, ABOUT = "README.md", "findings.md", "about.md"
 
 
 def write_index(folder: Path) -> None:
     """Write the page: what is said of all, then each paper's findings, tables and pictures.
 
-    ``about.md`` and ``PAPER/findings.md`` are written by hand.
+    ``about.md``, and ``findings.md`` in each folder, are written by hand. Folders that are no
+    paper's follow, with their findings and a list of their tables.
     """
-    parts = [_text(folder / BEFORE) or "# Results"]
+    parts = [_text(folder / ABOUT, folder) or "# Results"]
     for paper, title in PAPERS.items():
-        tables = sorted((folder / paper).glob("*.md"), key=_order)
-        tables = [path for path in tables if path.name != FINDINGS]
-        if not tables:
-            continue
-        parts += [f"## {title}", _text(folder / paper / FINDINGS)]
-        for path in tables:
-            heading = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-            name = path.relative_to(folder)
+        items = [item for item in ITEMS.values() if item.paper == paper]
+        pages = [folder / f"{item.name}.md" for item in items]
+        pages = [path for path in pages if path.exists()]
+        if pages or (folder / paper / FINDINGS).exists():
+            parts += [f"## {title}", _text(folder / paper / FINDINGS, folder)]
+        for path in pages:
+            heading, name = _title(path), path.relative_to(folder)
             parts.append(f"### [{heading}]({name})")
             pictures = [p for p in path.parent.glob("*.png") if _belongs(p, path)]
             parts += [f"![{heading}]({p.relative_to(folder)})" for p in sorted(pictures)]
             parts.append(_table(path))
-    others = [p for p in sorted(folder.glob("*/*.md")) if p.parent.name not in PAPERS]
-    if others:
-        parts.append("## Other studies")
-        parts.append("\n".join(f"- [{_title(p)}]({p.relative_to(folder)})" for p in others))
+    known = {folder / f"{name}.md" for name in ITEMS}
+    studies = [path for path in sorted(folder.glob("*/*.md")) if path not in known]
+    for path in studies:
+        if path.name == FINDINGS and path.parent.name not in PAPERS:
+            parts.append(_text(path, folder))
+    lines = [f"- [{_title(p)}]({p.relative_to(folder)})" for p in studies if p.name != FINDINGS]
+    if lines:
+        parts += ["## Further tables", "\n".join(lines)]
     write_text(folder / INDEX, "\n\n".join(part for part in parts if part) + "\n")
 
 
 def _belongs(picture: Path, table: Path) -> bool:
     """Whether a picture is of a table's item: ITEM.png or ITEM-ENDING.png."""
     return picture.stem.partition("-")[0] == table.stem
-
-
-def _order(path: Path) -> tuple[str, int, str]:
-    """Tables by number, then figures by number."""
-    kind = path.stem.rstrip("0123456789abc")
-    digits = "".join(c for c in path.stem if c.isdigit())
-    return "" if kind == "table" else kind, int(digits or 0), path.stem
 
 
 def _table(path: Path) -> str:
@@ -59,5 +59,12 @@ def _title(path: Path) -> str:
     return lines[0].removeprefix("# ").rstrip(".") if lines else path.stem
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+def _text(path: Path, folder: Path) -> str:
+    """A page's text, its links as they are from ``folder``; empty if there is no page."""
+    if not path.exists():
+        return ""
+
+    def moved(link: re.Match[str]) -> str:
+        return f"]({Path(relpath(path.parent / link[1], folder)).as_posix()})"
+
+    return LINK.sub(moved, path.read_text(encoding="utf-8").strip())

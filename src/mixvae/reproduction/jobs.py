@@ -53,26 +53,39 @@ class Job:
 
     @property
     def training(self) -> dict[str, Any]:
-        """Arguments of :func:`mixvae.fit`, those by default too."""
-        settings = {field.name for field in fields(Settings)}
-        arguments = signature(fit).parameters
-        defaults = {name: arguments[name].default for name in settings & arguments.keys()}
+        """Arguments of :func:`mixvae.fit` that the protocol and the row give, and the seed."""
         of_data = self.protocol.training_by_data.get(self._data_name, {})
         given = dict(self.protocol.training) | dict(of_data) | dict(self.row.training)
-        return defaults | given | {"seed": self.seed}
+        return given | {"seed": self.seed}
 
     @property
     def spec(self) -> dict[str, Any]:
         """What defines the run, of JSON's types; items that need the same run share it."""
-        recipe = find(str(self.row.recipe))
-        content = {
-            "recipe": self.row.recipe,
-            "options": options_of(recipe) | self.options,
-            "data": asdict(self.data),
-            "training": self.training,
+        return plain(
+            {
+                "recipe": self.row.recipe,
+                "options": self.options,
+                "data": asdict(self.data),
+                "training": self.training,
+            }
+        )
+
+    @property
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Options of the recipe and settings of the training that are not given."""
+        arguments = signature(fit).parameters
+        settings = {field.name for field in fields(Settings)} & arguments.keys()
+        every = {
+            "options": options_of(find(str(self.row.recipe))),
+            "training": {name: arguments[name].default for name in sorted(settings)},
         }
-        plain: dict[str, Any] = json.loads(json.dumps(content, sort_keys=True))
-        return plain
+        given = {"options": self.options, "training": self.training}
+        return plain(
+            {
+                kind: {name: v for name, v in values.items() if name not in given[kind]}
+                for kind, values in every.items()
+            }
+        )
 
     @property
     def name(self) -> str:
@@ -94,6 +107,12 @@ def jobs_of(item: Item, protocol: Protocol, rows: list[Row], n_seeds: int) -> It
         for row in rows:
             if row.recipe is not None:
                 yield Job(item, protocol, row, seed)
+
+
+def plain(content: dict[str, Any]) -> dict[str, Any]:
+    """Values of JSON's types: tuples become lists."""
+    found: dict[str, Any] = json.loads(json.dumps(content, sort_keys=True))
+    return found
 
 
 def digest(content: Any) -> str:

@@ -16,10 +16,10 @@ from .results import Results, value_at
 HEAD = [
     *("row", "figure", "ours", "sd", "seeds", "by_seed", "reported", "comparable", "bound"),
     *("unreliable", "control", "protocol", "recipe", "options", "training", "data"),
-    *("parameters", "epochs", "seconds", "commit", "version"),
+    *("parameters", "epochs", "precision", "seconds", "commit", "version"),
 ]
 UNRELIABLE = " UNRELIABLE"
-WIDE = 4  # columns, up to which a row of the Markdown table has all of them
+WIDE = 10  # columns, up to which a row of the Markdown table has all figures
 COMPONENTS = {  # figures of each component, by heading: where they are, and digits
     "KL (nats)": ("health.kl", 1),
     "active units": ("health.active_units", 0),
@@ -53,13 +53,14 @@ def write_markdown(results: Results, path: Path, scale: Scale, pictures: Sequenc
 
 def text_table(results: Results) -> str:
     """Ours beside the paper's figures, as a table in Markdown."""
-    if len(results.item.columns) <= WIDE:
+    columns = results.item.columns
+    if len(columns) + len(_quoted(results)) <= WIDE:
         return _wide(results)
     head = ["row", "figure", "ours", "paper"]
     lines = [
         [_name(row), column.label, _ours(results, row, column), _reported(row, column)]
         for row in _shown(results)
-        for column in results.item.columns
+        for column in columns
     ]
     return as_markdown(head, [line for line in lines if line[2] or line[3]])
 
@@ -71,11 +72,10 @@ def as_markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _wide(results: Results) -> str:
-    columns = results.item.columns
-    quoted = {c.label for c in columns for row in results.item.rows if c.label in row.reported}
+    columns, quoted = results.item.columns, _quoted(results)
     head = ["row"]
     for column in columns:
-        head += [column.label] + (["paper"] if column.label in quoted else [])
+        head += [column.label] + ([f"{column.label}, paper"] if column.label in quoted else [])
     lines = []
     for row in _shown(results):
         line = [_name(row)]
@@ -85,6 +85,12 @@ def _wide(results: Results) -> str:
                 line.append(_reported(row, column))
         lines.append(line)
     return as_markdown(head, lines)
+
+
+def _quoted(results: Results) -> set[str]:
+    """Labels of the columns of which the paper has figures."""
+    labels = {column.label for column in results.item.columns}
+    return {label for row in results.item.rows for label in row.reported if label in labels}
 
 
 def _shown(results: Results) -> Iterator[Row]:
@@ -118,7 +124,11 @@ def _notes(results: Results) -> str:
         if row.reported and row.recipe is not None:
             reasons.setdefault(_comparable(results, row), []).append(row.name)
     every = {row.name for row in _shown(results) if row.reported and row.recipe is not None}
-    lines = []
+    lines = [
+        f"- {_verdict(column.comparable)} ({column.label})."
+        for column in results.item.columns
+        if column.comparable != "yes" and column.label in _quoted(results)
+    ]
     for reason, names in reasons.items():
         of = "all rows" if set(names) == every else "; ".join(names)
         lines.append(f"- {_verdict(reason)} ({of}).")
@@ -170,7 +180,7 @@ def _lines(results: Results, row: Row) -> Iterator[dict[str, Any]]:
             "row": row.name,
             "figure": column.label,
             "reported": reported,
-            "comparable": _comparable(results, row) if reported != "" else "",
+            "comparable": _comparable(results, row, column) if reported != "" else "",
             "control": "yes" if row.control else "",
         }
         if seeds:
@@ -186,7 +196,10 @@ def _lines(results: Results, row: Row) -> Iterator[dict[str, Any]]:
         yield line
 
 
-def _comparable(results: Results, row: Row) -> str:
+def _comparable(results: Results, row: Row, column: Column | None = None) -> str:
+    """Whether a row's figures, or one of them, can be compared with the paper's."""
+    if column is not None and column.comparable != "yes":
+        return column.comparable
     return row.comparable if row.recipe is None else results.job(row).comparable
 
 
@@ -209,6 +222,7 @@ def _how(results: Results, row: Row) -> dict[str, Any]:
         "data": json.dumps(spec["spec"]["data"]),
         "parameters": first.get("n_parameters", ""),
         "epochs": first.get("epochs", ""),
+        "precision": first.get("precision", ""),
         "seconds": first.get("seconds", ""),
         "commit": spec.get("commit", ""),
         "version": spec.get("version", ""),

@@ -9,7 +9,7 @@ from typing import Any
 
 from .codes import representation, separation
 from .exchange import exchange
-from .image_scores import image_scores
+from .images import image_scores
 from .metrics import metrics, pruned
 from .subject import Subject
 from .traversals import traversal

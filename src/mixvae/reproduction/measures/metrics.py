@@ -15,7 +15,7 @@ def metrics(subject: Subject, **arguments: Any) -> dict[str, Any]:
     if arguments:
         how = {"batch_size": subject.batch_size, "progress": True} | arguments
         found |= evaluate(subject.run.recipe, subject.data.test, **how)
-    found["precision"] = subject.job.training["precision"]
+    found["precision"] = subject.settings["precision"]
     return found
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mixvae.data import Dataset
 from mixvae.experiments.item import Data
-from mixvae.run import Run
+from mixvae.run import TRAINING, Run, read_json
 
 from ..jobs import Job
 
@@ -34,4 +35,9 @@ class Subject:
     @property
     def batch_size(self) -> int:
         """Rows at a time, as in training, since some statistics depend on it."""
-        return int(self.job.training["batch_size"])
+        return int(self.settings["batch_size"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the run was trained with."""
+        return read_json(self.run.folder, TRAINING)
