@@ -28,7 +28,7 @@ def traversed(name: str, k: int, latent: int, values: list[float]) -> Item:
     last = values[-1]
     return Item(
         name=name,
-        title=f"{DIGIT}s by each of {k} components, the {LATENTS[latent]} latent from 0 to {last:g}",
+        title=f"{DIGIT}s by each of {k} components, {LATENTS[latent]} latent from 0 to {last:g}",
         about=f"{GREY} {IN_USE} {OF_DIGIT} "
         "The other latent is that of a test image's code. The change is "
         "the squared difference of the first and last image, over 100 test images; it is 0 for a "

@@ -35,6 +35,13 @@ EXCHANGE = [
 OF_COLOUR = {gau(data).name: data for data in ("cifar10", "celeba")}
 LERPED = ENDINGS | OF_COLOUR
 
+NATURAL = [
+    replace(row, name=f"{row.name}, {NAMES[data]}", data=data)
+    for data in ("imagenet", "cifar10")
+    for row in (system("MSVI", {}), system("MVAE-Gau", {}))
+    if row.recipe is not None
+]
+
 RECONSTRUCTED = [
     Item(
         name="mvae/fig2",
@@ -80,19 +87,12 @@ RECONSTRUCTED = [
         title="test images and their reconstructions by MVAE-Gau and MSVI, ImageNet and CIFAR-10",
         about=f"{COLOUR} ImageNet is read from the folder imagenet among the data, its images "
         "resized to 64 x 64 pixels; CIFAR-10, which can be downloaded, is beside it.",
-        rows=[
-            replace(row, name=f"{row.name}, {NAMES[data]}", data=data)
-            for data in ("imagenet", "cifar10")
-            for row in (system("MSVI", {}), system("MVAE-Gau", {}))
-        ],
+        rows=NATURAL,
         columns=[RMSE],
         pictures={
             data: Picture(
                 draw="compared",
-                arguments={
-                    "n": 12,
-                    "only": [f"{name}, {NAMES[data]}" for name in ("MSVI", "MVAE-Gau")],
-                },
+                arguments={"n": 12, "only": [row.name for row in NATURAL if row.data == data]},
             )
             for data in ("imagenet", "cifar10")
         },
