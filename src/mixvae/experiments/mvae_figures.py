@@ -5,7 +5,7 @@ from typing import Any
 
 from .common import RMSE, SSE, SSE_MEANS
 from .item import Column, Item, Picture, Row
-from .mvae_protocols import COLOUR, GREY, IN_USE, NAMES, colour, mixture, protocols
+from .mvae_protocols import COLOUR, GREY, IN_USE, KL_WEIGHT, NAMES, colour, mixture, protocols
 from .mvae_tables import system
 
 GAU = mixture("mvae-gau", 4)
@@ -102,7 +102,7 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig6",
         title="interpolations between the codes of two test images",
-        about=f"{GREY} {IN_USE} {COLOUR} "
+        about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "As (33) to (35): all components' codes move along straight lines, "
         "and the mixing weights with them.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
@@ -114,7 +114,7 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig7",
         title="interpolations with codes exchanged between components",
-        about=f"{GREY} {IN_USE} {COLOUR} "
+        about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "As (36): each sub-decoder is given the next component's code. The "
         "interpolations of mvae/fig6 are above them. The columns are those of mvae/fig3.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
@@ -127,7 +127,7 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig17",
         title="samples of each component",
-        about=f"{GREY} {IN_USE} {COLOUR} "
+        about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "Samples in a column are decoded from the same code, which is drawn "
         "from the prior.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from .common import RMSE, SSE
 from .item import Column, Item, Picture
-from .mvae_protocols import COLOUR, GREY, NAMES, colour, mixture, protocols
+from .mvae_protocols import GREY, KL_WEIGHT, NAMES, colour, mixture, protocols
 
 SETS = ("mnist", "fashion-mnist", "cifar10", "celeba")
 GS = mixture("mvae-gs", 6)
@@ -19,7 +19,7 @@ EACH = replace(
     control=True,
 )
 ABOUT = (
-    f"{GREY} {COLOUR} MVAE-GS of six components, on MNIST, Fashion-MNIST, CIFAR-10 and, where it "
+    f"{GREY} {KL_WEIGHT} MVAE-GS of six components, on MNIST, Fashion-MNIST, CIFAR-10 and, where it "
     "is there, CelebA (in the folder celeba). Figures are those on validation data by epoch, also "
     "for CelebA, where the paper has every 100 batches of one epoch."
 )
