@@ -6,7 +6,7 @@ from typing import Any
 from .common import RMSE, SSE, SSE_MEANS
 from .item import Column, Item, Picture, Row
 from .mvae_protocols import COLOUR, GREY, IN_USE, KL_WEIGHT, NAMES, colour, mixture, protocols
-from .mvae_tables import system
+from .mvae_scores import system
 
 GAU = mixture("mvae-gau", 4)
 GAU_IN_USE = mixture("mvae-gau", 4, beta_w=20.0)

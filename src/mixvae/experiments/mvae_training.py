@@ -19,9 +19,10 @@ EACH = replace(
     control=True,
 )
 ABOUT = (
-    f"{GREY} {KL_WEIGHT} MVAE-GS of six components, on MNIST, Fashion-MNIST, CIFAR-10 and, where it "
-    "is there, CelebA (in the folder celeba). Figures are those on validation data by epoch, also "
-    "for CelebA, where the paper has every 100 batches of one epoch."
+    f"{GREY} {KL_WEIGHT} "
+    "MVAE-GS of six components, on MNIST, Fashion-MNIST, CIFAR-10 and, where it is there, CelebA "
+    "(in the folder celeba). Figures are those on validation data by epoch, also for CelebA, where "
+    "the paper has every 100 batches of one epoch."
 )
 SELECTED = Column(label="selected K", path="selection.n_selected")
 
