@@ -89,8 +89,8 @@ TABLES = [
         about=f"{KL_WEIGHT} The models of MNIST are those of mvae/table5, K = 4; those of "
         "CIFAR-10 are those of mvae/table1, K = 6. InfoVAE's KL has the weight 1/4 on MNIST, as "
         "the mixtures', and 0.01 on CIFAR-10. The classifier is an MLP with one hidden layer, "
-        "trained on posterior means: of all components of a mixture of codes, concatenated, or of the one "
-        "code of other models.",
+        "trained on posterior means: of all components of a mixture of codes, concatenated, or of "
+        "the one code of other models.",
         rows=classified(),
         columns=[
             Column(label=ALL, path="representation.all.mlp_accuracy_percent"),
