@@ -46,7 +46,7 @@ def _endings(rows: list[Row]) -> dict[str, str]:
     return {rows[0].name: "", rows[1].name: "beta-w-20"}
 
 
-STEPS_3 = [0.0, 0.375, 0.75, 1.125, 1.5, 1.875, 2.25, 2.625, 3.0]
+STEPS_3 = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 STEPS_6 = [2 * value for value in STEPS_3]
 MAPPED = [plane("mvae-gau", 4), plane("mvae-gau", 4, beta_w=20.0)]
 WEIGHTS: tuple[dict[str, Any], ...] = ({}, {"beta_w": 20.0})
