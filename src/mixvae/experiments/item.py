@@ -45,6 +45,8 @@ class Protocol:
         Data sets by the name that rows give; the first is that of rows that give none.
     training
         Arguments of :func:`mixvae.fit`.
+    training_by_data
+        Arguments in place of these for one of the data sets, by its name.
     options
         Options in place of a row's own, for recipes that have them, such as smaller networks.
     evaluation
@@ -62,6 +64,7 @@ class Protocol:
 
     data: Mapping[str, Data]
     training: Mapping[str, Any]
+    training_by_data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 1

@@ -38,7 +38,11 @@ class Job:
     @property
     def data(self) -> Data:
         """The data set."""
-        return self.protocol.data[self.row.data or next(iter(self.protocol.data))]
+        return self.protocol.data[self._data_name]
+
+    @property
+    def _data_name(self) -> str:
+        return self.row.data or next(iter(self.protocol.data))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -50,7 +54,9 @@ class Job:
     @property
     def training(self) -> dict[str, Any]:
         """Arguments of :func:`mixvae.fit` that the protocol and the row give, and the seed."""
-        return dict(self.protocol.training) | dict(self.row.training) | {"seed": self.seed}
+        of_data = self.protocol.training_by_data.get(self._data_name, {})
+        given = dict(self.protocol.training) | dict(of_data) | dict(self.row.training)
+        return given | {"seed": self.seed}
 
     @property
     def spec(self) -> dict[str, Any]:

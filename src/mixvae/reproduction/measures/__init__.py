@@ -7,10 +7,12 @@ JSON; ``MEASURES`` names them for the declarations of experiments.
 from collections.abc import Callable
 from typing import Any
 
-from .codes import pixel_neighbours, representation
+from .codes import pixel_neighbours, representation, separation
+from .exchange import exchange
 from .images import image_scores
 from .metrics import metrics, pruned
 from .subject import Subject
+from .traversals import traversal
 
 __all__ = ["MEASURES", "Subject"]
 
@@ -19,5 +21,8 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "representation": representation,
     "pixel_neighbours": pixel_neighbours,
     "pruned": pruned,
+    "exchange": exchange,
     "image_scores": image_scores,
+    "separation": separation,
+    "traversal": traversal,
 }

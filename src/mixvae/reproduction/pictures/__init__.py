@@ -8,17 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..results import Results
-from .codes import codes
-from .curves import against, histories
+from .codes import codes, codes_of_class
+from .components import dependence, exchanged, mismatched, samples_by_component
+from .curves import against, histories, histories_by_row
 from .embedding import embedding
 from .grouped import differences, lines
 from .images import compared, component_samples, reconstructions
+from .latents import interpolations, traversals
 from .likelihood import histograms
 
 PICTURES: dict[str, Callable[..., bool]] = {
     "reconstructions": reconstructions,
     "compared": compared,
     "codes": codes,
+    "codes_of_class": codes_of_class,
     "against": against,
     "histories": histories,
     "lines": lines,
@@ -26,6 +29,13 @@ PICTURES: dict[str, Callable[..., bool]] = {
     "embedding": embedding,
     "component_samples": component_samples,
     "histograms": histograms,
+    "histories_by_row": histories_by_row,
+    "interpolations": interpolations,
+    "traversals": traversals,
+    "mismatched": mismatched,
+    "exchanged": exchanged,
+    "samples_by_component": samples_by_component,
+    "dependence": dependence,
 }
 
 

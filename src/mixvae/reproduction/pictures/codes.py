@@ -1,10 +1,16 @@
 """Pictures of codes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from mixvae import plots
+from mixvae.evaluation.latent_operations import codes as mean_codes
+from mixvae.plots.figures import dots, paint, palette, panels, save
 
 from ..results import Results
+from .rows import of_class, shown
 
 
 def codes(results: Results, path: Path, *, row: str, n: int = 2000) -> bool:
@@ -12,10 +18,33 @@ def codes(results: Results, path: Path, *, row: str, n: int = 2000) -> bool:
 
     M-VAE, Fig. 3; MVAE, Fig. 11.
     """
-    for shown in results.trained:
-        if shown.name == row:
-            test = results.data(shown).test
-            y = None if test.y is None else test.y[:n]
-            plots.codes(results.run(shown).recipe.model, test.x[:n], y, path)
-            return True
-    return False
+    if (found := shown(results, row)) is None:
+        return False
+    test = of_class(found.test, None, n)
+    plots.codes(found.model, test.x, test.y, path)
+    return True
+
+
+def codes_of_class(
+    results: Results, path: Path, *, rows: Sequence[str], label: int, n: int = 300
+) -> bool:
+    """Codes of test images of one class, in colours of the components; a panel for each row.
+
+    The first two latents are shown; dropped components are left out. MVAE, Fig. 13.
+    """
+    found = {row: what for row in rows if (what := shown(results, row)) is not None}
+    if not found:
+        return False
+    fig, axes = panels(len(found), 4.2, 3.8, margin=0.8)
+    for ax, (row, (model, test)) in zip(axes, found.items(), strict=True):
+        test = of_class(test, label, n)
+        mu = mean_codes(model, test.x, test.y)
+        component = torch.arange(mu.shape[1]).expand(len(mu), -1)
+        colours = palette(component)
+        kept = model.kept.expand(len(mu), -1)
+        points = mu[kept].numpy()
+        ax.scatter(points[:, 0], points[:, 1], s=8, c=paint(component[kept], colours), alpha=0.6)
+        ax.set(title=row, xlabel="latent 1", ylabel="latent 2")
+    fig.legend(handles=dots(colours), title="component", loc="outside right center")
+    save(fig, path, f"Codes (posterior means) of test images of class {label}")
+    return True

@@ -1,7 +1,8 @@
 """Figures as lines, over another figure or over epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -61,14 +62,49 @@ def histories(
     fig, axes = panels(len(columns), 4.5, 3.2)
     sign = -1 if negated else 1
     for row in shown:
-        first = max(skip, results.job(row).training["warmup_epochs"] if after_warmup else 0)
+        first = max(skip, results.job(row).training.get("warmup_epochs", 0) if after_warmup else 0)
         history = [line for line in results.run(row).history if line["epoch"] > first]
         for ax, (column, label) in zip(axes, columns.items(), strict=True):
-            at = [line["epoch"] for line in history if line.get(column) is not None]
-            values = [sign * line[column] for line in history if line.get(column) is not None]
-            ax.plot(at, values, label=row.name, marker="." if len(at) < 10 else "")
+            at, values = _over_epochs(history, column)
+            marker = "." if len(at) < 10 else ""
+            ax.plot(at, [sign * v for v in values], label=row.name, marker=marker)
             ax.set(xlabel="epoch", ylabel=label)
             ax.locator_params(axis="x", integer=True)
     axes[-1].legend(fontsize="small")
     save(fig, path, results.item.title)
     return True
+
+
+def histories_by_row(
+    results: Results, path: Path, *, columns: dict[str, str], label: str, skip: int = 0
+) -> bool:
+    """Columns of the training histories over the epochs, a panel for each row.
+
+    ``columns`` has the name of each in the legend, and ``label`` is that of the axis. For rows
+    whose figures differ in scale, such as those of different data.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    shown = results.trained
+    if not shown:
+        return False
+    fig, axes = panels(len(shown), 3.0, 2.7, margin=1.2)
+    for ax, row in zip(axes, shown, strict=True):
+        history = [line for line in results.run(row).history if line["epoch"] > skip]
+        for column, name in columns.items():
+            ax.plot(*_over_epochs(history, column), marker=".", label=name)
+        ax.set_title(row.name, fontsize="medium")
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes[0].set_ylabel(label)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    save(fig, path, results.item.title)
+    return True
+
+
+def _over_epochs(
+    history: Sequence[Mapping[str, Any]], column: str
+) -> tuple[list[float], list[float]]:
+    """Epochs and values of a column, where it has any."""
+    lines = [line for line in history if line.get(column) is not None]
+    return [line["epoch"] for line in lines], [line[column] for line in lines]

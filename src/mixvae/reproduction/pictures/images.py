@@ -1,6 +1,6 @@
 """Pictures of images and their reconstructions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,13 +30,17 @@ def reconstructions(results: Results, path: Path, *, row: str | None = None, n: 
     return True
 
 
-def compared(results: Results, path: Path, *, n: int = 12) -> bool:
-    """Test images and their reconstructions by every row's model.
+def compared(
+    results: Results, path: Path, *, n: int = 12, only: Sequence[str] | None = None
+) -> bool:
+    """Test images and their reconstructions by every row's model, or by those named in ``only``.
 
     M-VAE, Figs. 1 and 5; MVAE, Figs. 4 and 5; GMMpVAE, Figs. 5 to 9.
     """
     rows, labels = [], []
     for row in results.trained:
+        if only is not None and row.name not in only:
+            continue
         test = results.data(row).test
         rows.append(_reconstructed(results.run(row).recipe, test.take(torch.arange(n))))
         labels.append(row.name)
