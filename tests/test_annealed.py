@@ -21,10 +21,10 @@ from mixvae.evaluation import (
     chains,
     log_likelihood,
 )
-from mixvae.evaluation.annealed import CODES
-from mixvae.evaluation.hmc import leapfrog, move
-from mixvae.evaluation.latent_space import space_of
-from mixvae.evaluation.unconstrained import (
+from mixvae.evaluation.marginal_likelihood.annealed import CODES
+from mixvae.evaluation.marginal_likelihood.hmc import leapfrog, move
+from mixvae.evaluation.marginal_likelihood.latent_space import space_of
+from mixvae.evaluation.marginal_likelihood.unconstrained import (
     UnconstrainedLatent,
     broken_off,
     in_float64,

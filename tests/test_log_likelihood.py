@@ -21,9 +21,9 @@ from mixvae import plots, report
 from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import bounds, evaluate, log_likelihood, pareto_k
-from mixvae.evaluation.log_likelihood import CODES, LogLikelihood, Weighted
-from mixvae.evaluation.pareto import fit_pareto
-from mixvae.evaluation.proposals import PILOT, deal
+from mixvae.evaluation.marginal_likelihood.log_likelihood import CODES, LogLikelihood, Weighted
+from mixvae.evaluation.marginal_likelihood.pareto import fit_pareto
+from mixvae.evaluation.marginal_likelihood.proposals import PILOT, deal
 from mixvae.model import MixtureVAE
 from mixvae.parts.component_sampler import ComponentGate
 from mixvae.parts.weights import CategoricalWeights

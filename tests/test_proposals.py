@@ -22,8 +22,8 @@ from linear_models import DATA, ConstantWeights, Maps
 from mixvae.cli import main
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import annealed_log_likelihood, log_likelihood
-from mixvae.evaluation.latent_space import JointCodes
-from mixvae.evaluation.local_normal import WIDTHS, local_normals
+from mixvae.evaluation.marginal_likelihood.latent_space import JointCodes
+from mixvae.evaluation.marginal_likelihood.local_normal import WIDTHS, local_normals
 from mixvae.model import MixtureVAE
 from mixvae.parts.decoders import separate
 from mixvae.parts.priors import NormalPrior

@@ -11,7 +11,7 @@ from mixvae import plots, report
 from mixvae.errors import MixvaeError, fits_memory, whole
 from mixvae.evaluation import LogLikelihood, feature_network, representation
 from mixvae.evaluation import evaluate as measure
-from mixvae.evaluation.log_likelihood import N_CHAINS, N_SAMPLES
+from mixvae.evaluation.marginal_likelihood.log_likelihood import N_CHAINS, N_SAMPLES
 from mixvae.evaluation.metrics import check_names, listing
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays

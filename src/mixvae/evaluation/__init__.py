@@ -7,10 +7,7 @@ from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.recipes.building import BuiltRecipe
 
-from . import log_likelihood as likelihood
-from .annealed import annealed_log_likelihood
 from .batches import check_x, cluster_probabilities, responsibilities, spaced
-from .bidirectional import Bracket, bidirectional
 from .bounds import bounds
 from .clustering import clustering
 from .dependence import dependence
@@ -19,11 +16,14 @@ from .health import ComponentHealth, component_health
 from .image_quality import image_quality, ssim
 from .image_scores import frechet_distance, image_scores, inception_score
 from .latent_information import latent_information
-from .log_likelihood import LogLikelihood, Method, log_likelihood
+from .marginal_likelihood import log_likelihood as likelihood
+from .marginal_likelihood.annealed import annealed_log_likelihood
+from .marginal_likelihood.bidirectional import Bracket, bidirectional
+from .marginal_likelihood.log_likelihood import LogLikelihood, Method, log_likelihood
+from .marginal_likelihood.pareto import pareto_k
 from .metric import Figure, Metric, Subject, mean_of
 from .metrics import METRICS, chosen
 from .one_pass import Accumulator, Batch, accumulate
-from .pareto import pareto_k
 from .reconstruction import reconstruction
 from .representation import representation
 from .selection import selection

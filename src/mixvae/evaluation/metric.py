@@ -9,7 +9,7 @@ from torch import Tensor
 from mixvae.recipes.building import BuiltRecipe
 
 from .feature_network import FeatureNetwork
-from .log_likelihood import LogLikelihood, Method
+from .marginal_likelihood.log_likelihood import LogLikelihood, Method
 from .one_pass import Accumulator, Averages, Values
 
 

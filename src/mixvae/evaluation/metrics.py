@@ -24,7 +24,7 @@ from .health import Health
 from .image_quality import ImageQuality, is_image
 from .image_scores import ImageScores
 from .latent_information import LatentInformation
-from .log_likelihood import LogLikelihoods
+from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
 from .reconstruction import Reconstruction
 from .selection import Selection

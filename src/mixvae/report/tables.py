@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.evaluation.health import MIN_KL, MIN_SHARE
+from mixvae.evaluation.marginal_likelihood.pareto import MAX_K, unreliable
 from mixvae.evaluation.metric import Metric, by_key
 from mixvae.evaluation.metrics import METRICS
-from mixvae.evaluation.pareto import MAX_K, unreliable
 from mixvae.objectives.objective import is_kl
 from mixvae.run import write_json
 

@@ -14,11 +14,11 @@ from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 from mixvae.progress import progress as progress_bar
 
-from .batches import batches, check_model, device_of
+from ..batches import batches, check_model, device_of
+from ..mode import evaluation_mode
 from .chains import WARM_UP, Chains, Path
 from .latent_space import Latents, LatentSpace, space_of
 from .log_likelihood import LogLikelihood, check_density, seed_of_row
-from .mode import evaluation_mode
 from .proposals import deal
 from .unconstrained import UnconstrainedLatent, check_continuous, in_float64
 

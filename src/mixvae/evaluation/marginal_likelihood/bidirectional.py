@@ -16,12 +16,12 @@ from mixvae.parts.labels import Classes
 from mixvae.progress import progress as progress_bar
 from mixvae.seeding import noise_from, seed_of
 
+from ..batches import check_model, device_of
+from ..mode import evaluation_mode
 from .annealed import Annealing, Block, of_each
-from .batches import check_model, device_of
 from .chains import Path
 from .latent_space import Latents
 from .log_likelihood import check_normalised
-from .mode import evaluation_mode
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from mixvae.parts.labels import Classes
 from mixvae.progress import track
 from mixvae.seeding import seed_of_row
 
-from .batches import batches, check_model, check_x, device_of
+from ..batches import batches, check_model, check_x, device_of
+from ..mode import evaluation_mode
+from ..one_pass import Batch
 from .latent_space import space_of
-from .mode import evaluation_mode
-from .one_pass import Batch
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
 from .proposals import FACTORS, ProposalMixture
 

@@ -1,0 +1,1 @@
+"""Estimates of log p(x): defensive and plain importance sampling, annealed importance sampling."""
