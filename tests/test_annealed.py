@@ -15,12 +15,11 @@ from linear_models import DATA, Maps
 from mixvae.distributions import Delta, diagonal_normal
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import (
-    annealed,
     annealed_log_likelihood,
     bidirectional,
-    chains,
     log_likelihood,
 )
+from mixvae.evaluation.marginal_likelihood import annealed, chains
 from mixvae.evaluation.marginal_likelihood.annealed import CODES
 from mixvae.evaluation.marginal_likelihood.hmc import leapfrog, move
 from mixvae.evaluation.marginal_likelihood.latent_space import space_of

@@ -36,6 +36,8 @@ SMALL = {
     "mvae-gs": {"rate": "shared"},
     "vade": {"start": "random"},
     "semvae": {"n_components": 2},
+    "wae-mmd": {"encoder": "gaussian", "likelihood": "bernoulli"},
+    "wwae": {"likelihood": "bernoulli"},
 }
 
 
