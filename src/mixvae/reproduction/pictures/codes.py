@@ -30,7 +30,8 @@ def codes_of_class(
 ) -> bool:
     """Codes of test images of one class, in colours of the components; a panel for each row.
 
-    All have the same scale. The first two latents are shown; dropped components are left out. MVAE, Fig. 13.
+    All have one scale. The first two latents are shown; dropped components are left out. MVAE,
+    Fig. 13.
     """
     found = {row: what for row in rows if (what := shown(results, row)) is not None}
     if not found:
