@@ -29,6 +29,7 @@ from mixvae.nn import MLP, BoundedMean, Shared, Stacked
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.flows import FlowPosterior, FlowPrior
 from mixvae.parts.posteriors import (
+    ConditionalMixture,
     ConditionalNormal,
     HierarchicalPosterior,
     NormalPosterior,
@@ -37,8 +38,21 @@ from mixvae.parts.posteriors import (
     StickPosterior,
     TwoLayerPosterior,
 )
-from mixvae.parts.priors import GaussianMixturePrior, HierarchicalPrior, NormalPrior, StickPrior
-from mixvae.parts.weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights
+from mixvae.parts.priors import (
+    GaussianMixturePrior,
+    HierarchicalMixturePrior,
+    HierarchicalPrior,
+    NormalPrior,
+    StickPrior,
+)
+from mixvae.parts.weights import (
+    CategoricalWeights,
+    DirichletWeights,
+    GatingWeights,
+    SharedStickWeights,
+    StickWeights,
+    TwoLayerWeights,
+)
 from mixvae.recipes import BuiltRecipe
 
 IMAGE, FLAT = (1, 3, 4), (12,)
@@ -66,7 +80,7 @@ class Case:
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,)}
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
-        if self.recipe == "mixture-vae":
+        if self.recipe in ("mixture-vae", "infinite-vae"):
             small["start"] = "random"
         if self.recipe.startswith("mvae"):
             small["hidden"] = 8
@@ -78,6 +92,8 @@ class Case:
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
         likelihood = self.options.get("likelihood", "bernoulli")
+        if self.recipe == "cb-vae":
+            return x
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
         if likelihood == "binomial":
@@ -160,6 +176,10 @@ CASES = [
     Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),
     Case("mixture-vae", {"likelihood": "cross-entropy"}),
+    Case("infinite-vae", {"n_train": 50}),
+    Case("infinite-vae", {"n_components": 1}),
+    Case("infinite-vae", {"bound": "iwae", "n_samples": 3, "likelihood": "gaussian"}, FLAT),
+    Case("infinite-vae", {"shared_layers": True, "concentration": 3.0}, FLAT),
     Case("dlgmm"),
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dlgmm", {"form": "index", "prior_means": [-1.5, 0.0, 1.5]}),
@@ -179,6 +199,7 @@ CASES = [
     Case("vamp-prior", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
     Case("gmmp-vae"),
     Case("gmmp-vae", {"learned_weights": True}, FLAT),
+    Case("gmmp-vae", {"weights": (0.2, 0.5, 0.3)}),
     Case("gmmp-vae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("gmmp-vae", {"bound": "iwae", "n_samples": 2}),
     Case("gmmp-vae", {"bound": "miselbo", "n_samples": 2, "likelihood": "squared-error"}),
@@ -193,6 +214,10 @@ CASES = [
     Case("hvae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("vade"),
     Case("vade", {"start": "random", "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("gmvae"),
+    Case("gmvae", {"free_bits": 0.01, "n_samples": 2, "likelihood": "gaussian"}, FLAT),
+    Case("gmvae", {"bound": "iwae", "n_samples": 2, "network": "gated-mlp"}, FLAT),
+    Case("gmvae", {"n_clusters": 1}),
     Case("flow-vae"),
     Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
     Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
@@ -203,7 +228,13 @@ CASES = [
     Case("misvae", {"estimator": "some-to-some", "likelihood": "gaussian"}, FLAT),
     Case("misvae", {"estimator": "all", "bound": "iwae", "n_samples": 2}),
     Case("misvae", {"n_components": 1, "likelihood": "cross-entropy"}),
+    Case("msvi"),
+    Case("msvi", {"bound": "experts", "likelihood": "gaussian"}, FLAT),
+    Case("msvi", {"n_components": 1, "bound": "miselbo", "n_samples": 2}),
+    Case("msvi", {"weights": "uniform", "bound": "iwae", "network": "gated-mlp"}),
     Case("vae", {"likelihood": "continuous-bernoulli"}),
+    Case("cb-vae"),
+    Case("cb-vae", {"network": "gated-mlp"}, FLAT),
     Case("vae", {"likelihood": "logistic"}, FLAT),
     Case("vae", {"likelihood": "binomial", "n_trials": 16}),
     Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
@@ -240,6 +271,7 @@ CASES = [
     _conv("semvae", COLOUR, norm="batch", likelihood="gaussian"),
     _conv("misvae"),
     _conv("hvae", network="gated-conv"),
+    _conv("gmvae"),
     _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 
@@ -303,6 +335,12 @@ def _level(n_in: int) -> ConditionalNormal:
     return ConditionalNormal(MLP(n_in, 2, (H,)), 1)
 
 
+def _clusters() -> HierarchicalMixturePrior:
+    heads = nn.Sequential(MLP(1, 8, (H,)), nn.Unflatten(-1, (4, 2)))
+    second = ConditionalMixture(ConditionalNormal(heads, 1), 4)
+    return HierarchicalMixturePrior(NormalPrior(torch.zeros(1)), second)
+
+
 def _pairs() -> TwoLayerPosterior:
     heads = nn.Sequential(MLP(H + 1, 4, (H,)), nn.Unflatten(-1, (2, 2)))
     return TwoLayerPosterior(NormalPosterior(H, 1, 2), ConditionalNormal(heads, 1), 2)
@@ -334,10 +372,13 @@ PARTS = [
     ),
     _weights("uniform-weights", lambda: CategoricalWeights(K)),
     _weights("learned-weights", lambda: CategoricalWeights(K, learned=True)),
+    _weights("gating-weights", lambda: GatingWeights(H, K)),
+    _weights("shared-stick-weights", lambda: SharedStickWeights(K)),
     _weights("dirichlet-weights", lambda: DirichletWeights(H, K)),
     _weights("normalised-dirichlet-weights", lambda: DirichletWeights(H, K, normalised=True)),
     _prior("normal-prior", lambda: NormalPrior(torch.zeros(L)), ()),
     _prior("normal-prior-per-component", lambda: NormalPrior(torch.ones(K, L)), (K,)),
+    _prior("cluster-chain-prior", _clusters, ()),
     _prior("chain-prior", lambda: HierarchicalPrior(NormalPrior(torch.zeros(1)), _level(1)), ()),
     _likelihood("bernoulli", BernoulliLikelihood),
     _likelihood("bernoulli-of-means", BernoulliLikelihood, from_mean=True),

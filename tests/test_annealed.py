@@ -144,11 +144,14 @@ OTHERS = [
     ("mvae", {}),
     ("mixture-vae", {}),
     ("mixture-vae", {"shared_layers": True}),
+    ("infinite-vae", {}),
     ("dlgmm", {"prior_means": [-1.5, 0.0, 1.5]}),
     ("dlgmm", {"n_layers": 2, "n_components": 2}),
     ("gmmp-vae", {}),
+    ("msvi", {}),
     ("hvae", {"network": "mlp", "hidden": (8,)}),
     ("vade", {"start": "random"}),
+    ("gmvae", {}),
     ("flow-vae", {}),
 ]
 

@@ -1,7 +1,7 @@
 """Likelihoods: each is normalised, or says that it is not."""
 
 from itertools import product
-from math import exp, log, log2, pi
+from math import exp, log, log2, pi, prod
 from typing import get_args
 
 import pytest
@@ -111,6 +111,20 @@ def test_bernoullis_and_its_gradients_are_torchs_in_float64(shape):
         torch.testing.assert_close(ours.double(), exact.double(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1,), (111,), (1, 28, 28), (3, 20, 20)])
+def test_a_bernoulli_image_without_a_gradient_is_torchs_in_float64(shape):
+    torch.manual_seed(0)
+    params = torch.randn(4, 2, prod(shape)) * torch.logspace(-1, 2, 4)[:, None, None]
+    x = torch.rand(2, *shape).round()
+    p = BernoulliLikelihood(shape)(params)
+    base = torch.distributions.Bernoulli(logits=params.unflatten(-1, shape).double())
+    exact = torch.distributions.Independent(base, len(shape)).log_prob(x.double())
+    with torch.no_grad():
+        torch.testing.assert_close(p.log_prob(x).double(), exact, rtol=1e-6, atol=1e-5)
+        grey = CrossEntropy(shape)(params).log_prob(0.5 * x)
+    torch.testing.assert_close(grey, CrossEntropy(shape)(params).log_prob(0.5 * x))
+
+
 # -- counts of n
 
 
@@ -208,6 +222,24 @@ def test_half_precision_is_raised_before_the_density(name):
 
 
 # -- the continuous Bernoulli
+
+
+def test_cb_vae_is_the_vae_with_this_likelihood():
+    one, other = Case("cb-vae").build(), Case("vae", {"likelihood": "continuous-bernoulli"}).build()
+    x = Case("cb-vae").data()
+    terms = []
+    for recipe in (one, other):
+        torch.manual_seed(1)
+        terms.append(recipe.objective(recipe.model, x))
+    assert terms[0] == terms[1]
+    assert one.objective_is_bound
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_cb_vae_has_no_other_likelihood():
+    with pytest.raises(MixvaeError, match="unknown likelihood 'gaussian'"):
+        recipes.build("cb-vae", (3,), likelihood="gaussian")
+
 
 ETAS = [-2000.0, -60.0, -15.0, -0.51, -0.49, -1e-3, 0.0, 1e-8, 0.2, 0.4999, 0.5, 3.0, 40.0, 500.0]
 

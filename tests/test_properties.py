@@ -19,7 +19,13 @@ from mixvae.nn.networks import NetworkName, Norm
 from mixvae.objectives import Terms
 from mixvae.parts.component_dropout import ComponentDropout
 from mixvae.parts.posteriors import OneHotPosterior
-from mixvae.parts.weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights
+from mixvae.parts.weights import (
+    CategoricalWeights,
+    DirichletWeights,
+    SharedStickWeights,
+    StickWeights,
+    TwoLayerWeights,
+)
 from mixvae.recipes import BuiltRecipe
 from mixvae.recipes.aggregated import EncoderName, KernelName
 from mixvae.recipes.joint import Concentration
@@ -57,7 +63,8 @@ def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
 
 def has_an_order(case: Case) -> bool:
     greedy = case.options.get("bound") == "matched" and "matching" not in case.options
-    return greedy or isinstance(case.build().model.weights, StickWeights | TwoLayerWeights)
+    sticks = StickWeights | TwoLayerWeights | SharedStickWeights
+    return greedy or isinstance(case.build().model.weights, sticks)
 
 
 # -- the lists themselves
@@ -220,8 +227,9 @@ def test_the_seed_decides_every_draw(case: Case):
 def test_the_objective_has_the_gradient_that_it_says(case: Case):
     """Finite differences along one random direction."""
     recipe, x = case.build(), case.data()
-    # A Dirichlet draw has implicit gradients: right on average, not the slope of one fixed draw.
-    implicit = isinstance(recipe.model.weights, DirichletWeights)
+    # Draws of a Dirichlet or a Beta have implicit gradients: right on average, not the slope of one
+    # fixed draw.
+    implicit = isinstance(recipe.model.weights, DirichletWeights | SharedStickWeights)
     fixed = ("weights.", "trunk.") if implicit else ()
     moved = [p for n, p in recipe.model.named_parameters() if not n.startswith(fixed)]
     assert_gradient_is_the_slope(lambda: sum(objective(case, recipe, x).values()), moved)

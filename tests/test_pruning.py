@@ -17,7 +17,8 @@ MASKED = [c for c in MASKED if c.options.get("n_components") != 1 and "rate" not
     Case("mvae-gau", {"network": "conv", "channels": (4, 6)}, (1, 5, 4)),
     Case("mvae-gs", {"network": "conv", "channels": (4, 6), "norm": "batch"}, (1, 5, 4)),
 ]
-MIXTURES = [Case(name) for name in ("m-vae", "mvae", "mixture-vae", "gmmp-vae", "semvae")]
+NAMES = ("m-vae", "mvae", "mixture-vae", "infinite-vae", "gmmp-vae", "semvae", "msvi")
+MIXTURES = [Case(name) for name in NAMES]
 STICKS = [
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5]}, FLAT),
     Case("dldpmm", {"concentration": 2.0}, FLAT),

@@ -171,7 +171,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The component (vade: the cluster) with the largest responsibility for each example.
+        """The component (vade, gmvae: cluster) with the largest responsibility for each example.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class DeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixi
         """Responsibilities of the components for each example.
 
         They are q(k | x) in an exact mixture, the mean weights E[w | x] in a joint mixture, whose
-        components all take part in every x, and q(c | x) of the clusters in vade.
+        components all take part in every x, and q(c | x) of the clusters in vade and gmvae.
 
         Parameters
         ----------

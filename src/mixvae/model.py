@@ -232,12 +232,13 @@ class MixtureVAE(nn.Module):
         """
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
         q_z = self.posterior(h, component_index)
-        w = self.weights(h).mean[rows, component_index] / counts
+        q_w = self.weights(h)
         with noise_from(generator):
             z, log_q = rsample_and_log_prob(q_z, (n_samples,))
+            w_each = q_w.rsample((n_samples,))[:, rows, component_index] / counts
         p_x = self.decoder.decode_components(self.labels.condition_z(z, y), component_index)
-        w_each = w.expand(n_samples, -1, -1)
-        return self._trace(x, y, q_z, Delta(w), z, w_each, w_each, p_z, p_x, log_q)
+        mean = Delta(q_w.mean[rows, component_index] / counts)
+        return self._trace(x, y, q_z, mean, z, w_each, w_each, p_z, p_x, log_q)
 
     def encode(self, x: Float[Tensor, "B *X"], y: Classes | None = None) -> Distribution:
         """Posterior of all components, q(z | x) = sum_k w_k q(z | x, k), batch (B,), event (L,).
@@ -525,5 +526,6 @@ class MixtureVAE(nn.Module):
             kept=kept,
             lik_name=self.decoder.likelihood.term,
             kl_mask=None if self.dropout is None else self.dropout.penalty(),
+            kl_shared=self.weights.shared_kl(),
             log_q_drawn=log_q,
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from .errors import MixvaeError, is_a
+from .parts.weights import SharedStickWeights
 from .recipes.building import BuiltRecipe, build
 from .seeding import noise
 
@@ -61,6 +62,8 @@ def prune(recipe: BuiltRecipe, keep: Sequence[int] | None = None) -> BuiltRecipe
 
     state = small.model.state_dict()
     small.model.load_state_dict({key: kept(key, part) for key, part in state.items()})
+    if isinstance(weights := small.model.weights, SharedStickWeights):
+        weights.set_mean(recipe.model.weights.generate(1)[0, keep].cpu())
     small.model.eval()
     return replace(small, initialization=None)
 

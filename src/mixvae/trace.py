@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import Hierarchical, NormalMixture, kl_to_mixture
+from .distributions import Hierarchical, NormalMixture, independent_levels, kl_to_mixture
 from .distributions.pairs import is_diagonal_normal
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Trace:
         for a score that is not a normalised density.
     kl_mask
         The objective's cost of component dropout's rates, nats; None without dropout.
+    kl_shared
+        KL of mixing weights that all x share, nats; None where there are none.
     decode
         Computes p(x | z, w) of other codes and weights.
     q_all
@@ -93,6 +95,7 @@ class Trace:
     kept: Bool[Tensor, " K"] | None = None
     lik_name: str = "log_lik"
     kl_mask: Float[Tensor, ""] | None = None
+    kl_shared: Float[Tensor, ""] | None = None
     decode: Callable[[Tensor, Tensor], Distribution] | None = None
     q_all: Distribution | None = None
     log_gate: Float[Tensor, "B K"] | None = None
@@ -168,6 +171,8 @@ def _kl(
     log_q: Float[Tensor, "S B K"] | None = None,
 ) -> Float[Tensor, "*S B K"]:
     """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``."""
+    if isinstance(p, Hierarchical) and is_diagonal_normal(q):
+        q = independent_levels(q, p.n_second)
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
         z_first, z_second = q.split(z)
         first = _kl(q.first, p.first, z_first)

@@ -73,9 +73,9 @@ def encode(argv: list[str]) -> None:
 
     The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
     deviations; weights (N, K), the responsibility of each component for each image, or of each of
-    vade's clusters; index (N,), each image's row in the data's file, counted from 0; and y (N,),
-    the labels, where there are any. Of a file of one's own (--data), all rows in their order;
-    --split all is that for any data.
+    the clusters of vade and gmvae; index (N,), each image's row in the data's file, counted from 0;
+    and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows in their
+    order; --split all is that for any data.
 
       mixvae encode runs/mvae-digits-001 --split train --out train.npz
       mixvae encode runs/mvae-digits-001 --data own.npy

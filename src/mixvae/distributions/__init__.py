@@ -1,12 +1,12 @@
 """Distributions that :mod:`torch.distributions` lacks."""
 
-from .bernoulli import Bernoulli
+from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
-from .hierarchical import Hierarchical
+from .hierarchical import Hierarchical, independent_levels
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .outer import OuterProduct
@@ -17,6 +17,7 @@ from .widened import log_prob_widened, widened
 
 __all__ = [
     "Bernoulli",
+    "BernoulliVector",
     "BinomialLevels",
     "ContinuousBernoulli",
     "Delta",
@@ -31,6 +32,7 @@ __all__ = [
     "by_quadrature",
     "diagonal_normal",
     "dirichlet_sticks",
+    "independent_levels",
     "kl_pairs",
     "kl_series",
     "kl_to_mixture",

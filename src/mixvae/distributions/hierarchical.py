@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from .pairs import diagonal_normal, loc_and_scale
+
 
 class Hierarchical(Distribution):
     r"""Joint distribution of a latent variable of two levels, event (L2 + L1,).
@@ -26,6 +28,8 @@ class Hierarchical(Distribution):
         broadcasting.
     n_second
         L1.
+    second_has_rsample
+        Whether the distributions of z1 have ``rsample``.
 
     Examples
     --------
@@ -40,17 +44,23 @@ class Hierarchical(Distribution):
     support = constraints.real_vector
 
     def __init__(
-        self, first: Distribution, second: Callable[[Tensor], Distribution], n_second: int
+        self,
+        first: Distribution,
+        second: Callable[[Tensor], Distribution],
+        n_second: int,
+        second_has_rsample: bool = True,
     ) -> None:
         self.first, self.second, self.n_second = first, second, n_second
-        self.has_rsample = first.has_rsample
+        self.second_has_rsample = second_has_rsample
+        self.has_rsample = first.has_rsample and second_has_rsample
         event_shape = torch.Size([first.event_shape[0] + n_second])
         super().__init__(first.batch_shape, event_shape, validate_args=False)
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None
     ) -> "Hierarchical":
-        return Hierarchical(self.first.expand(torch.Size(batch_shape)), self.second, self.n_second)
+        first = self.first.expand(torch.Size(batch_shape))
+        return Hierarchical(first, self.second, self.n_second, self.second_has_rsample)
 
     def split(self, z: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         """Split z into z2 (*n, L2) and z1 (*n, L1)."""
@@ -76,3 +86,29 @@ class Hierarchical(Distribution):
     @property
     def variance(self) -> Tensor:
         return torch.cat([self.first.variance, self.second(self.first.mean).variance], -1)
+
+
+def independent_levels(q: Distribution, n_second: int) -> Hierarchical:
+    """A diagonal normal as a distribution of two levels, the second of which ignores the first.
+
+    Parameters
+    ----------
+    q
+        A diagonal normal, batch (*batch), event (L2 + L1,).
+    n_second
+        L1.
+
+    Examples
+    --------
+    >>> q = diagonal_normal(torch.zeros(4, 5), torch.ones(4, 5))
+    >>> levels = independent_levels(q, 2)
+    >>> levels.first.event_shape, levels.second(torch.zeros(7, 4, 3)).batch_shape
+    (torch.Size([3]), torch.Size([7, 4]))
+    """
+    first, second = zip(*(t.tensor_split([-n_second], -1) for t in loc_and_scale(q)), strict=True)
+    below = diagonal_normal(*second)
+
+    def given(above: Tensor) -> Distribution:
+        return below.expand(torch.broadcast_shapes(above.shape[:-1], below.batch_shape))
+
+    return Hierarchical(diagonal_normal(*first), given, n_second)

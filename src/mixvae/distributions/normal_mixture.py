@@ -5,10 +5,17 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, MixtureSameFamily
+from torch.distributions import Categorical, Distribution, MixtureSameFamily, kl_divergence
 
 from .log_mixture import LogMixture, normalized
-from .pairs import flatten_batch, is_diagonal_normal, kl_pairs, loc_and_scale, log_prob_pairs
+from .pairs import (
+    diagonal_normal,
+    flatten_batch,
+    is_diagonal_normal,
+    kl_pairs,
+    loc_and_scale,
+    log_prob_pairs,
+)
 
 
 def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> MixtureSameFamily:
@@ -43,14 +50,17 @@ class NormalMixture(MixtureSameFamily):
     """Mixture of K diagonal normals: batch (*batch), event (L,).
 
     Its constructor is that of PyTorch's ``MixtureSameFamily``; see also :func:`mixture`. Where
-    gradients are recorded, ``log_prob`` computes in the type of its input and is differentiable
-    once; otherwise it computes in float64.
+    there are several z for each mixture, ``log_prob`` is one matrix product: where gradients are
+    recorded it computes in the type of its input and is differentiable once; otherwise it computes
+    in float64.
     """
 
     pooled_from: "NormalMixture | None" = None  # the mixture that :meth:`pool` was called on
 
     def log_prob(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n"]:
         n_sample = z.dim() - 1 - len(self.batch_shape)
+        if not n_sample:  # a mixture for each z: no pairs
+            return super().log_prob(z)
         rows = z.reshape(-1, *z.shape[n_sample:]).movedim(0, -2)  # (*batch, N, L)
         loc, scale = loc_and_scale(self.component_distribution)
         log_w = self.mixture_distribution.logits
@@ -89,7 +99,7 @@ def kl_to_mixture(q: Distribution, p: NormalMixture) -> Float[Tensor, "*n"]:
     q
         A diagonal normal, batch (*n), event (L,).
     p
-        A mixture of batch ().
+        A mixture of batch (), or one for each of q's batch.
 
     Returns
     -------
@@ -100,6 +110,10 @@ def kl_to_mixture(q: Distribution, p: NormalMixture) -> Float[Tensor, "*n"]:
     ----------
     Hershey & Olsen (ICASSP 2007), Section 7.
     """
+    if p.batch_shape:
+        one = diagonal_normal(*(t.unsqueeze(-2) for t in loc_and_scale(q)))
+        kl = kl_divergence(one, p.component_distribution)
+        return -(p.mixture_distribution.logits - kl).logsumexp(-1)
     kl = kl_pairs(flatten_batch(q), p.component_distribution)
     bound = -(p.mixture_distribution.logits - kl).logsumexp(-1)
     return bound.reshape(q.batch_shape)

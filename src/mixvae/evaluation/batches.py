@@ -12,7 +12,7 @@ from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
-from mixvae.parts.priors import GaussianMixturePrior
+from mixvae.parts.priors import ClusterPrior
 from mixvae.seeding import Noise
 
 from .mode import evaluation_mode
@@ -150,9 +150,9 @@ def cluster_probabilities(
     r"""Probability of each cluster for each x.
 
     The clusters are the components, and their probabilities the :func:`responsibilities`. A model
-    of one component whose prior is a mixture of C normals has the clusters of its prior:
-    :math:`q(c|x) = E_{q(z|x)}\, p(c|z)` (Jiang et al., IJCAI 2017), the mean over 64 samples of z
-    whose noise is the same for all x.
+    of one component has the C clusters of its prior, if that is a
+    :class:`~mixvae.parts.ClusterPrior`: :math:`q(c|x) = E_{q(z|x)}\, p(c|z)` (Jiang et al., IJCAI
+    2017), the mean over 64 samples of z whose noise is the same for all x.
 
     Parameters
     ----------
@@ -177,9 +177,9 @@ def cluster_probabilities(
     )
 
 
-def clusters_of_prior(prior: GaussianMixturePrior, q_z: Distribution) -> Float[Tensor, "B C"]:
+def clusters_of_prior(prior: ClusterPrior, q_z: Distribution) -> Float[Tensor, "B C"]:
     """Probabilities q(c | x) of the prior's clusters, from the posterior of the one component."""
-    noise = torch.randn(N_CODES, 1, prior.loc.shape[1], generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(N_CODES, 1, *q_z.event_shape, generator=torch.Generator().manual_seed(0))
     z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
     return prior.responsibilities(z).mean(0)
 
@@ -187,14 +187,14 @@ def clusters_of_prior(prior: GaussianMixturePrior, q_z: Distribution) -> Float[T
 def n_clusters(model: MixtureVAE) -> int:
     """Number of columns of :func:`cluster_probabilities`."""
     prior = prior_of_clusters(model)
-    return model.n_components if prior is None else len(prior.logits)
+    return model.n_components if prior is None else prior.n_clusters
 
 
-def prior_of_clusters(model: MixtureVAE) -> GaussianMixturePrior | None:
-    """The prior if its normals are the clusters, and None if the components are."""
+def prior_of_clusters(model: MixtureVAE) -> ClusterPrior | None:
+    """The prior if its components are the clusters, and None if the components are."""
     check_model(model)
     prior = model.prior
-    return prior if model.n_components == 1 and isinstance(prior, GaussianMixturePrior) else None
+    return prior if model.n_components == 1 and isinstance(prior, ClusterPrior) else None
 
 
 def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:

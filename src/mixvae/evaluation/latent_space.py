@@ -11,7 +11,6 @@ summed out in closed form, so that they are no part of it:
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ from mixvae.families import ExactMixture, Joint, MixturePosterior
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
-from .local_normal import WIDTHS, LocalNormal, local_normal
+from .local_normal import LocalNormals, local_normals
 
 MAX_LOCAL = 4  # components with a normal about a mode of their own
 LEAST = 0.02  # of p(x): a component that finds less has none
@@ -90,7 +89,7 @@ class LatentSpace(ABC):
         self.q_w = model.without_dropped(self.q_w)
         self.p_w = self._prior_of_weights()
         self.posteriors = [widened(self.q_z, factor) for factor in factors]
-        self.local: list[LocalNormal] = []
+        self.local: LocalNormals | None = None
 
     @abstractmethod
     def groups(self) -> Int64[Tensor, " P"]:
@@ -112,16 +111,8 @@ class LatentSpace(ABC):
         """Log p(x, latent), and the log density under every proposal."""
 
     @abstractmethod
-    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
-        """Add normals about modes of p(latent | x) to the proposals, where share says they pay.
-
-        Parameters
-        ----------
-        share : Tensor
-            (P,), what part of p(x) each of the other proposals finds.
-        n_codes : int
-            Codes to decode at a time.
-        """
+    def add_local(self, n_codes: int) -> None:
+        """Add normals about modes of p(latent | x) to the proposals; n_codes at a time."""
 
     @abstractmethod
     def log_lik(self, latents: Latents) -> Float[Tensor, "S B"]:
@@ -131,10 +122,9 @@ class LatentSpace(ABC):
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
         """log p(latent); of an exact mixture given its component, without log pi_k."""
 
-    def _of_local(self, index: Int64[Tensor, " S"]) -> Iterator[tuple[LocalNormal, int, int]]:
-        """The normal, its width and the number of samples, of local proposals' numbers."""
-        for j, n in _counted(index):
-            yield self.local[j // len(WIDTHS)], j % len(WIDTHS), n
+    def _local_log_prob(self, z: Float[Tensor, "S D"]) -> list[Float64[Tensor, "S P"]]:
+        """The log density under the normals about modes, if there are any."""
+        return [] if self.local is None else [self.local.log_prob(z)]
 
     def _prior_of_weights(self) -> Distribution | None:
         p_w = self.model.weights.prior()
@@ -188,9 +178,9 @@ class OneCode(LatentSpace):
         widths = width.unique().tolist()  # in ascending order, as the samples are
         z = [self._sample(j, k[(width == j).to(k.device)]) for j in widths]
         components = [k]
-        for normal, j, n in self._of_local(local):
-            z.append(normal.sample(j, n).to(self.x))
-            components.append(k.new_full((n,), normal.component))
+        if self.local is not None and len(local):
+            z.append(self.local.sample(local, self.x.dtype))
+            components.append(self.local.components()[local.to(k.device)])
         component = torch.cat(components).unsqueeze(1) if self.exact else None
         return Latents(torch.cat(z).unsqueeze(1), component)
 
@@ -209,7 +199,7 @@ class OneCode(LatentSpace):
             q = widths.transpose(-1, -2).flatten(2).squeeze(1)
         log_prior = self.log_prior(latents)
         log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
-        local = [normal.log_prob(latents.z.squeeze(1).double()) for normal in self.local]
+        local = self._local_log_prob(latents.z.squeeze(1))
         if not self.exact:
             found = [q, log_prior] if self.from_prior else [q]
             return LogDensities(log_joint.cpu(), torch.cat([*found, *local], -1).double().cpu())
@@ -218,30 +208,29 @@ class OneCode(LatentSpace):
         log_joint = log_joint + self.log_share[0].to(log_joint)[k.squeeze(1)]
         if self.from_prior:
             q = torch.cat([q, log_prior.expand(-1, self.n_components)], -1)
-        components = torch.tensor(
-            [normal.component for normal in self.local for _ in WIDTHS], dtype=torch.int64
-        )
-        components = torch.cat([self.groups(), components]).to(k.device)
+        components = self.groups().to(k.device)
+        if self.local is not None:
+            components = torch.cat([components, self.local.components()])
         log_q = torch.cat([q, *local], -1).double().masked_fill(components != k, -torch.inf)
         return LogDensities(log_joint.cpu(), log_q.cpu())
 
-    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
+    def add_local(self, n_codes: int) -> None:
         if support_of(self.q_z) is not constraints.real:  # on a simplex, say, where no normal is
             return
-        found = torch.zeros(self.n_components, dtype=share.dtype)
-        n = self.n_factors * self.n_components
-        found.index_add_(0, torch.arange(n) % self.n_components, share[:n])
-        found /= found.sum()
-        for k in found.topk(min(MAX_LOCAL, len(found))).indices.tolist():
-            if found[k] >= LEAST:
-                mean, scale = self.q_z.mean[0, k], self.q_z.variance[0, k].sqrt()
-                log_joint = partial(self._log_joint, component=k)
-                normal = local_normal(log_joint, mean, scale, k, n_codes)
-                self.local += [] if normal is None else [normal]
+        mean, scale = self.q_z.mean[0], self.q_z.variance[0].sqrt()
+        every = torch.arange(self.n_components, device=mean.device)
+        mass = self._log_joint(mean, every).double() + scale.log().sum(1)  # but for a constant
+        if self.exact:
+            mass += self.log_share[0]
+        found = mass.masked_fill(self.q_w.mean[0] == 0, -torch.inf).softmax(0)
+        k = every[found >= LEAST]
+        k = k[found[k].argsort(descending=True)[:MAX_LOCAL]]
+        if len(k):
+            self.local = local_normals(self._log_joint, mean[k], scale[k], k, n_codes)
 
-    def _log_joint(self, z: Float[Tensor, "n L"], component: int) -> Float[Tensor, " n"]:
-        index = torch.full((len(z), 1), component, device=z.device) if self.exact else None
-        latents = Latents(z.unsqueeze(1), index)
+    def _log_joint(self, z: Float[Tensor, "n L"], k: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """log p(x, z), of an exact mixture given the component."""
+        latents = Latents(z.unsqueeze(1), k.unsqueeze(1) if self.exact else None)
         return (self.log_lik(latents) + self.log_prior(latents)).squeeze(1)
 
     def log_prior(self, latents: Latents) -> Float[Tensor, "S B"]:
@@ -286,8 +275,7 @@ class JointCodes(LatentSpace):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.p_z = self.p_z.expand((self.n_rows, self.model.n_components))
-        every = torch.ones(self.model.n_components, dtype=torch.bool, device=self.x.device)
-        self._kept = self.q_w.kept if isinstance(self.q_w, Face) else every
+        self._kept: Any = self.q_w.kept if isinstance(self.q_w, Face) else slice(None)
         self.weights = [widened(self.q_w, factor) for factor in self.factors]
 
     def groups(self) -> Int64[Tensor, " P"]:
@@ -303,9 +291,9 @@ class JointCodes(LatentSpace):
             prior = j == self.n_factors
             z.append((self.p_z if prior else self.posteriors[j]).sample((n,)))
             w.append(self._sample_weights(self.p_w if prior else self.weights[j], n))
-        for normal, j, n in self._of_local(local):
-            z.append(self._codes(normal.sample(j, n).to(self.x)))
-            w.append(self._sample_weights(self.q_w, n))
+        if self.local is not None and len(local):
+            z.append(self._codes(self.local.sample(local, self.x.dtype)))
+            w.append(self._sample_weights(self.q_w, len(local)))
         return Latents(torch.cat(z), w=torch.cat(w))
 
     def log_densities(self, latents: Latents) -> LogDensities:
@@ -316,27 +304,26 @@ class JointCodes(LatentSpace):
         if self.from_prior:
             of_each = torch.cat([of_each, log_prior], -1)
         log_joint = (self.log_lik(latents).double() + log_prior.double()).squeeze(1)
-        z = latents.z[:, 0, self._kept].flatten(1).double()
-        log_q_w = self._log_prob_of_weights(self.q_w, latents)
-        local = [normal.log_prob(z) + log_q_w for normal in self.local]
+        local = self._local_log_prob(latents.z[:, 0, self._kept].flatten(1))
+        local = [log_q + weights[0] for log_q in local]
         return LogDensities(log_joint.cpu(), torch.cat([of_each.double(), *local], -1).cpu())
 
-    def add_local(self, share: Float64[Tensor, " P"], n_codes: int) -> None:
+    def add_local(self, n_codes: int) -> None:
         if support_of(self.q_z) is not constraints.real:
             return
         mean, scale = (t[0, self._kept].flatten() for t in (self.q_z.mean, self.q_z.stddev))
-        normal = local_normal(self._log_joint, mean, scale, 0, n_codes)
-        self.local = [] if normal is None else [normal]
+        zero = torch.zeros(1, dtype=torch.int64, device=mean.device)
+        self.local = local_normals(self._log_joint, mean[None], scale[None], zero, n_codes)
 
-    def _log_joint(self, z: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
+    def _log_joint(self, z: Float[Tensor, "n D"], _: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """log p(x, codes, w) with the weights at their mean."""
         latents = Latents(self._codes(z), w=self.q_w.mean.expand(len(z), -1, -1))
         return (self.log_lik(latents) + self.log_prior(latents)).squeeze(1)
 
     def _codes(self, z: Float[Tensor, "n D"]) -> Float[Tensor, "n 1 K L"]:
         """All codes, of those that count in a row; the others do nothing."""
-        own = z.unflatten(1, (int(self._kept.sum()), -1)).unsqueeze(1)
-        if self._kept.all():
+        own = z.unflatten(1, (-1, self.q_z.event_shape[0])).unsqueeze(1)
+        if isinstance(self._kept, slice):
             return own
         every = self.q_z.mean.expand(len(z), -1, -1, -1).clone()
         every[:, :, self._kept] = own

@@ -27,7 +27,7 @@ from .one_pass import Batch
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
 from .proposals import FACTORS, ProposalMixture
 
-CODES = 500  # decoded at a time: fewer are slower, and more take memory and win no time
+CODES = 1000  # decoded at a time: fewer are slower, and more take memory
 MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
 HELP = (
     "More samples rarely help; annealed importance sampling does (method 'ais'), and so does "

@@ -16,7 +16,6 @@ from torch import Generator, Tensor
 from mixvae.seeding import noise_from
 
 from .latent_space import LatentSpace, LogDensities
-from .local_normal import WIDTHS
 
 FACTORS = (1.0, 1.2, 1.5, 2.5)  # times the posterior's own width
 SHARES = (0.5, 0.2, 0.15, 0.05)  # of the samples, before the pilot
@@ -61,21 +60,18 @@ class ProposalMixture:
             return
         n_pilot = max(round(PILOT * n_samples), len(self.share))
         if local:
-            several = len(self.groups.unique()) > 1 or space.model.n_components > 1
-            found = self._adapted(n_pilot) if several else self.share
-            space.add_local(found, n_codes)
+            space.add_local(n_codes)
             self._add_local()
         self.share = self._adapted(n_pilot)
 
     def _add_local(self) -> None:
         """Give half of the samples to the normals about modes, whose widths have equal parts."""
-        components = [normal.component for normal in self.space.local for _ in WIDTHS]
-        if not components:
+        if self.space.local is None:
             return
+        own = self.space.local.components().cpu()
         exact = len(self.groups.unique()) > 1
-        own = torch.tensor(components) if exact else torch.zeros(len(components), dtype=torch.int64)
-        new = torch.full((len(components),), 0.5 / len(components), dtype=torch.float64)
-        self.groups = torch.cat([self.groups, own])
+        new = torch.full((len(own),), 0.5 / len(own), dtype=torch.float64)
+        self.groups = torch.cat([self.groups, own if exact else torch.zeros_like(own)])
         self.share = torch.cat([0.5 * self.share, new])
 
     def log_weights(self, n: int) -> tuple[Float64[Tensor, " n"], Int64[Tensor, " n"]]:
@@ -86,7 +82,7 @@ class ProposalMixture:
             found.joint - (found.proposals + log_part).logsumexp(-1)
             for found in self._sample(counts)
         ]
-        return torch.cat(log_w), _numbers(counts)
+        return torch.cat(log_w), torch.cat(self._blocks(counts))
 
     def _adapted(self, n: int) -> Float64[Tensor, " P"]:
         """The shares, moved from where they are towards the posterior's, as n samples show it."""
@@ -107,15 +103,19 @@ class ProposalMixture:
 
     def _sample(self, counts: Int64[Tensor, " P"]) -> Iterator[LogDensities]:
         """The densities of so many samples of each proposal, a block of them at a time."""
-        for block in _numbers(counts).split(self.n_codes):
+        for block in self._blocks(counts):
             with noise_from(self.generator):
                 latents = self.space.sample(block)
             yield self.space.log_densities(latents)
 
+    def _blocks(self, counts: Int64[Tensor, " P"]) -> list[Int64[Tensor, " n"]]:
+        """The proposals of the samples that are taken at a time, in ascending order.
 
-def _numbers(counts: Int64[Tensor, " P"]) -> Int64[Tensor, " n"]:
-    """The proposal of each sample, in ascending order."""
-    return torch.arange(len(counts)).repeat_interleave(counts)
+        Groups follow each other, as their codes may have decoders of their own.
+        """
+        proposal = torch.arange(len(counts)).repeat_interleave(counts)
+        by_group = proposal[self.groups[proposal].argsort(stable=True)]
+        return [block.sort().values for block in by_group.split(self.n_codes)]
 
 
 def deal(share: Float64[Tensor, " P"], groups: Int64[Tensor, " P"], n: int) -> Int64[Tensor, " P"]:

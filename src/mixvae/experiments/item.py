@@ -57,6 +57,9 @@ class Protocol:
         What is done, for the tables.
     comparable
         "yes", or "no" with the reason: whether figures can be compared with the paper's.
+    quoted
+        Names of rows that are not trained at this scale, as they take too long: only the paper's
+        figures are shown.
     """
 
     data: Mapping[str, Data]
@@ -67,6 +70,7 @@ class Protocol:
     seeds: int = 1
     note: str = ""
     comparable: str = "yes"
+    quoted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from mixvae.model import MixtureVAE
 from mixvae.nn.layers import StackedLinear
 from mixvae.objectives import Objective, Terms
 from mixvae.parts.component_sampler import ComponentGate
-from mixvae.parts.weights import CategoricalWeights
+from mixvae.parts.weights import CategoricalWeights, SharedStickWeights
 from mixvae.seeding import noise
 from mixvae.trace import Scale
 
@@ -167,11 +167,10 @@ def split(
     """Give component k of ``many`` the weights of ``one``, a VAE, moved to cluster k of codes z."""
     state = one.state_dict()
     for name, part in many.state_dict().items():
-        if name in state:
+        if name in state and not name.startswith("weights."):
             part.copy_(state[name].expand_as(part))
-    share = torch.bincount(k, minlength=many.n_components) / len(k)
-    assert isinstance(many.weights, CategoricalWeights)
-    many.weights.logits.copy_(share.clamp_min(1 / len(k)).log())
+    assert isinstance(many.weights, CategoricalWeights | SharedStickWeights)
+    many.weights.start_from(torch.bincount(k, minlength=many.n_components))
     own = [z[k == i] for i in range(many.n_components)]
     means = [codes.mean(0) if len(codes) else z.mean(0) for codes in own]
     away = [codes - mean for codes, mean in zip(own, means, strict=True)]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from mixvae.distributions import on_levels
+from mixvae.distributions import Bernoulli, BernoulliVector, on_levels
 from mixvae.errors import MixvaeError
 from mixvae.nn import full_precision
 
@@ -60,7 +60,9 @@ class Likelihood(nn.Module, ABC):
             A decoder's output.
         """
         p = self.pixels(full_precision(params).unflatten(-1, self.param_shape))
-        return Independent(p, len(self.x_shape) - len(p.event_shape), validate_args=False)
+        n_axes = len(self.x_shape) - len(p.event_shape)
+        kind = BernoulliVector if isinstance(p, Bernoulli) else Independent
+        return kind(p, n_axes, validate_args=False)
 
     @abstractmethod
     def pixels(self, params: Tensor) -> Distribution:

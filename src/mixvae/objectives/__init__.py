@@ -8,10 +8,11 @@ an ELBO.
 """
 
 from .aggregated import Kernel, mmd, mmd_penalty, reconstruction, squared_w2, w2_penalty
+from .clusters import cluster_elbo
 from .importance import iwae, log_mean_exp
 from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
 from .matched import Matching, averaged, matched
-from .mixtures import Form, miselbo, mixture_bound, mixture_elbo, routed
+from .mixtures import Form, expert_elbos, miselbo, mixture_bound, mixture_elbo, routed, shared
 from .mutual import diversity, mean_mutual_kl, smoothness, std_mutual_kl
 from .objective import Bound, Objective, Penalty, Terms
 
@@ -26,9 +27,11 @@ __all__ = [
     "Terms",
     "averaged",
     "check_weights",
+    "cluster_elbo",
     "dhsic",
     "diversity",
     "elbo",
+    "expert_elbos",
     "iwae",
     "log_mean_exp",
     "masked",
@@ -41,6 +44,7 @@ __all__ = [
     "mmd_penalty",
     "reconstruction",
     "routed",
+    "shared",
     "smoothness",
     "squared_w2",
     "std_mutual_kl",

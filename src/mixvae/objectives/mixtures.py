@@ -58,6 +58,42 @@ def routed(t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound) -> 
     return terms | {"gate": -kl.mean(0)}
 
 
+def shared(
+    t: Trace, kl_scale: Scale = 1.0, *, bound: Bound = mixture_bound, n_train: int = 1
+) -> Terms:
+    r"""Another bound's terms, less 1/N of the KL of mixing weights w that N examples share.
+
+    .. math:: E_{q(w)} \mathcal L(x | w) - \tfrac1N KL(q(w) \| p(w))
+
+    Summed over the N training examples it is a bound on their joint :math:`\log p(x_1 \dots x_N)`,
+    w included. For each x it is a bound on log p(x) with the weights at their posterior mean, as
+    p(x | w) is linear in w.
+
+    Parameters
+    ----------
+    t
+        A trace whose weights are samples of q(w), with ``kl_shared``.
+    kl_scale
+        Weight of the KL terms; 1 for the bound itself.
+    bound
+        ``(trace, kl_scale) -> terms``, given the weights.
+    n_train
+        Number N of training examples.
+
+    Returns
+    -------
+    terms
+        Those of ``bound``, and ``kl_w``, each (B,), nats.
+
+    References
+    ----------
+    Blei & Jordan, Variational inference for Dirichlet process mixtures, Bayesian Analysis 2006.
+    """
+    assert t.kl_shared is not None
+    kl_w = (-kl_scale / n_train * t.kl_shared).expand(len(t.x))
+    return bound(t, kl_scale) | {"kl_w": kl_w}
+
+
 def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> Terms:
     r"""Evidence lower bound of a mixture posterior, with one code z_k of each component.
 
@@ -97,6 +133,32 @@ def mixture_elbo(t: Trace, kl_scale: Scale = 1.0, *, form: Form = "mixture") -> 
         entropy = -(t.log_q + t.log_w).logsumexp(-1)
         log_ratio = (t.q_w.mean * t.log_prior).sum(-1) + entropy
     return family.terms(t, log_ratio, kl_scale)
+
+
+def expert_elbos(t: Trace, kl_scale: Scale = 1.0) -> Terms:
+    r"""Weighted mean of the components' own ELBOs, of a mixture posterior with one prior p(z).
+
+    .. math:: \sum_k w_k \big[E \log p(x|z_k) - KL(q(z|x, k) \| p(z))\big]
+
+    Each ELBO is a bound, and so is their mean with weights w that are not random. It is
+    :func:`mixture_elbo` less the Jensen-Shannon divergence of the components; with one component it
+    is the VAE's ELBO.
+
+    Parameters
+    ----------
+    t
+        A trace of a mixture posterior.
+    kl_scale
+        Weight of the KL terms; 1 for the bound itself.
+
+    Returns
+    -------
+    terms
+        The likelihood and ``kl_z``, each (B,), nats.
+    """
+    w = t.w[0]
+    log_lik = (w * t.log_lik.mean(0)).sum(-1)
+    return {t.lik_name: log_lik, "kl_z": -kl_scale * (w * t.kl).sum(-1)}
 
 
 def miselbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:

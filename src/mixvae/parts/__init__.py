@@ -5,10 +5,11 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
-from .decoders import Decoder, separate, weighted_sum
+from .decoders import Decoder, LowerLevel, separate, weighted_sum
 from .flows import FlowPosterior, FlowPrior
 from .labels import NO_LABELS, Labels, OneHot
 from .posteriors import (
+    ConditionalMixture,
     ConditionalNormal,
     HierarchicalPosterior,
     NormalPosterior,
@@ -18,38 +19,54 @@ from .posteriors import (
     TwoLayerPosterior,
 )
 from .priors import (
+    ClusterPrior,
     Encode,
     GaussianMixturePrior,
+    HierarchicalMixturePrior,
     HierarchicalPrior,
     NormalPrior,
     StickPrior,
     VampPrior,
 )
-from .weights import CategoricalWeights, DirichletWeights, StickWeights, TwoLayerWeights, Weights
+from .weights import (
+    CategoricalWeights,
+    DirichletWeights,
+    GatingWeights,
+    SharedStickWeights,
+    StickWeights,
+    TwoLayerWeights,
+    Weights,
+)
 
 __all__ = [
     "NO_LABELS",
     "CategoricalWeights",
+    "ClusterPrior",
     "ComponentDropout",
     "ComponentGate",
     "ComponentSubset",
     "ConcreteDropout",
+    "ConditionalMixture",
     "ConditionalNormal",
     "Decoder",
     "DirichletWeights",
     "Encode",
     "FlowPosterior",
     "FlowPrior",
+    "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
     "Labels",
+    "LowerLevel",
     "NormalPosterior",
     "NormalPrior",
     "OneHot",
     "OneHotPosterior",
     "PointPosterior",
+    "SharedStickWeights",
     "StickPosterior",
     "StickPrior",
     "StickWeights",

@@ -56,6 +56,23 @@ def weighted_sum(h: Float[Tensor, "N K F"], w: Float[Tensor, "N K"]) -> Float[Te
     return (w.unsqueeze(-1) * h).sum(1, keepdim=True)
 
 
+class LowerLevel(nn.Module):
+    """The lower level z1 of codes z = (z2, z1), for a decoder that does not read the upper one.
+
+    Parameters
+    ----------
+    n_latent
+        Size of z1.
+    """
+
+    def __init__(self, n_latent: int) -> None:
+        super().__init__()
+        self.n_latent = n_latent
+
+    def forward(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n M"]:
+        return z[..., -self.n_latent :]
+
+
 class Decoder(nn.Module):
     """A decoder in four steps: branch, combine, head, likelihood.
 

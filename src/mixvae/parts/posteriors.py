@@ -6,9 +6,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution
 
-from mixvae.distributions import Delta, Hierarchical, Kumaraswamy, StickBreaking, diagonal_normal
+from mixvae.distributions import (
+    Delta,
+    Hierarchical,
+    Kumaraswamy,
+    NormalMixture,
+    StickBreaking,
+    diagonal_normal,
+)
 from mixvae.distributions.pairs import loc_and_scale
 from mixvae.errors import at_least
 from mixvae.nn import Stacked, full_precision, relu
@@ -168,6 +175,28 @@ class ConditionalNormal(nn.Module):
 
     def forward(self, h: Float[Tensor, "*n I"]) -> Distribution:
         return _normal(self.net(h), MIN_LEVEL_SCALE)
+
+
+class ConditionalMixture(nn.Module):
+    r"""An even mixture of C diagonal normals given its input, :math:`\frac1C\sum_c N_c(h)`.
+
+    Parameters
+    ----------
+    normals
+        The input (..., I) to the normals, batch (..., C).
+    n_components
+        Number C of normals.
+    """
+
+    def __init__(self, normals: ConditionalNormal, n_components: int) -> None:
+        super().__init__()
+        self.normals, self.n_components = normals, n_components
+        self.n_latent = normals.n_latent
+
+    def forward(self, h: Float[Tensor, "*n I"]) -> NormalMixture:
+        normals = self.normals(h)
+        weights = torch.full_like(normals.mean[..., 0], 1 / self.n_components)
+        return NormalMixture(Categorical(weights, validate_args=False), normals)
 
 
 class HierarchicalPosterior(nn.Module):

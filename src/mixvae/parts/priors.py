@@ -5,6 +5,7 @@ prior of pseudo-inputs need not own the encoder.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from mixvae.distributions import (
 )
 from mixvae.errors import MixvaeError, at_least
 
-from .posteriors import MIN_LEVEL_SCALE, ConditionalNormal
+from .posteriors import MIN_LEVEL_SCALE, ConditionalMixture, ConditionalNormal
 
 Encode = Callable[[Tensor], Distribution]
 ROUNDING = 1e-6  # codes whose range is less, relative to the largest, differ by rounding
@@ -153,6 +154,22 @@ class StickPrior(nn.Module):
         return StickBreaking(Beta(self.alpha, self.beta, validate_args=False))
 
 
+class ClusterPrior(nn.Module, ABC):
+    """A prior that is a mixture, whose components are the clusters of x; the base class.
+
+    Attributes
+    ----------
+    n_clusters
+        Number C of clusters.
+    """
+
+    n_clusters: int
+
+    @abstractmethod
+    def responsibilities(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n C"]:
+        """Posterior probabilities p(c | z) of the clusters, given codes."""
+
+
 class HierarchicalPrior(nn.Module):
     r"""A prior of two levels, :math:`p(z_2)\, p(z_1 | z_2)`: batch (), event (L2 + L1,).
 
@@ -167,13 +184,43 @@ class HierarchicalPrior(nn.Module):
         z2 to p(z1 | z2).
     """
 
-    def __init__(self, first: nn.Module, second: ConditionalNormal) -> None:
+    def __init__(self, first: nn.Module, second: ConditionalNormal | ConditionalMixture) -> None:
         super().__init__()
         self.first, self.second = first, second
 
     def forward(self, encode: Encode) -> Distribution:
         first = self.first(lambda x: _first_level(encode(x)))
-        return Hierarchical(first, self.second, self.second.n_latent)
+        mixed = isinstance(self.second, ConditionalMixture)
+        return Hierarchical(first, self.second, self.second.n_latent, not mixed)
+
+
+class HierarchicalMixturePrior(HierarchicalPrior, ClusterPrior):
+    r"""A prior of two levels, the lower one a mixture of C normals given the upper one.
+
+    .. math:: p(z_2) \frac1C \sum_c N(z_1; \mu_c(z_2), \sigma_c^2(z_2))
+
+    The prior of GMVAE (Dilokthanakul et al. 2016), whose w is z2 and whose latent x is z1.
+
+    Parameters
+    ----------
+    first
+        Prior of z2.
+    second
+        z2 to p(z1 | z2).
+    """
+
+    second: ConditionalMixture
+
+    def __init__(self, first: nn.Module, second: ConditionalMixture) -> None:
+        super().__init__(first, second)
+        self.n_clusters = second.n_components
+
+    def responsibilities(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n C"]:
+        """p(c | z2, z1), with z = (z2, z1)."""
+        above, below = z.tensor_split([-self.second.n_latent], -1)
+        p = self.second(above)
+        log_prob = p.component_distribution.log_prob(below.unsqueeze(-2))
+        return (log_prob + p.mixture_distribution.logits).softmax(-1)
 
 
 def _first_level(posterior: Distribution) -> Distribution:
@@ -184,7 +231,7 @@ def _first_level(posterior: Distribution) -> Distribution:
     return mixture(posterior.mixture_distribution.probs, components.first)
 
 
-class GaussianMixturePrior(nn.Module):
+class GaussianMixturePrior(ClusterPrior):
     r"""A mixture of C diagonal normals, :math:`p(z) = \sum_c \pi_c N(z; \mu_c, \sigma_c^2)`.
 
     The prior of VaDE (Jiang et al., IJCAI 2017). Initially its means are samples from N(0, I), its
@@ -218,6 +265,7 @@ class GaussianMixturePrior(nn.Module):
     def __init__(self, n_components: int, n_latent: int, *, learned: bool = True) -> None:
         super().__init__()
         at_least(1, n_components=n_components, n_latent=n_latent)
+        self.n_clusters = n_components
         one = torch.full((n_components, n_latent), 1 - MIN_LEVEL_SCALE)
         initial = {
             "logits": torch.zeros(n_components),

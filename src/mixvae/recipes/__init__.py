@@ -1,31 +1,35 @@
 """The recipes: named models, each a choice of parts.
 
-===========  =  ==========  =========  ====================  =============  =========  =============
-recipe       K  encoders    weights    decoders              prior          family     objective
-===========  =  ==========  =========  ====================  =============  =========  =============
-vae          1  1           --         1                     N(0, I)        joint      elbo
-beta-vae     1  1           --         1                     N(0, I)        joint      elbo, beta KL
-iwae         1  1           --         1                     N(0, I)        joint      iwae
-info-vae     1  1           --         1                     N(0, I)        joint      beta KL; mmd
-wae-mmd      1  1           --         1                     N(0, I)        joint      log_lik; mmd
-wwae         1  1           --         1                     N(0, I)        joint      log_lik; w2
-mae          1  1           --         1                     N(0, I)        joint      elbo; mutual
-m-vae        K  K           Dirichlet  K, averaged means     N(0, I)        joint      MELBO; dhsic
-mvae         K  K           Dirichlet  K, averaged features  N(0, I)        joint      MELBO; dhsic
-mvae-gs      K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
-mvae-gau     K  K           Dirichlet  as mvae, masks        N(0, I)        joint      masked; dhsic
-mixture-vae  K  1           learned    K first layers        N(0, I)        exact      mixture_bound
-dlgmm        K  1           sticks     1                     N(m_k, I)      posterior  mixture_elbo
-dldpmm       K  1           sticks     1                     N(m_k, I)      posterior  mixture_elbo
-sb-vae       1  1           --         1                     sticks         joint      elbo
-vamp-prior   1  1           --         1                     pseudo-inputs  posterior  mixture_elbo
-gmmp-vae     K  1           uniform    1                     pseudo-inputs  posterior  mixture_elbo
-hvae         1  1           --         1                     two levels     posterior  mixture_elbo
-vade         1  1           --         1                     C normals      posterior  mixture_elbo
-flow-vae     1  1           --         1                     flow           joint      elbo
-semvae       K  K           uniform    1                     N(0, I)        posterior  miselbo
-misvae       K  1, one-hot  uniform    1                     N(0, I)        posterior  miselbo
-===========  =  ==========  =========  ====================  =============  =========  =============
+============  =  ==========  =========  =================  =============  =========  =============
+recipe        K  encoders    weights    decoders           prior          family     objective
+============  =  ==========  =========  =================  =============  =========  =============
+vae           1  1           --         1                  N(0, I)        joint      elbo
+beta-vae      1  1           --         1                  N(0, I)        joint      elbo, beta KL
+iwae          1  1           --         1                  N(0, I)        joint      iwae
+info-vae      1  1           --         1                  N(0, I)        joint      beta KL; mmd
+wae-mmd       1  1           --         1                  N(0, I)        joint      log_lik; mmd
+wwae          1  1           --         1                  N(0, I)        joint      log_lik; w2
+mae           1  1           --         1                  N(0, I)        joint      elbo; mutual
+cb-vae        1  1           --         1                  N(0, I)        joint      elbo
+m-vae         K  K           Dirichlet  K, averaged means  N(0, I)        joint      MELBO; dhsic
+mvae          K  K           Dirichlet  K sub-decoders     N(0, I)        joint      MELBO; dhsic
+mvae-gs       K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
+mvae-gau      K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
+mixture-vae   K  1           learned    K first layers     N(0, I)        exact      mixture_bound
+infinite-vae  K  1           process    K first layers     N(0, I)        exact      mixture_bound
+dlgmm         K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
+dldpmm        K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
+sb-vae        1  1           --         1                  sticks         joint      elbo
+vamp-prior    1  1           --         1                  pseudo-inputs  posterior  mixture_elbo
+gmmp-vae      K  1           uniform    1                  pseudo-inputs  posterior  mixture_elbo
+hvae          1  1           --         1                  two levels     posterior  mixture_elbo
+vade          1  1           --         1                  C normals      posterior  mixture_elbo
+gmvae         1  1           --         1                  C given top   posterior  cluster_elbo
+flow-vae      1  1           --         1                  flow           joint      elbo
+semvae        K  K           uniform    1                  N(0, I)        posterior  miselbo
+misvae        K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
+msvi          K  K           of x       1                  N(0, I)        posterior  mixture_elbo
+============  =  ==========  =========  =================  =============  =========  =============
 
 Encoders and decoders: 1 for all components, or K. Weights: mixing weights. Sticks: stick-breaking.
 Family: joint has K codes for each x, exact one code of one of K components, and posterior one code
@@ -37,18 +41,21 @@ the class in a file of your own, with ``@mixvae.register``.
 
 # In the order of the table, which is that of list_recipes.
 # isort: off
-from .vae import VAE, BetaVAE, IWAE
+from .vae import VAE, BetaVAE, IWAE, ContinuousBernoulliVAE
 from .aggregated import InfoVAE, WAEMMD, WWAE
 from .mae import MAE
 from .m_vae import AveragedVAEs
 from .mvae import MVAE, MVAEGau, MVAEGS
-from .mixture_vae import MixtureOfVAEs
+from .mixture_vae import ExactMixtureOptions, MixtureOfVAEs
+from .infinite_vae import InfiniteVAE
 from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
 from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
 from .hvae import HVAE
 from .vade import VaDE
+from .gmvae import GMVAE
 from .flow_vae import FlowVAE
 from .multiple_importance import MISVAE, SEMVAE
+from .msvi import MSVI
 
 # isort: on
 from .aggregated import WassersteinAutoencoder
@@ -72,10 +79,12 @@ from .registry import RECIPES, list_recipes, register
 __all__ = [
     "DLDPMM",
     "DLGMM",
+    "GMVAE",
     "HVAE",
     "IWAE",
     "MAE",
     "MISVAE",
+    "MSVI",
     "MVAE",
     "MVAEGS",
     "RECIPES",
@@ -88,9 +97,12 @@ __all__ = [
     "BetaVAE",
     "BuiltRecipe",
     "ComponentOptions",
+    "ContinuousBernoulliVAE",
+    "ExactMixtureOptions",
     "FlowVAE",
     "GMMpVAE",
     "ImportanceWeighted",
+    "InfiniteVAE",
     "InfoVAE",
     "JointMixture",
     "LabelOptions",

@@ -24,13 +24,9 @@ from .recipe import Shape
 from .registry import register
 
 
-@register("mixture-vae")
 @dataclass(frozen=True, kw_only=True)
-class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOptions):
-    """A mixture of K VAEs with learned weights, the component index summed out exactly.
-
-    It is from no published paper; its objective is a lower bound on log p(x).
-    """
+class ExactMixtureOptions(ImportanceWeighted, Autoencoder, ComponentOptions):
+    """K VAEs, one of which generates each x, started from one VAE and trained sparsely."""
 
     creation_order: ClassVar = ("encoder", "decoder", "posterior", "weights", "prior")
 
@@ -50,13 +46,6 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
     """With shared layers: number of codes that a training step decodes for each x, of components
     sampled by a gate with replacement. With 1 the gate is not trained after pretraining; with
     n_components every component is decoded, which is slower."""
-    keep_prior: float | None = None
-    """Component dropout, which chooses K: prior probability p that a component takes part. It is
-    kept if it gains log (1 - p) / p nats an example. Null: no dropout. With dropout every component
-    is decoded for each x, and the objective in training is not a bound."""
-    temperature: float = 0.03
-    """Temperature of the concrete masks. A dropped component's log mask is about -1 / temperature
-    nats; components that are better than the others by more than that are not dropped."""
 
     def check(self) -> None:
         super().check()
@@ -70,21 +59,7 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
     @property
     def gated(self) -> bool:
         """Whether a gate samples the components that a training step decodes."""
-        sparse = self.shared_layers and self.n_active < self.n_components
-        return sparse and not self.has_masks
-
-    @property
-    def has_masks(self) -> bool:
-        return self.keep_prior is not None
-
-    def single(self) -> "MixtureOfVAEs":
-        return replace(self, n_components=1, keep_prior=None)
-
-    def without_dropout(self) -> "MixtureOfVAEs":
-        """The recipe without masks; training still decodes every component."""
-        if self.keep_prior is None:
-            return self
-        return replace(self, keep_prior=None, n_active=self.n_components)
+        return self.shared_layers and self.n_active < self.n_components
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         make = shared_encoder if self.shared_layers else encoders
@@ -96,9 +71,6 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         net, n_params = self.make_network(x_shape), likelihood.n_params
         branch, head = decoders_from_one(net, self.n_components, self.n_latent, n_params)
         return Decoder(branch, likelihood, head=head)
-
-    def make_weights(self, x_shape: Shape) -> Weights:
-        return CategoricalWeights(self.n_components, learned=True)
 
     def make_family(self) -> Family:
         return ExactMixture()
@@ -114,16 +86,6 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
 
         return Split(self.start_epochs, single) if self.splits else None
 
-    def make_dropout(self) -> ComponentDropout | None:
-        if self.keep_prior is None:
-            return None
-        return ConcreteDropout(
-            self.n_components,
-            rate=self.start_rate,
-            temperature=self.temperature,
-            keep_prior=self.keep_prior,
-        )
-
     def make_sampler(self, x_shape: Shape) -> ComponentGate | None:
         if not self.gated:
             return None
@@ -137,3 +99,50 @@ class MixtureOfVAEs(DropoutOptions, ImportanceWeighted, Autoencoder, ComponentOp
         if not self.gated:
             return objective
         return replace(objective, bound=partial(routed, bound=objective.bound))
+
+
+@register("mixture-vae")
+@dataclass(frozen=True, kw_only=True)
+class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
+    """A mixture of K VAEs with learned weights, the component index summed out exactly.
+
+    It is from no published paper; its objective is a lower bound on log p(x).
+    """
+
+    keep_prior: float | None = None
+    """Component dropout, which chooses K: prior probability p that a component takes part. It is
+    kept if it gains log (1 - p) / p nats an example. Null: no dropout. With dropout every component
+    is decoded for each x, and the objective in training is not a bound."""
+    temperature: float = 0.03
+    """Temperature of the concrete masks. A dropped component's log mask is about -1 / temperature
+    nats; components that are better than the others by more than that are not dropped."""
+
+    @property
+    def gated(self) -> bool:
+        return super().gated and not self.has_masks
+
+    @property
+    def has_masks(self) -> bool:
+        return self.keep_prior is not None
+
+    def single(self) -> "MixtureOfVAEs":
+        return replace(self, n_components=1, keep_prior=None)
+
+    def without_dropout(self) -> "MixtureOfVAEs":
+        """The recipe without masks; training still decodes every component."""
+        if self.keep_prior is None:
+            return self
+        return replace(self, keep_prior=None, n_active=self.n_components)
+
+    def make_weights(self, x_shape: Shape) -> Weights:
+        return CategoricalWeights(self.n_components, learned=True)
+
+    def make_dropout(self) -> ComponentDropout | None:
+        if self.keep_prior is None:
+            return None
+        return ConcreteDropout(
+            self.n_components,
+            rate=self.start_rate,
+            temperature=self.temperature,
+            keep_prior=self.keep_prior,
+        )

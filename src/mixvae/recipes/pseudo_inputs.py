@@ -1,8 +1,9 @@
 """Priors of pseudo-inputs: VampPrior (Tomczak & Welling 2018) and GMMpVAE (Guo et al. 2020)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import isclose
 from typing import Literal
 
 from torch import nn
@@ -56,8 +57,11 @@ class GMMpVAE(VampVAE, ComponentOptions):
 
     n_components: int = 3
     """Number K of normals in the posterior; 1 is the VampPrior. The prior has C K normals."""
+    weights: Sequence[float] | None = None
+    """Weights of the posterior's components, K positive numbers that sum to 1, such as 0.1 0.9. By
+    default 1/K each."""
     learned_weights: bool = False
-    """Learn the weights of the posterior, which otherwise are 1/K."""
+    """Learn the weights of the posterior, from the given ones."""
     matching: Matching = "greedy"
     """How the matched bound pairs components: greedy, as in the paper; optimal; or variational,
     which is not a bound."""
@@ -67,14 +71,33 @@ class GMMpVAE(VampVAE, ComponentOptions):
 
     def check(self) -> None:
         super().check()
+        if self.weights is not None and not self._are_weights(self.weights):
+            raise MixvaeError(
+                f"weights must be {self.n_components} positive numbers that sum to 1, one for each "
+                f"component; got {list(self.weights)}."
+            )
         if self.matching == "optimal" and self.n_components > MAX_COMPONENTS:
             raise MixvaeError(
                 f"matching optimal tries all orders of at most {MAX_COMPONENTS} components; got "
                 f"n_components {self.n_components}. Use matching greedy."
             )
 
+    def _are_weights(self, values: Sequence[float]) -> bool:
+        positive = len(values) == self.n_components and all(value > 0 for value in values)
+        return positive and isclose(sum(values), 1, abs_tol=0.01)
+
+    def single(self) -> Recipe:
+        return replace(self, n_components=1, weights=None)
+
+    def with_components(self, keep: Sequence[int]) -> Recipe:
+        kept = [self.weights[k] for k in keep] if self.weights is not None else None
+        weights = kept and [weight / sum(kept) for weight in kept]
+        return replace(self, n_components=len(keep), weights=weights)
+
     def make_weights(self, x_shape: Shape) -> Weights:
-        return CategoricalWeights(self.n_components, learned=self.learned_weights)
+        return CategoricalWeights(
+            self.n_components, learned=self.learned_weights, probs=self.weights
+        )
 
     def make_objective(self) -> Objective:
         bound, is_bound = super().make_objective().bound, True

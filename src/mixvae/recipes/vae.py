@@ -1,7 +1,8 @@
-"""The VAE (Kingma & Welling 2014), and the models that differ from it by the objective alone."""
+"""The VAE (Kingma & Welling 2014), and the models that differ from it by one choice."""
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from mixvae.errors import at_least
 from mixvae.objectives import Objective, weighted_elbo
@@ -54,3 +55,15 @@ class IWAE(VAE):
 
     def make_objective(self) -> Objective:
         return Objective(iwae_bound, n_samples=self.n_samples, is_bound=True)
+
+
+@register("cb-vae")
+@dataclass(frozen=True, kw_only=True)
+class ContinuousBernoulliVAE(VAE):
+    """The VAE of grey levels in [0, 1] with the continuous Bernoulli likelihood.
+
+    Loaiza-Ganem & Cunningham, NeurIPS 2019. It is ``vae`` with that likelihood.
+    """
+
+    likelihood: Literal["continuous-bernoulli"] = "continuous-bernoulli"
+    """Likelihood p(x | z): Bernoulli's formula, normalised over [0, 1]."""

@@ -96,7 +96,7 @@ def reproduce(
         available, reasons = _available(results, rows)
         for reason, names in reasons.items():
             print(f"{item.name}: left out {', '.join(names)}: {reason}", file=sys.stderr)
-        if not available and any(r.recipe for r in rows):
+        if not available and not all(map(results.is_quoted, rows)):
             missing.append(item.name)
             continue
         jobs = list(jobs_of(item, protocol, available, n_seeds))
@@ -129,7 +129,7 @@ def _available(results: Results, rows: Sequence[Row]) -> tuple[list[Row], dict[s
     available: list[Row] = []
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        if row.recipe is None:
+        if results.is_quoted(row):
             continue
         try:
             results.data(row)

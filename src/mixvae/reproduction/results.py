@@ -82,7 +82,7 @@ class Results:
         """Figures by the row's name, one for each seed that there is."""
         found = {}
         for row in self.item.rows:
-            if row.recipe is not None:
+            if not self.is_quoted(row):
                 seeds = map(self._figures, map(self._job(row), range(self.n_seeds)))
                 found[row.name] = [figures for figures in seeds if figures is not None]
         return found
@@ -91,6 +91,10 @@ class Results:
     def trained(self) -> list[Row]:
         """The rows whose first seed has been trained and measured."""
         return [row for row in self.item.rows if self.figures.get(row.name)]
+
+    def is_quoted(self, row: Row) -> bool:
+        """Whether only the paper's figures of a row are shown."""
+        return row.recipe is None or row.name in self.protocol.quoted
 
     def run(self, row: Row) -> Run:
         """The run of a row, with the first seed."""

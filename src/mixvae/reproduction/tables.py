@@ -58,7 +58,7 @@ def text_table(results: Results) -> str:
         return _wide(results)
     head = ["row", "figure", "ours", "paper"]
     lines = [
-        [_name(row), column.label, _ours(results, row, column), _reported(row, column)]
+        [_name(results, row), column.label, _ours(results, row, column), _reported(row, column)]
         for row in _shown(results)
         for column in columns
     ]
@@ -78,7 +78,7 @@ def _wide(results: Results) -> str:
         head += [column.label] + ([f"{column.label}, paper"] if column.label in quoted else [])
     lines = []
     for row in _shown(results):
-        line = [_name(row)]
+        line = [_name(results, row)]
         for column in columns:
             line.append(_ours(results, row, column))
             if column.label in quoted:
@@ -96,17 +96,17 @@ def _quoted(results: Results) -> set[str]:
 def _shown(results: Results) -> Iterator[Row]:
     """Rows that are trained, or only quoted."""
     for row in results.item.rows:
-        if row.recipe is None or results.figures.get(row.name):
+        if results.is_quoted(row) or results.figures.get(row.name):
             yield row
 
 
-def _name(row: Row) -> str:
-    kind = " (control)" if row.control else " (quoted)" if row.recipe is None else ""
+def _name(results: Results, row: Row) -> str:
+    kind = " (control)" if row.control else " (quoted)" if results.is_quoted(row) else ""
     return f"{row.name}{kind}"
 
 
 def _ours(results: Results, row: Row, column: Column) -> str:
-    if row.recipe is None:
+    if results.is_quoted(row):
         return ""
     mark = UNRELIABLE if results.is_unreliable(row, column) else ""
     return f"{results.cell(row, column)}{mark}"
@@ -121,9 +121,9 @@ def _notes(results: Results) -> str:
     """Why rows cannot be compared with the paper's, each reason once."""
     reasons: dict[str, list[str]] = {}
     for row in _shown(results):
-        if row.reported and row.recipe is not None:
+        if row.reported and not results.is_quoted(row):
             reasons.setdefault(_comparable(results, row), []).append(row.name)
-    every = {row.name for row in _shown(results) if row.reported and row.recipe is not None}
+    every = {row.name for row in _shown(results) if row.reported and not results.is_quoted(row)}
     lines = [
         f"- {_verdict(column.comparable)} ({column.label})."
         for column in results.item.columns
@@ -151,7 +151,7 @@ def _components(results: Results) -> str:
         health = figures.get("health") or {}
         if figures.get("n_components", 1) > 1:
             cells = [_numbers(value_at(figures, p), digits) for p, digits in COMPONENTS.values()]
-            lines.append([_name(row), *cells, _state(health)])
+            lines.append([_name(results, row), *cells, _state(health)])
     if not lines:
         return ""
     states = "; ".join(f"{name}: {meaning}" for name, meaning in STATES.items())
@@ -174,7 +174,7 @@ def _lines(results: Results, row: Row) -> Iterator[dict[str, Any]]:
     seeds = results.figures.get(row.name, [])
     for column in results.item.columns:
         cell, reported = results.cell(row, column), row.reported.get(column.label, "")
-        if not cell.values and (reported == "" or row.recipe is not None):
+        if not cell.values and (reported == "" or not results.is_quoted(row)):
             continue
         line = {
             "row": row.name,
@@ -200,7 +200,7 @@ def _comparable(results: Results, row: Row, column: Column | None = None) -> str
     """Whether a row's figures, or one of them, can be compared with the paper's."""
     if column is not None and column.comparable != "yes":
         return column.comparable
-    return row.comparable if row.recipe is None else results.job(row).comparable
+    return row.comparable if results.is_quoted(row) else results.job(row).comparable
 
 
 def _bound(column: Column, figures: dict[str, Any]) -> str:

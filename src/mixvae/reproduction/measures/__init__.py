@@ -7,7 +7,7 @@ JSON; ``MEASURES`` names them for the declarations of experiments.
 from collections.abc import Callable
 from typing import Any
 
-from .codes import representation, separation
+from .codes import pixel_neighbours, representation, separation
 from .exchange import exchange
 from .images import image_scores
 from .metrics import metrics, pruned
@@ -19,6 +19,7 @@ __all__ = ["MEASURES", "Subject"]
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "metrics": metrics,
     "representation": representation,
+    "pixel_neighbours": pixel_neighbours,
     "pruned": pruned,
     "exchange": exchange,
     "image_scores": image_scores,

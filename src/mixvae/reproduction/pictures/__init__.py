@@ -11,8 +11,11 @@ from ..results import Results
 from .codes import codes, codes_of_class
 from .components import dependence, exchanged, mismatched, samples_by_component
 from .curves import against, histories, histories_by_row
-from .images import compared, reconstructions
+from .embedding import embedding
+from .grouped import differences, lines
+from .images import compared, component_samples, reconstructions
 from .latents import interpolations, traversals
+from .likelihood import histograms
 
 PICTURES: dict[str, Callable[..., bool]] = {
     "reconstructions": reconstructions,
@@ -21,6 +24,11 @@ PICTURES: dict[str, Callable[..., bool]] = {
     "codes_of_class": codes_of_class,
     "against": against,
     "histories": histories,
+    "lines": lines,
+    "differences": differences,
+    "embedding": embedding,
+    "component_samples": component_samples,
+    "histograms": histograms,
     "histories_by_row": histories_by_row,
     "interpolations": interpolations,
     "traversals": traversals,

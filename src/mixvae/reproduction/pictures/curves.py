@@ -42,21 +42,35 @@ def against(
     return True
 
 
-def histories(results: Results, path: Path, *, columns: dict[str, str], skip: int = 0) -> bool:
+def histories(
+    results: Results,
+    path: Path,
+    *,
+    columns: dict[str, str],
+    skip: int = 0,
+    after_warmup: bool = False,
+    negated: bool = False,
+) -> bool:
     """Columns of the training histories of all rows over the epochs, a panel for each column.
 
-    ``columns`` has the label of each; ``skip`` leaves out so many first epochs.
+    ``columns`` has the label of each; ``skip`` leaves out so many first epochs, ``after_warmup``
+    those of the KL warm-up; ``negated`` shows losses in place of objectives.
     """
     shown = results.trained
     if not shown:
         return False
     fig, axes = panels(len(columns), 4.5, 3.2)
+    sign = -1 if negated else 1
     for row in shown:
-        history = [line for line in results.run(row).history if line["epoch"] > skip]
+        first = max(skip, results.job(row).training.get("warmup_epochs", 0) if after_warmup else 0)
+        history = [line for line in results.run(row).history if line["epoch"] > first]
         for ax, (column, label) in zip(axes, columns.items(), strict=True):
-            ax.plot(*_over_epochs(history, column), label=row.name)
+            at, values = _over_epochs(history, column)
+            marker = "." if len(at) < 10 else ""
+            ax.plot(at, [sign * v for v in values], label=row.name, marker=marker)
             ax.set(xlabel="epoch", ylabel=label)
-    axes[0].legend(fontsize="small")
+            ax.locator_params(axis="x", integer=True)
+    axes[-1].legend(fontsize="small")
     save(fig, path, results.item.title)
     return True
 

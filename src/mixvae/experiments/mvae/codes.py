@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .common import SSE, SSE_MEANS
-from .item import Column, Item, Picture, Row
-from .mvae_figures import each
-from .mvae_protocols import GREY, IN_USE, mixture, protocols
+from ..common import SSE, SSE_MEANS
+from ..item import Column, Item, Picture, Row
+from .figures import each
+from .protocols import GREY, IN_USE, mixture, protocols
 
 DIGIT = 5
 OF_DIGIT = "Codes have two dimensions, and encoders and sub-decoders are given the class."

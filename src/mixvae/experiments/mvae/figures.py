@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from .common import RMSE, SSE, SSE_MEANS
-from .item import Column, Item, Picture, Row
-from .mvae_protocols import COLOUR, GREY, IN_USE, KL_WEIGHT, NAMES, colour, mixture, protocols
-from .mvae_scores import system
+from ..common import RMSE, SSE, SSE_MEANS
+from ..item import Column, Item, Picture, Row
+from .protocols import COLOUR, GREY, IN_USE, KL_WEIGHT, NAMES, colour, mixture, protocols
+from .scores import system
 
 GAU = mixture("mvae-gau", 4)
 GAU_IN_USE = mixture("mvae-gau", 4, beta_w=20.0)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .common import FEW_EPOCHS, SMALL, control, quick
-from .item import Data, Protocol, Row, Scale
+from ..common import FEW_EPOCHS, SMALL, control, quick
+from ..item import Data, Protocol, Row, Scale
 
 TRAINING = {"batch_size": 128, "precision": "bf16"}
 FACES = Data(name="CelebA", folder="celeba", image_size=(64, 64))

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from .common import RMSE, SSE
-from .item import Column, Item, Picture
-from .mvae_protocols import GREY, KL_WEIGHT, NAMES, colour, mixture, protocols
+from ..common import RMSE, SSE
+from ..item import Column, Item, Picture
+from .protocols import GREY, KL_WEIGHT, NAMES, colour, mixture, protocols
 
 SETS = ("mnist", "fashion-mnist", "cifar10", "celeba")
 GS = mixture("mvae-gs", 6)

@@ -1,5 +1,0 @@
-"""gmmpvae."""
-
-from .item import Item
-
-ITEMS: list[Item] = []
