@@ -30,7 +30,8 @@ def codes_of_class(
 ) -> bool:
     """Codes of test images of one class, in colours of the components; a panel for each row.
 
-    The first two latents are shown; dropped components are left out. MVAE, Fig. 13.
+    All have one scale. The first two latents are shown; dropped components are left out. MVAE,
+    Fig. 13.
     """
     found = {row: what for row in rows if (what := shown(results, row)) is not None}
     if not found:
@@ -44,7 +45,10 @@ def codes_of_class(
         kept = model.kept.expand(len(mu), -1)
         points = mu[kept].numpy()
         ax.scatter(points[:, 0], points[:, 1], s=8, c=paint(component[kept], colours), alpha=0.6)
-        ax.set(title=row, xlabel="latent 1", ylabel="latent 2")
+        ax.set(xlabel="latent 1", ylabel="latent 2")
+        ax.set_title(row, fontsize="small")
+        ax.sharex(axes[0])
+        ax.sharey(axes[0])
     fig.legend(handles=dots(colours), title="component", loc="outside right center")
     save(fig, path, f"Codes (posterior means) of test images of class {label}")
     return True
