@@ -136,12 +136,14 @@ def test_every_row_can_be_built_at_the_papers_scale():
             if row.recipe is None:
                 continue
             job = Job(item, item.protocols["paper"], row, 0)
-            known = f"{row.recipe} {job.options} {job.data.name}"
+            options = {"n_pseudo_inputs": None, "weights": None} | job.options
+            same = options | {"n_pseudo_inputs": None, "weights": options["weights"] is None}
+            known = f"{row.recipe} {same} {job.data.name}"
             if known not in built:
                 shape = SHAPES.get(job.data.name, (1, 28, 28))
                 recipes.build(row.recipe, shape, **job.options)
             built.add(known)
-    assert len(built) > 50
+    assert len(built) > 30
 
 
 def names_in(value: Any) -> Iterator[str]:

@@ -45,7 +45,7 @@ def embedding(
         ax.scatter(
             at[:, 0], at[:, 1], s=4, c=None if y is None else paint(y, colours), linewidths=0
         )
-        ax.set(title=row.name, xticks=[], yticks=[], aspect="equal")
+        ax.set(title=row.name, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     fig.legend(handles=dots(colours), title="label", loc="outside right center", fontsize=8)
     save(fig, path, "samples of the codes of test images, by t-SNE")
     return True

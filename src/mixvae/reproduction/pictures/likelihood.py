@@ -28,7 +28,8 @@ def histograms(results: Results, path: Path, *, groups: Mapping[str, Sequence[st
     axes = fig.subplots(len(groups), n_columns, squeeze=False, sharex="row", sharey="row")
     for line, (name, rows) in zip(axes, values.items(), strict=True):
         every = torch.tensor([v for each in rows.values() for v in each])
-        edges = torch.linspace(every.min(), every.max(), 41).tolist() if len(every) else []
+        n_bins = min(40, 8 + len(every) // (10 * len(rows)))
+        edges = torch.linspace(every.min(), every.max(), n_bins).tolist() if len(every) else []
         for ax, (row, each) in zip(line, rows.items(), strict=False):
             if each:
                 ax.hist(each, edges, weights=[1 / len(each)] * len(each))
