@@ -199,7 +199,7 @@ CASES = [
     Case("vamp-prior", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
     Case("gmmp-vae"),
     Case("gmmp-vae", {"learned_weights": True}, FLAT),
-    Case("gmmp-vae", {"weights": (0.2, 0.5, 0.3)}),
+    Case("gmmp-vae", {"weights": (0.2, 0.5, 0.3), "learned_weights": True}),
     Case("gmmp-vae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
     Case("gmmp-vae", {"bound": "iwae", "n_samples": 2}),
     Case("gmmp-vae", {"bound": "miselbo", "n_samples": 2, "likelihood": "squared-error"}),
