@@ -141,6 +141,13 @@ def test_no_neighbours_leave_knn_out():
     assert set(representation(model, train, train, neighbours=())["all"]) == set(ACCURACIES)
 
 
+def test_the_svm_can_be_left_out():
+    model, train = linear(EACH_SEES_ONE_PIXEL), random_split(20, 0)
+    assert set(representation(model, train, train, neighbours=(), svm=False)["all"]) == {
+        "mlp_accuracy_percent"
+    }
+
+
 def test_the_mlp_and_the_svm_see_no_units_and_knn_does():
     model = linear([[[1e-4, 0.0], [0.0, 1.0]]])  # what tells the class is small, the rest is noise
     found = representation(model, dark_or_bright(400, 0), dark_or_bright(200, 1))["mean"]

@@ -94,7 +94,7 @@ TABLES = [
             Column(label=ALL, path="representation.all.mlp_accuracy_percent"),
             Column(label=ONE, path="representation.mean.mlp_accuracy_percent"),
         ],
-        measures=REPRESENTATION,
+        measures={"representation": {"n_train": 20_000, "neighbours": [], "svm": False}},
         protocols=protocols("cifar10", "mnist", seeds=2, paper_seeds=3),
         components=True,
     ),
