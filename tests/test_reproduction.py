@@ -325,6 +325,7 @@ def test_a_run_that_another_process_makes_is_waited_for(
     [
         (["mvae/table66"], "unknown item 'mvae/table66'. Did you mean"),
         (["m-vae/fig1", "--scale", "fast"], "--scale takes quick|cpu|paper; got 'fast'"),
+        (["m-vae/table1", "--row", "VAE, KL x 1/5"], "unknown row of m-vae/table1 'VAE, KL x 1/5'"),
         (["m-vae/fig1", "--seeds", "0"], "seeds must be at least 1; got 0"),
         ([], "name a table or figure"),
     ],

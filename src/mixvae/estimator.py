@@ -22,7 +22,7 @@ from .data.conversion import choose_transform, make_split
 from .data.dataset import draw_rows
 from .errors import MixvaeError, at_least, shown
 from .evaluation.batches import batches, cluster_probabilities, evaluating
-from .evaluation.log_likelihood import HELP, log_likelihood
+from .evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
 from .model import MixtureVAE
 from .pruning import prune
 from .recipes import options_of

@@ -5,6 +5,7 @@ jsonargparse reads names, types, defaults and docstrings. On the command line an
 switch needs no value. A name that is a word of Python ends in an underscore: ``from_``, ``--from``.
 """
 
+import json
 import re
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -142,7 +143,8 @@ class Parser(ArgumentParser):
         action = self._options()[name]
         hint = _type(action)
         if _is_sequence(hint) and values and not values[0].startswith(("[", "null")):
-            return f"[{','.join(values)}]", []
+            texts = str in get_args(hint)  # which may contain commas
+            return json.dumps(values) if texts else f"[{','.join(values)}]", []
         if hint is bool and not values:
             return "true", []
         if not values and action.const is not None:

@@ -75,9 +75,9 @@ def reproduce(
     Examples
     --------
     >>> import mixvae
-    >>> mixvae.reproduce(["m-vae/table9"])
-    Traceback (most recent call last):
-    mixvae.errors.MixvaeError: unknown item 'm-vae/table9'. Did you mean 'm-vae/table3'? ...
+    >>> names = list(mixvae.experiments.ITEMS)
+    >>> len(names), names[:2]
+    (46, ['m-vae/fig1', 'm-vae/fig2'])
     """
     one_of("scale", scale, SCALES)
     is_a((str, Path), "a folder", runs=runs)
