@@ -15,6 +15,7 @@ SMALL = {  # options at the quick scale, of the recipes that have them
     "pixelcnn_layers": 2,
 }
 FEW_EPOCHS = "no: fewer epochs than in the paper"
+FEW_IMAGES = "no: fewer epochs and training images than in the paper"
 OTHER_DATA = "no: small networks on scikit-learn's digits, to see that everything works"
 
 SSE = Column(label="SSE", path="reconstruction.sse")
@@ -39,6 +40,11 @@ CLASSIFIER = (
     "Inception Score and FID are by a classifier that is trained on the data set, so that they "
     "cannot be compared with the paper's; the score of the test images is the ceiling. As in the "
     "papers, the score is of reconstructions; that of samples stands beside it."
+)
+ERROR = (
+    "SSE is the squared error, summed over pixels in [0, 1] and averaged over all test images (the "
+    "authors' code: over 128): of one stochastic sample, as in the paper, or with codes at their "
+    "means."
 )
 PARAMETERS = Column(label="parameters", path="n_parameters", digits=0)
 

@@ -19,6 +19,7 @@ PLACES = {
     "MNIST, C=100": ("mnist", 100),
     "Omniglot, C=100": ("omniglot", 100),
 }
+OMNIGLOT = " Our images of Omniglot may be of another resizing and split than the paper's."
 
 
 def shown(weights: Sequence[float]) -> str:
@@ -43,6 +44,7 @@ def reconstructions(
 ) -> Item:
     """Figures 5 to 9: test images and their reconstructions."""
     about = " Reconstructions are those of posterior means, of K = 2 and 3 of their average."
+    about += OMNIGLOT if "Omniglot" in title else ""
     return Item(
         name=f"gmmpvae/fig{number}",
         title=f"test images and their reconstructions, {title}",
@@ -60,8 +62,10 @@ ON_MNIST, ON_OMNIGLOT = (compared(40, "mnist", ", MNIST"), compared(40, "omniglo
 FIGURES = [
     Item(
         name="gmmpvae/fig2",
-        title="loss on validation images over the epochs, MNIST",
-        about=ABOUT + " The curves begin after the KL warm-up. The loss is minus the objective.",
+        title="loss over the epochs, MNIST",
+        about=ABOUT
+        + " The loss is minus the objective, on validation images, and the curves begin "
+        "after the KL warm-up. A control is trained on the ELBO itself, under the exact prior.",
         rows=[*compared(40), exact(3)],
         columns=[OBJECTIVE, ELBO, RE, KL],
         pictures={
@@ -79,7 +83,8 @@ FIGURES = [
     Item(
         name="gmmpvae/fig3",
         title="bound by the number of pseudo-inputs, MNIST",
-        about=ABOUT,
+        about=ABOUT + " The VampPrior, a control, is trained on the ELBO itself, under the exact "
+        "prior.",
         rows=[
             VAE,
             *(gmmp("MLPs", k, c) for k in (1, 2) for c in SWEEP),
@@ -108,7 +113,8 @@ FIGURES = [
         name="gmmpvae/fig4",
         title="bound by fixed weights of the posterior's components",
         about=ABOUT + " The average of the codes is weighted too, so that unequal weights leave "
-        "it more of the noise.",
+        "it more of the noise. The paper has six combinations of data, network and number of "
+        "pseudo-inputs; here are three, with MLPs." + OMNIGLOT,
         rows=[weighted(place, w) for place in PLACES for w in (*WEIGHTS_2, *WEIGHTS_3)],
         columns=[OBJECTIVE, ELBO],
         pictures={
@@ -135,7 +141,7 @@ FIGURES = [
     Item(
         name="gmmpvae/fig10",
         title="histograms of log p(x) over test images",
-        about=ABOUT + " The paper's histograms are of 5,000 test images.",
+        about=ABOUT + " The paper's histograms are of 5,000 test images." + OMNIGLOT,
         rows=[*ON_MNIST, *ON_OMNIGLOT],
         columns=[OBJECTIVE, ELBO, LOG_PX],
         pictures={

@@ -10,12 +10,13 @@ from ..item import Column, Row
 RE = Column(label="RE", path="terms.re")
 KL = Column(label="KL", path="terms.kl")
 BOUND = "objective"  # label of the column in which the paper's bound stands
-NO_BOUND = "no: the paper's figure is its objective, which is no bound on log p(x)"
+NO_BOUND = "no: the paper's figure is of its objective, and is no bound on log p(x)"
 ABOUT = (
-    "As in the paper, the objective subtracts the matched KL (23). That of K = 2 and 3 components "
-    "(Mix2, Mix3) here decodes the average of the components' codes, which reproduces the paper's "
-    "gain, and is no bound on log p(x). ELBO is the valid bound of the same weights, every code "
-    "decoded by itself, under the exact prior. RE and KL are the objective's terms."
+    "As in the paper, GMMpVAE's objective (23) subtracts the matched KL, an upper bound of the KL. "
+    "With K = 2 and 3 components (Mix2, Mix3) the average of the components' codes is decoded: "
+    "this reproduces the paper's gain, and the objective is then no bound on log p(x). ELBO is a "
+    "valid bound of the same model, every code decoded by itself, under the exact prior. RE and KL "
+    "are the objective's terms."
 )
 
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -1,8 +1,9 @@
 """Figures of the MVAE paper about the codes, of two dimensions."""
 
+from dataclasses import replace
 from typing import Any
 
-from ..common import SSE, SSE_MEANS
+from ..common import ERROR, SSE, SSE_MEANS
 from ..item import Column, Item, Picture, Row
 from .figures import each
 from .protocols import GREY, IN_USE, mixture, protocols
@@ -16,7 +17,7 @@ def plane(recipe: str, k: int, **options: Any) -> Row:
     """A mixture of MNIST with two-dimensional codes."""
     row = mixture(recipe, k, n_latent=2, **options)
     name = row.name.replace("n_latent=2", "L=2").replace("conditional=True", "with classes")
-    return Row(name=name, recipe=recipe, options=row.options)
+    return replace(row, name=name)
 
 
 def traversed(name: str, k: int, latent: int, values: list[float]) -> Item:
@@ -32,7 +33,7 @@ def traversed(name: str, k: int, latent: int, values: list[float]) -> Item:
         about=f"{GREY} {IN_USE} {OF_DIGIT} "
         "The other latent is that of a test image's code. The change is "
         "the squared difference of the first and last image, over 100 test images; it is 0 for a "
-        "component that does not use its code.",
+        f"component that does not use its code. {ERROR}",
         rows=rows,
         columns=[SSE_MEANS, Column(label="change by component", path="traversal.change", digits=1)],
         measures={"traversal": {"latent": latent, "values": values, "label": DIGIT}},
@@ -62,7 +63,7 @@ CODES = [
     Item(
         name="mvae/fig11",
         title="codes of each component, in colours of the digits",
-        about=f"{GREY} {IN_USE} Codes have two dimensions.",
+        about=f"{GREY} {IN_USE} Codes have two dimensions. {ERROR}",
         rows=MAPPED,
         columns=[SSE, SSE_MEANS],
         pictures=each("codes", _endings(MAPPED)),
@@ -74,7 +75,8 @@ CODES = [
         title="dependence of the components' codes by the weight of the dHSIC penalty",
         about=f"{GREY} {IN_USE} "
         "Codes have two dimensions. HSIC over a batch is biased upward: that of "
-        "shuffled rows, which are independent, is beside it. The paper shows weights 1 and 10.",
+        "shuffled rows, which are independent, is beside it. The paper shows weights 1 and 10. "
+        f"{ERROR}",
         rows=DEPENDENT,
         columns=[
             SSE,
@@ -96,7 +98,7 @@ CODES = [
         title="codes of the digit 1 by each component, with and without the dHSIC penalty",
         about=f"{GREY} {IN_USE} "
         "Codes have two dimensions. The silhouette of the components' codes is near "
-        "1 where each has a region of its own, and near 0 where regions overlap.",
+        f"1 where each has a region of its own, and near 0 where regions overlap. {ERROR}",
         rows=[row for row in DEPENDENT if row.options["beta_dhsic"] != 1.0],
         columns=[
             SSE,

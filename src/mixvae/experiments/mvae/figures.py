@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from ..common import RMSE, SSE, SSE_MEANS
+from ..common import ERROR, RMSE, SSE, SSE_MEANS
 from ..item import Column, Item, Picture, Row
 from .protocols import COLOUR, GREY, IN_USE, KL_WEIGHT, NAMES, colour, mixture, protocols
 from .scores import system
@@ -46,7 +46,7 @@ RECONSTRUCTED = [
     Item(
         name="mvae/fig2",
         title="reconstructions by each component and by the mixture",
-        about=f"{GREY} {IN_USE}",
+        about=f"{GREY} {IN_USE} {ERROR}",
         rows=[GAU, GAU_IN_USE],
         columns=[SSE, SSE_MEANS],
         pictures=each("reconstructions", ENDINGS),
@@ -57,7 +57,8 @@ RECONSTRUCTED = [
         name="mvae/fig3",
         title="codes decoded by the sub-decoder of another component",
         about=f"{GREY} {IN_USE} "
-        "The columns are errors of posterior means over 2,000 test images: each code "
+        "The columns are squared errors, summed over pixels, with codes at their means, over 2,000 "
+        "test images: each code "
         "decoded alone by its own or by another component's sub-decoder, means over all pairs; and "
         "all together, with their own codes or the next component's.",
         rows=[GAU, GAU_IN_USE],
@@ -70,9 +71,10 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig4",
-        title="test images and their reconstructions by MVAE-Gau, CelebA and CIFAR-10",
+        title="test images of CelebA and their reconstructions by MVAE-Gau",
         about=f"{COLOUR} CelebA is read from the folder celeba among the data, its images "
-        "resized to 64 x 64 pixels; CIFAR-10, which can be downloaded, is beside it.",
+        "resized to 64 x 64 pixels. CIFAR-10, which can be downloaded, is beside it; the paper "
+        "does not show it here.",
         rows=[gau("celeba"), gau("cifar10")],
         columns=[RMSE],
         pictures={
@@ -84,9 +86,10 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig5",
-        title="test images and their reconstructions by MVAE-Gau and MSVI, ImageNet and CIFAR-10",
-        about=f"{COLOUR} ImageNet is read from the folder imagenet among the data, its images "
-        "resized to 64 x 64 pixels; CIFAR-10, which can be downloaded, is beside it.",
+        title="test images of ImageNet and their reconstructions by MSVI and MVAE-Gau",
+        about=f"{COLOUR} MSVI has its whole KL. ImageNet is read from the folder imagenet among "
+        "the data, its images resized to 64 x 64 pixels. CIFAR-10, which can be downloaded, is "
+        "beside it; the paper does not show it here.",
         rows=NATURAL,
         columns=[RMSE],
         pictures={
@@ -104,7 +107,7 @@ RECONSTRUCTED = [
         title="interpolations between the codes of two test images",
         about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "As (33) to (35): all components' codes move along straight lines, "
-        "and the mixing weights with them.",
+        f"and the mixing weights with them. The paper shows CelebA. {ERROR}",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=[SSE_MEANS],
         pictures=each("interpolations", LERPED),
@@ -116,7 +119,8 @@ RECONSTRUCTED = [
         title="interpolations with codes exchanged between components",
         about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "As (36): each sub-decoder is given the next component's code. The "
-        "interpolations of mvae/fig6 are above them. The columns are those of mvae/fig3.",
+        "interpolations of mvae/fig6 are above them. The columns are those of mvae/fig3. The paper "
+        "shows CelebA.",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=EXCHANGE,
         measures={"exchange": {}},
@@ -129,7 +133,7 @@ RECONSTRUCTED = [
         title="samples of each component",
         about=f"{GREY} {IN_USE} {KL_WEIGHT} "
         "Samples in a column are decoded from the same code, which is drawn "
-        "from the prior.",
+        f"from the prior. The paper shows CelebA. {ERROR}",
         rows=[GAU, GAU_IN_USE, *map(gau, OF_COLOUR.values())],
         columns=[SSE_MEANS],
         pictures=each("samples_by_component", LERPED),

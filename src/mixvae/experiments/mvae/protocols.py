@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..common import FEW_EPOCHS, SMALL, control, quick
+from ..common import FEW_EPOCHS, FEW_IMAGES, SMALL, control, quick
 from ..item import Data, Protocol, Row, Scale
 
 TRAINING = {"batch_size": 128, "precision": "bf16"}
@@ -18,7 +18,7 @@ PAPER_DATA = {
     "celeba": FACES,
     "imagenet": IMAGENET,
 }
-PAPER_EPOCHS = dict.fromkeys(PAPER_DATA, 100) | {"celeba": 10}
+PAPER_EPOCHS = dict.fromkeys(PAPER_DATA, 100) | {"celeba": 10, "imagenet": 10}
 CPU_DATA = PAPER_DATA | {
     "cifar10": Data(name="cifar10", subset=10_000),
     "cifar100": Data(name="cifar100", subset=4_500),
@@ -39,9 +39,10 @@ NAMES = {
 def protocols(*names: str, seeds: int = 1, paper_seeds: int | None = None) -> dict[Scale, Protocol]:
     """How models are trained on these data sets, the first of which is that of rows by default."""
     small = {name: value for name, value in SMALL.items() if name != "hidden"}
+    few = FEW_IMAGES if any(CPU_DATA[name].subset for name in names) else FEW_EPOCHS
     return {
         "quick": replace(quick(*names), options=small),
-        "cpu": replace(_protocol(names, CPU_DATA, CPU_EPOCHS, seeds), comparable=FEW_EPOCHS),
+        "cpu": replace(_protocol(names, CPU_DATA, CPU_EPOCHS, seeds), comparable=few),
         "paper": _protocol(names, PAPER_DATA, PAPER_EPOCHS, paper_seeds or seeds),
     }
 
@@ -63,7 +64,7 @@ def _protocol(
 
 def _said(name: str, data: Data, epochs: int) -> str:
     """What is done with a data set, for the tables."""
-    images = "all" if data.subset is None else f"{data.subset:,}"
+    images = f"{data.subset:,}" if data.subset else "all but 5,000"
     of_paper = PAPER_EPOCHS[name]
     more = "" if epochs == of_paper else f" (the paper: {of_paper})"
     return f"{NAMES[name]}: {images} training images, {epochs} epochs{more}"
@@ -72,25 +73,26 @@ def _said(name: str, data: Data, epochs: int) -> str:
 PLAIN = {"likelihood": "cross-entropy", "n_latent": 50}
 AUTHORS = PLAIN | {"concentration": "normalised", "dhsic_root": True}
 GREY = (
-    "As in the authors' code, models of MNIST are trained on the cross-entropy of grey levels, the "
-    "codes' KL is averaged over components, concentrations are divided by their sum, and the "
-    "penalty is the root of dHSIC. SSE is the squared error of one stochastic sample, summed over "
-    "pixels in [0, 1] and averaged over all test images."
+    "As in the authors' code, mixtures and VAEs of MNIST are trained on the cross-entropy of grey "
+    "levels, the codes' KL is averaged over components, concentrations are divided by their sum, "
+    "and the penalty is the root of dHSIC."
 )
 IN_USE = (
-    "In these models all components but one collapse: beside them are models with a larger weight "
-    "of the mixing weights' KL (beta_w=20), which keeps the components in use."
+    "With these options all components but one tend to collapse: beside them are models with a "
+    "larger weight of the mixing weights' KL (beta_w=20), which keeps the components in use."
 )
 CONV = {"network": "conv", "n_latent": 256, "likelihood": "squared-error"}
 CONV_6 = CONV | {"n_components": 6, "beta_kl": 0.01}
 KL_WEIGHT = (
-    "On colour images the authors' code scales the codes' KL by 1e-5 to 1, and the paper does not "
-    "say by what: 0.01 here, over K by the mean over components."
+    "Mixtures of colour images are trained on the squared error. The authors' code scales the "
+    "codes' KL by 1e-5 to 1, and the paper does not say by what: 0.01 here, divided by K = 6, as "
+    "the components' KL is averaged. The concentrations are free, and the penalty is dHSIC itself."
 )
-COLOUR = (
+ROOT = (
     "RMSE is the root of the squared error summed over all values of an image in [0, 1], over all "
-    f"test images (the paper: the first 4,992). {KL_WEIGHT}"
+    "test images (the authors' code: the first 4,992)."
 )
+COLOUR = f"{ROOT} {KL_WEIGHT}"
 DROPOUT: dict[str, dict[str, Any]] = {  # the paper's: one rate for all components
     "mvae-gau": {"rate": "shared", "rate_kl": "polynomial"},
     "mvae-gs": {"rate": "shared"},
@@ -100,13 +102,14 @@ TITLES = {"mvae-gau": "MVAE-Gau", "mvae-gs": "MVAE-GS", "mvae": "MVAE fixed"}
 
 
 def mixture(recipe: str, k: int, reported: Mapping[str, Any] | None = None, **options: Any) -> Row:
-    """The paper's model of MNIST, with K components."""
+    """The paper's model of MNIST, with K components; a control, if the paper lacks its options."""
     said = [f"{name}={value}" for name, value in options.items() if name != "rate_kl"]
     return Row(
         name=" ".join([f"{TITLES[recipe]} K={k}", *said]),
         recipe=recipe,
         options=AUTHORS | DROPOUT[recipe] | {"n_components": k} | options,
         reported=reported or {},
+        control="beta_w" in options or "rate" in options,
     )
 
 
@@ -116,10 +119,16 @@ def colour(recipe: str, name: str, **others: Any) -> Row:
 
 
 def colour_controls() -> list[Row]:
-    """Single VAEs with the mixtures' advantages: the weight of the KL, 1/K of it, K x L latents."""
+    """Single VAEs with the mixtures' advantages.
+
+    The weight of the KL, 1/K of it, K x L latents, and these with as many parameters.
+    """
     single = CONV | {"beta_kl": 0.01}
+    many = single | {"n_latent": 6 * 256}
+    wide = many | {"channels": [64, 128, 256, 512, 512]}
     return [
         control("VAE, KL x 0.01", "beta-vae", single),
         control("VAE, KL x 0.01/6", "beta-vae", CONV | {"beta_kl": 0.01 / 6}),
-        control("VAE, KL x 0.01, 6 x 256 latents", "beta-vae", single | {"n_latent": 6 * 256}),
+        control("VAE, KL x 0.01, 6 x 256 latents", "beta-vae", many),
+        control("VAE, KL x 0.01, parameters of K=6", "beta-vae", wide),
     ]

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from ..common import RMSE, SSE
+from ..common import ERROR, RMSE, SSE
 from ..item import Column, Item, Picture
-from .protocols import GREY, KL_WEIGHT, NAMES, colour, mixture, protocols
+from .protocols import GREY, KL_WEIGHT, NAMES, ROOT, colour, mixture, protocols
 
 SETS = ("mnist", "fashion-mnist", "cifar10", "celeba")
 GS = mixture("mvae-gs", 6)
@@ -19,10 +19,10 @@ EACH = replace(
     control=True,
 )
 ABOUT = (
-    f"{GREY} {KL_WEIGHT} "
+    f"{GREY} So are those of Fashion-MNIST. {KL_WEIGHT} "
     "MVAE-GS of six components, on MNIST, Fashion-MNIST, CIFAR-10 and, where it is there, CelebA "
-    "(in the folder celeba). Figures are those on validation data by epoch, also for CelebA, where "
-    "the paper has every 100 batches of one epoch."
+    "(in the folder celeba). Figures are those on validation data by epoch, also for CelebA, of "
+    "which the paper shows every 100 batches of a single epoch."
 )
 SELECTED = Column(label="selected K", path="selection.n_selected")
 
@@ -30,7 +30,7 @@ TRAINING = [
     Item(
         name="mvae/fig14",
         title="objective of MVAE-GS over the epochs",
-        about=f"{ABOUT} The objective is maximised; its penalties are subtracted.",
+        about=f"{ABOUT} The objective is maximised; its penalties are subtracted. {ERROR} {ROOT}",
         rows=ROWS,
         columns=[SSE, RMSE, Column(label="objective", path="bounds.objective")],
         pictures={
@@ -48,7 +48,8 @@ TRAINING = [
     Item(
         name="mvae/fig15",
         title="dropout rate of MVAE-GS over the epochs",
-        about=f"{ABOUT} One rate for all components, as in the paper, and a rate for each of them.",
+        about=f"{ABOUT} One rate for all components, as in the paper, and a rate for each of them. "
+        f"{ERROR}",
         rows=[*ROWS, EACH],
         columns=[SSE, Column(label="rate", path="selection.rate", digits=3)],
         pictures={
