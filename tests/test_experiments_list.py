@@ -11,8 +11,10 @@ from mixvae.evaluation import bounds
 from mixvae.experiments import ITEMS
 from mixvae.experiments.common import ELBO, LOG_PX, OBJECTIVE
 from mixvae.experiments.item import Item, Row
+from mixvae.reproduction.cache import Cache
 from mixvae.reproduction.jobs import Job
-from mixvae.reproduction.tables import _bound
+from mixvae.reproduction.results import Results
+from mixvae.reproduction.tables import _bound, text_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "reproduce.md"
 JOINT = {"m-vae", "mvae", "mvae-gs", "mvae-gau"}
@@ -91,6 +93,15 @@ def test_the_csv_calls_a_bound_only_what_is_one(
     assert _bound(OBJECTIVE, figures) == expected
     is_density = options.get("likelihood") != "cross-entropy"
     assert (figures["bounds"]["elbo"] is not None) == is_density
+
+
+def test_the_papers_figures_have_the_papers_digits(tmp_path: Path) -> None:
+    item = ITEMS["m-vae/table3"]
+    results = Results(item, item.protocols["cpu"], 1, Cache(tmp_path, progress=False))
+    shown = [line.split("|")[1:4:2] for line in text_table(results).splitlines()[2:]]
+    found = {name.strip(): value.strip() for name, value in shown}
+    assert found["ALI (quoted)"] == "14.53"
+    assert found["PixelCNN++ (quoted)"] == "3.289"
 
 
 def test_columns_of_bounds_are_of_models_with_a_density() -> None:

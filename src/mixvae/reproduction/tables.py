@@ -113,8 +113,11 @@ def _ours(results: Results, row: Row, column: Column) -> str:
 
 
 def _reported(row: Row, column: Column) -> str:
+    """The paper's figure with its digits, of which there are two or more after the point."""
     value = row.reported.get(column.label, "")
-    return f"{value:.{column.digits}f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.{max(2, len(str(value).partition('.')[2]))}f}"
 
 
 def _notes(results: Results) -> str:
