@@ -53,6 +53,6 @@ class BernoulliVector(torch.distributions.Independent):
         if torch.is_grad_enabled() or not n:
             return super().log_prob(value)
         logits, value = logits.flatten(-n), value.flatten(-n)
-        surprise = logits.clamp_min(0).addcmul_(logits, value, value=-1).sum(-1)
+        surprise = torch.addcmul(logits.clamp_min(0), logits, value, value=-1).sum(-1)
         factors = logits.abs().sigmoid_().split(MANY, -1)
         return torch.stack([part.prod(-1) for part in factors]).log_().sum(0) - surprise

@@ -19,6 +19,7 @@ from .one_pass import Batch, accumulate
 MARGIN = 1.0  # nats below log N, within which I_q is called near its limit
 AT_ONCE = 1 << 22  # densities, or numbers of codes, computed at a time
 NO_DENSITY = "the posterior knows the density of its own samples only"
+DETERMINISTIC = "the encoder is deterministic, so that its code has no density"
 
 
 def latent_information(
@@ -57,8 +58,8 @@ def latent_information(
         ``kl``, ``mutual_information`` and ``aggregate_kl``, nats, lists of one value for each
         component of a joint mixture; of one value for a family of one code, whose posterior is the
         mixture of the components'. ``limit``, log N; ``near_limit``, the components (from 0) whose
-        I_q is within 1 nat of it; ``n``; ``how``, in words. None, with a ``note``, for a posterior
-        that knows the density of its own samples only.
+        I_q is within 1 nat of it; ``n``; ``how``, in words. None, with a ``note``, for a
+        deterministic encoder, and for a posterior that knows the density of its own samples only.
 
     Raises
     ------
@@ -93,7 +94,7 @@ class LatentInformation:
 
     def add(self, batch: Batch) -> None:
         q, p = _posterior_and_prior(batch)
-        if with_log_prob(q) is not None:
+        if self.model.is_deterministic or with_log_prob(q) is not None:
             return
         z = q.sample()
         log_q = q.log_prob(z).double()
@@ -105,7 +106,8 @@ class LatentInformation:
     def result(self) -> dict[str, Any]:
         names = ("kl", "mutual_information", "aggregate_kl")
         if not self.posteriors:
-            return dict.fromkeys(names) | {"note": NO_DENSITY}
+            note = DETERMINISTIC if self.model.is_deterministic else NO_DENSITY
+            return dict.fromkeys(names) | {"note": note}
         z, log_q = torch.cat(self.codes), torch.cat(self.log_q)
         with evaluating(self.model):
             log_aggregate = _log_aggregate(self.posteriors, z)

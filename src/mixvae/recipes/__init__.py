@@ -6,11 +6,11 @@ recipe        K  encoders    weights    decoders           prior          family
 vae           1  1           --         1                  N(0, I)        joint      elbo
 beta-vae      1  1           --         1                  N(0, I)        joint      elbo, beta KL
 iwae          1  1           --         1                  N(0, I)        joint      iwae
+cb-vae        1  1           --         1                  N(0, I)        joint      elbo
 info-vae      1  1           --         1                  N(0, I)        joint      beta KL; mmd
 wae-mmd       1  1           --         1                  N(0, I)        joint      log_lik; mmd
 wwae          1  1           --         1                  N(0, I)        joint      log_lik; w2
 mae           1  1           --         1                  N(0, I)        joint      elbo; mutual
-cb-vae        1  1           --         1                  N(0, I)        joint      elbo
 m-vae         K  K           Dirichlet  K, averaged means  N(0, I)        joint      MELBO; dhsic
 mvae          K  K           Dirichlet  K sub-decoders     N(0, I)        joint      MELBO; dhsic
 mvae-gs       K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
