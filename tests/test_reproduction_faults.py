@@ -277,6 +277,22 @@ def test_a_closed_standard_error_stops_nothing(
     assert csv_of(Path()) == csv_of(made)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("fig1", "Did you mean 'm-vae/fig1'?"),
+        ("fig2", "Did you mean 'm-vae/fig2' or 'mvae/fig2' or 'dlgmm/fig2' or 'gmmpvae/fig2'?"),
+        ("M-VAE/fig1", "Did you mean 'm-vae/fig1'?"),
+        ("/", "Papers: m-vae, mvae, dlgmm, gmmpvae, all; mixvae reproduce --list"),
+    ],
+)
+def test_an_unknown_name_is_a_short_line(name: str, hint: str) -> None:
+    with pytest.raises(MixvaeError) as error:
+        experiments.find([name])
+    assert f"unknown item {name!r}. {hint}" in str(error.value)
+    assert len(str(error.value)) < 220
+
+
 def test_pages_that_are_no_text_stop_nothing(tmp_path: Path) -> None:
     (tmp_path / "mixing").mkdir()
     (tmp_path / "mixing/study.md").write_bytes(b"# A study \xff\xfe\n")

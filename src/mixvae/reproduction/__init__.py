@@ -53,7 +53,7 @@ def reproduce(
     seeds
         Number of seeds, from 0; by default the scale's.
     row
-        Names of rows; by default all.
+        Names of rows, which every item must have; by default all.
     data_dir
         Folder of the data files; by default MIXVAE_DATA, else the user's cache.
     runs
