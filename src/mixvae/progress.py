@@ -10,6 +10,11 @@ T = TypeVar("T")
 SECONDS = 30.0  # between two lines
 
 
+def on_terminal() -> bool:
+    """Whether standard error is a terminal; it is None where it was closed before the start."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def track(items: Iterable[T], what: str, total: int, *, show: bool = True) -> Iterator[T]:
     """Iterate over items, with progress on standard error.
 
@@ -59,7 +64,7 @@ def progress(
     Callable[[int], object]
         The function; its argument is the number of steps since its last call.
     """
-    if show and not sys.stderr.isatty():
+    if show and not on_terminal():
         yield _Lines(what, total)
         return
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]

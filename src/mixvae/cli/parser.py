@@ -35,7 +35,7 @@ class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
         return f"{dashed(action.dest)} {_takes(action)}"
 
     def _get_help_string(self, action: Action) -> str:
-        if action.default is None or action.default == SUPPRESS:
+        if action.default is None or action.default in (SUPPRESS, (), []):
             return action.help or ""
         many = isinstance(action.default, list | tuple)
         default = " ".join(map(str, action.default)) if many else _plain(action.default)

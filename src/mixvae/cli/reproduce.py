@@ -13,7 +13,7 @@ USAGE = "mixvae reproduce PAPER/ITEM ... [OPTIONS]"
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """What there is."""
+    """Names of the tables and figures."""
 
     list_: bool = False
     """Print the names of all tables and figures, and do nothing else."""
@@ -27,12 +27,12 @@ def reproduce(argv: list[str]) -> None:
 
       mixvae reproduce --list
       mixvae reproduce mvae/table6 --scale quick
-      mixvae reproduce m-vae dlgmm/fig3b --data-dir ~/data
+      mixvae reproduce m-vae dlgmm/fig3b --data-dir ~/data     # all of a paper's, and one more
     """
     from mixvae.experiments import ITEMS
 
     parser = Parser(USAGE, getdoc(reproduce))
-    parser.add_options("what there is", ListOptions)
+    parser.add_options("names", ListOptions)
     parser.add_options("experiments", make, skip={"items"})
     words, values = parser.read(argv, len(ITEMS))
     if taken(ListOptions, values).list_:

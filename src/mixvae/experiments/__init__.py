@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
-from mixvae.errors import MixvaeError, unknown
+from mixvae.errors import MixvaeError
 
 from . import dlgmm, gmmpvae, m_vae, mvae
 from .item import Item
@@ -49,6 +50,15 @@ def find(names: Sequence[str]) -> list[Item]:
     for name in names:
         of_paper = {i.name: i for i in ITEMS.values() if name in ("all", i.paper)}
         if not of_paper and name not in ITEMS:
-            raise unknown("item", name, [*ITEMS, *PAPERS, "all"])
+            raise _unknown(name)
         found |= of_paper or {name: ITEMS[name]}
     return list(found.values())
+
+
+def _unknown(name: str) -> MixvaeError:
+    """The error for an unknown name, with those that it may be short for, or the nearest."""
+    near = [known for known in ITEMS if known.endswith(f"/{name}")]
+    near = near or get_close_matches(name, [*ITEMS, *PAPERS, "all"], n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    known = f"Papers: {', '.join(PAPERS)}, all; mixvae reproduce --list has the items."
+    return MixvaeError(f"unknown item {name!r}.{hint} {known}")

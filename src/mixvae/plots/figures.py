@@ -1,6 +1,8 @@
 """Figures, files and colours, which all plots use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 DPI = 150
 MAX_COLOURS = 20  # more are hard to distinguish
 
+_note: ContextVar[str] = ContextVar("note", default="")
+
 
 def panels(
     n: int, width: float, height: float, *, margin: float = 0.0
@@ -35,9 +39,19 @@ def panels(
     return fig, axes[:n]
 
 
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Context in which the title of every figure has a note below it."""
+    before = _note.set(note)
+    try:
+        yield
+    finally:
+        _note.reset(before)
+
+
 def save(fig: "Figure", path: str | Path, title: str) -> Path:
     """Add a title and write the figure as PNG."""
-    fig.suptitle(title)
+    fig.suptitle("\n".join(filter(None, [title, _note.get()])))
     path = Path(path)
     with whole(path) as partial:
         fig.savefig(partial, format="png", dpi=DPI, bbox_inches="tight")

@@ -10,6 +10,8 @@ from mixvae.errors import MixvaeError, is_a, one_of, unknown, whole
 from mixvae.experiments import find
 from mixvae.experiments.item import Item, Row, Scale
 from mixvae.progress import progress as bar
+from mixvae.storage import lock
+from mixvae.storage.run_folder import partials
 
 from .cache import Cache, InUseError
 from .index import write_index
@@ -51,7 +53,7 @@ def reproduce(
     seeds
         Number of seeds, from 0; by default the scale's.
     row
-        Names of rows; by default all.
+        Names of rows, which every item must have; by default all.
     data_dir
         Folder of the data files; by default MIXVAE_DATA, else the user's cache.
     runs
@@ -90,22 +92,25 @@ def reproduce(
     for item in chosen:
         protocol = item.protocols[scale]
         plan.append((item, protocol, _rows(item, row), seeds or protocol.seeds))
-    written, missing, failed = [], [], []
+    written, missing, failed, told = [], [], [], set[str]()
     for item, protocol, rows, n_seeds in plan:
         results = Results(item, protocol, n_seeds, cache)
         available, reasons = _available(results, rows)
         for reason, names in reasons.items():
-            print(f"{item.name}: left out {', '.join(names)}: {reason}", file=sys.stderr)
+            which = "all rows" if len(names) == len(rows) else "; ".join(names)
+            why = f"as above: {reason.partition(':')[0]}" if reason in told else reason
+            print(f"{item.name}: left out {which}: {why}", file=sys.stderr)
+            told.add(reason)
         if not available and not all(map(results.is_quoted, rows)):
             missing.append(item.name)
             continue
+        (folder / item.paper).mkdir(parents=True, exist_ok=True)  # or fail before the training
         jobs = list(jobs_of(item, protocol, available, n_seeds))
         failed += _work(cache, item, jobs, folder, scale)
         written.append(_write(Results(item, protocol, n_seeds, cache), folder, scale, final=True))
     if failed:
-        raise MixvaeError(
-            f"{len(failed)} runs failed: {'; '.join(failed)}. The others are written."
-        )
+        runs_failed = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
+        raise MixvaeError(f"{runs_failed} failed: {'; '.join(failed)}. The others are written.")
     if missing and not written:
         raise MixvaeError(f"the data of {', '.join(missing)} are missing: give --data-dir.")
     return written
@@ -142,7 +147,7 @@ def _available(results: Results, rows: Sequence[Row]) -> tuple[list[Row], dict[s
 
 def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Scale) -> list[str]:
     """Make the runs of an item, and write its tables after each; return what failed, and why."""
-    todo = deque(job for job in jobs if cache.figures(job) is None)
+    todo = deque(job for job in jobs if not cache.is_made(job))
     held: set[str] = set()
     failed = []
     with bar(item.name, len(todo), unit="run", show=cache.progress and bool(todo)) as advance:
@@ -161,6 +166,9 @@ def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Sc
             except MixvaeError as error:
                 print(f"{job} failed: {error}", file=sys.stderr)
                 failed.append(f"{job} ({error})")
+            except OSError as error:
+                error.__notes__ = [f"The same command goes on with {job}"]
+                raise
             except KeyboardInterrupt:
                 again = f"the same command goes on with {job}"
                 print(f"\nruns are kept in {cache.root}; {again}", file=sys.stderr)
@@ -175,12 +183,15 @@ def _write(results: Results, folder: Path, scale: Scale, *, final: bool = False)
     """Write the tables, and in the end the pictures and the page of all results."""
     item = results.item
     out = folder / item.paper
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = draw(results, out, item.short) if final else []
+    pictures = draw(results, out, item.short, scale) if final else []
     write_csv(results, out / f"{item.short}.csv")
     page = out / f"{item.short}.md"
     write_markdown(results, page, scale, pictures)
     if final:
+        for path, process in partials(out).items():
+            if lock.process_start(process) is None:  # it was killed
+                path.unlink(missing_ok=True)
         write_index(folder)
-        print(f"{item.name}: {item.title}\n\n{text_table(results)}\n")
+        print(f"{item.name}: {item.title}\n{results.protocol.note}\n\n{text_table(results)}\n")
+        print(f"written: {page}\n")
     return page

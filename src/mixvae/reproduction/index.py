@@ -48,15 +48,20 @@ def _belongs(picture: Path, table: Path) -> bool:
 
 def _table(path: Path) -> str:
     """The first table of a page."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _read(path).splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith("|")), len(lines))
     last = next((i for i, v in enumerate(lines[first:], first) if not v.startswith("|")), None)
     return "\n".join(lines[first:last])
 
 
 def _title(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").strip().splitlines()
+    lines = _read(path).strip().splitlines()
     return lines[0].removeprefix("# ").rstrip(".") if lines else path.stem
+
+
+def _read(path: Path) -> str:
+    """The text of a page; where it is damaged, with marks in place of what cannot be read."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _text(path: Path, folder: Path) -> str:
@@ -67,4 +72,4 @@ def _text(path: Path, folder: Path) -> str:
     def moved(link: re.Match[str]) -> str:
         return f"]({Path(relpath(path.parent / link[1], folder)).as_posix()})"
 
-    return LINK.sub(moved, path.read_text(encoding="utf-8").strip())
+    return LINK.sub(moved, _read(path).strip())

@@ -40,7 +40,7 @@ class Cell:
         if not self.values:
             return ""
         if not self.numbers:
-            return _listed(self.values[0], self.digits)
+            return listed(self.values[0], self.digits)
         if len(self.numbers) == 1:
             return f"{self.numbers[0]:.{self.digits}f}"
         return f"{self.mean} ± {stdev(self.numbers):.{self.digits}f}"
@@ -112,7 +112,7 @@ class Results:
         """A row's figure."""
         seeds = self.figures.get(row.name, [])
         values = [value_at(figures, column.path) for figures in seeds]
-        return Cell([value for value in values if value is not None], column.digits)
+        return Cell([value for value in values if _is_figure(value)], column.digits)
 
     def is_unreliable(self, row: Row, column: Column) -> bool:
         """Whether the figure is a log p(x) that is marked as unreliable."""
@@ -139,8 +139,15 @@ def value_at(figures: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _listed(values: Any, digits: int) -> str:
+def _is_figure(value: Any) -> bool:
+    """Whether a value is a number, or a list of numbers and of None."""
+    if isinstance(value, list):
+        return all(v is None or isinstance(v, int | float) for v in value)
+    return isinstance(value, int | float)
+
+
+def listed(values: Any, digits: int) -> str:
     """A list in one cell; a dash for what is not a number."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         return str(values)
-    return " ".join("-" if v is None else f"{v:.{digits}f}" for v in values)
+    return " ".join(f"{v:.{digits}f}" if isinstance(v, int | float) else "-" for v in values)

@@ -11,7 +11,7 @@ from mixvae.experiments.item import Column, Row, Scale
 from mixvae.report.tables import STATES
 from mixvae.storage.files import write_text
 
-from .results import Results, value_at
+from .results import Results, listed, value_at
 
 HEAD = [
     *("row", "figure", "ours", "sd", "seeds", "by_seed", "reported", "comparable", "bound"),
@@ -167,9 +167,7 @@ def _state(health: dict[str, Any]) -> str:
 
 
 def _numbers(values: Any, digits: int) -> str:
-    if not isinstance(values, Sequence):
-        return ""
-    return " ".join("-" if v is None else f"{v:.{digits}f}" for v in values)
+    return listed(values, digits) if isinstance(values, Sequence) else ""
 
 
 def _lines(results: Results, row: Row) -> Iterator[dict[str, Any]]:

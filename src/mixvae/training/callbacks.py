@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mixvae.errors import MixvaeError, one_of
 from mixvae.objectives.objective import is_kl
+from mixvae.progress import on_terminal
 from mixvae.run import LOG
 from mixvae.storage.files import write_text
 
@@ -86,7 +87,7 @@ class Callback(Protocol):
 
 def listeners(logger: Any, callbacks: Any, *, progress: bool) -> list[Any]:
     """All callbacks of a run, a user's own last; refuses those that could not be called."""
-    display = [Bar() if sys.stderr.isatty() else Lines()] if progress else []
+    display = [Bar() if on_terminal() else Lines()] if progress else []
     return [LogFile(), *display, *_loggers(logger), *_callbacks(callbacks)]
 
 

@@ -7,6 +7,9 @@ file and returns whether it did; ``PICTURES`` names them for the declarations of
 from collections.abc import Callable
 from pathlib import Path
 
+from mixvae.experiments.item import Scale
+from mixvae.plots.figures import noted
+
 from ..results import Results
 from .codes import codes, codes_of_class
 from .components import dependence, exchanged, mismatched, samples_by_component
@@ -39,11 +42,17 @@ PICTURES: dict[str, Callable[..., bool]] = {
 }
 
 
-def draw(results: Results, folder: Path, stem: str) -> list[str]:
-    """Draw an item's pictures into a folder; return the names of the files."""
+def draw(results: Results, folder: Path, stem: str, scale: Scale) -> list[str]:
+    """Draw an item's pictures into a folder; return the names of the files.
+
+    Their titles, which are the paper's, say at which scale ours were made.
+    """
+    note = "" if scale == "paper" else f"{results.item.name} at the {scale} scale"
+    note += ": scikit-learn's digits, two epochs" if scale == "quick" else ""
     written = []
     for ending, picture in results.item.pictures.items():
         name = f"{stem}{'-' if ending else ''}{ending}.png"
-        if PICTURES[picture.draw](results, folder / name, **picture.arguments):
-            written.append(name)
+        with noted(note):
+            if PICTURES[picture.draw](results, folder / name, **picture.arguments):
+                written.append(name)
     return written

@@ -10,6 +10,8 @@ from mixvae.plots.figures import panels, save
 
 from ..results import Results, value_at
 
+LABELS = {"n_components": "number of components K", "n_parameters": "number of parameters"}
+
 
 def against(
     results: Results, path: Path, *, x: str, y: Sequence[str], label: str, names: Sequence[str] = ()
@@ -24,7 +26,7 @@ def against(
         seeds = results.figures[row.name]
         for path_y, name in zip(y, names or y, strict=True):
             values = [value_at(figures, path_y) for figures in seeds]
-            values = [float(v) for v in values if v is not None]
+            values = [float(v) for v in values if isinstance(v, int | float)]
             at = value_at(seeds[0], x)
             if values and at is not None:
                 t = torch.tensor(values)
@@ -36,7 +38,7 @@ def against(
     for name, line in points.items():
         places, means, deviations = zip(*sorted(line), strict=True)
         ax.errorbar(places, means, deviations, marker="o", capsize=3, label=name)
-    ax.set(xlabel=x.rpartition(".")[2].replace("_", " "), ylabel=label)
+    ax.set(xlabel=axis_label(x), ylabel=label)
     ax.legend()
     save(fig, path, results.item.title)
     return True
@@ -100,6 +102,12 @@ def histories_by_row(
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     save(fig, path, results.item.title)
     return True
+
+
+def axis_label(path: str) -> str:
+    """The label of an axis with the figures at a path."""
+    name = path.rpartition(".")[2]
+    return LABELS.get(name, name.replace("_", " "))
 
 
 def _over_epochs(

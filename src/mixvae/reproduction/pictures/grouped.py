@@ -8,6 +8,7 @@ from statistics import mean
 from mixvae.plots.figures import panels, save
 
 from ..results import Results, value_at
+from .curves import axis_label
 
 Groups = Mapping[str, Sequence[str]]  # names of rows by the group's name
 
@@ -38,7 +39,7 @@ def lines(
         for row in level:
             if (value := _mean(results, row, column)) is not None:
                 ax.axhline(value, color="0.4", ls="--", label=row)
-        ax.set(title=title, xlabel=label or x.rpartition(".")[2].replace("_", " "), ylabel="nats")
+        ax.set(title=title, xlabel=label or axis_label(x), ylabel="nats")
     axes[0].legend(fontsize="small")
     save(fig, path, results.item.title)
     return True
@@ -85,5 +86,5 @@ def differences(
 def _mean(results: Results, row: str, column: str) -> float | None:
     """A row's figure, the mean over seeds; None where there is none."""
     found = [value_at(figures, column) for figures in results.figures.get(row, [])]
-    values = [float(value) for value in found if value is not None]
+    values = [float(value) for value in found if isinstance(value, int | float)]
     return mean(values) if values else None
