@@ -169,6 +169,9 @@ def test_runs_are_made_once_and_shared(item: Item, monkeypatch: pytest.MonkeyPat
 def test_rows_can_be_chosen(item: Item) -> None:
     make(row=["M-VAE"])
     assert [row for row, _ in lines()] == ["M-VAE", "M-VAE", "GAN"]
+    assert "- Declared and not trained here: VAE.\n" in Path(
+        "results-quick/mvae/table99.md"
+    ).read_text(encoding="utf-8")
     with pytest.raises(MixvaeError, match=r"unknown row of mvae/table99 'M-VAR'. Did you mean"):
         make(row=["M-VAR"])
 

@@ -121,7 +121,7 @@ def _reported(row: Row, column: Column) -> str:
 
 
 def _notes(results: Results) -> str:
-    """Why rows cannot be compared with the paper's, each reason once."""
+    """Why rows cannot be compared with the paper's, each reason once, and rows not trained."""
     reasons: dict[str, list[str]] = {}
     for row in _shown(results):
         if row.reported and not results.is_quoted(row):
@@ -135,6 +135,8 @@ def _notes(results: Results) -> str:
     for reason, names in reasons.items():
         of = "all rows" if set(names) == every else "; ".join(names)
         lines.append(f"- {_verdict(reason)} ({of}).")
+    if absent := [name for name, seeds in results.figures.items() if not seeds]:
+        lines.append(f"- Declared and not trained here: {'; '.join(absent)}.")
     return "\n".join(lines)
 
 
