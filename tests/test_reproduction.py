@@ -299,6 +299,23 @@ def test_a_row_that_fails_does_not_stop_the_others(
     assert ("M-VAE", "SSE") in lines()
 
 
+def test_a_row_whose_first_seed_fails_is_shown_by_the_second(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = mixvae.fit
+
+    def failing(recipe: Any, *args: Any, **kwargs: Any) -> Any:
+        if recipe.name == "vae" and kwargs["seed"] == 0:
+            raise MixvaeError("no luck")
+        return fit(recipe, *args, **kwargs)
+
+    monkeypatch.setattr(mixvae, "fit", failing)
+    with pytest.raises(MixvaeError, match="1 run failed"):
+        make(seeds=2)
+    assert lines()["VAE", "SSE"]["seeds"] == "1"
+    assert Path("results-quick/mvae/table99.png").exists()
+
+
 def test_a_run_that_another_process_makes_is_waited_for(
     item: Item, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mixvae.errors import MixvaeError, is_a, one_of, unknown, whole
@@ -49,7 +50,8 @@ def reproduce(
         Names such as "mvae/table6", a paper such as "mvae" for all of its items, or "all".
     scale
         quick: seconds an item, on the digits of scikit-learn, to see that everything works; cpu:
-        about 20 minutes an item on one core, on part of the data; paper: the paper's own protocol.
+        some 20 to 60 minutes an item on one core, few epochs or part of the data; paper: the
+        paper's own protocol.
     seeds
         Number of seeds, from 0; by default the scale's.
     row
@@ -106,8 +108,8 @@ def reproduce(
             continue
         (folder / item.paper).mkdir(parents=True, exist_ok=True)  # or fail before the training
         jobs = list(jobs_of(item, protocol, available, n_seeds))
-        failed += _work(cache, item, jobs, folder, scale)
-        written.append(_write(Results(item, protocol, n_seeds, cache), folder, scale, final=True))
+        failed += _work(results, jobs, folder, scale)
+        written.append(_write(replace(results), folder, scale, final=True))
     if failed:
         runs_failed = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
         raise MixvaeError(f"{runs_failed} failed: {'; '.join(failed)}. The others are written.")
@@ -145,8 +147,9 @@ def _available(results: Results, rows: Sequence[Row]) -> tuple[list[Row], dict[s
     return available, reasons
 
 
-def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Scale) -> list[str]:
+def _work(results: Results, jobs: Sequence[Job], folder: Path, scale: Scale) -> list[str]:
     """Make the runs of an item, and write its tables after each; return what failed, and why."""
+    item, cache = results.item, results.cache
     todo = deque(job for job in jobs if not cache.is_made(job))
     held: set[str] = set()
     failed = []
@@ -174,8 +177,7 @@ def _work(cache: Cache, item: Item, jobs: Sequence[Job], folder: Path, scale: Sc
                 print(f"\nruns are kept in {cache.root}; {again}", file=sys.stderr)
                 raise KeyboardInterrupt from None
             advance(1)
-            n_seeds = 1 + max(other.seed for other in jobs)
-            _write(Results(item, job.protocol, n_seeds, cache), folder, scale)
+            _write(replace(results), folder, scale)  # which reads the figures anew
     return failed
 
 

@@ -273,5 +273,4 @@ def _figures_in(path: Path) -> dict[str, Any] | None:
 
 
 def _path(entry: Path, name: str, arguments: Mapping[str, Any]) -> Path:
-    plain = {k: asdict(v) if isinstance(v, Data) else v for k, v in arguments.items()}
-    return entry / FIGURES / f"{name}-{digest(plain)}.json"
+    return entry / FIGURES / f"{name}-{digest(dict(arguments))}.json"

@@ -83,13 +83,14 @@ class Results:
         found = {}
         for row in self.item.rows:
             if not self.is_quoted(row):
-                seeds = map(self._figures, map(self._job(row), range(self.n_seeds)))
+                jobs = (Job(self.item, self.protocol, row, n) for n in range(self.n_seeds))
+                seeds = map(self._figures, jobs)
                 found[row.name] = [figures for figures in seeds if figures is not None]
         return found
 
     @property
     def trained(self) -> list[Row]:
-        """The rows whose first seed has been trained and measured."""
+        """The rows that have been trained and measured, with one seed or more."""
         return [row for row in self.item.rows if self.figures.get(row.name)]
 
     def is_quoted(self, row: Row) -> bool:
@@ -97,16 +98,18 @@ class Results:
         return row.recipe is None or row.name in self.protocol.quoted
 
     def run(self, row: Row) -> Run:
-        """The run of a row, with the first seed."""
-        return self.cache.run(self._job(row)(0))
+        """The run of a row, with the first seed that there is."""
+        return self.cache.run(self.job(row))
 
     def data(self, row: Row) -> Dataset:
         """The data of a row."""
-        return self.cache.dataset(self._job(row)(0).data)
+        return self.cache.dataset(Job(self.item, self.protocol, row, 0).data)
 
     def job(self, row: Row) -> Job:
-        """The job of a row, with the first seed."""
-        return self._job(row)(0)
+        """The job of a row, with the first seed that is trained and measured, else 0."""
+        seeds = self.figures.get(row.name)
+        seed = seeds[0]["spec"]["spec"]["training"]["seed"] if seeds else 0
+        return Job(self.item, self.protocol, row, seed)
 
     def cell(self, row: Row, column: Column) -> Cell:
         """A row's figure."""
@@ -120,9 +123,6 @@ class Results:
             return False
         estimates = [figures.get("log_likelihood") or {} for figures in self.figures[row.name]]
         return any(estimate.get("reliable") is False for estimate in estimates)
-
-    def _job(self, row: Row) -> Any:
-        return lambda seed: Job(self.item, self.protocol, row, seed)
 
     def _figures(self, job: Job) -> dict[str, Any] | None:
         try:

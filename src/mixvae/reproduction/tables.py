@@ -214,8 +214,8 @@ def _bound(column: Column, figures: dict[str, Any]) -> str:
 
 def _how(results: Results, row: Row) -> dict[str, Any]:
     """How a row was made."""
-    first = results.figures[row.name][0]
-    spec = first["spec"]
+    seeds = results.figures[row.name]
+    first, spec = seeds[0], seeds[0]["spec"]
     job = results.job(row)
     return {
         "protocol": results.protocol.note,
@@ -227,6 +227,6 @@ def _how(results: Results, row: Row) -> dict[str, Any]:
         "epochs": first.get("epochs", ""),
         "precision": first.get("precision", ""),
         "seconds": first.get("seconds", ""),
-        "commit": spec.get("commit", ""),
+        "commit": " ".join(dict.fromkeys(f["spec"].get("commit", "") for f in seeds)),
         "version": spec.get("version", ""),
     }
