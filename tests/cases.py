@@ -23,6 +23,8 @@ from mixvae.likelihoods import (
     GaussianLikelihood,
     LogisticLikelihood,
     LogisticMixtureLikelihood,
+    NormalLikelihood,
+    StudentTLikelihood,
 )
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
@@ -94,6 +96,8 @@ class Case:
         likelihood = self.options.get("likelihood", "bernoulli")
         if self.recipe == "cb-vae":
             return x
+        if self.recipe == "mfa-vae" or likelihood.startswith(("normal", "student")):
+            return 4 * x - 2
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
         if likelihood == "binomial":
@@ -180,6 +184,10 @@ CASES = [
     Case("infinite-vae", {"n_components": 1}),
     Case("infinite-vae", {"bound": "iwae", "n_samples": 3, "likelihood": "gaussian"}, FLAT),
     Case("infinite-vae", {"shared_layers": True, "concentration": 3.0}, FLAT),
+    Case("mfa-vae", x_shape=FLAT),
+    Case("mfa-vae", {"n_components": 1, "noise": "all"}, FLAT),
+    Case("mfa-vae", {"noise": "column", "likelihood": "student-t"}),
+    Case("mfa-vae", {"noise": "component", "bound": "iwae", "n_samples": 2}, FLAT),
     Case("dlgmm"),
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dlgmm", {"form": "index", "prior_means": [-1.5, 0.0, 1.5]}),
@@ -237,6 +245,11 @@ CASES = [
     Case("cb-vae", {"network": "gated-mlp"}, FLAT),
     Case("vae", {"likelihood": "logistic"}, FLAT),
     Case("vae", {"likelihood": "binomial", "n_trials": 16}),
+    Case("vae", {"likelihood": "normal"}, FLAT),
+    Case("iwae", {"n_samples": 3, "likelihood": "student-t"}, FLAT),
+    Case("mixture-vae", {"likelihood": "normal-columns"}, FLAT),
+    Case("m-vae", {"likelihood": "normal"}, FLAT),
+    Case("mvae", {"likelihood": "normal-shared"}, FLAT),
     Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
     Case("vae", {"network": "gated-mlp", "likelihood": "logistic-mixture"}),
     Case("iwae", {"n_samples": 3, "likelihood": "logistic-mixture"}, FLAT),
@@ -394,6 +407,10 @@ PARTS = [
     _likelihood("logistic", LogisticLikelihood),
     _likelihood("logistic-of-means", LogisticLikelihood, from_mean=True),
     _likelihood("logistic-mixture", LogisticMixtureLikelihood),
+    _likelihood("normal", NormalLikelihood),
+    _likelihood("normal-of-means", NormalLikelihood, from_mean=True),
+    _likelihood("normal-shared", NormalLikelihood, scale="all"),
+    _likelihood("student-t", StudentTLikelihood),
     _decoder("decoder-keep", lambda: Decoder(_branch(12), BernoulliLikelihood(IMAGE)), K),
     _decoder("decoder-pixelcnn", _pixelcnn, K),
     _decoder(

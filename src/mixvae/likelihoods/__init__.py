@@ -2,6 +2,7 @@
 
 The parameters are logits of the mean, or with ``from_mean`` the means in (0, 1), which a decoder
 that averages the components' means needs. Pixels are in [0, 1], and the event shape is that of x.
+Those of :mod:`.real` are for values outside [0, 1], whose means are not bounded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from .bernoulli import (
 from .gaussian import GaussianLikelihood
 from .likelihood import Likelihood, bits_per_dim
 from .logistic import LogisticLikelihood, LogisticMixtureLikelihood
+from .real import NormalLikelihood, StudentTLikelihood
 
 LikelihoodName = Literal[
     "bernoulli",
@@ -30,6 +32,10 @@ LikelihoodName = Literal[
     "continuous-bernoulli",
     "logistic",
     "logistic-mixture",
+    "normal",
+    "normal-columns",
+    "normal-shared",
+    "student-t",
 ]
 LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "bernoulli": BernoulliLikelihood,
@@ -40,6 +46,10 @@ LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "continuous-bernoulli": ContinuousBernoulliLikelihood,
     "logistic": LogisticLikelihood,
     "logistic-mixture": LogisticMixtureLikelihood,
+    "normal": NormalLikelihood,
+    "normal-columns": partial(NormalLikelihood, scale="column"),
+    "normal-shared": partial(NormalLikelihood, scale="all"),
+    "student-t": StudentTLikelihood,
 }
 
 __all__ = [
@@ -53,6 +63,8 @@ __all__ = [
     "LikelihoodName",
     "LogisticLikelihood",
     "LogisticMixtureLikelihood",
+    "NormalLikelihood",
+    "StudentTLikelihood",
     "bits_per_dim",
     "likelihood",
 ]

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent
 
 from mixvae.distributions import Bernoulli, BernoulliVector, on_levels
 from mixvae.errors import MixvaeError
-from mixvae.nn import full_precision
+from mixvae.nn import BoundedMean, full_precision
 
 Nats = TypeVar("Nats", float, Tensor)
 BITS_PER_PIXEL = 8
@@ -36,6 +36,7 @@ class Likelihood(nn.Module, ABC):
     autoregressive = False  # True: computing a mean or a sample takes a step for each pixel
     is_density = True  # False: not normalised, so that nothing with it is a bound on log p(x)
     is_discrete = False  # True: a probability, False: a density
+    link: type[nn.Module] = BoundedMean  # from a network's output to means, for from_mean
 
     def __init__(self, x_shape: Sequence[int], *, from_mean: bool = False) -> None:
         super().__init__()

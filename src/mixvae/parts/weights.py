@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from torch.distributions import Beta, Dirichlet, Distribution, kl_divergence
 
@@ -91,7 +91,7 @@ class CategoricalWeights(Weights):
         return self.logits.softmax(0).expand(n, -1)
 
     @torch.no_grad()
-    def start_from(self, counts: Int64[Tensor, " K"]) -> None:
+    def start_from(self, counts: Int64[Tensor, " K"] | Float64[Tensor, " K"]) -> None:
         """Set the probabilities to shares of the data, at least one example each."""
         share = counts / counts.sum()
         self.logits.copy_(share.clamp_min(1 / int(counts.sum())).log())

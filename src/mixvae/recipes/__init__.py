@@ -17,6 +17,7 @@ mvae-gs       K  K           Dirichlet  as mvae, masks     N(0, I)        joint 
 mvae-gau      K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
 mixture-vae   K  1           learned    K first layers     N(0, I)        exact      mixture_bound
 infinite-vae  K  1           process    K first layers     N(0, I)        exact      mixture_bound
+mfa-vae       K  1, linear   learned    K linear, 1        N(0, I)        exact      mixture_bound
 dlgmm         K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
 dldpmm        K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
 sb-vae        1  1           --         1                  sticks         joint      elbo
@@ -48,6 +49,7 @@ from .m_vae import AveragedVAEs
 from .mvae import MVAE, MVAEGau, MVAEGS
 from .mixture_vae import ExactMixtureOptions, MixtureOfVAEs
 from .infinite_vae import InfiniteVAE
+from .mfa_vae import MixtureOfFactorAnalysers
 from .latent_mixtures import DLDPMM, DLGMM, StickBreakingVAE
 from .pseudo_inputs import GMMpVAE, PseudoInputOptions, VampVAE
 from .hvae import HVAE
@@ -109,6 +111,7 @@ __all__ = [
     "LatentOptions",
     "LikelihoodOptions",
     "MVAEGau",
+    "MixtureOfFactorAnalysers",
     "MixtureOfVAEs",
     "NetworkOptions",
     "OneDecoder",

@@ -13,7 +13,6 @@ from mixvae.errors import MixvaeError, fits_memory, unknown, whole
 from mixvae.initialization import Initialization
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Bound, Objective
-from mixvae.parts.priors import VampPrior
 from mixvae.seeding import noise
 
 from .recipe import Parts, Recipe
@@ -120,7 +119,8 @@ def build(
     with noise(seed):
         parts = _parts(chosen, x_shape)
         check_parts(chosen, parts, x_shape)
-        _start_from(data, parts)
+        if data is not None:
+            chosen.start_from(parts.model, data)
     return BuiltRecipe(chosen, x_shape, *parts)
 
 
@@ -212,13 +212,6 @@ def _numbers(values: Iterable[Any]) -> Iterator[int]:
             yield from _numbers(value)
         elif isinstance(value, int):
             yield value
-
-
-def _start_from(data: Dataset | None, parts: Parts) -> None:
-    """Set pseudo-inputs that start from data to training examples."""
-    for part in parts.model.modules():
-        if data is not None and isinstance(part, VampPrior) and part.from_data:
-            part.start_from(data.train.x)
 
 
 def _shape(x: Any) -> tuple[int, ...]:

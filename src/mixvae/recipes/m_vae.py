@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from mixvae.likelihoods import Likelihood
-from mixvae.nn import BoundedMean
 from mixvae.nn.networks import decoders
 from mixvae.parts.decoders import Decoder, separate, weighted_sum
 
@@ -40,7 +39,7 @@ class AveragedVAEs(JointMixture):
         net = self.make_network(x_shape)
         branch = decoders(net, self.n_components, self.n_latent, likelihood.n_params)
         if self.combine == "blend":
-            return Decoder(nn.Sequential(branch, BoundedMean()), likelihood, weighted_sum)
+            return Decoder(nn.Sequential(branch, likelihood.link()), likelihood, weighted_sum)
         return Decoder(branch, likelihood, separate)
 
     @property

@@ -17,6 +17,7 @@ from mixvae.parts.component_dropout import ComponentDropout
 from mixvae.parts.component_sampler import ComponentGate, ComponentSubset
 from mixvae.parts.decoders import Decoder
 from mixvae.parts.labels import NO_LABELS, Labels
+from mixvae.parts.priors import VampPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
 from .values import as_json, checked, hints_of
@@ -107,6 +108,20 @@ class Recipe:
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         """Values for the data, or without data, of options that may be None, by name."""
         return {}
+
+    def start_from(self, model: MixtureVAE, data: Dataset) -> None:
+        """Set first weights that depend on data; by default, pseudo-inputs that start from them.
+
+        Parameters
+        ----------
+        model
+            As :meth:`parts` made it.
+        data
+            The data that it is built for.
+        """
+        for part in model.modules():
+            if isinstance(part, VampPrior) and part.from_data:
+                part.start_from(data.train.x)
 
     def single(self) -> "Recipe":
         """The recipe with one component, for pretraining."""

@@ -1,0 +1,220 @@
+"""The start of a deep mixture for tables: scikit-learn's GaussianMixture as factor analysers."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from mixvae.errors import MixvaeError
+from mixvae.parts.factor_analysers import FactorAnalysers
+from mixvae.parts.weights import CategoricalWeights
+
+Covariance = Literal["full", "tied", "diag"]
+COVARIANCES: tuple[Covariance, ...] = ("full", "tied", "diag")
+NUMBERS = (1, 2, 3, 5, 8, 12, 20, 30, 50)  # of components that are tried
+REGULARISATION = (1e-3, 1e-2, 1e-6)  # of covariances, the first where only one is tried
+ROWS_EACH = 3  # training rows for each component, at least
+WORSE = 2  # numbers of components in a row that are no better, after which no more are tried
+MAX_ITERATIONS = 200
+PSI = 1e-3  # least part of a column's variance that is noise
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How a Gaussian mixture is fitted."""
+
+    n_components: int
+    covariance: Covariance = "full"
+    reg_covar: float = REGULARISATION[0]
+    n_init: int = 1
+    seed: int = 0
+
+    def fit(self, x: Float64[np.ndarray, "N D"]) -> Any:
+        """scikit-learn's GaussianMixture, fitted to x."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        mixture = GaussianMixture(
+            self.n_components,
+            covariance_type=self.covariance,
+            reg_covar=self.reg_covar,
+            n_init=self.n_init,
+            random_state=self.seed % 2**32,
+            max_iter=MAX_ITERATIONS,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of k-means and of EM
+            return mixture.fit(x)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A mixture that was tried, and its log p(x) of validation rows."""
+
+    mixture: Mixture
+    log_p: Float64[np.ndarray, " N"]
+    """Of each row, nats."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over rows, nats."""
+        return float(self.log_p.mean())
+
+    def error(self, other: "Tried") -> float:
+        """Standard error of the mean difference to another, over rows; nats."""
+        difference = self.log_p - other.log_p
+        return float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options and the mean, by name."""
+        return asdict(self.mixture) | {"log_p": self.mean}
+
+
+def search(
+    train: Float64[np.ndarray, "N D"],
+    val: Float64[np.ndarray, "M D"],
+    *,
+    n_components: int | None = None,
+    covariance: Covariance | None = None,
+    reg_covar: float | None = None,
+    n_init: int = 1,
+    seed: int = 0,
+) -> list[Tried]:
+    """Gaussian mixtures of several sizes, fitted to training rows, with their log p of others.
+
+    Parameters
+    ----------
+    train, val
+        Rows to fit to, and rows to compare on.
+    n_components, covariance, reg_covar
+        Given ones are kept. Of others, every covariance is tried with 1, 2, 3, 5, 8, ... 50
+        components, until two numbers in a row are no better, and the best of these with other
+        regularisations.
+    n_init, seed
+        As scikit-learn's n_init and random_state.
+
+    Returns
+    -------
+    list of Tried
+        In the order in which they were tried; at least one.
+    """
+    most = max(1, len(train) // ROWS_EACH)
+    numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
+
+    def tried(k: int, kind: Covariance, reg: float) -> Tried:
+        mixture = Mixture(k, kind, reg, n_init, seed)
+        return Tried(mixture, mixture.fit(train).score_samples(val))
+
+    found: list[Tried] = []
+    for kind in COVARIANCES if covariance is None else (covariance,):
+        reg = REGULARISATION[0] if reg_covar is None else reg_covar
+        found += _until_worse(tried(k, kind, reg) for k in numbers)
+    if reg_covar is None:
+        best = best_of(found).mixture
+        near = [best.n_components]
+        found += [tried(k, best.covariance, reg) for reg in REGULARISATION[1:] for k in near]
+    return found
+
+
+def best_of(found: Sequence[Tried]) -> Tried:
+    """The one of largest mean log p."""
+    return max(found, key=lambda one: one.mean)
+
+
+def one_standard_error(found: Sequence[Tried]) -> Tried:
+    """The fewest components whose mean is at most a standard error below the best.
+
+    The error is that of the paired difference. Among as many components the best is taken
+    (Breiman et al. 1984, Section 3.4.3).
+    """
+    best = best_of(found)
+    near = [one for one in found if best.mean - one.mean <= best.error(one)]
+    fewest = min(one.mixture.n_components for one in near)
+    return best_of([one for one in near if one.mixture.n_components == fewest])
+
+
+def _until_worse(found: Iterator[Tried]) -> list[Tried]:
+    """The mixtures up to the second in a row that is no better than the best before."""
+    kept: list[Tried] = []
+    since_best = 0
+    for one in found:
+        since_best = 0 if not kept or one.mean > best_of(kept).mean else since_best + 1
+        kept.append(one)
+        if since_best == WORSE:
+            break
+    return kept
+
+
+def start_from(
+    linear: FactorAnalysers, weights: CategoricalWeights, mixture: Any, n_rows: int
+) -> None:
+    """Make factor analysers, and their weights, those of a fitted GaussianMixture."""
+    n_latent = linear.unit_loadings.shape[2]
+    covariances = _covariances(mixture)
+    loadings, scale = factors(torch.from_numpy(covariances), n_latent)
+    linear.start_from(torch.from_numpy(mixture.means_), loadings, scale)
+    weights.start_from(torch.from_numpy(n_rows * mixture.weights_))
+
+
+def _covariances(mixture: Any) -> Float64[np.ndarray, "K D D"]:
+    """The covariance of each component, whatever the mixture's type."""
+    found, n = mixture.covariances_, mixture.n_components
+    if mixture.covariance_type == "full":
+        return np.asarray(found)
+    if mixture.covariance_type == "tied":
+        return np.repeat(found[None], n, 0)
+    return np.stack([np.diag(variances) for variances in found])
+
+
+def factors(
+    covariance: Float64[Tensor, "K D D"], n_latent: int, n_steps: int = 200
+) -> tuple[Float64[Tensor, "K D L"], Float64[Tensor, "K D"]]:
+    r"""Loadings W and noise scales s of factor analysers whose covariance is near the given one.
+
+    With L = D - 1, :math:`W W^T + \lambda_{min} I` is the covariance itself. Fewer are principal
+    factors. :math:`W^T \operatorname{diag}(s^{-2}) W` is diagonal, so that the posterior of a code
+    has independent dimensions.
+
+    Parameters
+    ----------
+    covariance
+        Of each component.
+    n_latent
+        Size L of a code.
+    n_steps
+        Steps of the principal-factor iteration.
+
+    Raises
+    ------
+    MixvaeError
+        For a covariance that is not finite.
+    """
+    if not covariance.isfinite().all():
+        raise MixvaeError("the Gaussian mixture to start from has a covariance that is not finite.")
+    n_columns = covariance.shape[-1]
+    own = covariance.diagonal(dim1=1, dim2=2)
+    if n_latent >= n_columns - 1:
+        psi = torch.linalg.eigvalsh(covariance)[:, :1].clamp_min(1e-12).expand_as(own)
+        return _loadings(covariance, psi, n_latent), psi.sqrt()
+    psi = 0.5 * own
+    for _ in range(n_steps):
+        loadings = _loadings(covariance, psi, n_latent)
+        psi = torch.maximum(own - loadings.square().sum(2), PSI * own)
+    return _loadings(covariance, psi, n_latent), psi.sqrt()
+
+
+def _loadings(
+    covariance: Float64[Tensor, "K D D"], psi: Float64[Tensor, "K D"], n_latent: int
+) -> Float64[Tensor, "K D L"]:
+    """The loadings of largest likelihood given the noise variances; zero beyond D of them."""
+    root = psi.sqrt()
+    scaled = covariance / (root.unsqueeze(1) * root.unsqueeze(2))
+    values, vectors = torch.linalg.eigh(scaled)
+    values, vectors = values.flip(1)[:, :n_latent], vectors.flip(2)[..., :n_latent]
+    found = root.unsqueeze(2) * vectors * (values - 1).clamp_min(0).sqrt().unsqueeze(1)
+    return torch.nn.functional.pad(found, (0, n_latent - found.shape[2]))

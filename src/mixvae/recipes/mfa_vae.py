@@ -1,0 +1,164 @@
+"""The exact mixture for tables: factor analysers, changed by networks; from no published paper."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mixvae.data.dataset import Dataset
+from mixvae.errors import MixvaeError
+from mixvae.families import ExactMixture, Family
+from mixvae.initialization.gaussian_mixture import (
+    Covariance,
+    Mixture,
+    one_standard_error,
+    search,
+    start_from,
+)
+from mixvae.likelihoods import Likelihood, likelihood
+from mixvae.model import MixtureVAE
+from mixvae.objectives import Objective, mixture_bound
+from mixvae.parts.decoders import Decoder
+from mixvae.parts.factor_analysers import (
+    ComponentMLP,
+    FactorAnalysers,
+    Noise,
+    ResidualBranch,
+    ResidualDecoder,
+    ResidualPosterior,
+)
+from mixvae.parts.priors import NormalPrior
+from mixvae.parts.weights import CategoricalWeights, Weights
+
+from .options import ImportanceWeighted
+from .recipe import Shape
+from .registry import register
+
+
+@register("mfa-vae")
+@dataclass(frozen=True, kw_only=True)
+class MixtureOfFactorAnalysers(ImportanceWeighted):
+    """A deep mixture for tables, started as a Gaussian mixture, which it contains.
+
+    It is from no published paper; its objective is a lower bound on log p(x). Each component is a
+    factor analyser, to which networks of the code and the component's number add.
+    """
+
+    creation_order: ClassVar = ("decoder", "encoder", "posterior", "weights", "prior")
+
+    n_components: int | None = None  # type: ignore[assignment]  # an int once data decided
+    """Number K of components. By default chosen with the covariance: the fewest whose Gaussian
+    mixture is within a standard error of the best on validation rows. Without data 10."""
+    n_latent: int | None = None
+    """Size L of each component's code. By default 0.6 D of D columns, at least 1."""
+    hidden: Sequence[int] = (128, 128)
+    """Widths of the networks' hidden layers."""
+    likelihood: Literal["normal", "student-t"] = "normal"
+    """Noise of each column: normal, or student-t, for which rows that lie far out count less."""
+    noise: Noise = "decoder"
+    """What the noise's scale depends on: the code, by a network (decoder); the column and the
+    component (component); the column; or nothing (all)."""
+    start: Literal["gaussian-mixture", "random"] = "gaussian-mixture"
+    """Initialisation, when the recipe is built for data: scikit-learn's GaussianMixture, or
+    random weights."""
+    covariance: Covariance | None = None
+    """Covariance of the Gaussian mixture to start from. By default the best on validation rows."""
+    reg_covar: float | None = None
+    """Added to the diagonal of its covariances. By default the best of 0.001, 0.01 and 1e-6."""
+    n_init: int = 1
+    """Number of its fits from other first values, of which the likeliest is kept."""
+    start_seed: int = field(default=0, metadata={"at_least": 0})
+    """Seed of its first values."""
+
+    def check(self) -> None:
+        super().check()
+        if self.reg_covar is not None and self.reg_covar < 0:
+            raise MixvaeError(f"reg_covar must be at least 0, such as 0.001; got {self.reg_covar}.")
+        if not self.hidden:
+            raise MixvaeError("hidden must name at least one width, such as [128, 128]; got none.")
+
+    def decided_by(self, data: Dataset | None) -> dict[str, Any]:
+        decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
+        undecided = None in (self.n_components, self.covariance, self.reg_covar)
+        if data is not None and self.start == "gaussian-mixture" and undecided:
+            chosen = one_standard_error(
+                search(
+                    _rows(data.train.x),
+                    _rows(data.val.x),
+                    n_components=self.n_components,
+                    covariance=self.covariance,
+                    reg_covar=self.reg_covar,
+                    n_init=self.n_init,
+                    seed=self.start_seed,
+                )
+            ).mixture
+            decided = {name: getattr(chosen, name) for name in decided}
+        n_columns = 4 if data is None else prod(data.x_shape)
+        return super().decided_by(data) | decided | {"n_latent": max(1, int(0.6 * n_columns))}
+
+    def start_from(self, model: MixtureVAE, data: Dataset) -> None:
+        super().start_from(model, data)
+        if self.start == "random":
+            return
+        assert self.covariance is not None
+        assert self.reg_covar is not None
+        sizes = self._sizes(data.x_shape)
+        mixture = Mixture(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
+        assert isinstance(model.decoder, ResidualDecoder)
+        assert isinstance(model.posterior, ResidualPosterior)
+        assert isinstance(model.weights, CategoricalWeights)
+        fitted = mixture.fit(_rows(data.train.x))
+        start_from(model.decoder.branch.linear, model.weights, fitted, len(data.train))
+        model.decoder.branch.residual.start_at_zero()
+        model.posterior.residual.start_at_zero()
+
+    def encoder_features(self, x_shape: Shape) -> int:
+        return prod(x_shape)
+
+    def make_likelihood(self, x_shape: Shape) -> Likelihood:
+        return likelihood(self.likelihood, x_shape)
+
+    def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> dict[str, Any]:
+        slots = dict(super().make_slots(x_shape, likelihood))
+        slots["posterior"].reads(slots["decoder"].branch.linear)
+        return slots
+
+    def make_encoder(self, x_shape: Shape) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, prod(x_shape))))
+
+    def make_posterior(self, x_shape: Shape) -> nn.Module:
+        n_columns, n_latent, k = self._sizes(x_shape)
+        return ResidualPosterior(ComponentMLP(n_columns, 2 * n_latent, self.hidden, k))
+
+    def make_weights(self, x_shape: Shape) -> Weights:
+        return CategoricalWeights(self._sizes(x_shape)[2], learned=True)
+
+    def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
+        n_columns, n_latent, k = self._sizes(x_shape)
+        linear = FactorAnalysers(n_columns, n_latent, k, self.noise)
+        n_outputs = (1 + (self.noise == "decoder")) * n_columns
+        residual = ComponentMLP(n_latent, n_outputs, self.hidden[::-1], k)
+        return ResidualDecoder(ResidualBranch(linear, residual), likelihood)
+
+    def make_prior(self, x_shape: Shape) -> nn.Module:
+        return NormalPrior(Tensor(self._sizes(x_shape)[1]).zero_())
+
+    def make_family(self) -> Family:
+        return ExactMixture()
+
+    def make_objective(self) -> Objective:
+        return Objective(mixture_bound, is_bound=True)
+
+    def _sizes(self, x_shape: Shape) -> tuple[int, int, int]:
+        """Numbers of columns, latent dimensions and components."""
+        assert self.n_latent is not None
+        assert self.n_components is not None
+        return prod(x_shape), self.n_latent, self.n_components
+
+
+def _rows(x: Float[Tensor, "N *X"]) -> Any:
+    """Rows in float64, as NumPy's."""
+    return x.flatten(1).double().numpy()
