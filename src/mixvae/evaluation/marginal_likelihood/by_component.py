@@ -1,0 +1,176 @@
+"""Log p(x, k) of an exact mixture, estimated for many rows at a time, in float64.
+
+For a table of thousands of rows: :func:`.log_likelihood.log_likelihood` takes one x at a time, with
+proposals about the modes of its exact posterior; here are the encoder's posterior, a wider one and
+the prior alone.
+"""
+
+from copy import deepcopy
+from math import log
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from mixvae.distributions import diagonal_normal
+from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
+from mixvae.errors import MixvaeError, seeds, whole
+from mixvae.families import ExactMixture
+from mixvae.likelihoods import bits_per_dim
+from mixvae.model import MixtureVAE
+from mixvae.seeding import seed_of_row
+
+from ..batches import check_x
+from .log_likelihood import LogLikelihood, check_normalised
+from .pareto import pareto_k
+
+SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as wide, the prior
+WIDER = 2.0
+PILOT = 4  # samples that tell which components matter for a row
+NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
+ROWS = 200  # at a time
+
+
+def can_be_estimated(model: MixtureVAE) -> bool:
+    """Whether :func:`log_joint` takes the model."""
+    prior = model.prior(model.encode) if isinstance(model.family, ExactMixture) else None
+    return prior is not None and is_diagonal_normal(prior) and model.labels.n_classes is None
+
+
+def log_joint(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int = 200, *, seed: int = 0
+) -> tuple[Float64[Tensor, "N K"], LogLikelihood]:
+    r"""Log p(x, k) of each row and component, and log p(x), by importance sampling.
+
+    For each component :math:`\log \pi_k \frac1S \sum_s p(x|z_s, k)\, p(z_s) / q(z_s|x, k)`, where q
+    is the mixture of the encoder's posterior, one of twice its scale and the prior, from each of
+    which a fixed number of codes is sampled. A few samples show which components matter for a row;
+    those with less than 1e-4 of p(x) keep that estimate.
+
+    The noise of a row depends on ``seed`` and its values alone, so that its result depends neither
+    on its place nor on other rows, but for rounding in float64.
+
+    Parameters
+    ----------
+    model
+        An exact mixture with diagonal normal posteriors, in any mode and precision.
+    x
+        Rows, (N, *X), in float64 or in the model's precision.
+    n_samples
+        Samples S for each component that matters.
+    seed
+        Seed of the noise.
+
+    Returns
+    -------
+    log_joint
+        log p(x, k), nats; its softmax over k is p(k | x), and its log-sum-exp log p(x).
+    log_likelihood
+        log p(x) with its standard errors and k-hat, which there is from 139 samples on.
+
+    Raises
+    ------
+    MixvaeError
+        For another family or posterior, a conditional model, or data outside the support.
+
+    References
+    ----------
+    Owen & Zhou, Safe and effective importance sampling, JASA 2000.
+    """
+    seeds(seed=seed)
+    whole(PILOT, n_samples=n_samples)
+    if not can_be_estimated(model):
+        raise MixvaeError(
+            "log p(x, k) is estimated by component for exact mixtures with normal codes, such as "
+            "mfa-vae and mixture-vae; for others there is mixvae.evaluation.log_likelihood."
+        )
+    check_normalised(model)
+    model = deepcopy(model).cpu().double().eval()
+    x = x.detach().cpu().double()
+    check_x(model, x)
+    model.decoder.likelihood.check(x)
+    with torch.no_grad():
+        p_z = model.prior(model.encode).expand((model.n_components,))
+        found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
+    joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*map(_figures, found), strict=True))
+    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
+    return joint, figures
+
+
+class _Rows:
+    """Some rows, with the log weights of the samples of each component that matters."""
+
+    def __init__(
+        self, model: MixtureVAE, p_z: Distribution, x: Tensor, n_samples: int, seed: int
+    ) -> None:
+        self.model, self.x, self.p_z = model, x, p_z
+        q_z, q_w = model.infer(x)
+        self.loc, self.scale = loc_and_scale(q_z)
+        kept = model.kept.log()  # 0, or -inf for components that dropout removed
+        self.log_pi = q_w.mean.log() + kept  # (N, K)
+        noise = [self._noise(row, PILOT + n_samples, seed) for row in x]
+        pilot, self.noise = torch.stack(noise, 1).split([PILOT, n_samples])
+        every = torch.arange(len(x))
+        components = range(model.n_components)
+        means = [self._log_weights(pilot, every, k).logsumexp(0) - log(PILOT) for k in components]
+        self.joint = torch.stack(means, 1) + self.log_pi
+        self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= NEGLIGIBLE
+        self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
+        for k in components:
+            rows = self.matters[:, k].nonzero().squeeze(1)
+            if len(rows):
+                log_w = self._log_weights(self.noise[:, rows], rows, k)
+                self.weights[k] = rows, log_w + self.log_pi[rows, k]
+                self.joint[rows, k] = self.weights[k][1].logsumexp(0) - log(n_samples)
+
+    def _noise(self, row: Tensor, n: int, seed: int) -> Float64[Tensor, "n L"]:
+        generator = Generator().manual_seed(seed_of_row(seed, row))
+        return torch.randn(n, self.loc.shape[-1], generator=generator, dtype=torch.float64)
+
+    def _log_weights(
+        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> Float64[Tensor, "S n"]:
+        """log p(x, z | k) - log q(z | x, k) of samples of component k, for some rows."""
+        prior = diagonal_normal(*(t[k] for t in loc_and_scale(self.p_z)))
+        loc, scale = self.loc[rows, k], self.scale[rows, k]
+        own = diagonal_normal(loc, scale)
+        wider = diagonal_normal(loc, WIDER * scale)
+        counts = _counts(len(noise))
+        proposals = [q for q, n in zip((own, wider, prior), counts, strict=True) if n]
+        parts = noise.split([n for n in counts if n])
+        z = torch.cat(
+            [torch.addcmul(q.mean, q.stddev, e) for q, e in zip(proposals, parts, strict=True)]
+        )
+        shares = [log(n / len(noise)) for n in counts if n]
+        log_q = torch.stack(
+            [q.log_prob(z) + share for q, share in zip(proposals, shares, strict=True)]
+        ).logsumexp(0)
+        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
+        log_lik = p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2)
+        return log_lik + prior.log_prob(z) - log_q
+
+
+def _counts(n: int) -> list[int]:
+    """How many of n samples are from each proposal, in the order of ``SHARES``."""
+    rest = [round(share * n) for share in SHARES[1:]]
+    return [n - sum(rest), *rest]
+
+
+def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """log p(x, k), log p(x), its standard error, effective samples and k-hat of each row."""
+    log_prob = rows.joint.logsumexp(1)
+    variance, square = torch.zeros_like(log_prob), torch.zeros_like(log_prob)
+    k_hat = torch.full_like(log_prob, -torch.inf)
+    n = len(rows.noise)
+    for its, log_w in rows.weights.values():
+        w = (log_w - log_prob[its]).exp()  # whose means over samples add up to 1
+        split = w.split([c for c in _counts(n) if c])
+        variance[its] += sum(part.var(0, correction=len(part) > 1) * len(part) for part in split) / n**2
+        square[its] += w.square().sum(0)
+        ks = [pareto_k(one) for one in log_w.T] if n else []
+        large = w.mean(0) >= 0.01
+        k_hat[its] = torch.where(large, k_hat[its].maximum(torch.tensor(ks).to(w)), k_hat[its])
+    ess = (n**2 / square).clamp_max(n)
+    return rows.joint, log_prob, variance.sqrt(), ess, k_hat
