@@ -80,13 +80,18 @@ def with_value(value: float) -> np.ndarray:
     return x
 
 
+def unscaled(x: np.ndarray) -> data.Dataset:
+    return data.from_arrays(x, standardize=False)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: data.from_arrays(with_value(np.nan)), r"1 of 80 are NaN .* index \(3, 2\)"),
-        (lambda: data.from_arrays(with_value(np.inf)), "NaN or infinite"),
-        (lambda: data.from_arrays(with_value(255)), r"max 255\), the first at index \(3, 2\).*255"),
-        (lambda: data.from_arrays(with_value(-0.5)), "min -0.5"),
+        (lambda: data.from_arrays(with_value(np.nan)), r"1 of 80 are NaN.* index \(3, 2\)"),
+        (lambda: data.from_arrays(with_value(np.nan)[:, None]), r"1 of 80 are NaN or infinite"),
+        (lambda: data.from_arrays(with_value(np.inf)), "1 of 80 are infinite, in column 2"),
+        (lambda: unscaled(with_value(255)), r"max 255\), the first at index \(3, 2\).*255"),
+        (lambda: unscaled(with_value(-0.5)), "min -0.5.*or train with standardize=True"),
         (lambda: data.from_arrays([[0, 1], [0]]), "rows that differ in length"),
         (lambda: data.from_arrays(np.array([{}, {}])), "dtype object"),
         (lambda: data.from_arrays(grey(20)[:, 0]), r"expected shape \(N, D\)"),
