@@ -165,7 +165,8 @@ def _source(folder: Path, given: Mapping[str, Any]) -> Source:
     """The run's own data, or others if ``given`` names them.
 
     Others are binarised and resized as the run's own, have labels in a column of the same name, and
-    are looked for in the same folder of named sets; the rest of the run's options (n_val, data_seed, subset) describe how its own were split.
+    are looked for in the same folder of named sets; the rest of the run's options (n_val,
+    data_seed, subset) describe how its own were split.
     """
     own, kept = settings_of(folder).get("data"), set(DATA_OPTIONS)
     is_other = "data" in given and own not in (given["data"], located(given)["data"])

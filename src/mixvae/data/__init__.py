@@ -243,7 +243,7 @@ def read_source(
     if image_size is not None and (name in DATASETS or path.is_file()):
         raise MixvaeError(f"image_size resizes folders of images, not {name}; leave it out.")
     is_table = path.is_file() and table_file.is_table(path)
-    if label_column is not None and path.exists() and not is_table:
+    if label_column is not None and not is_table and (name in DATASETS or path.exists()):
         raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
     if standardize is True and (name in DATASETS or path.is_dir()):
         raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")

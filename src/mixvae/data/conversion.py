@@ -57,7 +57,7 @@ def make_split(
     transform = _default_transform(array, columns) if transform is None else transform
     check_columns(transform.columns, columns, where)
     if array.size == 0 or array.ndim == 0:
-        raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
+        raise MixvaeError(f"{where}: expected at least one example, got shape {array.shape}.")
     if array.ndim == 2:
         check_finite(array, columns, where)
     if isinstance(transform, Standardization):

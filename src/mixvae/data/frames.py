@@ -19,7 +19,7 @@ _REFUSED = {
     ),
     "date|time|duration|period": ("dates or times", "give numbers, as the days since the first."),
     "complex": ("complex numbers", "give real numbers, as the real and the imaginary parts."),
-    "str|large_str|utf8|object|binary": (
+    "str(?!uct)|large_str|utf8|object|binary": (
         "text or objects",
         "leave them out, or make them numbers: x.astype(float), or codes of what they name.",
     ),
@@ -29,9 +29,8 @@ _NUMBERS = "bool|u?int|float|half|double|null"
 
 def is_frame(x: Any) -> bool:
     """Whether x is a table with columns of different types."""
-    return hasattr(x, "columns") and any(
-        hasattr(x, name) for name in ("iloc", "get_columns", "column_names")
-    )
+    own = ("iloc", "get_columns", "column_names")  # of pandas, Polars, PyArrow
+    return any(hasattr(x, name) for name in own) and hasattr(x, "columns")
 
 
 def columns_of(x: Any) -> tuple[str, ...] | None:
@@ -47,6 +46,8 @@ def read_frame(x: Any, where: str) -> np.ndarray:
     Raises `MixvaeError` with the names of the columns that hold anything else or miss values.
     """
     columns = _series(x)
+    if not columns or not len(x):
+        return np.empty((len(x), len(columns)))
     _check_types({name: str(_type(column)) for name, column in columns}, where)
     missing = [name for name, column in columns if _has_missing(column)]
     if missing:
@@ -56,7 +57,7 @@ def read_frame(x: Any, where: str) -> np.ndarray:
         )
     arrays = [np.asarray(column) for _, column in columns]
     _check_types({name: str(a.dtype) for (name, _), a in zip(columns, arrays, strict=True)}, where)
-    return np.column_stack(arrays) if arrays else np.empty((len(x), 0))
+    return np.column_stack(arrays)
 
 
 def _series(x: Any) -> list[tuple[str, Any]]:
@@ -81,12 +82,11 @@ def _has_missing(column: Any) -> bool:
 def _check_types(types: Mapping[str, str], where: str) -> None:
     for pattern, (kind, advice) in _REFUSED.items():
         if wrong := [name for name, type in types.items() if re.match(pattern, type, re.I)]:
-            raise MixvaeError(f"{where}: {_all(wrong)} cannot be used, holding {kind}; {advice}")
+            raise MixvaeError(f"{where}: {kind} in {_all(wrong)} cannot be used; {advice}")
     for name, type in types.items():
         if not re.match(_NUMBERS, type, re.I):
             raise MixvaeError(
-                f"{where}: {_all([name])} cannot be used, being of type {type}; give numbers, as "
-                "with x.astype(float)."
+                f"{where}: type {type} of column {name} cannot be used; make it floats or integers."
             )
 
 

@@ -142,9 +142,9 @@ def _hold_out(
     """Random order of ``index``, as the rest and ``n`` indices held out, stratified by label."""
     if not isinstance(n, int) or not 1 <= n < len(index):
         raise MixvaeError(
-            f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
-            f"1 to train on, got {n}. It cannot be empty: the best epoch is chosen on validation "
-            "images, and figures are taken on test images."
+            f"{what} comes out of {len(index)} examples and must have at least 1 and leave at "
+            f"least 1 to train on, got {n}. It cannot be empty: the best epoch is chosen on "
+            "validation examples, and figures are taken on test examples."
         )
     order = torch.randperm(len(index), generator=generator)
     held = torch.zeros(len(index), dtype=torch.bool)

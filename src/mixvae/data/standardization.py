@@ -16,7 +16,7 @@ from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown
 
 from .columns import check_finite, listed, named
 from .dependence import dependent_columns
-from .transform import Transform
+from .transform import Transform, all_text
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Standardization:
         sizes |= set() if self.columns is None else {len(self.columns)}
         numbers = all(is_number(v) and isfinite(v) for v in (*self.mean, *self.scale))
         kept = [s for s, c in zip(self.scale, self.constant, strict=False) if not c]
-        names = all(isinstance(name, str) for name in self.columns or ())
+        names = all_text(self.columns or ())
         flags = all(isinstance(c, bool) for c in self.constant)
         if not (len(sizes) == 1 and numbers and names and flags and kept and min(kept) > 0):
             raise MixvaeError(
@@ -256,12 +256,13 @@ def read_transform(values: Any) -> AnyTransform:
     if not isinstance(values, Mapping) or "mean" not in values:
         return Transform.from_dict(values)
     names = Standardization.__dataclass_fields__
-    lists: Any = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-    if set(values) != set(names) or not set(names) - {"columns"} <= set(lists):
+    lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    are_lists = all(isinstance(v, tuple) or (k, v) == ("columns", None) for k, v in lists.items())
+    if set(values) != set(names) or not are_lists:
         raise MixvaeError(
             f"a data set's transform must have lists {', '.join(names)}; got {shown(values)}."
         )
-    return Standardization(**{"columns": None, **lists})
+    return Standardization(**lists)
 
 
 def transform_difference(before: Any, now: AnyTransform) -> str:

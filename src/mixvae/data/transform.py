@@ -1,6 +1,6 @@
 """The scaling of stored values to those that a model sees, chosen once on the training data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from mixvae.errors import MixvaeError, positive, shown
+
+
+def all_text(names: Iterable[Any]) -> bool:
+    """Whether all names are of type str."""
+    return all(isinstance(name, str) for name in names)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Transform:
     def __post_init__(self) -> None:
         """Check the values, which may come from a damaged file."""
         positive(**{"a transform's scale": self.scale})
-        if not all(isinstance(name, str) for name in self.columns or ()):
+        names = self.columns
+        if names is not None and not (isinstance(names, tuple) and all_text(names)):
             raise MixvaeError(f"a transform's columns must be names; got {shown(self.columns)}.")
 
     @property

@@ -1,5 +1,6 @@
 """Tables in .csv, .tsv and .parquet files, read by pandas."""
 
+import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray |
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise MixvaeError(
             f"{path}: no column {label_column!r} of labels.{hint} Its columns: {listed(known)}. "
-            "Leave label_column out where there are no labels."
+            "Leave label_column out (--label-column null) where there are no labels."
         )
     labels = frame[label_column]
     if labels.isna().any():
@@ -60,7 +61,11 @@ def _read(path: Path) -> Any:
 
         if path.suffix == ".parquet":
             return pandas.read_parquet(path, engine="pyarrow")
-        frame = pandas.read_csv(path, sep=_SEPARATORS[_kind(path)], low_memory=False)
+        more_fields_than_names = pandas.errors.ParserWarning
+        with warnings.catch_warnings(action="error", category=more_fields_than_names):
+            return pandas.read_csv(
+                path, sep=_SEPARATORS[_kind(path)], index_col=False, low_memory=False
+            )
     except ImportError as error:
         raise MixvaeError(
             f"{path}: tables are read by pandas and pyarrow ({error}): "
@@ -71,8 +76,3 @@ def _read(path: Path) -> Any:
             f"{path}: expected a table with the names of its columns in the first line, but it "
             f"cannot be read: {' '.join(str(error).split())}."
         ) from error
-    if not isinstance(frame.index, pandas.RangeIndex):  # pandas takes a field too many for a name
-        raise MixvaeError(
-            f"{path}: the rows have more fields than the first line has names; name all columns."
-        )
-    return frame
