@@ -18,7 +18,7 @@ import mixvae
 from mixvae import MixvaeError, MixvaeWarning, data
 from mixvae.cli import main
 from mixvae.data.dependence import dependent_columns
-from mixvae.data.standardization import read_transform
+from mixvae.data.transform_record import read_transform
 
 RNG = np.random.default_rng(0)
 N = 60

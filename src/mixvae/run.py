@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .data.standardization import AnyTransform, read_transform
+from .data.transform_record import AnyTransform, read_transform
 from .errors import MixvaeError, MixvaeWarning, is_a
 from .recipes import Recipe, options_of
 from .recipes.building import BuiltRecipe, build, with_options

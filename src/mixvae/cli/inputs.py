@@ -8,7 +8,7 @@ from typing import Any
 
 from mixvae.data import DATASETS, Binarize, Dataset, Standardize, read_source
 from mixvae.data.splits import SourceSplits, assemble
-from mixvae.data.standardization import AnyTransform
+from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
 from mixvae.run import CONFIG, RECIPE, read_json
 from mixvae.storage.reading import read_yaml

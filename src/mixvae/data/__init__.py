@@ -13,7 +13,7 @@ import torch
 
 from mixvae.errors import MixvaeError, is_a, seeds, unknown
 
-from .conversion import Standardize
+from .choice import Standardize
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
 from .formats import arrays, image_folder, table_file
@@ -29,8 +29,9 @@ from .sets import (
     omniglot,
 )
 from .splits import HoldOut, SourceSplits, assemble
-from .standardization import AnyTransform, Standardization
+from .standardization import Standardization
 from .transform import Transform
+from .transform_record import AnyTransform
 
 _TABLES = ".csv, .tsv, .csv.gz, .tsv.gz, .parquet"
 

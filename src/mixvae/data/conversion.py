@@ -2,23 +2,22 @@
 
 import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mixvae.errors import MixvaeError, MixvaeWarning, shown
+from mixvae.errors import MixvaeError, MixvaeWarning
 
 from .columns import check_columns, check_finite
 from .dataset import Split
 from .frames import columns_of
 from .numbers import to_numpy
-from .standardization import AnyTransform, Standardization
+from .standardization import Standardization
 from .transform import AS_STORED, BYTES, Transform
-
-Standardize = bool | Literal["auto"]
+from .transform_record import AnyTransform
 
 DARK = 0.2  # of the range: integers that stay below it may be of another range, as 0 to 16
 
@@ -65,45 +64,6 @@ def make_split(
     else:
         images = _channels_first(_in_unit_range(array, transform, where), where)
     return Split(images, None if y is None else class_numbers(y, len(images), where))
-
-
-def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bool:
-    """Whether the training data are a table that is to be standardised.
-
-    Parameters
-    ----------
-    x
-        The training data, of any shape.
-    standardize
-        ``"auto"``: where x is a table (N, D) of floats or of integers other than uint8, some of
-        them outside [0, 1]. True: any table. False: none.
-    where
-        The name of the data in errors.
-
-    Returns
-    -------
-    bool
-        Whether they are.
-
-    Raises
-    ------
-    MixvaeError
-        For True and images, and for a table with missing or infinite values.
-    """
-    if standardize not in (True, False, "auto"):
-        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
-    array = to_numpy(x, where)
-    if array.ndim != 2 and standardize is True:
-        raise MixvaeError(
-            f"{where}: only tables (N, D) can be standardised, got shape {array.shape}; leave "
-            "standardize out."
-        )
-    if array.ndim != 2 or array.size == 0 or standardize is False:
-        return False
-    check_finite(array, columns_of(x), where)
-    has_own_rule = array.dtype.kind == "b" or array.dtype == np.uint8
-    outside = not has_own_rule and bool(array.min() < 0 or array.max() > 1)
-    return standardize is True or outside
 
 
 def choose_transform(x: Any, given: AnyTransform | None = None, *, where: str) -> AnyTransform:

@@ -15,8 +15,9 @@ from mixvae.errors import MixvaeError, one_of
 from mixvae.seeding import seed_of_row
 
 from .levels import number_of_steps
-from .standardization import AnyTransform, Standardization, transform_difference
+from .standardization import Standardization
 from .transform import AS_STORED
+from .transform_record import AnyTransform, transform_difference
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]

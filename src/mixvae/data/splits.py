@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 from mixvae.errors import MixvaeError, seeds
 
 from .dataset import Binarize, Dataset, Split
-from .standardization import AnyTransform
 from .transform import AS_STORED
+from .transform_record import AnyTransform
 
 # The split that a word in the name of a folder or array stands for, in any case.
 SPLIT_OF = {

@@ -9,18 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixvae.data.conversion import (
-    Standardize,
-    choose_transform,
-    class_numbers,
-    make_split,
-    needs_standardization,
-)
+from mixvae.data.choice import Standardize, needs_standardization, standardization_of
+from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.frames import columns_of
-from mixvae.data.numbers import to_numpy
 from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
-from mixvae.data.standardization import AnyTransform, Standardization
+from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, seeds
 
 from . import table_file
@@ -210,7 +203,7 @@ def _splits(
     if transform is None and needs_standardization(
         given["x"], standardize, where=f"{where}, train"
     ):
-        transform = _standardization(given, where, held_out)
+        transform = standardization_of(given, where, held_out)
     transform = choose_transform(given["x"], transform, where=f"{where}, train")
     splits: dict[str, Split] = {}
     for part, ending in (("train", ""), ("val", "_val"), ("test", "_test")):
@@ -220,13 +213,3 @@ def _splits(
         elif y is not None:
             raise MixvaeError(f"{where}: labels y{ending} without images x{ending}; give both.")
     return SourceSplits(**splits, transform=transform)
-
-
-def _standardization(given: Mapping[str, Any], where: str, held_out: HoldOut) -> Standardization:
-    """That of the rows of x that are not held out."""
-    at = f"{where}, train"
-    x, y = to_numpy(given["x"], at), given.get("y")
-    labels = None if y is None else class_numbers(y, len(x), at)
-    own = [part for part in ("val", "test") if given.get(f"x_{part}") is not None]
-    rows = held_out.rows(where, labels, len(x), own)["train"].sort().values
-    return Standardization.of(x[rows.numpy()], columns_of(given["x"]), where=at)
