@@ -44,7 +44,7 @@ READ_IN_VAIN: list[tuple[Callable[[], Any], str]] = [
     (lambda: STRUCTURED, "structured_to_unstructured"),
     (lambda: [["a", "b"]] * 20, "dtype <U1; give float values"),
     (lambda: [torch.rand(2, requires_grad=True)] * 20, "NumPy cannot read"),
-    (lambda: (grey() * 65535).astype(np.uint16), "16-bit ones by 65535"),
+    (lambda: (grey(20, 6, 6) * 65535).astype(np.uint16), "16-bit ones by 65535"),
 ]
 
 

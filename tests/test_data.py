@@ -80,17 +80,22 @@ def with_value(value: float) -> np.ndarray:
     return x
 
 
+def unscaled(x: np.ndarray) -> data.Dataset:
+    return data.from_arrays(x, standardize=False)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: data.from_arrays(with_value(np.nan)), r"1 of 80 are NaN .* index \(3, 2\)"),
-        (lambda: data.from_arrays(with_value(np.inf)), "NaN or infinite"),
-        (lambda: data.from_arrays(with_value(255)), r"max 255\), the first at index \(3, 2\).*255"),
-        (lambda: data.from_arrays(with_value(-0.5)), "min -0.5"),
+        (lambda: data.from_arrays(with_value(np.nan)), r"1 of 80 are NaN.* index \(3, 2\)"),
+        (lambda: data.from_arrays(with_value(np.nan)[:, None]), r"1 of 80 are NaN or infinite"),
+        (lambda: data.from_arrays(with_value(np.inf)), "1 of 80 are infinite, in column 2"),
+        (lambda: unscaled(with_value(255)), r"max 255\), the first at index \(3, 2\).*255"),
+        (lambda: unscaled(with_value(-0.5)), "min -0.5.*or train with standardize=True"),
         (lambda: data.from_arrays([[0, 1], [0]]), "rows that differ in length"),
         (lambda: data.from_arrays(np.array([{}, {}])), "dtype object"),
         (lambda: data.from_arrays(grey(20)[:, 0]), r"expected shape \(N, D\)"),
-        (lambda: data.from_arrays(grey()[:0]), r"at least one image, got shape \(0, 6\)"),
+        (lambda: data.from_arrays(grey()[:0]), r"at least one example, got shape \(0, 6\)"),
         (lambda: data.from_arrays(grey()[:1]), "must have at least 1 and leave at least 1"),
         (lambda: data.from_arrays(grey(20), np.zeros(19)), "one label for each of the 20"),
         (lambda: data.from_arrays(grey(20), np.full(20, 0.5)), "whole numbers"),
@@ -98,8 +103,8 @@ def with_value(value: float) -> np.ndarray:
         (lambda: data.from_arrays(grey(20), ["cat"] * 20), "return_inverse"),
         (lambda: data.from_arrays(grey(20), n_val=0), "best epoch is chosen"),
         (lambda: data.from_arrays(grey(20), n_val=-1), r"n_val.*got -1"),
-        (lambda: data.from_arrays(grey(20), n_val=16), r"n_val.*16 images.*got 16"),
-        (lambda: data.from_arrays(grey(20), n_test=20), r"n_test.*20 images.*got 20"),
+        (lambda: data.from_arrays(grey(20), n_val=16), r"n_val.*16 examples.*got 16"),
+        (lambda: data.from_arrays(grey(20), n_test=20), r"n_test.*20 examples.*got 20"),
         (lambda: data.from_arrays(grey(20), test=grey(3), n_test=2), "its own test split of 3"),
         (lambda: data.from_arrays(grey(20), val=grey(3), n_val=2), "its own validation split of 3"),
         (lambda: data.from_arrays(grey(20), test=grey(3, 5)), r"\(6,\) and test \(5,\)"),
@@ -298,7 +303,7 @@ def test_every_named_set_says_what_it_is() -> None:
 
 
 def test_importing_the_data_imports_no_heavy_library() -> None:
-    heavy = {"sklearn", "PIL", "scipy", "lightning", "matplotlib"}
+    heavy = {"sklearn", "PIL", "scipy", "lightning", "matplotlib", "pandas", "polars", "pyarrow"}
     code = f"import sys, mixvae.data; print({heavy} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .data.transform import Transform
+from .data.transform_record import AnyTransform, read_transform
 from .errors import MixvaeError, MixvaeWarning, is_a
 from .recipes import Recipe, options_of
 from .recipes.building import BuiltRecipe, build, with_options
@@ -61,7 +61,7 @@ class Run:
         return is_complete(self.folder)
 
     @property
-    def transform(self) -> Transform | None:
+    def transform(self) -> AnyTransform | None:
         """The scaling of its data; ``mixvae.data.load(path, transform=run.transform)`` uses it."""
         return load_transform(self.folder)
 
@@ -165,12 +165,12 @@ def load_weights(recipe: BuiltRecipe, path: Path) -> None:
     recipe.model.load_state_dict(saved.weights)
 
 
-def load_transform(folder: Path) -> Transform | None:
+def load_transform(folder: Path) -> AnyTransform | None:
     """The transform of a run's data; None without ``data.json``."""
     if not (folder / DATA).exists():
         return None
     try:
-        return Transform.from_dict(read_json(folder, DATA).get("transform"))
+        return read_transform(read_json(folder, DATA).get("transform"))
     except MixvaeError as error:
         raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
 

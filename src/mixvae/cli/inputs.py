@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mixvae.data import DATASETS, Binarize, Dataset, Transform, read_source
+from mixvae.data import DATASETS, Binarize, Dataset, Standardize, read_source
 from mixvae.data.splits import SourceSplits, assemble
+from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
 from mixvae.run import CONFIG, RECIPE, read_json
 from mixvae.storage.reading import read_yaml
@@ -20,7 +21,8 @@ class DataOptions:
     """The data that options name."""
 
     data: str | None = None
-    """Name of a data set (mixvae data lists them), a folder of images, or a .npy or .npz file."""
+    """Name of a data set (mixvae data lists them), a folder of images, a .npy or .npz file, or a
+    table (.csv, .tsv, .parquet)."""
     data_dir: str | None = None
     """Folder of a named data set's files, or to download them to; by default $MIXVAE_DATA, else the
     user's cache."""
@@ -33,23 +35,31 @@ class DataOptions:
     """Seed of the splits and of the binarised validation and test images, 0 to 2**64 - 1."""
     image_size: tuple[int, int] | None = None
     """Height and width that a folder's images are resized to."""
+    standardize: Standardize = "auto"
+    """Standardise the columns of a table by its training rows; auto: where floats, or integers
+    other than uint8, go outside [0, 1]."""
+    label_column: str | None = None
+    """Column of a table's file that is the class."""
     subset: int | None = None
     """For a quick trial, train on this number of images only, and validate on a fifth as many, but
     at least 100."""
 
-    def read(self, transform: Transform | None = None) -> tuple[SourceSplits, Dataset]:
+    def read(self, transform: AnyTransform | None = None) -> tuple[SourceSplits, Dataset]:
         """The source as it is stored, and split; ``transform`` is that of a trained run."""
         if self.data is None:
             raise MixvaeError(
                 f"say which data: --data with one of {', '.join(sorted(DATASETS))}, a folder of "
-                "images, or a .npy or .npz file."
+                "images, a .npy or .npz file, or a table (.csv, .tsv, .parquet)."
             )
         name, parts = read_source(
             self.data,
             data_dir=self.data_dir,
             binarize=self.binarize,
+            n_val=self.n_val,
             seed=self.data_seed,
             image_size=self.image_size,
+            standardize=self.standardize,
+            label_column=self.label_column,
             transform=transform,
         )
         data = assemble(name, parts, binarize=self.binarize, n_val=self.n_val, seed=self.data_seed)

@@ -28,7 +28,8 @@ def data(argv: list[str]) -> None:
 
     Parser("mixvae data", "List the data sets.").read(argv)
     _table(descriptions())
-    print("\nBesides: a folder of images, or a .npy or .npz file; give its path.")
+    kinds = "a folder of images, a .npy or .npz file, or a table (.csv, .tsv, .parquet)"
+    print(f"\nBesides: {kinds}; give its path.")
 
 
 def _table(rows: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from torch import Tensor
 
 from mixvae.data import DATASETS, Dataset, Split, all_of
+from mixvae.data.formats.table_file import is_table
 from mixvae.data.splits import SourceSplits
 from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.model import MixtureVAE
@@ -163,15 +164,18 @@ def open_run(
 def _source(folder: Path, given: Mapping[str, Any]) -> Source:
     """The run's own data, or others if ``given`` names them.
 
-    Others are binarised and resized as the run's own, and looked for in the same folder of named
-    sets; the rest of the run's options (n_val, data_seed, subset) describe how its own were split.
+    Others are binarised and resized as the run's own, have labels in a column of the same name, and
+    are looked for in the same folder of named sets; the rest of the run's options (n_val,
+    data_seed, subset) describe how its own were split.
     """
     own, kept = settings_of(folder).get("data"), set(DATA_OPTIONS)
     is_other = "data" in given and own not in (given["data"], located(given)["data"])
     if is_other:
         kept = {"binarize", "data_dir"}
-        if given["data"] not in DATASETS and Path(given["data"]).expanduser().is_dir():
-            kept.add("image_size")
+        if given["data"] not in DATASETS:
+            path = Path(given["data"]).expanduser()
+            kept |= {"image_size"} if path.is_dir() else set()
+            kept |= {"label_column"} if is_table(path) else set()
     options = data_options(folder, given, kept)
     return Source(options, is_other, *options.read(load_transform(folder)))
 

@@ -1,10 +1,11 @@
-"""Data sets: by name, from a folder of images, from .npy or .npz files, or from arrays.
+"""Data sets: by name, from a folder of images, from files of arrays or tables, or in memory.
 
 A named data set is a module with a function ``read(home) -> SourceSplits``; the first line of its
 docstring describes it, and its file's name is its own. To add one, write it and list it in
 ``DATASETS``.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,9 +13,10 @@ import torch
 
 from mixvae.errors import MixvaeError, is_a, seeds, unknown
 
+from .choice import Standardize
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
-from .formats import arrays, image_folder
+from .formats import arrays, image_folder, table_file
 from .formats.arrays import from_arrays
 from .sets import (
     binarized_mnist,
@@ -26,8 +28,12 @@ from .sets import (
     mnist,
     omniglot,
 )
-from .splits import SourceSplits, assemble
+from .splits import HoldOut, SourceSplits, assemble
+from .standardization import Standardization
 from .transform import Transform
+from .transform_record import AnyTransform
+
+_TABLES = ".csv, .tsv, .csv.gz, .tsv.gz, .parquet"
 
 # By name, which is that of the module's file with dashes.
 DATASETS: dict[str, ModuleType] = {
@@ -44,6 +50,8 @@ __all__ = [
     "Dataset",
     "Split",
     "SplitName",
+    "Standardization",
+    "Standardize",
     "Transform",
     "all_of",
     "descriptions",
@@ -85,9 +93,14 @@ def load(
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
     subset: int | None = None,
-    transform: Transform | None = None,
+    standardize: Standardize = "auto",
+    label_column: str | None = None,
+    transform: AnyTransform | None = None,
 ) -> Dataset:
-    """Load a data set by name, or from a folder of images or a .npy or .npz file.
+    """Load a data set by name, or from a folder of images or a file of arrays or of a table.
+
+    Arrays are in .npy or .npz files, tables in .csv, .tsv or .parquet files with the names of the
+    columns in the first line (``pip install 'mixvae[tables]'``).
 
     A split that the source has is kept as it is. Without one, a fifth of the images is held out
     for test, and ``n_val`` for validation.
@@ -112,6 +125,11 @@ def load(
         Height and width in pixels that a folder's images are resized to.
     subset
         For quick trials, the number of training images to keep: see `Dataset.subset`.
+    standardize
+        Whether a table is standardised by its training rows: see `from_arrays`.
+    label_column
+        The column of a table's file that is the class. Classes, of any type, are numbered in sorted
+        order.
     transform
         That of a trained model, for new data of a user's own; by default the training data decide,
         as in `from_arrays`. A named set has its own.
@@ -136,8 +154,11 @@ def load(
         name_or_path,
         data_dir=data_dir,
         binarize=binarize,
+        n_val=n_val,
         seed=seed,
         image_size=image_size,
+        standardize=standardize,
+        label_column=label_column,
         transform=transform,
     )
     data = assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
@@ -172,7 +193,11 @@ def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -
     elif binarize == "dynamic":
         x = draw_rows(x, seed)
     y = torch.cat(ys) if len(ys) == len(own) else None
-    return Split(x, y, torch.arange(len(x)))
+    places = [split.index for split in own if split.index is not None]
+    in_order = Split(x, y)
+    if len(places) == len(own):  # the source's rows were mixed
+        in_order = in_order.take(torch.cat(places).argsort())
+    return replace(in_order, index=torch.arange(len(x)))
 
 
 def read_source(
@@ -180,9 +205,12 @@ def read_source(
     *,
     data_dir: str | Path | None = None,
     binarize: Binarize = "none",
+    n_val: int | None = None,
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
-    transform: Transform | None = None,
+    standardize: Standardize = "auto",
+    label_column: str | None = None,
+    transform: AnyTransform | None = None,
 ) -> tuple[str, SourceSplits]:
     """The name and the content of what :func:`load` takes, before splits are held out.
 
@@ -190,9 +218,11 @@ def read_source(
     ----------
     name_or_path, data_dir
         As in :func:`load`.
-    binarize, seed
+    binarize
         As in :func:`load`; only checked here, before what may be a long download.
-    image_size, transform
+    n_val, seed
+        As in :func:`load`: a table is standardised by the rows that will not be held out.
+    image_size, standardize, label_column, transform
         As in :func:`load`.
 
     Returns
@@ -213,14 +243,26 @@ def read_source(
     seeds(seed=seed)
     if image_size is not None and (name in DATASETS or path.is_file()):
         raise MixvaeError(f"image_size resizes folders of images, not {name}; leave it out.")
+    is_table = path.is_file() and table_file.is_table(path)
+    if label_column is not None and not is_table and (name in DATASETS or path.exists()):
+        raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
+    if standardize is True and (name in DATASETS or path.is_dir()):
+        raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")
     if name in DATASETS:
         return name, DATASETS[name].read(data_home(data_dir))
     if path.is_dir():
+        if isinstance(transform, Standardization):
+            raise MixvaeError(f"{path}: expected a table, as in training, got a folder of images.")
         return path.resolve().name, image_folder.read(path, image_size, transform)
+    options = transform, standardize, HoldOut(n_val, seed=seed)
     if path.is_file() and path.suffix in (".npy", ".npz"):
-        return path.resolve().name, arrays.read(path, transform)
+        return path.resolve().name, arrays.read(path, *options)
+    if is_table:
+        return path.resolve().name, arrays.read_table(path, label_column, *options)
     if path.is_file():
-        raise MixvaeError(f"{path}: expected a folder of images or a .npy or .npz file.")
+        raise MixvaeError(
+            f"{path}: expected a folder of images, a .npy or .npz file, or a table ({_TABLES})."
+        )
     if path.suffix or path.name != str(path):
         raise MixvaeError(f"{path}: no such file or folder; it was looked for in {Path.cwd()}.")
     raise unknown("data set", name, DATASETS)

@@ -1,6 +1,7 @@
 """Arrays of any usual layout, type and range, converted to a `Split`."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,22 +11,29 @@ from torch import Tensor
 
 from mixvae.errors import MixvaeError, MixvaeWarning
 
+from .columns import check_columns, check_finite
 from .dataset import Split
+from .frames import columns_of
 from .numbers import to_numpy
+from .standardization import Standardization
 from .transform import AS_STORED, BYTES, Transform
+from .transform_record import AnyTransform
 
 DARK = 0.2  # of the range: integers that stay below it may be of another range, as 0 to 16
 
 
-def make_split(x: Any, y: Any = None, *, where: str, transform: Transform | None = None) -> Split:
+def make_split(
+    x: Any, y: Any = None, *, where: str, transform: AnyTransform | None = None
+) -> Split:
     """Convert images and labels of any usual layout to a `Split`.
 
     Parameters
     ----------
     x
         (N, D), (N, H, W), (N, H, W, C) with C 1 or 3, or (N, C, H, W): floats in [0, 1], bool, or
-        integers, which ``transform`` brings there. Where an image's first and last axis could both
-        be channels, the first one is.
+        integers, which ``transform`` brings there; or a table of real values where ``transform``
+        is a `Standardization`. Where an image's first and last axis could both be channels, the
+        first one is.
     y
         N integers from 0, in shape (N,) or (N, 1).
     where
@@ -44,13 +52,22 @@ def make_split(x: Any, y: Any = None, *, where: str, transform: Transform | None
         For any other shape, type or value.
     """
     array = to_numpy(x, where)
-    transform = _default_transform(array) if transform is None else transform
-    images = _channels_first(_in_unit_range(array, transform, where), where)
-    return Split(images, None if y is None else _class_numbers(y, len(images), where))
+    columns = columns_of(x)
+    transform = _default_transform(array, columns) if transform is None else transform
+    check_columns(transform.columns, columns, where)
+    if array.size == 0 or array.ndim == 0:
+        raise MixvaeError(f"{where}: expected at least one example, got shape {array.shape}.")
+    if array.ndim == 2:
+        check_finite(array, columns, where)
+    if isinstance(transform, Standardization):
+        images: Tensor = _standardized(array, transform, where)
+    else:
+        images = _channels_first(_in_unit_range(array, transform, where), where)
+    return Split(images, None if y is None else class_numbers(y, len(images), where))
 
 
-def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> Transform:
-    """Choose the transform of a data set by its training data.
+def choose_transform(x: Any, given: AnyTransform | None = None, *, where: str) -> AnyTransform:
+    """Choose the transform of images, or of a table that is not standardised, by training data.
 
     uint8 is divided by 255, unless it holds only 0 and 1; all else stays as it is. Warns
     (`MixvaeWarning`) of integers whose quotients all lie far below 1.
@@ -66,11 +83,13 @@ def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> T
 
     Returns
     -------
-    Transform
+    Transform or Standardization
         For all splits, and for new data.
     """
     array = to_numpy(x, where)
-    transform = _default_transform(array) if given is None else given
+    transform = _default_transform(array, columns_of(x)) if given is None else given
+    if isinstance(transform, Standardization):
+        return transform
     if array.dtype.kind in "ui" and array.size and transform.scale != 1:
         largest = array.max()
         if 0 < largest < DARK * transform.scale:
@@ -84,15 +103,29 @@ def choose_transform(x: Any, given: Transform | None = None, *, where: str) -> T
     return transform
 
 
-def _default_transform(array: np.ndarray) -> Transform:
+def _default_transform(array: np.ndarray, columns: tuple[str, ...] | None) -> Transform:
     # 8-bit images whose brightest pixel is 1 of 255 do not occur; 0/1 data kept as uint8 do.
-    return BYTES if array.dtype == np.uint8 and array.max(initial=0) > 1 else AS_STORED
+    is_bytes = array.dtype == np.uint8 and array.max(initial=0) > 1
+    return replace(BYTES if is_bytes else AS_STORED, columns=columns)
+
+
+def _standardized(
+    array: np.ndarray, transform: Standardization, where: str
+) -> Float[Tensor, "N D"]:
+    try:
+        x = transform.apply(array)
+    except MixvaeError as error:
+        raise MixvaeError(f"{where}: {error}") from error
+    if not x.isfinite().all():
+        raise MixvaeError(
+            f"{where}: some values are too far from those of the training data to be standardised "
+            "in float32; repair or leave out those rows."
+        )
+    return x
 
 
 def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float[Tensor, " N *X"]:
     """A float32 copy in [0, 1]; raises `MixvaeError` with the number of other values."""
-    if array.size == 0 or array.ndim == 0:
-        raise MixvaeError(f"{where}: expected at least one image, got shape {array.shape}.")
     x = transform.apply(array)
     low, high = (value.item() for value in torch.aminmax(x))
     if low >= 0 and high <= 1:  # false for NaN too
@@ -101,6 +134,8 @@ def _in_unit_range(array: np.ndarray, transform: Transform, where: str) -> Float
     if not bad.any():
         bad, kind = (x < 0) | (x > 1), f"outside (min {low:g}, max {high:g})"
         advice = "scale them, for instance divide 8-bit values by 255 and 16-bit ones by 65535."
+        if array.ndim == 2:
+            advice = f"{advice[:-1]}, or train with standardize=True."
     scaling = ""
     if array.dtype.kind in "ui" and transform.scale != 1:
         scaling, advice = f" with {transform}", "give values as those of the training data."
@@ -138,7 +173,8 @@ def _channels_last(shape: tuple[int, ...]) -> str:
     )
 
 
-def _class_numbers(y: Any, n: int, where: str) -> Int64[Tensor, " N"]:
+def class_numbers(y: Any, n: int, where: str) -> Int64[Tensor, " N"]:
+    """Labels as class numbers; raises `MixvaeError` unless there is one for each of n examples."""
     array = to_numpy(y, f"{where}, labels", _NUMBER_CLASSES)
     if array.shape not in ((n,), (n, 1)):
         raise MixvaeError(

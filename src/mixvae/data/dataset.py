@@ -1,4 +1,4 @@
-"""Data sets in memory: three splits of images in [0, 1]."""
+"""Data sets in memory: three splits of images in [0, 1], or of rows of a table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,9 @@ from mixvae.errors import MixvaeError, one_of
 from mixvae.seeding import seed_of_row
 
 from .levels import number_of_steps
-from .transform import AS_STORED, Transform
+from .standardization import Standardization
+from .transform import AS_STORED
+from .transform_record import AnyTransform, transform_difference
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]
@@ -45,7 +47,7 @@ class Split:
     Attributes
     ----------
     x
-        float32 values, images (N, C, H, W) in [0, 1] or vectors (N, D).
+        float32 values, images (N, C, H, W) in [0, 1] or vectors (N, D), in [0, 1] or standardised.
     y
         int64 class numbers, shape (N,), or None.
     index
@@ -127,12 +129,14 @@ class Dataset:
     seed
         The seed of the splits and of the sampled pixels.
     transform
-        What was done to the stored values, and is to be done to new data.
+        What was done to the stored values, and is to be done to new data: a `Transform`, or the
+        `Standardization` of a table of real values.
 
     Raises
     ------
     MixvaeError
-        Where the images of the splits differ in shape, or ``binarize`` is unknown.
+        Where the images of the splits differ in shape, or ``binarize`` is unknown, or standardised
+        values were to be binarised.
     """
 
     name: str
@@ -141,7 +145,7 @@ class Dataset:
     test: Split
     binarize: Binarize = "none"
     seed: int = 0
-    transform: Transform = AS_STORED
+    transform: AnyTransform = AS_STORED
 
     def __repr__(self) -> str:
         """One line with name, shape and sizes."""
@@ -152,6 +156,11 @@ class Dataset:
     def __post_init__(self) -> None:
         """Check that the splits belong together."""
         check_binarize(self.binarize)
+        if self.binarize != "none" and self._is_standardized:
+            raise MixvaeError(
+                f"{self.name}: binarize={self.binarize} is for values in [0, 1], and these are "
+                "standardised; leave it out, or give values in [0, 1] and standardize=False."
+            )
         for name, split in (("val", self.val), ("test", self.test)):
             if split.x.shape[1:] != self.x_shape:
                 raise MixvaeError(
@@ -164,27 +173,42 @@ class Dataset:
         return {"train": self.train, "val": self.val, "test": self.test}
 
     @property
+    def _is_standardized(self) -> bool:
+        return isinstance(self.transform, Standardization)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the columns of x, without constant ones; None for images and unnamed columns."""
+        return self.transform.kept_columns
+
+    @property
     def x_shape(self) -> tuple[int, ...]:
         """Shape of one example: (C, H, W), or (D,)."""
         return tuple(self.train.x.shape[1:])
 
     @cached_property
     def is_binary(self) -> bool:
-        """Whether all values a model sees are 0 or 1."""
+        """Whether all values a model sees are 0 or 1; False for standardised ones."""
         x = self.train.x
+        if self._is_standardized:
+            return False
         return self.binarize != "none" or bool(((x == 0) | (x == 1)).all())
 
     @cached_property
     def n_trials(self) -> int | None:
         """The smallest n from 2 to 32 whose levels k / n hold all training values, or None.
 
-        None also where fewer than three levels occur, or fewer than half of the n + 1.
+        None also where fewer than three levels occur, or fewer than half of the n + 1, and for
+        standardised values.
         """
-        return None if self.is_binary else number_of_steps(self.train.x)
+        has_none = self.is_binary or self._is_standardized
+        return None if has_none else number_of_steps(self.train.x)
 
     @property
-    def likelihood(self) -> Literal["bernoulli", "binomial", "gaussian"]:
+    def likelihood(self) -> Literal["bernoulli", "binomial", "gaussian", "normal"]:
         """The default likelihood p(x|z) for these values."""
+        if self._is_standardized:
+            return "normal"
         if self.is_binary:
             return "bernoulli"
         return "gaussian" if self.n_trials is None else "binomial"
@@ -292,7 +316,9 @@ class Dataset:
             differences.append(f"the content of {', '.join(changed)} differs")
         differences += [
             f"{option} was {described.get(option)}, is {own[option]}"
-            for option in ("binarize", "seed", "transform")
+            for option in ("binarize", "seed")
             if described.get(option) != own[option]
         ]
+        if described.get("transform") != own["transform"]:
+            differences.append(transform_difference(described.get("transform"), self.transform))
         return "; ".join(differences)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from mixvae.errors import MixvaeError
 
+from .frames import is_frame, read_frame
+
 # What a user can do, by NumPy's kind of dtype.
 _ADVICE = {
     "O": "make all entries numbers of one type, as with x.astype(float).",
@@ -24,7 +26,7 @@ def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
     Parameters
     ----------
     x
-        An array, a tensor, or lists of numbers.
+        An array, a tensor, lists of numbers, or a table of pandas, Polars or PyArrow.
     where
         Its name in errors.
     advice
@@ -40,6 +42,8 @@ def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
     MixvaeError
         For what is sparse, has masked entries, or holds anything but real numbers.
     """
+    if is_frame(x):
+        return read_frame(x, where)
     if isinstance(x, Tensor):
         x = _dense(x, where)
     if hasattr(x, "todense"):  # SciPy's, which is not imported for this

@@ -1,5 +1,6 @@
 """The splits of a data set: holding out those that its source lacks, and binarising."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,8 @@ from torch import Generator, Tensor
 from mixvae.errors import MixvaeError, seeds
 
 from .dataset import Binarize, Dataset, Split
-from .transform import AS_STORED, Transform
+from .transform import AS_STORED
+from .transform_record import AnyTransform
 
 # The split that a word in the name of a folder or array stands for, in any case.
 SPLIT_OF = {
@@ -36,7 +38,46 @@ class SourceSplits:
     train: Split
     val: Split | None = None
     test: Split | None = None
-    transform: Transform = AS_STORED
+    transform: AnyTransform = AS_STORED
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """What is held out of the training examples where the source lacks a split.
+
+    Attributes
+    ----------
+    n_val, n_test
+        Numbers of examples; by default a tenth of what test leaves, at most 5,000, and a fifth.
+    seed
+        0 to 2**64 - 1.
+    """
+
+    n_val: int | None = None
+    n_test: int | None = None
+    seed: int = 0
+
+    def rows(
+        self, name: str, y: Int64[Tensor, " N"] | None, n: int, own: Collection[str]
+    ) -> dict[str, Int64[Tensor, " M"]]:
+        """The rows of n training examples in each split but the source's ``own``.
+
+        They depend on labels, numbers and seed alone.
+        """
+        generator, rows = Generator().manual_seed(self.seed), dict[str, Tensor]()
+        rest = torch.arange(n)
+        for part, wanted in (("test", self.n_test), ("val", self.n_val)):
+            if part not in own:
+                default = len(rest) // 5 if part == "test" else min(len(rest) // 10, 5000)
+                n_held = max(1, default) if wanted is None else wanted
+                option = f"{name}: the {_WORDS[part]} split (n_{part})"
+                rest, rows[part] = _hold_out(y, rest, n_held, generator, option)
+        if "val" in own:
+            rest = rest[torch.randperm(len(rest), generator=generator)]
+        return rows | {"train": rest}
+
+
+_WORDS = {"val": "validation", "test": "test"}
 
 
 def assemble(
@@ -81,26 +122,16 @@ def assemble(
         images of different shapes.
     """
     seeds(seed=seed)
-    generator, train = Generator().manual_seed(seed), parts.train
-    rest = torch.arange(len(train))  # images are copied once, when all splits are known
-    splits: dict[str, Split] = {}
-    wanted = (("test", "test", parts.test, n_test), ("val", "validation", parts.val, n_val))
-    for part, what, own, n in wanted:
-        if own is None:
-            default = len(rest) // 5 if part == "test" else min(len(rest) // 10, 5000)
-            n = max(1, default) if n is None else n
-            option = f"{name}: the {what} split (n_{part})"
-            rest, held = _hold_out(train.y, rest, n, generator, option)
-            own = _take(train, held)
-        elif n is not None:
+    held_out, train = HoldOut(n_val, n_test, seed), parts.train
+    splits = {p: s for p, s in (("test", parts.test), ("val", parts.val)) if s is not None}
+    for part, n in (("test", n_test), ("val", n_val)):
+        if part in splits and n is not None:
             raise MixvaeError(
-                f"{name} has its own {what} split of {len(own)} images, and {n} were to be held "
-                "out besides; leave that number out."
+                f"{name} has its own {_WORDS[part]} split of {len(splits[part])} images, and {n} "
+                "were to be held out besides; leave that number out."
             )
-        splits[part] = own
-    if parts.val is not None:
-        rest = rest[torch.randperm(len(rest), generator=generator)]
-    splits["train"] = _take(train, rest)
+    rows = held_out.rows(name, train.y, len(train), splits)
+    splits |= {part: _take(train, index) for part, index in rows.items()}
     data = Dataset(name, **splits, binarize=binarize, seed=seed, transform=parts.transform)
     return _binarized(data)
 
@@ -111,9 +142,9 @@ def _hold_out(
     """Random order of ``index``, as the rest and ``n`` indices held out, stratified by label."""
     if not isinstance(n, int) or not 1 <= n < len(index):
         raise MixvaeError(
-            f"{what} comes out of {len(index)} images and must have at least 1 and leave at least "
-            f"1 to train on, got {n}. It cannot be empty: the best epoch is chosen on validation "
-            "images, and figures are taken on test images."
+            f"{what} comes out of {len(index)} examples and must have at least 1 and leave at "
+            f"least 1 to train on, got {n}. It cannot be empty: the best epoch is chosen on "
+            "validation examples, and figures are taken on test examples."
         )
     order = torch.randperm(len(index), generator=generator)
     held = torch.zeros(len(index), dtype=torch.bool)
@@ -137,7 +168,8 @@ def _stratified(
 
 
 def _take(split: Split, index: Int64[Tensor, " n"]) -> Split:
-    return replace(split, index=torch.arange(len(split))).take(index)
+    known = split if split.index is not None else replace(split, index=torch.arange(len(split)))
+    return known.take(index)
 
 
 def _binarized(data: Dataset) -> Dataset:

@@ -1,14 +1,19 @@
 """The scaling of stored values to those that a model sees, chosen once on the training data."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixvae.errors import MixvaeError, positive
+from mixvae.errors import MixvaeError, positive, shown
+
+
+def all_text(names: Iterable[Any]) -> bool:
+    """Whether all names are of type str."""
+    return all(isinstance(name, str) for name in names)
 
 
 @dataclass(frozen=True)
@@ -21,11 +26,13 @@ class Transform:
     ----------
     scale
         What integers are divided by: 255 for 8-bit images; 1 leaves 0 and 1 as they are.
+    columns
+        Names of the columns of a table; None for images, and where there are none.
 
     Raises
     ------
     MixvaeError
-        Unless ``scale`` is a finite number above zero.
+        Unless ``scale`` is a finite number above zero, and names are of type str.
 
     Examples
     --------
@@ -36,10 +43,19 @@ class Transform:
     """
 
     scale: float = 1.0
+    columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check the scale, which may come from a damaged file."""
+        """Check the values, which may come from a damaged file."""
         positive(**{"a transform's scale": self.scale})
+        names = self.columns
+        if names is not None and not (isinstance(names, tuple) and all_text(names)):
+            raise MixvaeError(f"a transform's columns must be names; got {shown(self.columns)}.")
+
+    @property
+    def kept_columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of x, or None."""
+        return self.columns
 
     def apply(self, array: np.ndarray) -> Tensor:
         """Scale an array.
@@ -58,9 +74,10 @@ class Transform:
             x = torch.from_numpy(array.astype(np.float32, order="C"))  # so that .view is possible
         return x.div_(self.scale) if array.dtype.kind in "ui" and self.scale != 1 else x
 
-    def to_dict(self) -> dict[str, float]:
-        """The values by name, for ``data.json``."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, for ``data.json``; columns only where they have names."""
+        columns = {} if self.columns is None else {"columns": list(self.columns)}
+        return {"scale": self.scale} | columns
 
     @classmethod
     def from_dict(cls, values: Any) -> "Transform":
@@ -82,11 +99,13 @@ class Transform:
             For anything else.
         """
         known = set(cls.__dataclass_fields__)
-        if not isinstance(values, Mapping) or set(values) != known:
+        if not isinstance(values, Mapping) or not {"scale"} <= set(values) <= known:
             raise MixvaeError(
-                f"a data set's transform must have the values {', '.join(known)}; got {values!r}."
+                "a data set's transform must have a scale, and columns where they have names; got "
+                f"{shown(values)}."
             )
-        return cls(**values)
+        columns = values.get("columns")
+        return cls(values["scale"], tuple(columns) if isinstance(columns, list) else columns)
 
     def __str__(self) -> str:
         """A few words for messages."""

@@ -1,17 +1,25 @@
-"""Arrays in memory, or in .npy and .npz files."""
+"""Arrays and tables in memory, or in .npy and .npz files."""
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from mixvae.data.choice import Standardize, needs_standardization, standardization_of
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
-from mixvae.data.splits import SPLIT_OF, SourceSplits, assemble
-from mixvae.data.transform import Transform
-from mixvae.errors import MixvaeError
+from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
+from mixvae.data.transform_record import AnyTransform
+from mixvae.errors import MixvaeError, seeds
 
+from . import table_file
 from .numpy_file import NumpyFile
+
+DEFAULT = HoldOut()
 
 # Names of arrays in an .npz file: one of these words, a word for a split (SPLIT_OF), or both in
 # either order, in any case and with any separator: X, y_train, testLabels, val. Without a word for
@@ -35,17 +43,24 @@ def from_arrays(
     n_val: int | None = None,
     n_test: int | None = None,
     seed: int = 0,
-    transform: Transform | None = None,
+    standardize: Standardize = "auto",
+    transform: AnyTransform | None = None,
 ) -> Dataset:
-    """Make a `Dataset` of NumPy or PyTorch arrays, or lists of numbers, which are copied.
+    """Make a `Dataset` of arrays, tables or lists of numbers, which are copied.
 
-    Whether integers are divided by 255 is decided once, on ``x``: they are where it is uint8 and
-    not only 0 and 1. A `MixvaeWarning` says so where all values are then close to black.
+    Arrays are NumPy's or PyTorch's, tables those of pandas, Polars or PyArrow, whose names of
+    columns are kept where they are of type str.
+
+    What is done to values is decided once, on ``x``. A table of other values than [0, 1] is
+    standardised by mean and standard deviation of its training rows (`Standardization`). Else
+    integers are divided by 255 where x is uint8 and not only 0 and 1; a `MixvaeWarning` says so
+    where all values are then close to black.
 
     Parameters
     ----------
     x
-        (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8.
+        (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8; or (N, D)
+        of any real numbers.
     y
         N integers from 0, shape (N,) or (N, 1).
     val, test
@@ -61,6 +76,9 @@ def from_arrays(
         Without ``test``, the number of images held out for test; by default a fifth.
     seed
         The seed of the splits and of sampled pixels, 0 to 2**64 - 1.
+    standardize
+        ``"auto"``: a table (N, D) of floats or of integers other than uint8, some of them outside
+        [0, 1], is standardised. True: any table is. False: none is.
     transform
         A trained model's ``Dataset.transform``, for data given to that model.
 
@@ -80,24 +98,58 @@ def from_arrays(
     >>> x = np.random.default_rng(0).random((100, 28, 28))
     >>> mixvae.data.from_arrays(x, name="noise")
     Dataset('noise', x of shape (1, 28, 28), train 72, val 8, test 20)
+    >>> mixvae.data.from_arrays(100 * x[:, 0], name="table").transform.log_scale > 0
+    True
     """
     given = {"x": x, "y": y}
     for part, value in (("val", val), ("test", test)):
         is_pair = isinstance(value, tuple) and len(value) == 2
         given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
-    parts = _splits(given, name, transform)
+    seeds(seed=seed)
+    parts = _splits(given, name, transform, standardize, HoldOut(n_val, n_test, seed))
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
-def read(path: Path, transform: Transform | None = None) -> SourceSplits:
+def read(
+    path: Path,
+    transform: AnyTransform | None = None,
+    standardize: Standardize = "auto",
+    held_out: HoldOut = DEFAULT,
+) -> SourceSplits:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
-    ``transform`` is as in `from_arrays`. Raises `MixvaeError` for pickled objects, which are never
-    loaded, for unknown names, and for two names of the same meaning.
+    Where ``test`` has one truth value for each row of x, it marks the test rows. ``transform`` and
+    ``standardize`` are as in `from_arrays`; a table is standardised by the rows that ``held_out``
+    leaves. Raises `MixvaeError` for pickled objects, which are never loaded, for unknown names, and
+    for two names of the same meaning.
     """
     arrays = NumpyFile(path)
     given = {role: arrays[name] for role, name in _roles(arrays, path).items()}
-    return _splits(given, path.name, transform)
+    test = given.get("x_test")
+    if test is None or test.dtype != bool or test.ndim != 1:
+        return _splits(given, path.name, transform, standardize, held_out)
+    parts = _splits(_masked(given, test, path), path.name, transform, standardize, held_out)
+    train, rest = (torch.from_numpy(np.flatnonzero(mask)) for mask in (~test, test))
+    assert parts.test is not None
+    return replace(
+        parts, train=replace(parts.train, index=train), test=replace(parts.test, index=rest)
+    )
+
+
+def read_table(
+    path: Path,
+    label_column: str | None = None,
+    transform: AnyTransform | None = None,
+    standardize: Standardize = "auto",
+    held_out: HoldOut = DEFAULT,
+) -> SourceSplits:
+    """The rows of a .csv, .tsv or .parquet file, of which one column may be the class.
+
+    The other arguments are as in :func:`read`. Raises `MixvaeError` where pandas is missing, and
+    for a file or column that cannot be used.
+    """
+    x, y = table_file.read(path, label_column)
+    return _splits({"x": x, "y": y}, path.name, transform, standardize, held_out)
 
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
@@ -127,8 +179,31 @@ def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
     return found
 
 
-def _splits(given: Mapping[str, Any], where: str, transform: Transform | None) -> SourceSplits:
+def _masked(given: Mapping[str, Any], test: np.ndarray, path: Path) -> dict[str, Any]:
+    """The arrays with x and y divided into training and test rows."""
+    sizes = {len(given[name]) for name in ("x", "y", "x_test") if name in given}
+    if len(sizes) > 1 or "y_test" in given:
+        raise MixvaeError(
+            f"{path}: test as a mask of test rows must have an entry for each row of x and of y, "
+            f"and no y_test beside it; got {len(given['x'])} rows and {len(test)} entries."
+        )
+    parts = {name: given[name][~test] for name in ("x", "y") if name in given}
+    parts |= {f"{name}_test": given[name][test] for name in ("x", "y") if name in given}
+    return dict(given) | parts
+
+
+def _splits(
+    given: Mapping[str, Any],
+    where: str,
+    transform: AnyTransform | None,
+    standardize: Standardize,
+    held_out: HoldOut,
+) -> SourceSplits:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
+    if transform is None and needs_standardization(
+        given["x"], standardize, where=f"{where}, train"
+    ):
+        transform = standardization_of(given, where, held_out)
     transform = choose_transform(given["x"], transform, where=f"{where}, train")
     splits: dict[str, Split] = {}
     for part, ending in (("train", ""), ("val", "_val"), ("test", "_test")):

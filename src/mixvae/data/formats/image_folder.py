@@ -66,12 +66,12 @@ def read(
     # np.stack would leave the colours last in memory, where no .view is possible
     x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
     given = None if transform is None or transform.scale == 1 else transform
-    transform = choose_transform(x["train"], given, where=str(folders["train"]))
+    chosen = choose_transform(x["train"], given, where=str(folders["train"]))
     splits: dict[str, Split] = {}
     for part, names in classes.items():
         y = None if names is None else [numbers[name] for name in names]
-        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=transform)
-    return SourceSplits(**splits, transform=transform)
+        splits[part] = make_split(x[part], y, where=str(folders[part]), transform=chosen)
+    return SourceSplits(**splits, transform=chosen)
 
 
 def _images_in(folder: Path, images: Sequence[Path]) -> list[Path]:

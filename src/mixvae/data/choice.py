@@ -1,0 +1,81 @@
+"""The choice whether a table is standardised, and the training rows that decide how."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from mixvae.errors import MixvaeError, shown
+
+from .columns import check_finite
+from .conversion import class_numbers
+from .frames import columns_of
+from .numbers import to_numpy
+from .splits import HoldOut
+from .standardization import Standardization
+
+Standardize = bool | Literal["auto"]
+
+
+def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bool:
+    """Whether the training data are a table that is to be standardised.
+
+    Parameters
+    ----------
+    x
+        The training data, of any shape.
+    standardize
+        ``"auto"``: where x is a table (N, D) of floats or of integers other than uint8, some of
+        them outside [0, 1]. True: any table. False: none.
+    where
+        The name of the data in errors.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+
+    Raises
+    ------
+    MixvaeError
+        For True and images, and for a table with missing or infinite values.
+    """
+    if standardize not in (True, False, "auto"):
+        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
+    array = to_numpy(x, where)
+    if array.ndim != 2 and standardize is True:
+        raise MixvaeError(
+            f"{where}: only tables (N, D) can be standardised, got shape {array.shape}; leave "
+            "standardize out."
+        )
+    if array.ndim != 2 or array.size == 0 or standardize is False:
+        return False
+    check_finite(array, columns_of(x), where)
+    has_own_rule = array.dtype.kind == "b" or array.dtype == np.uint8
+    outside = not has_own_rule and bool(array.min() < 0 or array.max() > 1)
+    return standardize is True or outside
+
+
+def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) -> Standardization:
+    """The standardisation by those rows of x that are not held out.
+
+    Parameters
+    ----------
+    given
+        x and, where they are given, y, x_val and x_test.
+    where
+        The name of the data in messages.
+    held_out
+        What is held out where there is no x_val or no x_test.
+
+    Returns
+    -------
+    Standardization
+        For all splits.
+    """
+    at = f"{where}, train"
+    x, y = to_numpy(given["x"], at), given.get("y")
+    labels = None if y is None else class_numbers(y, len(x), at)
+    own = [part for part in ("val", "test") if given.get(f"x_{part}") is not None]
+    rows = held_out.rows(where, labels, len(x), own)["train"].sort().values
+    return Standardization.of(x[rows.numpy()], columns_of(given["x"]), where=at)

@@ -1,0 +1,78 @@
+"""Tables in .csv, .tsv and .parquet files, read by pandas."""
+
+import warnings
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixvae.data.columns import listed
+from mixvae.errors import MixvaeError
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name is that of a table: .csv and .tsv, also .gz, and .parquet."""
+    return path.suffix == ".parquet" or _kind(path) in _SEPARATORS
+
+
+def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray | None]:
+    """The columns of a table and, of the one named ``label_column``, class numbers.
+
+    Classes, of any type, are numbered in sorted order from 0. Raises `MixvaeError` where pandas is
+    missing, for a damaged file, and for a label column that is not there or misses values.
+    """
+    frame = _read(path)
+    if label_column is None:
+        return frame, None
+    if label_column not in frame.columns:
+        known = [str(name) for name in frame.columns]
+        near = get_close_matches(label_column, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise MixvaeError(
+            f"{path}: no column {label_column!r} of labels.{hint} Its columns: {listed(known)}. "
+            "Leave label_column out (--label-column null) where there are no labels."
+        )
+    labels = frame[label_column]
+    if labels.isna().any():
+        raise MixvaeError(
+            f"{path}: {int(labels.isna().sum())} of {len(labels)} labels in the column "
+            f"{label_column} are missing; drop those rows, or give them a class of their own."
+        )
+    try:
+        classes = np.unique(np.asarray(labels), return_inverse=True)[1]
+    except TypeError as error:
+        raise MixvaeError(
+            f"{path}: the labels in the column {label_column} cannot be sorted ({error}); "
+            "make them of one type."
+        ) from error
+    return frame.drop(columns=label_column), classes
+
+
+def _kind(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix
+
+
+def _read(path: Path) -> Any:
+    try:
+        import pandas
+
+        if path.suffix == ".parquet":
+            return pandas.read_parquet(path, engine="pyarrow")
+        more_fields_than_names = pandas.errors.ParserWarning
+        with warnings.catch_warnings(action="error", category=more_fields_than_names):
+            return pandas.read_csv(
+                path, sep=_SEPARATORS[_kind(path)], index_col=False, low_memory=False
+            )
+    except ImportError as error:
+        raise MixvaeError(
+            f"{path}: tables are read by pandas and pyarrow ({error}): "
+            "pip install 'mixvae[tables]'."
+        ) from error
+    except Exception as error:  # a damaged file can raise almost any
+        raise MixvaeError(
+            f"{path}: expected a table with the names of its columns in the first line, but it "
+            f"cannot be read: {' '.join(str(error).split())}."
+        ) from error

@@ -1,0 +1,94 @@
+"""Tables of pandas, Polars and PyArrow, read by their methods, so that no library is imported."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mixvae.errors import MixvaeError
+
+from .columns import listed
+
+# What a column cannot hold, by how the name of its type begins, and what to do.
+_REFUSED = {
+    "sparse": ("sparse values", "make them dense: x.sparse.to_dense()."),
+    "categor|dictionary|enum": (
+        "categories",
+        "give their codes, such as x[column].cat.codes, or a column of 0 and 1 for each category.",
+    ),
+    "date|time|duration|period": ("dates or times", "give numbers, as the days since the first."),
+    "complex": ("complex numbers", "give real numbers, as the real and the imaginary parts."),
+    "str(?!uct)|large_str|utf8|object|binary": (
+        "text or objects",
+        "leave them out, or make them numbers: x.astype(float), or codes of what they name.",
+    ),
+}
+_NUMBERS = "bool|u?int|float|half|double|null"
+
+
+def is_frame(x: Any) -> bool:
+    """Whether x is a table with columns of different types."""
+    own = ("iloc", "get_columns", "column_names")  # of pandas, Polars, PyArrow
+    return any(hasattr(x, name) for name in own) and hasattr(x, "columns")
+
+
+def columns_of(x: Any) -> tuple[str, ...] | None:
+    """The names of the columns of a table; None where it has none, or not all are of type str."""
+    names = getattr(x, "column_names", getattr(x, "columns", None))
+    names = () if names is None else tuple(names)
+    return tuple(map(str, names)) if names and all(isinstance(n, str) for n in names) else None
+
+
+def read_frame(x: Any, where: str) -> np.ndarray:
+    """The numbers in a table, shape (N, D), in the smallest type that holds those of all columns.
+
+    Raises `MixvaeError` with the names of the columns that hold anything else or miss values.
+    """
+    columns = _series(x)
+    if not columns or not len(x):
+        return np.empty((len(x), len(columns)))
+    _check_types({name: str(_type(column)) for name, column in columns}, where)
+    missing = [name for name, column in columns if _has_missing(column)]
+    if missing:
+        raise MixvaeError(
+            f"{where}: missing values are not supported yet, and there are some in "
+            f"{_all(missing)}; drop those rows or impute the values."
+        )
+    arrays = [np.asarray(column) for _, column in columns]
+    _check_types({name: str(a.dtype) for (name, _), a in zip(columns, arrays, strict=True)}, where)
+    return np.column_stack(arrays)
+
+
+def _series(x: Any) -> list[tuple[str, Any]]:
+    if hasattr(x, "iloc"):  # pandas, where two columns may share a name
+        return [(str(name), x.iloc[:, i]) for i, name in enumerate(x.columns)]
+    if hasattr(x, "get_columns"):  # Polars
+        return [(column.name, column) for column in x.get_columns()]
+    return list(zip(x.column_names, x.columns, strict=True))  # PyArrow
+
+
+def _type(column: Any) -> Any:
+    return column.dtype if hasattr(column, "dtype") else column.type
+
+
+def _has_missing(column: Any) -> bool:
+    if hasattr(column, "isna"):
+        return bool(column.isna().any())
+    n = column.null_count  # a property in PyArrow, a method in Polars
+    return (n() if callable(n) else n) > 0
+
+
+def _check_types(types: Mapping[str, str], where: str) -> None:
+    for pattern, (kind, advice) in _REFUSED.items():
+        if wrong := [name for name, type in types.items() if re.match(pattern, type, re.I)]:
+            raise MixvaeError(f"{where}: {kind} in {_all(wrong)} cannot be used; {advice}")
+    for name, type in types.items():
+        if not re.match(_NUMBERS, type, re.I):
+            raise MixvaeError(
+                f"{where}: type {type} of column {name} cannot be used; make it floats or integers."
+            )
+
+
+def _all(names: list[str]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {listed(names)}"

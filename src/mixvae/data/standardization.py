@@ -1,0 +1,231 @@
+"""Standardisation of real-valued tables by mean and standard deviation of the training rows."""
+
+import warnings
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown
+
+from .columns import check_finite, named
+from .dependence import dependent_columns
+from .transform import all_text
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """Standardisation of the columns of a table, the same for all data of a run.
+
+    x is (value - mean) / scale. A column that has one value in the training rows has no density: it
+    is left out of x, whatever it holds in other rows, and log p(x) is that of the columns kept.
+
+    Attributes
+    ----------
+    columns
+        Names of the D columns, or None where the source has none.
+    mean
+        Means of the training rows, D of them; of a constant column, its value.
+    scale
+        Standard deviations of the training rows (with divisor N); of a constant column, 0.
+    constant
+        Which columns have one value in the training rows.
+
+    Raises
+    ------
+    MixvaeError
+        For lengths that differ, numbers that are not finite, and a scale that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixvae.data import Standardization
+    >>> one = Standardization.of(np.array([[1.0, 10.0], [3.0, 30.0]]), ("a", "b"))
+    >>> one.mean, one.scale
+    ((2.0, 20.0), (1.0, 10.0))
+    >>> one.apply(np.array([[1, 20]]))
+    tensor([[-1.,  0.]])
+    """
+
+    columns: tuple[str, ...] | None
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    constant: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        """Check the values, which may come from a damaged file."""
+        sizes = {len(self.mean), len(self.scale), len(self.constant)}
+        sizes |= set() if self.columns is None else {len(self.columns)}
+        numbers = all(is_number(v) and isfinite(v) for v in (*self.mean, *self.scale))
+        kept = [s for s, c in zip(self.scale, self.constant, strict=False) if not c]
+        names = all_text(self.columns or ())
+        flags = all(isinstance(c, bool) for c in self.constant)
+        if not (len(sizes) == 1 and numbers and names and flags and kept and min(kept) > 0):
+            raise MixvaeError(
+                "a data set's transform must have a name, a finite mean, a positive scale and "
+                "whether it is constant for each column, and one column that is not constant; got "
+                f"{shown(self)}."
+            )
+
+    @classmethod
+    def of(
+        cls, rows: np.ndarray, columns: tuple[str, ...] | None = None, *, where: str = "x"
+    ) -> "Standardization":
+        """Choose the standardisation of a table by its training rows.
+
+        Warns (`MixvaeWarning`) of constant columns, and of columns that are linear combinations of
+        others (:func:`mixvae.data.dependence.dependent_columns`), whose density has no upper end.
+
+        Parameters
+        ----------
+        rows
+            Training rows, shape (N, D).
+        columns
+            Names of the columns.
+        where
+            The name of the table in messages.
+
+        Returns
+        -------
+        Standardization
+            For all splits, and for new data.
+
+        Raises
+        ------
+        MixvaeError
+            For missing and infinite values, values whose standard deviation is not a positive
+            float64, and where all columns are constant.
+        """
+        check_finite(rows, columns, where)
+        x = rows.astype(np.float64)
+        constant = x.min(0) == x.max(0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.where(constant, x[0], x.mean(0))
+            scale = np.where(constant, 0.0, x.std(0))
+        if constant.all():
+            raise MixvaeError(
+                f"{where}: all {len(constant)} columns have only one value in the {len(x)} "
+                "training rows, which leaves nothing to model; give columns that vary."
+            )
+        wrong = ~np.isfinite(mean) | ~np.isfinite(scale) | ((scale == 0) & ~constant)
+        if wrong.any():
+            raise MixvaeError(
+                f"{where}: {named(columns, np.flatnonzero(wrong))} cannot be standardised, as the "
+                "values are too large or too close; change the unit."
+            )
+        one = cls(columns, tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist()))
+        one._warn(x, where)
+        return one
+
+    def _warn(self, x: np.ndarray, where: str) -> None:
+        constant = np.flatnonzero(self.constant)
+        if constant.size:
+            warnings.warn(
+                f"{where}: {named(self.columns, constant)} left out, with only one value in the "
+                f"{len(x)} training rows; log p(x) is that of the other columns.",
+                MixvaeWarning,
+                stacklevel=4,
+            )
+        dependent = np.flatnonzero(self._kept)[dependent_columns(self.to_float64(x).numpy())]
+        if dependent.size:
+            warnings.warn(
+                f"{where}: {named(self.columns, dependent)} can be computed from the others by "
+                "linear combination (copies, sums, a column of 0 and 1 for each category), so that "
+                "log p(x) has no upper limit; leave redundant columns out.",
+                MixvaeWarning,
+                stacklevel=4,
+            )
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        return ~np.array(self.constant)
+
+    @property
+    def kept_columns(self) -> tuple[str, ...] | None:
+        """Names of the columns of x, which are not constant; None where columns have no names."""
+        if self.columns is None:
+            return None
+        return tuple(n for n, c in zip(self.columns, self.constant, strict=True) if not c)
+
+    @property
+    def log_scale(self) -> float:
+        """Sum of the logarithms of the scales of the columns kept.
+
+        log p(x) in stored units is that of standardised values minus this.
+        """
+        return float(np.log(np.array(self.scale)[self._kept]).sum())
+
+    def to_float64(self, array: np.ndarray) -> Float[Tensor, "N D"]:
+        """Standardise rows in double precision, as for log p(x).
+
+        Parameters
+        ----------
+        array
+            Stored values, shape (N, D) with all columns.
+
+        Returns
+        -------
+        Tensor
+            float64, shape (N, number of columns kept).
+
+        Raises
+        ------
+        MixvaeError
+            For another shape.
+        """
+        if array.ndim != 2 or array.shape[1] != len(self.mean):
+            raise MixvaeError(
+                f"expected rows of {len(self.mean)} columns, as in training, got shape "
+                f"{array.shape}; give all columns of the training data, in the same order."
+            )
+        mean, scale = np.array(self.mean)[self._kept], np.array(self.scale)[self._kept]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+            return torch.from_numpy((array[:, self._kept].astype(np.float64) - mean) / scale)
+
+    def apply(self, array: np.ndarray) -> Float[Tensor, "N D"]:
+        """Standardise rows, as a model sees them.
+
+        Parameters
+        ----------
+        array
+            Stored values, shape (N, D) with all columns.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (N, number of columns kept), computed in float64.
+        """
+        return self.to_float64(array).float()
+
+    def invert(self, x: Tensor) -> np.ndarray:
+        """Stored units of standardised values; constant columns have the value of training.
+
+        Parameters
+        ----------
+        x
+            Standardised values, shape (..., number of columns kept).
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (..., D): all columns in order.
+        """
+        values = x.detach().cpu().double().numpy()
+        stored = np.tile(np.array(self.mean), (*values.shape[:-1], 1))
+        stored[..., self._kept] += values * np.array(self.scale)[self._kept]
+        return stored
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, for ``data.json``; floats are read back exactly."""
+        values = asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    def __str__(self) -> str:
+        """A few words for messages."""
+        left_out = f", {n} constant left out" if (n := sum(self.constant)) else ""
+        return f"{len(self.mean) - n} columns standardised{left_out}"
