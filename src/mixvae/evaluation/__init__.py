@@ -19,6 +19,7 @@ from .latent_information import latent_information
 from .marginal_likelihood import log_likelihood as likelihood
 from .marginal_likelihood.annealed import annealed_log_likelihood
 from .marginal_likelihood.bidirectional import Bracket, bidirectional
+from .marginal_likelihood.by_component import log_joint
 from .marginal_likelihood.log_likelihood import LogLikelihood, Method, log_likelihood
 from .marginal_likelihood.pareto import pareto_k
 from .metric import Figure, Metric, Subject, mean_of
@@ -52,6 +53,7 @@ __all__ = [
     "image_scores",
     "inception_score",
     "latent_information",
+    "log_joint",
     "log_likelihood",
     "mean_of",
     "pareto_k",
