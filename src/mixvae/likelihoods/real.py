@@ -83,6 +83,11 @@ class StudentTLikelihood(NormalLikelihood):
 
     Rows that lie far out count less than under a normal. Each column has degrees of freedom of its
     own, which are learned, start at 30 and stay above 2.
+
+    Parameters
+    ----------
+    x_shape, from_mean, scale
+        As of :class:`NormalLikelihood`.
     """
 
     def __init__(
