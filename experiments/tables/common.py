@@ -30,7 +30,7 @@ class Table:
 def read(folder: Path, name: str) -> Table:
     """A table of the folder ``tables`` in the data folder."""
     with np.load(folder / "tables" / f"{name}.npz") as file:
-        test = file["test"] if "test" in file else None
+        test = file.get("test")
         return Table(name, file["x"].astype(np.float64), file["y"].astype(np.int64), test)
 
 
