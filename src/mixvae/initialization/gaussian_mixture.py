@@ -21,6 +21,7 @@ REGULARISATION = (1e-3, 1e-2, 1e-6)  # of covariances, the first where only one 
 ROWS_EACH = 3  # training rows for each component, at least
 WORSE = 2  # numbers of components in a row that are no better, after which no more are tried
 MAX_ITERATIONS = 200
+SEARCH_ROWS, SEARCH_VAL_ROWS = 4000, 2000  # of more, the search takes the first
 PSI = 1e-3  # least part of a column's variance that is noise
 
 
@@ -49,7 +50,13 @@ class Mixture:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of k-means and of EM
-            return mixture.fit(x)
+            try:
+                return mixture.fit(x)
+            except ValueError as error:  # too few rows, or a covariance that is singular
+                raise MixvaeError(
+                    f"the Gaussian mixture of {self.n_components} components could not be fitted "
+                    f"({' '.join(str(error).split())}); give fewer, or a larger reg_covar."
+                ) from error
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,8 @@ def search(
     Parameters
     ----------
     train, val
-        Rows to fit to, and rows to compare on.
+        Rows to fit to, and rows to compare on, in random order. The first 4,000 and 2,000 are used:
+        more would take minutes, for nearly the same choice.
     n_components, covariance, reg_covar
         Given ones are kept. Of others, every covariance is tried with 1, 2, 3, 5, 8, ... 50
         components, until two numbers in a row are no better, and the best of these with other
@@ -103,6 +111,7 @@ def search(
     list of Tried
         In the order in which they were tried; at least one.
     """
+    train, val = train[:SEARCH_ROWS], val[:SEARCH_VAL_ROWS]
     most = max(1, len(train) // ROWS_EACH)
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
 

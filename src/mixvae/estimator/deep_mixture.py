@@ -1,0 +1,632 @@
+"""The estimator: its arguments, ``fit``, and what can be done with a fitted model."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from mixvae.data import Binarize, Standardize
+from mixvae.data.frames import columns_of
+from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
+from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
+from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
+from mixvae.evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
+from mixvae.pruning import prune
+from mixvae.recipes import build
+from mixvae.recipes.building import AnyRecipe, BuiltRecipe
+from mixvae.training.checkpoints import MONITOR, best_of
+
+from . import arguments, inputs, states
+from .exact import Components
+from .training import trained
+
+PREDICT_SAMPLES = 50  # of each component, for its responsibility
+OFFSET_ROWS = 1000  # training rows whose log p(x) decides offset_
+CONTAMINATION = 0.1  # of a table, by default
+
+
+class DeepMixture(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, DensityMixin, BaseEstimator
+):
+    """A GaussianMixture that learns deep structure: a mixture of VAEs as scikit-learn's estimator.
+
+    X of shape (N, D) is a table of any real numbers. Of shape (N, H, W), (N, H, W, C) or
+    (N, C, H, W) it holds images, with floats in [0, 1], bool or uint8. By default a table becomes a
+    mixture that starts as the Gaussian mixture of the best held-out log p(x) and is changed by
+    networks where that raises it further (mfa-vae). Images, and tables of zeros and ones, have a
+    mixture of VAEs (mixture-vae).
+
+    The result for a row depends on its values, the model and ``random_state`` alone.
+
+    Parameters
+    ----------
+    n_components : int, "auto" or None
+        Number K of components. By default, as with "auto", a table of real values has the fewest
+        whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows;
+        other recipes have a number of their own, or choose it by component dropout.
+    n_latent : int, optional
+        Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns.
+    hidden : sequence of int, optional
+        Widths of the networks' hidden layers. By default by the recipe, and (64, 64) for tables of
+        fewer than 20,000 rows.
+    network : str, optional
+        Kind of the networks, such as "conv", of recipes that have a choice.
+    likelihood : str, optional
+        Distribution of x given its code, such as "normal", "student-t" or "bernoulli".
+    standardize : {"auto"} or bool
+        Divide columns by their standard deviation, less their mean. "auto": real tables.
+    covariance_type : {"full", "tied", "diag"}, optional
+        Covariance of the Gaussian mixture that a table's model starts from. By default the best.
+    reg_covar : float, optional
+        Added to the diagonal of its covariances, of standardised columns. By default the best.
+    n_init : int
+        Number of its fits, of which the likeliest is kept.
+    tol : float
+        Training stops where ``patience`` epochs raised the validation objective by no more; nats.
+    max_epochs : int, optional
+        Passes over the training data. By default 200,000 / N for real tables, from 10 to 200, and
+        50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
+    batch_size : int, optional
+        Rows in a training step. By default N / 10 for real tables, from 32 to 512, otherwise 128.
+    lr : float
+        Learning rate of Adam.
+    patience : int, optional
+        Epochs that may pass without a gain. By default a tenth of max_epochs for real tables, from
+        3 to 10, and all of them otherwise.
+    validation_fraction : float, optional
+        Fraction of X that is held out for all choices. By default 0.1, and 0.2 for real tables of
+        fewer than 1,000 rows.
+    contamination : float, optional
+        Fraction of outliers in X, at most 0.5, which decides ``offset_``. By default 0.1 for
+        tables; images then have no ``offset_``, as their log p(x) takes long.
+    random_state : int, RandomState or None
+        Seed of the choice of held-out rows, the first weights and all noise.
+    verbose : bool
+        Report each epoch.
+    recipe : str, type or Recipe
+        "auto", a name in :func:`mixvae.list_recipes`, or a recipe's class or an instance of it.
+    recipe_options : dict, optional
+        Other options of the recipe.
+    fit_options : dict, optional
+        Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}.
+    binarize : {"none", "threshold", "dynamic"}
+        Make pixels 0 or 1. threshold: 1 above one half. dynamic: sampled with the grey level as
+        probability, anew in each training step, and once in new data (equal rows become equal).
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (K,)
+        Proportions of the components; of a joint mixture, mean weights over the training rows.
+    means_ : ndarray, shape (K, D)
+        Mean of x under each component, in the units of X: of tables with an exact mixture.
+    covariances_ : ndarray, shape (K, D, D)
+        Covariance of x under each component, in the units of X, computed when it is read.
+    n_iter_ : int
+        Number of epochs.
+    converged_ : bool
+        Whether training stopped before max_epochs, for want of a gain.
+    lower_bound_ : float
+        Mean objective of held-out rows, nats, for x in the units of X: mostly a bound on log p(x).
+    labels_ : ndarray, shape (N,)
+        Component of each row of X.
+    n_components_ : int
+        Number K of components, without those that component dropout removed, or that no row of a
+        table belongs to.
+    components_ : DataFrame, or dict of ndarray without pandas
+        Weight, share of the rows, KL of the code, active units and state of each component.
+    selection_ : list of dict, or None
+        Gaussian mixtures that were tried, mean log p(x) of held-out rows, and which was chosen.
+    offset_ : float or None
+        Threshold of log p(x), below which a row is an outlier.
+    n_features_in_ : int
+        Number of values in a row or image.
+    feature_names_in_ : ndarray of str
+        Columns of X, where it was a frame with names of type str.
+    validation_indices_ : ndarray
+        The rows of X that were held out.
+    history_ : list of dict
+        Metrics of each epoch, as in a run's log.csv.
+    recipe_ : BuiltRecipe
+        The trained recipe.
+    model_ : MixtureVAE
+        Its model.
+    data_transform_ : Standardization or Transform
+        Transform of stored values, applied to new data too.
+
+    Examples
+    --------
+    >>> from mixvae import DeepMixture
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> mixture = DeepMixture(n_components=3, max_epochs=2, random_state=0).fit(X)
+    >>> mixture.predict_proba(X).shape, mixture.means_.shape
+    ((150, 3), (3, 4))
+    >>> new, components = mixture.sample(5)
+    >>> new.shape
+    (5, 4)
+    """
+
+    def __init__(
+        self,
+        n_components: int | Literal["auto"] | None = None,
+        *,
+        n_latent: int | None = None,
+        hidden: Sequence[int] | None = None,
+        network: str | None = None,
+        likelihood: str | None = None,
+        standardize: Standardize = "auto",
+        covariance_type: Literal["full", "tied", "diag"] | None = None,
+        reg_covar: float | None = None,
+        n_init: int = 1,
+        tol: float = 1e-3,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float = 1e-3,
+        patience: int | None = None,
+        validation_fraction: float | None = None,
+        contamination: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        recipe: AnyRecipe = "auto",
+        recipe_options: dict[str, Any] | None = None,
+        fit_options: dict[str, Any] | None = None,
+        binarize: Binarize = "none",
+    ) -> None:
+        self.n_components = n_components
+        self.n_latent = n_latent
+        self.hidden = hidden
+        self.network = network
+        self.likelihood = likelihood
+        self.standardize = standardize
+        self.covariance_type = covariance_type
+        self.reg_covar = reg_covar
+        self.n_init = n_init
+        self.tol = tol
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.contamination = contamination
+        self.random_state = random_state
+        self.verbose = verbose
+        self.recipe = recipe
+        self.recipe_options = recipe_options
+        self.fit_options = fit_options
+        self.binarize = binarize
+
+    def fit(self, X: Any, y: Any = None) -> "DeepMixture":
+        """Train on X.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (N, ...)
+            Rows or images to train on; a part of them is held out to choose the model.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        DeepMixture
+            This estimator.
+        """
+        seed = arguments.seed_from(self.random_state)
+        self._check_contamination()
+        is_table = inputs.axes_of(X) < 3
+        given, columns = inputs.checked(self, X, is_table=is_table, reset=True), columns_of(X)
+        asked = arguments.recipe_for(self.recipe, given, is_table=is_table, binarize=self.binarize)
+        real = arguments.is_real(asked)
+        data, reader, held_out = inputs.read(
+            given,
+            real=real,
+            standardize=self.standardize,
+            binarize=self.binarize,
+            validation_fraction=self.validation_fraction,
+            columns=columns,
+            seed=seed,
+        )
+        all_arguments, n_rows = self.get_params(deep=False), len(data.train)
+        options = arguments.recipe_options(all_arguments, asked, n_rows, seed)
+        training, patience = arguments.training_options(
+            all_arguments, n_rows, real=real, is_table=is_table
+        )
+        chosen = arguments.select(asked, data, options)
+        options |= {} if chosen is None else chosen.chosen
+        recipe, self.history_ = trained(
+            build(asked, data, seed=seed, **options), data, training, seed
+        )
+        self._seed, self._is_table, self._reader = seed, is_table, reader
+        self.data_transform_, self.validation_indices_ = reader.transform, held_out
+        self.selection_ = None if chosen is None else chosen.curve(reader.log_scale)
+        self.n_features_in_ = int(given.shape[1] if is_table else np.prod(data.x_shape))
+        x = reader.x(given)
+        self._keep(recipe, x)
+        self._describe(x, patience.stopped)
+        return self
+
+    def _keep(self, recipe: BuiltRecipe, x: Tensor) -> None:
+        """Keep the model, without components that no row of a table belongs to."""
+        self._by_component = self._is_table and _is_exact(recipe)
+        self.recipe_, self.model_ = recipe, recipe.model
+        n_before = recipe.n_components
+        while True:
+            proba = self._proba(x)
+            self.labels_: np.ndarray = proba.argmax(1)
+            used = np.unique(self.labels_)
+            if not self._by_component or len(used) == self.recipe_.n_components:
+                break
+            self.recipe_ = prune(self.recipe_, used.tolist())
+            self.model_ = self.recipe_.model
+        self.n_components_ = self.recipe_.n_components
+        if n_before > self.n_components_:
+            states.warn(
+                f"{n_before - self.n_components_} of {n_before} components had no row of X and "
+                "were left out."
+            )
+        self.weights_ = proba.mean(0)
+
+    def _describe(self, x: Tensor, converged: bool) -> None:
+        """The attributes that follow from the trained model."""
+        main = [row for row in self.history_ if MONITOR in row]
+        best = best_of(self.history_)
+        self.n_iter_ = sum(row["epoch"] > 0 for row in main)
+        self.converged_ = converged
+        own = float("nan") if best is None else best[MONITOR]
+        self.lower_bound_ = float(own) - self._reader.log_scale
+        if self._by_component:
+            components = Components(self.model_)
+            self.weights_ = components.weights.numpy()
+            self.means_ = self._reader.values(components.moments()[0])
+        elif hasattr(self, "means_"):  # of an earlier fit
+            del self.means_
+        self._components, warning = states.states_of(self.model_, x.float(), self.weights_)
+        if warning is not None:
+            states.warn(warning)
+        fraction = self.contamination
+        if fraction is None and self._by_component:
+            fraction = CONTAMINATION
+        self.offset_: float | None = None
+        if fraction is not None:
+            some = x[:: -(-len(x) // OFFSET_ROWS)]
+            self.offset_ = float(np.percentile(self._log_p(some, 200)[0], 100 * fraction))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The component (vade, gmvae: cluster) with the largest responsibility for each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Indices, counted from 0.
+        """
+        return self.predict_proba(X).argmax(1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Responsibilities of the components for each row.
+
+        They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples`, and
+        q(k | x) of images'; the mean weights E[w | x] in a joint mixture, whose components all take
+        part in every x; and q(c | x) of the clusters in vade and gmvae.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, K)
+            Responsibilities; rows sum to one.
+        """
+        return self._proba(self._x(X))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Posterior means of the codes.
+
+        In an exact mixture (mfa-vae, mixture-vae), where one component generates x, this is the
+        code of the component with the largest responsibility. The components' codes do not share
+        axes, so pair them with :meth:`predict`. In a joint mixture (m-vae, mvae) it is all K codes,
+        concatenated.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, L), or (N, K L) in a joint mixture
+            Codes.
+        """
+        x = self._x(X)
+        if self._by_component:
+            labels = torch.from_numpy(self._proba(x).argmax(1))
+            return Components(self.model_).codes(x, labels).numpy()
+        return self._codes(x.float()).numpy()
+
+    def inverse_transform(self, Z: Any, labels: Any = None) -> np.ndarray:
+        """The mean of x for codes.
+
+        Parameters
+        ----------
+        Z : array-like, shape (N, L)
+            Codes, as from :meth:`transform`.
+        labels : array-like of int, shape (N,), optional
+            The component of each code, as from :meth:`predict`, where there are several.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            Means, in the units of X.
+        """
+        check_is_fitted(self, "model_")
+        if not _is_exact(self.recipe_) and self.n_components_ > 1:
+            raise MixvaeError(
+                f"the recipe {self.recipe_.name} decodes the codes of all components together, by "
+                "weights that are not in Z; use reconstruct(X)."
+            )
+        z = inputs.codes(self, Z, self._n_features_out)
+        if labels is None and self.n_components_ > 1:
+            raise MixvaeError(
+                f"each of the {self.n_components_} components has codes of its own; give their "
+                "labels too: inverse_transform(Z, labels), labels from predict(X)."
+            )
+        k = inputs.labels(labels, len(z), self.n_components_)
+        if _is_exact(self.recipe_):
+            return self._values(Components(self.model_).decode(z, k))
+        with evaluating(self.model_):
+            z = z[None, :, None].to(next(self.model_.parameters()))
+            p_x = self.model_.decode(z, torch.ones_like(z[..., 0]))
+            return self._values(p_x.mean[0, :, 0])
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Reconstructions from the means of codes and weights.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+            Reconstructions, in the units of X and shaped as the model's x.
+        """
+        x = self._x(X)
+        if not self._by_component:
+            with evaluating(self.model_):
+                rows = batches(self.model_, x.float(), None, 500)
+                return self._values(torch.cat([self.model_.reconstruct(x).cpu() for x, _ in rows]))
+        proba, components = torch.from_numpy(self._proba(x)), Components(self.model_)
+        mean = torch.zeros_like(x, dtype=torch.float64)
+        for k in range(self.n_components_):
+            of = torch.full((len(x),), k)
+            mean += proba[:, k : k + 1] * components.decode(components.codes(x, of), of)
+        return self._values(mean)
+
+    def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
+        """Importance-sampling estimates of log p(x), for x in the units of X.
+
+        An estimate is too low on average, by a bias that vanishes as the number of samples grows. A
+        warning says where Pareto k-hat finds the estimates unreliable, which takes 139 samples.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+        n_samples : int
+            Number S of importance samples for each row, and each component of a table's mixture.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Estimates in nats, summed over the values of a row.
+        """
+        log_p, caveat = self._log_p(self._x(X), n_samples)
+        if caveat is not None:
+            warnings.warn(f"log p(x) is {caveat}. {HELP}", MixvaeWarning, stacklevel=2)
+        return log_p
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        float
+            Mean estimate of log p(x) in nats; higher is better.
+        """
+        return float(self.score_samples(X).mean())
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """log p(x) less ``offset_``: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Differences in nats.
+        """
+        check_is_fitted(self, "model_")
+        if self.offset_ is None:
+            raise MixvaeError(
+                "no offset_ was computed, as log p(x) takes long for these data; give "
+                "contamination, such as 0.1, and fit again."
+            )
+        return self.score_samples(X) - self.offset_
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """New rows, and the component of each.
+
+        Rows of a table's exact mixture are samples of p(x). Others, as images, are means of
+        p(x | z) for codes sampled from the prior; in a joint mixture the component is that of the
+        largest responsibility. The noise is seeded by ``random_state``: a second call returns the
+        same.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray, shape (n_samples, ...)
+            Rows in the units of X, with constant columns, or images shaped as the model's x.
+        y : ndarray, shape (n_samples,)
+            Components, counted from 0.
+        """
+        check_is_fitted(self, "model_")
+        whole(1, n_samples=n_samples)
+        if self._by_component:
+            x, k = Components(self.model_).sample(n_samples, self._seed)
+            return self._values(x), k.numpy()
+        with evaluating(self.model_, self._seed):
+            x = self.model_.sample(n_samples).cpu()
+        return self._values(x), self._proba(x).argmax(1)
+
+    def bic(self, X: Any) -> float:
+        """Not defined for networks, and so an error: compare :meth:`score` of held-out rows.
+
+        Parameters
+        ----------
+        X : array-like
+            Not used.
+
+        Raises
+        ------
+        MixvaeError
+            Always.
+        """
+        raise _no_criterion("BIC")
+
+    def aic(self, X: Any) -> float:
+        """Not defined for networks, and so an error: compare :meth:`score` of held-out rows.
+
+        Parameters
+        ----------
+        X : array-like
+            Not used.
+
+        Raises
+        ------
+        MixvaeError
+            Always.
+        """
+        raise _no_criterion("AIC")
+
+    def summary(self) -> str:
+        """The model, its training and its components as text.
+
+        Returns
+        -------
+        str
+            Lines.
+        """
+        check_is_fitted(self, "model_")
+        recipe, ended = self.recipe_, "converged" if self.converged_ else "not converged"
+        head = [
+            f"{recipe.name}, {self.n_components_} components, {recipe.n_parameters:,} parameters; "
+            f"{len(self.labels_):,} rows, {self.data_transform_}",
+            f"{self.n_iter_} epochs, {ended}; objective of held-out rows {self.lower_bound_:.3f} "
+            "nats",
+        ]
+        if self.selection_ is not None:
+            one = next(row for row in self.selection_ if row["chosen"])
+            head.append(
+                f"chosen of {len(self.selection_)} Gaussian mixtures: {one['n_components']} "
+                f"components, covariance {one['covariance_type']}, reg_covar {one['reg_covar']:g}, "
+                f"log p(x) of held-out rows {one['log_p']:.3f} nats"
+            )
+        return states.text(head, self._components)
+
+    @property
+    def components_(self) -> Any:
+        """Weight, share, KL, active units and state of each component."""
+        check_is_fitted(self, "model_")
+        return states.frame(self._components)
+
+    @property
+    def covariances_(self) -> np.ndarray:
+        """Covariance of x under each component, (K, D, D), in the units of X."""
+        check_is_fitted(self, "model_")
+        if not self._by_component:
+            raise AttributeError("covariances_ is of tables with an exact mixture, as mfa-vae.")
+        return self._reader.covariance(Components(self.model_).covariance())
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of columns of :meth:`transform`, which scikit-learn names."""
+        return self._codes(torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
+
+    def _codes(self, x: Tensor) -> Tensor:
+        model = self.model_
+        with evaluating(model):
+            rows = batches(model, x, None, 500)
+            return torch.cat([model.family.codes(model.mean_trace(part)).cpu() for part, _ in rows])
+
+    def _proba(self, x: Tensor) -> np.ndarray:
+        if self._by_component:
+            joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, seed=self._seed)
+            return joint.softmax(1).numpy()
+        return cluster_probabilities(self.model_, x.float()).numpy()
+
+    def _log_p(self, x: Tensor, n_samples: int) -> tuple[np.ndarray, str | None]:
+        """log p(x) in the units of X, and why it cannot be relied on, if so."""
+        if self._by_component:
+            found = log_joint(self.model_, x, n_samples, seed=self._seed)[1]
+        else:
+            found = log_likelihood(self.model_, x.float(), n_samples, seed=self._seed)
+        return found.log_prob.numpy() - self._reader.log_scale, found.caveat
+
+    def _x(self, X: Any) -> Tensor:
+        """New data as the model's x."""
+        check_is_fitted(self, "model_")
+        return self._reader.x(inputs.checked(self, X, is_table=self._is_table, reset=False))
+
+    def _values(self, x: Tensor) -> np.ndarray:
+        return self._reader.values(x)
+
+    def _check_contamination(self) -> None:
+        value = self.contamination
+        if value is not None and not (is_number(value) and 0 < value <= 0.5):
+            raise MixvaeError(
+                f"contamination must be above 0 and at most 0.5, such as 0.1; got {shown(value)}."
+            )
+
+
+def _is_exact(recipe: BuiltRecipe) -> bool:
+    """Whether the components' densities can be told apart, row by row."""
+    likelihood = recipe.model.decoder.likelihood
+    return can_be_estimated(recipe.model) and likelihood.is_density and not likelihood.autoregressive
+
+
+def _no_criterion(name: str) -> MixvaeError:
+    return MixvaeError(
+        f"{name} counts free parameters, of which a network has many more than it uses; compare "
+        "models by score(X) of rows that were held out."
+    )

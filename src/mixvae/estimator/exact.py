@@ -1,0 +1,108 @@
+"""What each component of an exact mixture says of a row, in float64: for tables."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from mixvae.distributions.pairs import loc_and_scale
+from mixvae.model import MixtureVAE
+from mixvae.seeding import Noise
+
+N_CODES = 2048  # of a component, over which its moments are averaged
+ROWS = 500  # at a time
+
+
+class Components:
+    """The components of an exact mixture with normal codes, in float64.
+
+    Parameters
+    ----------
+    model
+        The model, which is copied.
+    """
+
+    def __init__(self, model: MixtureVAE) -> None:
+        self.model = deepcopy(model).cpu().double().eval()
+        with torch.no_grad():
+            prior = self.model.prior(self.model.encode).expand((model.n_components,))
+            self.loc, self.scale = loc_and_scale(prior)
+            self.weights: Float64[Tensor, " K"] = self.model.weights.generate(1)[0].double()
+
+    @torch.no_grad()
+    def codes(
+        self, x: Float64[Tensor, "N *X"], k: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, "N L"]:
+        """The posterior mean of the code of each x, under component k."""
+        parts = zip(x.double().split(ROWS), k.split(ROWS), strict=True)
+        return torch.cat(
+            [self.model.infer(own)[0].mean[torch.arange(len(own)), of] for own, of in parts]
+        )
+
+    def decode(
+        self, z: Float64[Tensor, "N L"], k: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, "N *X"]:
+        """The mean of x given a code, under component k."""
+        return self._by_component(z, k, lambda p: p.mean)
+
+    def sample(
+        self, n: int, seed: int
+    ) -> tuple[Float64[Tensor, "N *X"], Int64[Tensor, " N"]]:
+        """New x with the likelihood's noise, and the component of each."""
+        with Noise(seed):
+            k = torch.multinomial(self.weights, n, replacement=True)
+            z = self.loc[k] + self.scale[k] * torch.randn(n, self.loc.shape[1], dtype=torch.float64)
+            return self._by_component(z, k, lambda p: p.sample()), k
+
+    def moments(self) -> tuple[Float64[Tensor, "K *X"], Float64[Tensor, "K D"]]:
+        """Mean of x under each component, and the mean of its noise's variance, flattened."""
+        found = [self._moments(k)[:2] for k in range(len(self.weights))]
+        means, noise = zip(*found, strict=True)
+        return torch.stack(means), torch.stack(noise)
+
+    def covariance(self) -> Float64[Tensor, "K D D"]:
+        r"""Covariance of x under each component, :math:`Cov_z E[x|z] + E_z Cov[x|z]`.
+
+        The codes' own mean and covariance are made those of the prior exactly, so that a component
+        that is linear in the code has its exact covariance.
+        """
+        found = []
+        for k in range(len(self.weights)):
+            mean, noise, each = self._moments(k)
+            rest = each.flatten(1) - mean.flatten()
+            found.append(rest.T @ rest / len(rest) + noise.diag())
+        return torch.stack(found)
+
+    def _moments(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean of x, the mean variance of its noise, and the means given each code."""
+        n, n_latent = max(N_CODES, 4 * self.loc.shape[1]), self.loc.shape[1]
+        generator = Generator().manual_seed(0)
+        z = torch.randn(n, n_latent, generator=generator, dtype=torch.float64)
+        z = z - z.mean(0)
+        root = torch.linalg.cholesky(z.T @ z / n)
+        z = torch.linalg.solve_triangular(root, z.T, upper=False).T
+        of = torch.full((n,), k)
+
+        def mean_and_variance(p: Distribution) -> Tensor:
+            return torch.stack([p.mean, p.variance], -1)
+
+        z = self.loc[k] + self.scale[k] * z
+        mean, variance = self._by_component(z, of, mean_and_variance).unbind(-1)
+        return mean.mean(0), variance.mean(0).flatten(), mean
+
+    @torch.no_grad()
+    def _by_component(self, z: Tensor, k: Tensor, value: Callable[[Any], Tensor]) -> Tensor:
+        """A function of p(x | z, k) of each code, of shape (S, 1, 1, ...) for S codes."""
+        found: Tensor | None = None
+        for own in k.unique().tolist():
+            rows = (k == own).nonzero().squeeze(1)
+            p_x = self.model.decoder.of_component(z[rows, None, None], own)
+            values = value(p_x)[:, 0, 0]
+            found = values.new_empty(len(z), *values.shape[1:]) if found is None else found
+            found[rows] = values
+        assert found is not None
+        return found

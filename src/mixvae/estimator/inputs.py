@@ -1,0 +1,238 @@
+"""X as ``DeepMixture`` reads it: checks by scikit-learn, and the conversion to the model's x."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from mixvae.data import Binarize, Dataset, Standardization, Standardize, from_arrays
+from mixvae.data.choice import needs_standardization
+from mixvae.data.columns import check_finite
+from mixvae.data.conversion import choose_transform, make_split
+from mixvae.data.dataset import draw_rows
+from mixvae.data.frames import columns_of, is_frame
+from mixvae.data.numbers import to_numpy
+from mixvae.data.transform_record import AnyTransform
+from mixvae.errors import MixvaeError, shown
+
+LEAST_ROWS = 3  # two to train on, and one to validate
+FINAL_ROWS = 100  # held-out rows of a table for the run's last figures, which no one reads
+FEW_ROWS = 1000  # a table of fewer has a larger part held out
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How new data become x of the model, and x data.
+
+    Attributes
+    ----------
+    transform
+        Of stored values, as in fit.
+    x_shape
+        Shape of one x.
+    binarize
+        How pixels are made 0 or 1.
+    seed
+        Of pixels that are sampled.
+    """
+
+    transform: AnyTransform
+    x_shape: tuple[int, ...]
+    binarize: Binarize
+    seed: int
+
+    @property
+    def log_scale(self) -> float:
+        """What log p(x) in the units of X is less than that of the model's x."""
+        return self.transform.log_scale if isinstance(self.transform, Standardization) else 0.0
+
+    def x(self, X: Any) -> Tensor:
+        """The model's x: float64 for a standardised table, otherwise float32."""
+        if isinstance(self.transform, Standardization):
+            return self.transform.to_float64(np.asarray(X))
+        x = make_split(X, where="X", transform=replace(self.transform, columns=None)).x
+        if tuple(x.shape[1:]) != self.x_shape:
+            raise MixvaeError(
+                f"X must hold x of shape {self.x_shape}, as in fit; got {tuple(x.shape[1:])}."
+            )
+        if self.binarize == "threshold":
+            return (x > 0.5).float()
+        return draw_rows(x, self.seed) if self.binarize == "dynamic" else x
+
+    def values(self, x: Tensor) -> np.ndarray:
+        """x in the units of X, with constant columns; of images, x itself."""
+        if isinstance(self.transform, Standardization):
+            return self.transform.invert(x)
+        return x.detach().cpu().numpy()
+
+    def covariance(self, covariance: Tensor) -> np.ndarray:
+        """A covariance (K, D, D) of the model's x in the units of X; 0 for constant columns."""
+        if not isinstance(self.transform, Standardization):
+            return covariance.numpy()
+        scale, kept = np.array(self.transform.scale), ~np.array(self.transform.constant)
+        found = np.zeros((len(covariance), len(scale), len(scale)))
+        found[:, np.outer(kept, kept)] = covariance.flatten(1).numpy()
+        return found * np.outer(scale, scale)
+
+
+def axes_of(X: Any) -> int:
+    """The number of axes of X; 2 where it has none, so that the checks of a table refuse it."""
+    if is_frame(X):
+        return 2
+    try:
+        return len(X.shape) if hasattr(X, "shape") else np.ndim(X)
+    except (ValueError, RuntimeError, TypeError):
+        return 2
+
+
+def checked(estimator: Any, X: Any, *, is_table: bool, reset: bool) -> Any:
+    """X after scikit-learn's checks: a table as an array (N, D), images as they are.
+
+    With ``reset`` the names and the number of columns are stored, otherwise compared. Raises a
+    MixvaeError in scikit-learn's words, and its TypeError for objects that are no numbers.
+    """
+    try:
+        if not is_table:
+            validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
+            return X
+        array = _table(estimator, X, reset)
+    except MixvaeError:
+        raise
+    except ValueError as error:
+        raise MixvaeError(str(error)) from error
+    check_finite(array, columns_of(X), "X")
+    _check_other_names(estimator, X, reset)
+    return array
+
+
+def _table(estimator: Any, X: Any, reset: bool) -> np.ndarray:
+    options: dict[str, Any] = {"dtype": "numeric", "ensure_all_finite": False}
+    options["ensure_min_samples"] = LEAST_ROWS if reset else 1
+    if is_frame(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return np.asarray(
+            check_array(to_numpy(X, "X"), estimator=estimator, input_name="X", **options)
+        )
+    kind = getattr(getattr(X, "dtype", None), "kind", None)
+    if not hasattr(X, "columns") and kind not in ("O", "c"):  # of which scikit-learn says more
+        X = to_numpy(X, "X")
+    return np.asarray(validate_data(estimator, X, reset=reset, **options))
+
+
+def _check_other_names(estimator: Any, X: Any, reset: bool) -> None:
+    """Compare names that are not of type str, such as 0, 1, ..., which scikit-learn forgets."""
+    names = list(X.columns) if hasattr(X, "columns") and columns_of(X) is None else None
+    if reset:
+        estimator._columns = names
+    elif None not in (names, estimator._columns) and names != estimator._columns:
+        raise MixvaeError(
+            f"X: expected the columns {shown(estimator._columns)} in this order, as in fit; got "
+            f"{shown(names)}. Give X[columns of the data in fit]."
+        )
+
+
+def read(
+    X: Any,
+    *,
+    real: bool,
+    standardize: Standardize,
+    binarize: Binarize,
+    validation_fraction: float | None,
+    columns: tuple[str, ...] | None,
+    seed: int,
+) -> tuple[Dataset, Reader, np.ndarray]:
+    """X as training and validation data, how to read new data, and the rows for validation.
+
+    Parameters
+    ----------
+    X
+        From :func:`checked`.
+    real
+        Whether the recipe is for tables of real values.
+    standardize, binarize, validation_fraction
+        The estimator's arguments.
+    columns
+        The names of the columns.
+    seed
+        Of the choice of rows.
+    """
+    if real and binarize != "none":
+        raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
+    if real or needs_standardization(X, standardize, where="X"):
+        values: Any = np.asarray(X)
+        transform: AnyTransform | None = None
+    else:
+        transform = choose_transform(X, where="X")
+        values = make_split(X, where="X", transform=transform).x
+    order = _order(len(values), validation_fraction, real, seed)
+    val, train = order
+    if transform is None:
+        transform = Standardization.of(values[train], columns, where="X")
+        transform = _unscaled(transform) if standardize is False else transform
+        final: Any = values[val[:FINAL_ROWS]]
+    else:
+        final = values[val]
+    given = replace(transform, columns=None)
+    data = from_arrays(
+        values[train],
+        val=values[val],
+        test=final,
+        name="X",
+        binarize=binarize,
+        seed=seed,
+        transform=given,
+    )
+    return data, Reader(transform, data.x_shape, binarize, seed), val
+
+
+def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows for validation and those to train on."""
+    if fraction is None:
+        fraction = 0.2 if real and n < FEW_ROWS else 0.1
+    n_val = max(1, round(fraction * n))
+    if not (0 < fraction < 1 and n_val < n):
+        raise MixvaeError(
+            "validation_fraction must be between 0 and 1 and leave data to train on; got "
+            f"{fraction} of {n} rows."
+        )
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).numpy()
+    return order[:n_val], order[n_val:]
+
+
+def _unscaled(transform: Standardization) -> Standardization:
+    """One that only leaves constant columns out."""
+    each = zip(transform.mean, transform.constant, strict=True)
+    mean = tuple(m if constant else 0.0 for m, constant in each)
+    scale = tuple(0.0 if constant else 1.0 for constant in transform.constant)
+    return replace(transform, mean=mean, scale=scale)
+
+
+def codes(estimator: Any, Z: Any, n_latent: int) -> Tensor:
+    """Codes in float64; raises unless they have ``n_latent`` columns."""
+    try:
+        z = check_array(Z, dtype=np.float64, estimator=estimator, input_name="Z")
+    except ValueError as error:
+        raise MixvaeError(str(error)) from error
+    if z.shape[1] != n_latent:
+        raise MixvaeError(
+            f"Z must have {n_latent} columns, as transform gives; got {z.shape[1]}."
+        )
+    return torch.from_numpy(z)
+
+
+def labels(given: Any, n: int, n_components: int) -> Tensor:
+    """The component of each of n codes; the only one where none are given."""
+    if given is None:
+        return torch.zeros(n, dtype=torch.int64)
+    array = to_numpy(given, "labels")
+    whole = array.dtype.kind in "ui" and array.shape == (n,)
+    if not (whole and 0 <= array.min() and array.max() < n_components):
+        raise MixvaeError(
+            f"labels must be {n} whole numbers from 0 to {n_components - 1}, one for each row of "
+            f"Z; got {shown(given)}."
+        )
+    return torch.from_numpy(array.astype(np.int64))

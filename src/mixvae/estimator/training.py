@@ -1,0 +1,37 @@
+"""Training for ``DeepMixture``: in a run folder that is removed, or of the start alone."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from mixvae.data import Dataset
+from mixvae.pruning import prune
+from mixvae.recipes.building import BuiltRecipe
+from mixvae.training import fit
+from mixvae.training.batches import Batches, even_batches
+from mixvae.training.validation import validate
+
+
+def trained(
+    recipe: BuiltRecipe, data: Dataset, options: dict[str, Any], seed: int
+) -> tuple[BuiltRecipe, list[dict[str, Any]]]:
+    """The recipe with the best epoch's weights, without dropped components, and the history."""
+    if options["max_epochs"] == 0:
+        return _start_alone(recipe, data, options["batch_size"], seed)
+    with TemporaryDirectory(prefix="mixvae-") as folder:
+        run = fit(recipe, data, **{"out": Path(folder, "run"), "seed": seed} | options)
+    model = run.recipe.model
+    return run.recipe if model.dropout is None else prune(run.recipe), run.history
+
+
+def _start_alone(
+    recipe: BuiltRecipe, data: Dataset, batch_size: int, seed: int
+) -> tuple[BuiltRecipe, list[dict[str, Any]]]:
+    val = Batches(data.val.x, None, even_batches(len(data.val), batch_size), torch.device("cpu"))
+    figures, _ = validate(recipe, recipe.model, val, seed, nullcontext)
+    recipe.model.eval()
+    row = {"phase": "main", "epoch": 0, "step": 0, "kl_scale": 1.0}
+    return recipe, [row | {f"val/{name}": value for name, value in figures.items()}]
