@@ -24,7 +24,12 @@ class Lines:
 
     def has(self, key: dict[str, Any]) -> bool:
         """Whether a run stands there."""
-        return any(all(str(v) == line[k] for k, v in key.items()) for line in self.read())
+        return self.find(key) is not None
+
+    def find(self, key: dict[str, Any]) -> dict[str, str] | None:
+        """The first run of these values, if there is one."""
+        found = (one for one in self.read() if all(str(v) == one[k] for k, v in key.items()))
+        return next(found, None)
 
     def add(self, line: dict[str, Any]) -> None:
         """Put a run at the end."""

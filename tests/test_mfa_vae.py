@@ -159,6 +159,19 @@ def test_one_standard_error_is_that_of_the_paired_difference():
     assert one_standard_error([close, best]) is best
 
 
+def test_rows_are_noisy_in_training_alone():
+    recipe = mixvae.build("mfa-vae", WINE, x_noise=0.5, **START)
+    x, seen = WINE.test.x.double(), []
+    hook = recipe.model.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    for training in (False, True):
+        recipe.objective(recipe.model.train(training), x)
+    hook.remove()
+    assert torch.equal(seen[0], x)
+    assert (seen[1] - x).std().item() == pytest.approx(0.5, rel=0.15)
+    assert mixvae.build("mfa-vae", WINE, **START).objective.x_noise == pytest.approx(0.1)
+    assert mixvae.build("mfa-vae", WINE, x_noise=0.0, **START).objective.x_noise == 0
+
+
 def test_options_are_decided_by_the_data():
     recipe = mixvae.build("mfa-vae", WINE, covariance="diag")
     assert recipe.options["n_latent"] == 7
@@ -179,6 +192,8 @@ def test_pruning_keeps_the_components_of_the_linear_model():
 def test_values_that_are_not_allowed():
     with pytest.raises(MixvaeError, match="reg_covar must be at least 0"):
         mixvae.build("mfa-vae", (4,), reg_covar=-1.0)
+    with pytest.raises(MixvaeError, match="x_noise must be at least 0"):
+        mixvae.build("mfa-vae", (4,), x_noise=-0.1)
     with pytest.raises(MixvaeError, match="hidden must name at least one width"):
         mixvae.build("mfa-vae", (4,), hidden=[])
 

@@ -163,7 +163,7 @@ def start_from(
     linear: FactorAnalysers, weights: CategoricalWeights, mixture: Any, n_rows: int
 ) -> None:
     """Make factor analysers, and their weights, those of a fitted GaussianMixture."""
-    n_latent = linear.unit_loadings.shape[2]
+    n_latent = linear.loadings.shape[2]
     covariances = _covariances(mixture)
     loadings, scale = factors(torch.from_numpy(covariances), n_latent)
     linear.start_from(torch.from_numpy(mixture.means_), loadings, scale)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from mixvae.errors import at_least
@@ -32,6 +33,8 @@ class Objective:
     is_bound
         Whether the objective is known to be a lower bound on log p(x), given that p(x | z) is a
         normalised density or a probability. With penalties it is false whatever is passed.
+    x_noise
+        Standard deviation of normal noise that is added to x while the model is in training mode.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Objective:
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     n_samples: int = 1
     is_bound: bool = False
+    x_noise: float = 0.0
 
     def __post_init__(self) -> None:
         at_least(1, n_samples=self.n_samples)
@@ -75,6 +79,8 @@ class Objective:
         y
             Class labels (B,) of a conditional model, or None.
         """
+        if self.x_noise and model.training:
+            x = x + self.x_noise * torch.randn_like(x)
         return self.terms(model(x, self.n_samples, y), kl_scale)
 
     def terms(self, trace: Trace, kl_scale: Scale = 1.0) -> Terms:

@@ -47,15 +47,7 @@ class FactorAnalysers(nn.Module):
     noise
         What has a scale s of its own: each column of each component (component, decoder), each
         column, or all columns one.
-
-    Attributes
-    ----------
-    unit
-        (K, D), the noise scales that the model started from. The parameters are means and loadings
-        in these units, so that an optimizer's step is as large for x as the noise lets it be.
     """
-
-    unit: Tensor
 
     def __init__(
         self, n_columns: int, n_latent: int, n_components: int, noise: Noise = "component"
@@ -64,33 +56,19 @@ class FactorAnalysers(nn.Module):
         at_least(1, n_columns=n_columns, n_latent=n_latent, n_components=n_components)
         shape = {"all": (1, 1), "column": (1, n_columns)}.get(noise, (n_components, n_columns))
         scale = n_latent**-0.5
-        self.register_buffer("unit", torch.ones(n_components, n_columns))
-        self.unit_mean = nn.Parameter(torch.randn(n_components, n_columns))
-        self.unit_loadings = nn.Parameter(scale * torch.randn(n_components, n_columns, n_latent))
+        self.mean = nn.Parameter(torch.randn(n_components, n_columns))
+        self.loadings = nn.Parameter(scale * torch.randn(n_components, n_columns, n_latent))
         self.log_scale = nn.Parameter(torch.zeros(shape))
-
-    @property
-    def mean(self) -> Float[Tensor, "K D"]:
-        """The means m."""
-        return self.unit * self.unit_mean
-
-    @property
-    def loadings(self) -> Float[Tensor, "K D L"]:
-        """The loadings W."""
-        return self.unit.unsqueeze(2) * self.unit_loadings
 
     @property
     def log_scales(self) -> Float[Tensor, "K D"]:
         """log s of each component and column."""
-        return self.log_scale.expand(self.unit.shape)
+        return self.log_scale.expand(self.mean.shape)
 
-    def decode(
-        self, z: Float[Tensor, "N M L"], change: Float[Tensor, "N M D"], k: slice = ALL
-    ) -> Float[Tensor, "N M D"]:
-        """m_k + W_k z + ``change`` of M codes of the components k; the change in ``unit``."""
-        loadings, mean = self.unit_loadings[k].mT, self.unit_mean[k].unsqueeze(1)
-        linear = torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
-        return self.unit[k] * (linear + change)
+    def decode(self, z: Float[Tensor, "N M L"], k: slice = ALL) -> Float[Tensor, "N M D"]:
+        """m_k + W_k z of M codes of the components k."""
+        loadings, mean = self.loadings[k].mT, self.mean[k].unsqueeze(1)
+        return torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
 
     def posterior(
         self, x: Float[Tensor, "B D"]
@@ -121,10 +99,8 @@ class FactorAnalysers(nn.Module):
         axes = [axis for axis in (0, 1) if self.log_scale.shape[axis] == 1]
         variance = scale.square()
         self.log_scale.copy_(0.5 * (variance.mean(axes, True) if axes else variance).log())
-        unit = self.log_scales.exp().to(mean)
-        self.unit.copy_(unit)
-        self.unit_mean.copy_(mean / unit)
-        self.unit_loadings.copy_(loadings / unit.unsqueeze(2))
+        self.mean.copy_(mean)
+        self.loadings.copy_(loadings)
 
 
 class ComponentMLP(nn.Module):
@@ -205,9 +181,9 @@ class ResidualBranch(nn.Module):
         self.linear, self.residual = linear, residual
 
     def forward(self, z: Float[Tensor, "N M L"], k: slice = ALL) -> Float[Tensor, "N M P"]:
-        n_columns = self.linear.unit.shape[1]
+        n_columns = self.linear.mean.shape[1]
         change = full_precision(self.residual(z, k))
-        mean = self.linear.decode(full_precision(z), change[..., :n_columns], k)
+        mean = self.linear.decode(full_precision(z), k) + change[..., :n_columns]
         log_scale = self.linear.log_scales[k].expand_as(mean)
         if change.shape[-1] > n_columns:
             log_scale = log_scale + change[..., n_columns:].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)

@@ -1,7 +1,7 @@
 """The exact mixture for tables: factor analysers, changed by networks; from no published paper."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -56,6 +56,9 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """Size L of each component's code. By default 0.6 D of D columns, at least 1."""
     hidden: Sequence[int] = (128, 128)
     """Widths of the networks' hidden layers."""
+    x_noise: float | None = None
+    """Standard deviation of normal noise that is added to the rows of every training batch, against
+    overfitting. By default the square root of reg_covar, which smooths the start as much."""
     likelihood: Literal["normal", "student-t"] = "normal"
     """Noise of each column: normal, or student-t, for which rows that lie far out count less."""
     noise: Noise = "decoder"
@@ -77,6 +80,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         super().check()
         if self.reg_covar is not None and self.reg_covar < 0:
             raise MixvaeError(f"reg_covar must be at least 0, such as 0.001; got {self.reg_covar}.")
+        if self.x_noise is not None and self.x_noise < 0:
+            raise MixvaeError(f"x_noise must be at least 0, such as 0.03; got {self.x_noise}.")
         if not self.hidden:
             raise MixvaeError("hidden must name at least one width, such as [128, 128]; got none.")
 
@@ -97,7 +102,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
         n_columns = 4 if data is None else prod(data.x_shape)
-        return super().decided_by(data) | decided | {"n_latent": max(1, int(0.6 * n_columns))}
+        decided["n_latent"] = max(1, int(0.6 * n_columns))
+        regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
+        decided["x_noise"] = regularisation**0.5
+        return super().decided_by(data) | decided
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
         super().start_from(model, data)
@@ -151,6 +159,9 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_objective(self) -> Objective:
         return Objective(mixture_bound, is_bound=True)
+
+    def finish_objective(self, objective: Objective) -> Objective:
+        return replace(super().finish_objective(objective), x_noise=self.x_noise or 0.0)
 
     def _sizes(self, x_shape: Shape) -> tuple[int, int, int]:
         """Numbers of columns, latent dimensions and components."""
