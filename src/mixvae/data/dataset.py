@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from math import isqrt
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,11 @@ from .transform_record import AnyTransform, transform_difference
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]
+
+
+def is_square(n: int) -> bool:
+    """Whether so many values can be a square image, of at least 4 x 4 pixels."""
+    return n >= 16 and isqrt(n) ** 2 == n
 
 
 def check_binarize(name: str) -> None:
@@ -185,6 +191,17 @@ class Dataset:
     def x_shape(self) -> tuple[int, ...]:
         """Shape of one example: (C, H, W), or (D,)."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def is_table(self) -> bool:
+        """Whether x are rows of a table rather than images; flat rows may be square images.
+
+        They are where columns are standardised or have names, or have no square number of 16 or
+        more.
+        """
+        if len(self.x_shape) != 1 or self._is_standardized or self.columns is not None:
+            return len(self.x_shape) == 1
+        return not is_square(self.x_shape[0])
 
     @cached_property
     def is_binary(self) -> bool:

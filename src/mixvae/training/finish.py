@@ -10,6 +10,7 @@ from typing import Any
 from mixvae import plots
 from mixvae.data.dataset import Dataset
 from mixvae.evaluation import evaluate
+from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
 from mixvae.recipes.building import BuiltRecipe
@@ -84,7 +85,8 @@ def finish(run: Run, data: Dataset, settings: Settings, *, pictures: bool) -> di
     """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
     n_epochs = sum("val/objective" in row and row["epoch"] > 0 for row in run.history)
     best = best_of(run.history)  # None of a run that was not trained, as a pruned one
-    metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=settings.batch_size) | {
+    found = evaluate(run.recipe, data.test, batch_size=settings.batch_size)
+    metrics: dict[str, Any] = in_data_units(found, data.transform) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),

@@ -17,12 +17,11 @@ from mixvae.distributions import diagonal_normal
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, seeds, whole
 from mixvae.families import ExactMixture
-from mixvae.likelihoods import bits_per_dim
 from mixvae.model import MixtureVAE
 from mixvae.seeding import seed_of_row
 
 from ..batches import check_x
-from .log_likelihood import LogLikelihood, check_normalised
+from .log_likelihood import LogLikelihood, check_normalised, mean_bits
 from .pareto import pareto_k
 
 SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as wide, the prior
@@ -94,7 +93,7 @@ def log_joint(
         p_z = model.prior(model.encode).expand((model.n_components,))
         found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
     joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*map(_figures, found), strict=True))
-    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    bits = mean_bits(log_prob, model)
     figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
     return joint, figures
 
