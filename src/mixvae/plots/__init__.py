@@ -8,6 +8,8 @@ from .history import curves
 from .images import reconstructions, samples
 from .latents import crossed, interpolations, traversals
 from .likelihood import log_likelihood
+from .marginals import marginals, pairs
+from .profiles import profiles
 from .responsibilities import weights
 from .scatter import codes
 
@@ -18,6 +20,9 @@ __all__ = [
     "dependence",
     "interpolations",
     "log_likelihood",
+    "marginals",
+    "pairs",
+    "profiles",
     "reconstructions",
     "samples",
     "traversals",
