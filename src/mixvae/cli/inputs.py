@@ -41,8 +41,8 @@ class DataOptions:
     label_column: str | None = None
     """Column of a table's file that is the class."""
     subset: int | None = None
-    """For a quick trial, train on this number of examples only, and validate on a fifth as many, but
-    at least 100."""
+    """For a quick trial, train on this number of examples only, and validate on a fifth as many,
+    but at least 100."""
 
     def read(self, transform: AnyTransform | None = None) -> tuple[SourceSplits, Dataset]:
         """The source as it is stored, and split; ``transform`` is that of a trained run."""

@@ -1,6 +1,6 @@
 """Data sets in memory: three splits of images in [0, 1], or of rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -27,6 +27,18 @@ SplitName = Literal["train", "val", "test"]
 def is_square(n: int) -> bool:
     """Whether so many values can be a square image, of at least 4 x 4 pixels."""
     return n >= 16 and isqrt(n) ** 2 == n
+
+
+def is_table(x_shape: Sequence[int], transform: AnyTransform | None) -> bool:
+    """Whether x are rows of a table rather than images; flat rows may be square images.
+
+    They are a table where columns are standardised or have names, or their number is not that of a
+    square image.
+    """
+    if len(x_shape) != 1:
+        return False
+    named = transform is not None and transform.columns is not None
+    return named or isinstance(transform, Standardization) or not is_square(x_shape[0])
 
 
 def check_binarize(name: str) -> None:
@@ -194,14 +206,8 @@ class Dataset:
 
     @property
     def is_table(self) -> bool:
-        """Whether x are rows of a table rather than images; flat rows may be square images.
-
-        They are where columns are standardised or have names, or have no square number of 16 or
-        more.
-        """
-        if len(self.x_shape) != 1 or self._is_standardized or self.columns is not None:
-            return len(self.x_shape) == 1
-        return not is_square(self.x_shape[0])
+        """Whether x are rows of a table rather than images."""
+        return is_table(self.x_shape, self.transform)
 
     @cached_property
     def is_binary(self) -> bool:

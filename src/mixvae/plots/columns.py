@@ -87,9 +87,12 @@ class Columns:
 
     def in_data_units(self, x: Float[Tensor, "N D"]) -> np.ndarray:
         """Values as the data's source has them."""
-        if not isinstance(self.transform, Standardization):
+        if self.transform is None:
             return x.numpy()
-        return self.transform.invert(x)[:, ~np.array(self.transform.constant)]
+        stored = self.transform.invert(x)
+        if isinstance(self.transform, Standardization):  # x has no constant columns
+            return np.delete(stored, np.flatnonzero(self.transform.constant), 1)
+        return stored
 
     def samples(self, seed: int) -> np.ndarray:
         """Samples of the whole mixture with the likelihood's noise, in the data's units."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -73,7 +73,8 @@ def marginals(
     data, samples = table.in_data_units(table.x), table.samples(seed)
     fig, axes = panels(len(shown), 2.5, 2.1)
     for ax, i in zip(axes, shown, strict=True):
-        bins = np.linspace(*span(data[:, i], samples[:, i]), 9 + min(len(data) // 20, 22))
+        n_edges = 9 + min(len(data) // 20, 22)
+        bins = np.linspace(*span(data[:, i], samples[:, i]), n_edges).tolist()
         for values, style in ((data, _FILLED), (samples, _LINE)):
             ax.hist(values[:, i], bins, weights=np.full(len(values), 1 / len(values)), **style)
         ax.set_title(names[i], fontsize=8)
@@ -84,8 +85,8 @@ def marginals(
     return save(fig, path, f"Columns: data and samples of the model{more}")
 
 
-_FILLED = {"color": "0.8", "edgecolor": "0.6", "linewidth": 0.5, "label": "data"}
-_LINE = {"color": "black", "histtype": "step", "linewidth": 1.2, "label": "samples"}
+_FILLED: dict[str, Any] = {"color": "0.8", "edgecolor": "0.6", "linewidth": 0.5, "label": "data"}
+_LINE: dict[str, Any] = {"color": "black", "histtype": "step", "linewidth": 1.2, "label": "samples"}
 
 
 def pairs(
@@ -161,8 +162,9 @@ def _points(
     for k, colour in enumerate(colours_of(n_components)):
         own, marker = points[component == k], MARKERS[k % len(MARKERS)]
         if len(own):
-            style = {"ls": "", "ms": 4, "mew": 0.4, "mec": "white", "color": colour, "alpha": 0.85}
-            handles += ax.plot(own[:, 0], own[:, 1], marker=marker, label=str(k), **style)
+            style: dict[str, Any] = {"marker": marker, "ls": "", "ms": 4, "mew": 0.4}
+            style |= {"mec": "white", "color": colour, "alpha": 0.85, "label": str(k)}
+            handles += ax.plot(own[:, 0], own[:, 1], **style)
     return handles
 
 
@@ -181,7 +183,8 @@ def _outlines(
     styles = ["dashed", "solid"]
     if levels[0] < levels[1]:  # unless all samples are in one cell
         middles = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
-        lines = {"levels": levels, "colors": "black", "linewidths": 1.0, "linestyles": styles}
+        lines: dict[str, Any] = {"levels": levels, "linestyles": styles}
+        lines |= {"colors": "black", "linewidths": 1.0}
         ax.contour(*middles, density.T, **lines)
     return [
         Line2D([], [], color="black", ls=style, lw=1, label=f"{mass:.0%} of\nsamples")
