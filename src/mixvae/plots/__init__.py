@@ -3,13 +3,13 @@
 They need no display and leave matplotlib's global state unchanged. Components are counted from 0.
 """
 
+from .column_marginals import marginals, pairs
+from .component_profiles import profiles
 from .dependence import dependence
 from .history import curves
 from .images import reconstructions, samples
 from .latents import crossed, interpolations, traversals
 from .likelihood import log_likelihood
-from .marginals import marginals, pairs
-from .profiles import profiles
 from .responsibilities import weights
 from .scatter import codes
 

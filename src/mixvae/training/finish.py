@@ -12,6 +12,7 @@ from torch import Tensor
 from mixvae import plots
 from mixvae.data.dataset import Dataset
 from mixvae.evaluation import evaluate
+from mixvae.evaluation.batches import n_clusters
 from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
@@ -130,10 +131,9 @@ def _of_table(run: Run, data: Dataset) -> list[Path]:
     """Pictures of a table's columns."""
     model, folder, x = run.recipe.model, run.folder, data.test.x
     given: dict[str, Any] = {"y": data.test.y, "transform": data.transform}
-    files = [
-        plots.profiles(model, x, folder / "profiles.png", **given),
-        plots.marginals(model, x, folder / "marginals.png", **given),
-    ]
+    files = [plots.marginals(model, x, folder / "marginals.png", **given)]
+    if n_clusters(model) > 1:
+        files.append(plots.profiles(model, x, folder / "profiles.png", **given))
     if x.shape[1] > 1:
         files.append(plots.pairs(model, x, folder / "pairs.png", **given))
     return files

@@ -25,7 +25,7 @@ CELL, LETTER = 0.42, 0.075  # widths of a cell and a letter, in inches
 
 def profiles(
     model: MixtureVAE,
-    x: Float[Tensor, "N D"],
+    x: Float[Tensor, "N *X"],
     path: str | Path,
     *,
     y: Int64[Tensor, " N"] | None = None,

@@ -31,7 +31,7 @@ GRID, BLUR = 60, 2.0  # cells a side, in which samples are counted, and blurred 
 
 def marginals(
     model: MixtureVAE,
-    x: Float[Tensor, "N D"],
+    x: Float[Tensor, "N *X"],
     path: str | Path,
     *,
     y: Int64[Tensor, " N"] | None = None,
@@ -71,7 +71,7 @@ def marginals(
     table = Columns.of(model, x, y, transform)
     shown, names = table.most_telling(MAX_COLUMNS), table.names
     data, samples = table.in_data_units(table.x), table.samples(seed)
-    fig, axes = panels(len(shown), 2.5, 2.1)
+    fig, axes = panels(len(shown), 2.5, 2.1, margin=0.9)
     for ax, i in zip(axes, shown, strict=True):
         n_edges = 9 + min(len(data) // 20, 22)
         bins = np.linspace(*span(data[:, i], samples[:, i]), n_edges).tolist()
@@ -79,7 +79,8 @@ def marginals(
             ax.hist(values[:, i], bins, weights=np.full(len(values), 1 / len(values)), **style)
         ax.set_title(names[i], fontsize=8)
         ax.tick_params(labelsize=7)
-    axes[0].legend(fontsize=7)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside right center", fontsize=8)
     fig.supylabel("share of rows", fontsize=9)
     more = f"; {MAX_COLUMNS} of {x.shape[1]} columns" if x.shape[1] > MAX_COLUMNS else ""
     return save(fig, path, f"Columns: data and samples of the model{more}")
@@ -91,7 +92,7 @@ _LINE: dict[str, Any] = {"color": "black", "histtype": "step", "linewidth": 1.2,
 
 def pairs(
     model: MixtureVAE,
-    x: Float[Tensor, "N D"],
+    x: Float[Tensor, "N *X"],
     path: str | Path,
     *,
     y: Int64[Tensor, " N"] | None = None,
