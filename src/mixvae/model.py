@@ -359,9 +359,10 @@ class MixtureVAE(nn.Module):
         component: int | None = None,
         y: Classes | None = None,
         *,
+        noise: bool = False,
         generator: Generator | None = None,
     ) -> Float[Tensor, "n *X"]:
-        """Generate new x: their means given codes from the prior.
+        """Generate new x: by default their means given codes from the prior.
 
         Where pixels depend on each other (PixelCNN), they are samples of x.
 
@@ -373,6 +374,8 @@ class MixtureVAE(nn.Module):
             Which component generates them, counted from 0; None is the whole mixture.
         y
             Class labels (n,) of a conditional model; otherwise None.
+        noise
+            Sample x from p(x | z), as the rows of a table, instead of taking its mean.
         generator
             Source of random numbers, on the model's device; None is the global generator.
 
@@ -383,19 +386,24 @@ class MixtureVAE(nn.Module):
         """
         whole(1, n=n)
         if component is not None:
-            samples = self.sample_each(n, y, generator=generator)
+            samples = self.sample_each(n, y, noise=noise, generator=generator)
             return samples[:, self.check_component(component)]
         with noise_from(generator):
             w = self._kept_weights(n)
             p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
-            samples = self.decoder.likelihood.render(p_x)[0]  # (n, K or 1, *X)
+            samples = self._shown(p_x, noise)  # (n, K or 1, *X)
             if samples.shape[1] == 1:
                 return samples.squeeze(1)
             index = Categorical(w, validate_args=False).sample()
         return samples[torch.arange(n, device=w.device), index]
 
     def sample_each(
-        self, n: int, y: Classes | None = None, *, generator: Generator | None = None
+        self,
+        n: int,
+        y: Classes | None = None,
+        *,
+        noise: bool = False,
+        generator: Generator | None = None,
     ) -> Float[Tensor, "n K *X"]:
         """Generate n new x with every component, from the same code where they share one prior.
 
@@ -407,6 +415,8 @@ class MixtureVAE(nn.Module):
             How many with each component.
         y
             Class labels (n,) of a conditional model; otherwise None.
+        noise
+            Sample x from p(x | z) instead of taking its mean.
         generator
             Source of random numbers, on the model's device; None is the global generator.
         """
@@ -415,7 +425,7 @@ class MixtureVAE(nn.Module):
             z = self._prior_codes(n)
             if not self.prior(self.encode).batch_shape:  # one prior for all components
                 z = z[:, :, :1].expand_as(z)
-            return self.decoder.likelihood.render(self.decode_each(z, y))[0]
+            return self._shown(self.decode_each(z, y), noise)
 
     def check_component(self, component: int, what: str = "component") -> int:
         """Check that a component exists.
@@ -476,6 +486,11 @@ class MixtureVAE(nn.Module):
             component_index, counts = gate.draw(log_gate)
         t = self.sample_components(x, h, component_index, counts, n_samples, y, generator=generator)
         return replace(t, log_gate=log_gate.gather(1, component_index) - counts.log())
+
+    def _shown(self, p_x: Distribution, noise: bool) -> Float[Tensor, "n _K *X"]:
+        """A sample of p(x | z), or what is shown for it; of the first of S."""
+        x: Tensor = p_x.sample() if noise else self.decoder.likelihood.render(p_x)
+        return x[0]
 
     def _prior_codes(self, n: int) -> Float[Tensor, "1 n K L"]:
         """Codes from the prior, for every component."""

@@ -1,11 +1,13 @@
 """``mixvae encode``, ``interpolate``, ``traverse`` and ``cross``: codes, written and decoded."""
 
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from mixvae import plots
 from mixvae.errors import MixvaeError, finite, fits_memory, whole
@@ -13,7 +15,8 @@ from mixvae.evaluation import latent_operations as operations
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_array, write_arrays
 
-from .runs import SplitOptions, open_with
+from .rows import Axes, save_rows, write_columns
+from .runs import Opened, SplitOptions, open_with
 
 MAX_CELLS = 1500  # images in a picture
 
@@ -22,10 +25,11 @@ MAX_CELLS = 1500  # images in a picture
 class EncodeOptions(SplitOptions):
     """Data to encode."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
+    suffixes: ClassVar[tuple[str, ...]] = (".npz", ".csv")
+    table_suffixes: ClassVar[tuple[str, ...]] = suffixes
 
     out: str | None = None
-    """A .npz file; by default one in the run folder, named by these options."""
+    """A .npz or .csv file; by default a .npz in the run folder, named by these options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +37,9 @@ class InterpolateOptions(SplitOptions):
     """Pairs to interpolate between."""
 
     n: int = 5
-    """Number of pairs: the first image and the second, the third and the fourth, and so on."""
+    """Number of pairs: the first example and the second, the third and the fourth, and so on."""
     steps: int = 9
-    """Number of images for each pair, the two reconstructions included."""
+    """Number of points for each pair, the two reconstructions included."""
     crossed: bool = False
     """Show the same lines again, with every component's decoder given the next component's code."""
 
@@ -51,7 +55,7 @@ class TraverseOptions(SplitOptions):
     steps: int = 9
     """Number of values."""
     index: int = 0
-    """Index of the image in the split, counted from 0."""
+    """Index of the example in the split, counted from 0."""
     together: bool = False
     """Decode by the whole mixture, not by the component alone."""
     from_: float = -3.0
@@ -62,23 +66,27 @@ class TraverseOptions(SplitOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossOptions(SplitOptions):
-    """Images whose codes are exchanged."""
+    """Examples whose codes are exchanged."""
 
     n: int = 2
-    """Number of images, the first of the split."""
+    """Number of examples, the first of the split."""
 
 
 def encode(argv: list[str]) -> None:
-    """Write the codes of data into a .npz file.
+    """Write the codes of data into a .npz or .csv file.
 
     The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
-    deviations; weights (N, K), the responsibility of each component for each image, or of each of
-    the clusters of vade and gmvae; index (N,), each image's row in the data's file, counted from 0;
+    deviations; weights (N, K), the responsibility of each component for each x, or of each of the
+    clusters of vade and gmvae; index (N,), the row of each x in the data's file, counted from 0;
     and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows in their
     order; --split all is that for any data.
 
+    A .csv has a line for each x: its row, its cluster (the most probable component), weight_K,
+    code_K_L for component K and latent L, and label, where there are any.
+
       mixvae encode runs/mvae-digits-001 --split train --out train.npz
       mixvae encode runs/mvae-digits-001 --data own.npy
+      mixvae encode runs/mfa-vae-wine.csv-001 --split all --out clusters.csv
     """
     from mixvae.evaluation import cluster_probabilities
 
@@ -91,16 +99,31 @@ def encode(argv: list[str]) -> None:
         "index": split.index,
         "y": split.y,
     }
-    write_arrays(opened.out, **{name: a.numpy() for name, a in arrays.items() if a is not None})
+    arrays = {name: a.numpy() for name, a in arrays.items() if a is not None}
+    if opened.out.suffix == ".npz":
+        write_arrays(opened.out, **arrays)
+    else:
+        write_columns(opened.out, _columns(arrays, opened.row_numbers(opened.options.split)))
     print(opened.out)
 
 
+def _columns(arrays: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """Codes, weights and clusters as the columns of a table."""
+    weights, codes = arrays["weights"], arrays["codes"]
+    columns = {"row": rows, "cluster": weights.argmax(1)}
+    columns |= {f"weight_{k}": weight for k, weight in enumerate(weights.T)}
+    for k, latent in product(*map(range, codes.shape[1:])):
+        columns[f"code_{k}_{latent}"] = codes[:, k, latent]
+    return columns | ({"label": arrays["y"]} if "y" in arrays else {})
+
+
 def interpolate(argv: list[str]) -> None:
-    """Decode straight lines between the codes of two images, in every component at once.
+    """Decode straight lines between the codes of two examples, in every component at once.
 
     A picture has a row for each pair, between the two images themselves; an array has the shape
-    (steps, pairs, ...), and with --crossed two of these, (2, steps, pairs, ...). A conditional
-    model goes between images of one class.
+    (steps, pairs, ...), and with --crossed two of these, (2, steps, pairs, ...). A table's .csv has
+    step, pair and, with --crossed, crossed (0 or 1) as columns before its own. A conditional model
+    goes between examples of one class.
 
       mixvae interpolate runs/mvae-digits-001 --n 3 --steps 7 --crossed
     """
@@ -115,7 +138,7 @@ def interpolate(argv: list[str]) -> None:
     _check_cells(out, n_lines * (steps + 2))
     start, end, y = operations.pairs(model, x, y, n=options.n)
     if not len(start):
-        raise MixvaeError("the data have no two images to go between, or none of one class.")
+        raise MixvaeError("the data have no two examples to go between, or none of one class.")
     if out.suffix == ".png":
         plots.interpolations(model, start, end, out, y=y, n_steps=steps, crossed=crossed)
     else:
@@ -123,14 +146,17 @@ def interpolate(argv: list[str]) -> None:
             operations.interpolate(model, start, end, steps, shift=shift, y=y)
             for shift in range(1 + crossed)
         ]
-        write_array(out, (torch.stack(lines) if crossed else lines[0]).numpy())
+        axes: Axes = {"step": range(steps), "pair": range(len(start))}
+        axes = {"crossed": range(2), **axes} if crossed else axes
+        _write(opened, torch.stack(lines) if crossed else lines[0], axes)
     print(out)
 
 
 def traverse(argv: list[str]) -> None:
-    """Set one latent of an image's code to several values and decode, to see what it stands for.
+    """Set one latent of an example's code to several values and decode, to see what it stands for.
 
-    A picture has a row for each component; an array has the shape (components, steps, ...).
+    A picture has a row for each component; an array has the shape (components, steps, ...). A
+    table's .csv has the component and the latent's value as columns before its own.
 
       mixvae traverse runs/mvae-digits-001 --latent 3 --from -2 --to 2 --steps 5
       mixvae traverse runs/mvae-digits-001 --component 0 --index 7 --together
@@ -146,7 +172,7 @@ def traverse(argv: list[str]) -> None:
     _check_cells(out, len(components) * (options.steps + 1))
     x, y = opened.rows(options.split)
     if not 0 <= i < len(x):
-        raise MixvaeError(f"index must be in 0 ... {len(x) - 1}, the split's images; got {i}.")
+        raise MixvaeError(f"index must be in 0 ... {len(x) - 1}, the split's examples; got {i}.")
     x, y = x[i : i + 1], None if y is None else y[i : i + 1]
     values = torch.linspace(options.from_, options.to, options.steps).tolist()
     if out.suffix == ".png":
@@ -157,7 +183,7 @@ def traverse(argv: list[str]) -> None:
         rows = [
             operations.traverse(model, x, k, latent, values, y, alone=alone) for k in components
         ]
-        write_array(out, torch.stack(rows).squeeze(2).numpy())
+        _write(opened, torch.stack(rows).squeeze(2), {"component": components, "value": values})
     print(out)
 
 
@@ -166,7 +192,8 @@ def cross(argv: list[str]) -> None:
 
     Where the decoders of the other components cannot read a code, each component has a latent space
     of its own. In a picture rows are codes and columns decoders; an array has the shape (n, codes,
-    decoders, ...).
+    decoders, ...). A table's .csv has the row in the data's file, the code and the decoder as
+    columns before its own.
 
       mixvae cross runs/mvae-digits-001 --n 3
     """
@@ -180,12 +207,23 @@ def cross(argv: list[str]) -> None:
         plots.crossed(model, x, out, y=y, n=n)
     else:
         y = None if y is None else y[:n]
-        write_array(out, operations.cross_decode(model, x[:n], y).numpy())
+        decoded = operations.cross_decode(model, x[:n], y)
+        each = range(model.n_components)
+        rows = opened.row_numbers(opened.options.split)[:n]
+        _write(opened, decoded, {"row": rows, "code": each, "decoder": each})
     print(out)
 
 
+def _write(opened: Opened[Any], decoded: Tensor, axes: Axes) -> None:
+    """Write what codes were decoded to: an array, or rows of a table in the data's units."""
+    if opened.is_table:
+        save_rows(opened.out, decoded, opened.run.transform, axes)
+    else:
+        write_array(opened.out, decoded.numpy())
+
+
 def _check_size(model: MixtureVAE, n: int, steps: int) -> None:
-    """Refuse more images than memory holds."""
+    """Refuse more examples than memory holds."""
     sizes = (n, steps, model.n_components, *model.decoder.likelihood.x_shape)
     fits_memory(4 * prod(sizes), f"steps {steps}")
 

@@ -30,9 +30,9 @@ class DataOptions:
     """Make pixels 0 or 1. dynamic: sampled at every step with the grey level as probability
     (validation and test data once); threshold: above one half."""
     n_val: int | None = None
-    """Number of training images to hold out for validation; by default a tenth, at most 5,000."""
+    """Number of training examples to hold out for validation; by default a tenth, at most 5,000."""
     data_seed: int = 0
-    """Seed of the splits and of the binarised validation and test images, 0 to 2**64 - 1."""
+    """Seed of the splits and of the binarised validation and test data, 0 to 2**64 - 1."""
     image_size: tuple[int, int] | None = None
     """Height and width that a folder's images are resized to."""
     standardize: Standardize = "auto"
@@ -41,8 +41,8 @@ class DataOptions:
     label_column: str | None = None
     """Column of a table's file that is the class."""
     subset: int | None = None
-    """For a quick trial, train on this number of images only, and validate on a fifth as many, but
-    at least 100."""
+    """For a quick trial, train on this number of examples only, and validate on a fifth as many,
+    but at least 100."""
 
     def read(self, transform: AnyTransform | None = None) -> tuple[SourceSplits, Dataset]:
         """The source as it is stored, and split; ``transform`` is that of a trained run."""

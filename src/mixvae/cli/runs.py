@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from torch import Tensor
 
 from mixvae.data import DATASETS, Dataset, Split, all_of
-from mixvae.data.formats.table_file import is_table
+from mixvae.data.dataset import is_table
+from mixvae.data.formats import table_file
 from mixvae.data.splits import SourceSplits
 from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.model import MixtureVAE
@@ -32,9 +33,11 @@ class OutputOptions:
     """The output file of a command; the first suffix is that of the default name."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".npy")
+    table_suffixes: ClassVar[tuple[str, ...]] = (".csv", ".npy")
 
     out: str | None = None
-    """A .png or .npy file; by default a picture in the run folder, named by these options."""
+    """A .png or .npy file, or .csv or .npy of a table; by default a picture or a .csv in the run
+    folder, named by these options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +90,30 @@ class Opened(Generic[T]):
     def model(self) -> MixtureVAE:
         return self.run.recipe.model
 
+    @property
+    def is_table(self) -> bool:
+        """Whether x are rows of a table, which are written in the data's units."""
+        return of_table(self.run)
+
     def split(self, name: Part | None) -> Split:
         """A split of the data as a model sees it."""
         assert self.source is not None, "a command without data"
         return self.source.part(name)[1]
 
+    def row_numbers(self, name: Part | None) -> list[int]:
+        """The row of each example of a split in the data's file, counted from 0."""
+        split = self.split(name)
+        return list(range(len(split))) if split.index is None else split.index.tolist()
+
     def rows(self, name: Part | None) -> tuple[Tensor, Tensor | None]:
         """A split's x, and their classes if the model is conditional."""
         split = self.split(name)
         return split.x, None if self.model.labels.n_classes is None else split.y
+
+
+def of_table(run: Run) -> bool:
+    """Whether a run is of rows of a table."""
+    return is_table(run.recipe.x_shape, run.transform)
 
 
 def parser_of(command: Callable[[list[str]], None], more: str = "") -> Parser:
@@ -122,8 +140,9 @@ def open_with(
     run, source, values = open_run(parser, argv, with_data=with_data)
     options = taken(kind, values)
     default = file_name(name or command.__name__, vars(options), vars(kind()), source)
-    out = run.folder / f"{default}{kind.suffixes[0]}" if options.out is None else Path(options.out)
-    check_path(out, kind.suffixes)
+    suffixes = kind.table_suffixes if of_table(run) else kind.suffixes
+    out = run.folder / f"{default}{suffixes[0]}" if options.out is None else Path(options.out)
+    check_path(out, suffixes)
     return Opened(run, source, options, out)
 
 
@@ -175,7 +194,7 @@ def _source(folder: Path, given: Mapping[str, Any]) -> Source:
         if given["data"] not in DATASETS:
             path = Path(given["data"]).expanduser()
             kept |= {"image_size"} if path.is_dir() else set()
-            kept |= {"label_column"} if is_table(path) else set()
+            kept |= {"label_column"} if table_file.is_table(path) else set()
     options = data_options(folder, given, kept)
     return Source(options, is_other, *options.read(load_transform(folder)))
 

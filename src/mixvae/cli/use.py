@@ -11,6 +11,7 @@ from mixvae import plots, report
 from mixvae.errors import MixvaeError, fits_memory, whole
 from mixvae.evaluation import LogLikelihood, feature_network, representation
 from mixvae.evaluation import evaluate as measure
+from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.marginal_likelihood.log_likelihood import N_CHAINS, N_SAMPLES
 from mixvae.evaluation.metrics import check_names, listing
 from mixvae.model import MixtureVAE
@@ -18,6 +19,7 @@ from mixvae.storage.files import write_arrays
 
 from .parser import dashed, taken
 from .pictures import check_folder, check_image, save
+from .rows import save_rows
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
 ESTIMATE = {
@@ -50,24 +52,24 @@ class EvaluateOptions(SplitOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(OutputOptions):
-    """Images to sample."""
+    """Examples to sample."""
 
     n: int = 64
-    """Number of images."""
+    """Number of examples."""
     component: int | None = None
     """Sample from this component alone, counted from 0; by default from the whole mixture."""
     label: int | None = None
-    """Sample images of this class, for a conditional model; by default of all classes in turn."""
+    """Sample examples of this class, for a conditional model; by default of all classes in turn."""
     seed: int = 0
     """Seed of the samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions(SplitOptions):
-    """Images to reconstruct."""
+    """Examples to reconstruct."""
 
     n: int = 16
-    """Number of images, the first of the split."""
+    """Number of examples, the first of the split."""
     component: int | None = None
     """Reconstruct by this component alone, counted from 0; by default by the whole mixture."""
 
@@ -77,6 +79,8 @@ def evaluate(argv: list[str]) -> None:
 
     With --log-likelihood also log p(x), by importance sampling: 5,000 samples an example unless
     another number is given. It takes a while: --n-test 1000 takes 1,000 evenly spaced examples.
+    Of a table whose columns are standardised, the ELBO and log p(x) are shown in the units of the
+    data too.
     Where the result is marked UNRELIABLE, --method ais helps: annealed importance sampling, by
     default 16 chains an example, seconds each.
     Every example's estimate and a histogram are written into the run folder, as log_likelihood.npz
@@ -118,7 +122,9 @@ def evaluate(argv: list[str]) -> None:
     metrics = {
         "data": source.data.describe() | {"warning": source.changes(run.folder) or None},
         "split": name,
-        **measure(run.recipe, split, keep=estimates.append, **values),
+        **in_data_units(
+            measure(run.recipe, split, keep=estimates.append, **values), source.data.transform
+        ),
     }
     if options.representation:
         given = {key: values[key] for key in ("n_test", "batch_size", "seed")}
@@ -131,11 +137,18 @@ def evaluate(argv: list[str]) -> None:
     given = {key: value for key, value in (values | vars(options)).items() if key in ESTIMATE}
     path = run.folder / file_name("log_likelihood", given, ESTIMATE, source)
     for estimate in estimates:
-        print(*_write(estimate, path, f"{source.data.name}, {name}"), sep="\n")
+        shift = metrics.get("data_units", {}).get("log_scale")
+        print(*_write(estimate, path, f"{source.data.name}, {name}", shift), sep="\n")
 
 
 def sample(argv: list[str]) -> None:
-    """Sample new images: means of p(x | z) for codes sampled from the prior."""
+    """Sample new examples, for codes sampled from the prior: of images the means of p(x | z).
+
+    Rows of a table are samples of p(x | z), noise included, with all columns in the data's units.
+
+      mixvae sample runs/mvae-digits-001 --component 0
+      mixvae sample runs/mfa-vae-wine.csv-001 --n 1000 --out new.csv
+    """
     from mixvae.evaluation.batches import evaluating
 
     opened = open_with(SampleOptions, sample, argv, with_data=False)
@@ -143,28 +156,41 @@ def sample(argv: list[str]) -> None:
     n, label, out = options.n, options.label, opened.out
     whole(1, n=n)
     fits_memory(4 * prod((n, model.n_components, *x_shape)), f"n {n}")
-    check_image(out, x_shape)
+    if not opened.is_table:
+        check_image(out, x_shape)
+    y = _classes(model, n, label)
     with evaluating(model, options.seed):
-        images = model.sample(n, options.component, _classes(model, n, label))
-    print(save(out, images, n_columns=model.labels.n_classes if label is None else None))
+        x = model.sample(n, options.component, y, noise=opened.is_table)
+    if opened.is_table:
+        print(save_rows(out, x, opened.run.transform))
+    else:
+        print(save(out, x, n_columns=model.labels.n_classes if label is None else None))
 
 
 def reconstruct(argv: list[str]) -> None:
-    """Reconstruct images from the means of codes and weights; in a picture, below the images."""
+    """Reconstruct examples from the means of codes and weights; in a picture, below the images.
+
+    A table's .csv has each row's number in the data's file, counted from 0, before its columns.
+    """
     from mixvae.evaluation.batches import evaluating
 
     opened = open_with(ReconstructOptions, reconstruct, argv)
     options, model, k = opened.options, opened.model, opened.options.component
     whole(1, n=options.n)
-    check_image(opened.out, opened.run.recipe.x_shape)
+    if not opened.is_table:
+        check_image(opened.out, opened.run.recipe.x_shape)
     x, y = opened.rows(options.split)
     x, y = x[: options.n], None if y is None else y[: options.n]
     with evaluating(model):
         if k is None:
-            images = model.reconstruct(x, y)
+            found = model.reconstruct(x, y)
         else:
-            images = model.reconstruct_each(x, y)[:, model.check_component(k)]
-    print(save(opened.out, images, above=x))
+            found = model.reconstruct_each(x, y)[:, model.check_component(k)]
+    if opened.is_table:
+        axes = {"row": opened.row_numbers(options.split)[: options.n]}
+        print(save_rows(opened.out, found, opened.run.transform, axes))
+    else:
+        print(save(opened.out, found, above=x))
 
 
 def _check_given(options: EvaluateOptions) -> None:
@@ -177,14 +203,26 @@ def _check_given(options: EvaluateOptions) -> None:
             )
 
 
-def _write(estimate: LogLikelihood, path: Path, of: str) -> tuple[Path, Path]:
-    """Write every example's estimate as arrays, and the histogram of log p(x)."""
-    arrays, names = Path(f"{path}.npz"), ("log_prob", "standard_error", "ess", "k_hat")
-    write_arrays(arrays, **{name: getattr(estimate, name).numpy() for name in names})
+def _write(
+    estimate: LogLikelihood, path: Path, of: str, log_scale: float | None
+) -> tuple[Path, Path]:
+    """Write every example's estimate as arrays, and the histogram of log p(x).
+
+    ``log_scale`` is that of standardised columns, which the data's units have less.
+    """
+    file, names = Path(f"{path}.npz"), ("log_prob", "standard_error", "ess", "k_hat")
+    arrays = {name: getattr(estimate, name).numpy() for name in names}
+    if log_scale is not None:
+        arrays["log_prob_data_units"] = arrays["log_prob"] - log_scale
+    write_arrays(file, **arrays)
     picture = plots.log_likelihood(
-        estimate.log_prob, Path(f"{path}.png"), of=of, caveat=estimate.caveat
+        estimate.log_prob,
+        Path(f"{path}.png"),
+        of=of,
+        caveat=estimate.caveat,
+        log_scale=log_scale,
     )
-    return arrays, picture
+    return file, picture
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:

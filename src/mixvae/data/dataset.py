@@ -1,9 +1,10 @@
 """Data sets in memory: three splits of images in [0, 1], or of rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from math import isqrt
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,23 @@ from .transform_record import AnyTransform, transform_difference
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]
+
+
+def is_square(n: int) -> bool:
+    """Whether so many values can be a square image, of at least 4 x 4 pixels."""
+    return n >= 16 and isqrt(n) ** 2 == n
+
+
+def is_table(x_shape: Sequence[int], transform: AnyTransform | None) -> bool:
+    """Whether x are rows of a table rather than images; flat rows may be square images.
+
+    They are a table where columns are standardised or have names, or their number is not that of a
+    square image.
+    """
+    if len(x_shape) != 1:
+        return False
+    named = transform is not None and transform.columns is not None
+    return named or isinstance(transform, Standardization) or not is_square(x_shape[0])
 
 
 def check_binarize(name: str) -> None:
@@ -185,6 +203,11 @@ class Dataset:
     def x_shape(self) -> tuple[int, ...]:
         """Shape of one example: (C, H, W), or (D,)."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def is_table(self) -> bool:
+        """Whether x are rows of a table rather than images."""
+        return is_table(self.x_shape, self.transform)
 
     @cached_property
     def is_binary(self) -> bool:

@@ -74,6 +74,21 @@ class Transform:
             x = torch.from_numpy(array.astype(np.float32, order="C"))  # so that .view is possible
         return x.div_(self.scale) if array.dtype.kind in "ui" and self.scale != 1 else x
 
+    def invert(self, x: Tensor) -> np.ndarray:
+        """Stored units of scaled values.
+
+        Parameters
+        ----------
+        x
+            Scaled values, in any shape.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 values of the same shape, multiplied by ``scale``.
+        """
+        return x.detach().cpu().double().numpy() * self.scale
+
     def to_dict(self) -> dict[str, Any]:
         """The values by name, for ``data.json``; columns only where they have names."""
         columns = {} if self.columns is None else {"columns": list(self.columns)}

@@ -25,6 +25,9 @@ MIN_SHARE = 0.3  # of the even share 1/K
 N_SAMPLES = 16  # of a code, for a flow's KL, which has no closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
+WITHOUT_CODE = f"code carries less than {MIN_KL:g} nat or its share is under {MIN_SHARE}/K"
+WITHOUT_X = f"share is under {MIN_SHARE}/K and it is the most responsible component for no x"
+FEWER = "fewer components (n_components), or another start (start_seed, n_init)"
 SINGLE = (
     "a KL warm-up (warmup_epochs), more epochs, or, in place of vae, beta-vae with beta_kl below 1"
 )
@@ -61,6 +64,9 @@ class ComponentHealth:
         What to try if a component is collapsed.
     can_collapse
         Whether active units are meaningful: the x differ, and codes are not stick-breaking weights.
+    needs_codes
+        Whether a component is of no use without its code. A factor analyser is: it is then a normal
+        with a mean and scales of its own, and dead only if it has no x.
     """
 
     kl: Float[Tensor, " K"]
@@ -75,18 +81,24 @@ class ComponentHealth:
     advice: str
     advice_if_collapsed: str
     can_collapse: bool
+    needs_codes: bool = True
 
     @property
     def dead(self) -> list[int]:
-        """Kept components with a KL under 1 nat, or a share under 0.3/K for K kept components."""
+        """Kept components with a KL under 1 nat, or a share under 0.3/K for K kept components.
+
+        Where components do not need their codes, those with such a share that are the most
+        responsible for no x.
+        """
         even_share = 1 / int(self.kept.sum())
-        alive = (self.kl >= MIN_KL) & (self.share >= MIN_SHARE * even_share)  # false for NaN
+        alive = self.share >= MIN_SHARE * even_share  # false for NaN
+        alive = alive & (self.kl >= MIN_KL) if self.needs_codes else alive | (self.used > 0)
         return (self.kept & ~alive).nonzero().flatten().tolist()
 
     @property
     def collapsed(self) -> list[int]:
         """Kept components that are not dead and have no active unit."""
-        if not self.can_collapse:
+        if not (self.can_collapse and self.needs_codes):
             return []
         inactive = (self.kept & (self.active_units == 0)).nonzero().flatten().tolist()
         return [k for k in inactive if k not in self.dead]
@@ -101,8 +113,8 @@ class ComponentHealth:
         sentences = []
         if dead := self.dead:
             sentences.append(
-                f"{self._these(dead, 'dead')}. A component is dead if its code carries less than "
-                f"{MIN_KL:g} nat or its share is under {MIN_SHARE}/K. Try {self.advice}."
+                f"{self._these(dead, 'dead')}. A component is dead if its {self.death}. Try "
+                f"{self.advice}."
             )
         if collapsed := self.collapsed:
             sentences.append(
@@ -111,6 +123,11 @@ class ComponentHealth:
                 f"variance, so that its code says nothing of x. Try {self.advice_if_collapsed}."
             )
         return " ".join(sentences) or None
+
+    @property
+    def death(self) -> str:
+        """What makes a component dead, after "its"."""
+        return WITHOUT_CODE if self.needs_codes else WITHOUT_X
 
     def _these(self, components: list[int], state: str) -> str:
         """Clause that lists the components of one state, with KL and share."""
@@ -219,6 +236,8 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
     """Health from the means over x of what :func:`_sums` adds up."""
     variance = mean["mu2"] - mean["mu"].square()
     several = len(variance) > 1
+    needs_codes = model.decoder.needs_codes
+    advice = (model.family.advice if needs_codes else FEWER) if several else SINGLE
     return ComponentHealth(
         kl=mean["kl"] / mean["kl_weights"].clamp_min(1e-12),  # 0 without responsibility
         active_units=(variance > ACTIVE_VARIANCE).sum(-1),
@@ -229,9 +248,10 @@ def _health(mean: dict[str, Tensor], model: MixtureVAE) -> ComponentHealth:
         effective_per_example=float(mean["effective"]),
         n_latent=variance.shape[-1],
         kept=model.kept,
-        advice=model.family.advice if several else SINGLE,
+        advice=advice,
         advice_if_collapsed=(model.family.advice_if_collapsed if several else SINGLE_IF_COLLAPSED),
         can_collapse=_varies(mean) and not isinstance(model.posterior, StickPosterior),
+        needs_codes=needs_codes,
     )
 
 

@@ -36,6 +36,7 @@ class Likelihood(nn.Module, ABC):
     autoregressive = False  # True: computing a mean or a sample takes a step for each pixel
     is_density = True  # False: not normalised, so that nothing with it is a bound on log p(x)
     is_discrete = False  # True: a probability, False: a density
+    has_levels = True  # False: of real values in any unit, which have no bits per dimension
     link: type[nn.Module] = BoundedMean  # from a network's output to means, for from_mean
 
     def __init__(self, x_shape: Sequence[int], *, from_mean: bool = False) -> None:
@@ -143,7 +144,7 @@ def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
     Raises
     ------
     MixvaeError
-        For a likelihood that is not a normalised density.
+        For a likelihood that is not a normalised density, or of real values, which have no levels.
 
     References
     ----------
@@ -159,6 +160,11 @@ def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
         raise MixvaeError(
             f"{type(likelihood).__name__} is not a normalised density of x, so that it has no bits "
             "per dimension. Train with another likelihood, such as 'logistic'."
+        )
+    if not likelihood.has_levels:
+        raise MixvaeError(
+            f"{type(likelihood).__name__} is a density of real values, which have no levels and so "
+            "no bits per dimension; compare log p(x)."
         )
     bits = -log_prob / (prod(likelihood.x_shape) * log(2))
     return bits if likelihood.is_discrete else bits + BITS_PER_PIXEL

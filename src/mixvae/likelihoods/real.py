@@ -43,6 +43,7 @@ class NormalLikelihood(Likelihood):
     """
 
     link = nn.Identity
+    has_levels = False
 
     def __init__(
         self, x_shape: Sequence[int], *, from_mean: bool = False, scale: ScaleOf = "decoder"

@@ -90,6 +90,8 @@ class Decoder(nn.Module):
         A network after ``combine``, the same for all components. None: none.
     """
 
+    needs_codes = True  # False: a component is a distribution of its own even if it ignores z
+
     def __init__(
         self,
         branch: nn.Module,

@@ -202,6 +202,7 @@ class ResidualDecoder(Decoder):
     """
 
     branch: ResidualBranch
+    needs_codes = False
 
     def __init__(self, branch: ResidualBranch, likelihood: Likelihood) -> None:
         super().__init__(branch, likelihood)

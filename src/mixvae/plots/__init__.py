@@ -3,6 +3,8 @@
 They need no display and leave matplotlib's global state unchanged. Components are counted from 0.
 """
 
+from .column_marginals import marginals, pairs
+from .component_profiles import profiles
 from .dependence import dependence
 from .history import curves
 from .images import reconstructions, samples
@@ -18,6 +20,9 @@ __all__ = [
     "dependence",
     "interpolations",
     "log_likelihood",
+    "marginals",
+    "pairs",
+    "profiles",
     "reconstructions",
     "samples",
     "traversals",

@@ -20,7 +20,7 @@ BY_COMPONENT = {
     "kl_z": ("KL by component", "nats"),
     "share": ("share by component", ""),
     "active_units": ("active units by component", "latents"),
-    "sse_alone": ("SSE of each component alone", "squared error"),
+    "sse_alone": ("error of each component alone", "squared error"),
     "rate": ("dropout rate by component", ""),
 }
 

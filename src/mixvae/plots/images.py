@@ -12,7 +12,7 @@ from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
 from .figures import component_names
-from .tiles import grid
+from .tiles import check_images, grid
 
 
 def reconstructions(
@@ -51,6 +51,7 @@ def reconstructions(
         If x or y does not fit the model, or ``n`` is below 1.
     """
     check_x(model, x, y)
+    check_images(model)
     whole(1, n=n)
     with evaluating(model):
         x, y = next(batches(model, x[:n], None if y is None else y[:n], n))
@@ -93,6 +94,7 @@ def samples(model: MixtureVAE, path: str | Path, *, n: int = 12, seed: int = 0) 
     Ye and Bors, TNNLS 2021, Fig. 17 (MVAE).
     """
     check_model(model)
+    check_images(model)
     whole(1, n=n)
     n_classes = model.labels.n_classes
     y = None if n_classes is None else torch.arange(n, device=device_of(model)) % n_classes

@@ -14,7 +14,7 @@ from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
 from .figures import component_names
-from .tiles import blank, grid
+from .tiles import blank, check_images, grid
 
 
 def crossed(
@@ -53,6 +53,7 @@ def crossed(
     Ye and Bors, TNNLS 2021, Fig. 3 (MVAE).
     """
     check_x(model, x, y)
+    check_images(model)
     whole(1, n=n)
     x, y = x[:n], None if y is None else y[:n]
     decoded = operations.cross_decode(model, x, y)  # (n, K, K, *X)
@@ -104,6 +105,7 @@ def interpolations(
     Ye and Bors, TNNLS 2021, Figs. 6 and 7 (MVAE).
     """
     check_x(model, start, y)
+    check_images(model)
     check_x(model, end, y)
     blocks = {"own codes": 0} | ({"exchanged": 1} if crossed else {})
     rows = []
@@ -161,6 +163,7 @@ def traversals(
     Ye and Bors, TNNLS 2021, Figs. 8 to 10 (MVAE).
     """
     check_x(model, x, y)
+    check_images(model)
     x, y = x[:1], None if y is None else y[:1]
     own = operations.codes(model, x, y)[0]
     components = range(len(own)) if components is None else components

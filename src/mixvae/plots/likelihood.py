@@ -15,6 +15,7 @@ def log_likelihood(
     *,
     of: str = "the examples",
     caveat: str | None = None,
+    log_scale: float | None = None,
 ) -> Path:
     """Histogram of estimates of log p(x) and their mean.
 
@@ -28,6 +29,9 @@ def log_likelihood(
         Name of the data, for the title.
     caveat : str, optional
         Reason why the estimates are unreliable, which the picture then shows.
+    log_scale : float, optional
+        Of standardised columns (``Standardization.log_scale``): a second axis has log p(x) in the
+        units of the data, which is less by this.
 
     Returns
     -------
@@ -46,5 +50,9 @@ def log_likelihood(
     if caveat is not None:
         ax.set_title("\n".join(wrap(caveat, 52)), fontsize=7, color="C3")
     ax.set(xlabel="log p(x), nats", ylabel="share of examples")
+    if log_scale is not None:
+        ax.set_xlabel("log p(x), nats, columns standardised")
+        shift = (lambda v: v - log_scale, lambda v: v + log_scale)
+        ax.secondary_xaxis("top", functions=shift).set_xlabel("in the units of the data")
     left_out = len(log_prob) - len(finite)
     return save(fig, path, f"log p(x) of {of}" + (f"; {left_out} not finite" if left_out else ""))

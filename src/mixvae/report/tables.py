@@ -1,11 +1,11 @@
 """Metrics as plain-text tables and as JSON files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from mixvae.evaluation.health import MIN_KL, MIN_SHARE
+from mixvae.evaluation.health import MIN_KL, MIN_SHARE, WITHOUT_X
 from mixvae.evaluation.marginal_likelihood.pareto import MAX_K, unreliable
 from mixvae.evaluation.metric import Metric, by_key
 from mixvae.evaluation.metrics import METRICS
@@ -17,6 +17,8 @@ STATES = {
     "collapsed": "not dead, but no active unit: its code does not depend on x",
     "dropped": "removed by component dropout",
 }
+DEAD_WITHOUT_X = f"its {WITHOUT_X}"
+IN_DATA_UNITS = "  in the units of the data"
 BOUND = "a lower bound on log p(x)"
 NO_BOUND = "not guaranteed to be a bound on log p(x)"
 IN_MEAN = "a lower bound in expectation"
@@ -69,14 +71,23 @@ def _of_metric(metric: Metric, metrics: Mapping[str, Any]) -> str:
     """A metric's section, as rows of its figures unless it has a form of its own."""
     if metric.name == "bounds":
         return _bounds(metric, metrics)
-    values = metrics.get(metric.name)
+    values, words = metrics.get(metric.name), _words(metrics)
     if metric.name == "log_likelihood" or not isinstance(values, Mapping):
         return ""  # beside the bounds; among the single figures
     if metric.name == "health":
-        return _components(metric, values)
-    labels = {key: figure.label for key, figure in metric.figures.items() if figure.label}
-    title = ", ".join(filter(None, [metric.label, values.get("how")]))
+        return _components(metric, values, words)
+    labels = {key: words(fig.label) for key, fig in metric.figures.items() if fig.label}
+    title = ", ".join(filter(None, [words(metric.label), values.get("how")]))
     return _values(title, by_key(values), labels)
+
+
+def _words(metrics: Mapping[str, Any]) -> Callable[[str], str]:
+    """A function from labels to labels, which speak of columns where the data are a table."""
+    data = metrics.get("data")
+    if not isinstance(data, Mapping) or len(data.get("x_shape", ())) != 1:
+        return str
+    columns = "standardised columns" if "data_units" in metrics else "columns"
+    return lambda label: label.replace("pixels in [0, 1]", columns).replace("SSE", "squared error")
 
 
 def _single_figures(metrics: Mapping[str, Any]) -> str:
@@ -96,6 +107,7 @@ def _header(metrics: Mapping[str, Any]) -> str:
 def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     """The objective's terms, their sum, the bound and log p(x), and which are bounds."""
     values, labels = metrics.get("bounds", {}), metric.figures
+    units = metrics.get("data_units", {})
     rows = [
         _term(name.removeprefix("objective/"), value)
         for name, value in values.items()
@@ -108,10 +120,16 @@ def _bounds(metric: Metric, metrics: Mapping[str, Any]) -> str:
     if "elbo" in values:
         note = values.get("elbo_note") or BOUND
         rows.append([labels["elbo"].label, _number(values["elbo"]), note])
+        rows += _in_data_units("elbo", units, BOUND)
     for other in METRICS:
         if other.name == "log_likelihood":
-            rows += _log_likelihood(other, metrics.get(other.name, {}))
-    return _section(metric.label, rows)
+            rows += _log_likelihood(other, metrics.get(other.name, {}), units)
+    return _section(metric.label + (", columns standardised" if units else ""), rows)
+
+
+def _in_data_units(name: str, units: Mapping[str, Any], *notes: str) -> list[list[str]]:
+    """A row with the same number in the units of the data, where x is standardised."""
+    return [[IN_DATA_UNITS, _number(units[name]), *notes]] if name in units else []
 
 
 def _term(name: str, value: float | None) -> list[str]:
@@ -121,11 +139,13 @@ def _term(name: str, value: float | None) -> list[str]:
     return [f"  {name}", _number(value)]
 
 
-def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[str]]:
+def _log_likelihood(
+    metric: Metric, estimate: Mapping[str, Any], units: Mapping[str, Any]
+) -> list[list[str]]:
     """The estimate of log p(x), and how reliable it is."""
     if not estimate:
         return []
-    error, bits = f"± {_number(estimate['mean_error'])}", []
+    error, note = f"± {_number(estimate['mean_error'])}", []
     method = estimate.get("method", "defensive")
     caveat = f"{BY[method]}: {IN_MEAN}"
     reliable = estimate.get("reliable", True)
@@ -135,10 +155,15 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
         caveat = f"{caveat}; {UNKNOWN}"
     elif reliable is False:
         caveat = f"{BY[method]}; {unreliable(estimate['k_hat_above'])}"
-        bits = ["UNRELIABLE, as log p(x)"]
+        note = ["UNRELIABLE, as log p(x)"]
     rows = [
         [metric.figures["mean"].label, _number(estimate["mean"]), f"{error}, {caveat}"],
-        [metric.figures["bits_per_dim"].label, _number(estimate["bits_per_dim"]), *bits],
+        *_in_data_units("log_likelihood", units, *note),
+    ]
+    if "bits_per_dim" in estimate:
+        label = metric.figures["bits_per_dim"].label
+        rows.append([label, _number(estimate["bits_per_dim"]), *note])
+    rows += [
         [
             "  chains an example" if method == "ais" else "  samples an example",
             f"{estimate['n_samples']:,}",
@@ -155,12 +180,14 @@ def _log_likelihood(metric: Metric, estimate: Mapping[str, Any]) -> list[list[st
     return rows
 
 
-def _components(metric: Metric, health: Mapping[str, Any]) -> str:
+def _components(
+    metric: Metric, health: Mapping[str, Any], words: Callable[[str], str] = str
+) -> str:
     """One row for each component, and the effective number of components."""
     if not health:
         return ""
     keys = ("kl", "active_units", "share", "used", "sse_alone")
-    head = ["component", *(metric.figures[key].label for key in keys), "state"]
+    head = ["component", *(words(metric.figures[key].label) for key in keys), "state"]
     columns = zip(*(health[key] for key in keys), strict=True)
     rows = [
         [
@@ -174,8 +201,9 @@ def _components(metric: Metric, health: Mapping[str, Any]) -> str:
         f"  effective number of components: {_number(health['effective_components'])} overall, "
         f"{_number(health['effective_per_example'])} for one x"
     )
-    states = {row[-1] for row in rows}
-    legend = [f"  {state}: {meaning}" for state, meaning in STATES.items() if state in states]
+    states, needs_codes = {row[-1] for row in rows}, health.get("needs_codes", True)
+    meanings = STATES if needs_codes else STATES | {"dead": DEAD_WITHOUT_X}
+    legend = [f"  {state}: {meaning}" for state, meaning in meanings.items() if state in states]
     section = _section(metric.label, [head, *rows], right=True)
     return "\n".join([section, effective, *legend])
 

@@ -7,9 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mixvae import plots
 from mixvae.data.dataset import Dataset
 from mixvae.evaluation import evaluate
+from mixvae.evaluation.batches import n_clusters
+from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
 from mixvae.recipes.building import BuiltRecipe
@@ -27,6 +31,7 @@ from .settings import Settings
 PICTURES = (
     *("reconstructions.png", "samples.png", "codes.png", "weights.png", "curves.png"),
     *("crossed.png", "dependence.png", "interpolations.png"),
+    *("profiles.png", "marginals.png", "pairs.png"),
 )
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
@@ -84,7 +89,8 @@ def finish(run: Run, data: Dataset, settings: Settings, *, pictures: bool) -> di
     """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
     n_epochs = sum("val/objective" in row and row["epoch"] > 0 for row in run.history)
     best = best_of(run.history)  # None of a run that was not trained, as a pruned one
-    metrics: dict[str, Any] = evaluate(run.recipe, data.test, batch_size=settings.batch_size) | {
+    found = evaluate(run.recipe, data.test, batch_size=settings.batch_size)
+    metrics: dict[str, Any] = in_data_units(found, data.transform) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),
@@ -105,9 +111,8 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
     """Draw the run folder's pictures, from test data."""
     model, folder = run.recipe.model, run.folder
     x, y = data.test.x[:2000], None if data.test.y is None else data.test.y[:2000]
-    files = [
-        plots.reconstructions(model, x, folder / "reconstructions.png", y=y),
-        plots.samples(model, folder / "samples.png"),
+    files = _of_table(run, data) if data.is_table else _of_images(run, x, y)
+    files += [
         plots.codes(model, x, y, folder / "codes.png"),
         plots.weights(model, x, y, folder / "weights.png"),
     ]
@@ -115,12 +120,40 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
         files.append(plots.curves(run.history, folder / "curves.png"))
     if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
         dropped = metrics["health"]["dropped"]
-        files += [
-            plots.crossed(model, x, folder / "crossed.png", y=y),
-            plots.dependence(metrics["dependence"], folder / "dependence.png", dropped=dropped),
-        ]
-        start, end, y = pairs(model, x, y)
-        if len(start):  # few data may have no two x of one class
-            path = folder / "interpolations.png"
-            files.append(plots.interpolations(model, start, end, path, y=y, crossed=True))
+        path = folder / "dependence.png"
+        files.append(plots.dependence(metrics["dependence"], path, dropped=dropped))
+        if not data.is_table:
+            files += _of_codes(run, x, y)
+    return files
+
+
+def _of_table(run: Run, data: Dataset) -> list[Path]:
+    """Pictures of a table's columns."""
+    model, folder, x = run.recipe.model, run.folder, data.test.x
+    given: dict[str, Any] = {"y": data.test.y, "transform": data.transform}
+    files = [plots.marginals(model, x, folder / "marginals.png", **given)]
+    if n_clusters(model) > 1:
+        files.append(plots.profiles(model, x, folder / "profiles.png", **given))
+    if x.shape[1] > 1:
+        files.append(plots.pairs(model, x, folder / "pairs.png", **given))
+    return files
+
+
+def _of_images(run: Run, x: Tensor, y: Tensor | None) -> list[Path]:
+    """Reconstructions and samples, as images."""
+    model, folder = run.recipe.model, run.folder
+    return [
+        plots.reconstructions(model, x, folder / "reconstructions.png", y=y),
+        plots.samples(model, folder / "samples.png"),
+    ]
+
+
+def _of_codes(run: Run, x: Tensor, y: Tensor | None) -> list[Path]:
+    """Exchanged and interpolated codes, decoded to images."""
+    model, folder = run.recipe.model, run.folder
+    files = [plots.crossed(model, x, folder / "crossed.png", y=y)]
+    start, end, y = pairs(model, x, y)
+    if len(start):  # few data may have no two x of one class
+        path = folder / "interpolations.png"
+        files.append(plots.interpolations(model, start, end, path, y=y, crossed=True))
     return files

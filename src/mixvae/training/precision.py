@@ -15,15 +15,20 @@ WORTH = 1.3  # times as fast: what products must gain, as casts cost something t
 SIDE = 512
 
 
-def chosen_precision(precision: PrecisionChoice, device: torch.device) -> Precision:
+def chosen_precision(
+    precision: PrecisionChoice, device: torch.device, *, is_table: bool = False
+) -> Precision:
     """The precision asked for, or for ``auto`` the fastest that is as good.
 
-    That is bf16 where the hardware multiplies it clearly faster than float32, else 32. Weights,
-    Adam, densities, KLs and dHSIC are in float32 either way.
+    That is bf16 where the hardware multiplies it clearly faster than float32, else 32. It is 32 for
+    tables, whose real values bfloat16 would round to two or three digits. Weights, Adam, densities,
+    KLs and dHSIC are in float32 either way.
     """
     one_of("precision", str(precision), get_args(PrecisionChoice))
     if precision != "auto":
         return precision
+    if is_table:
+        return "32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     return "bf16" if device.type == "cpu" and cpu_gain() >= WORTH else "32"

@@ -9,7 +9,6 @@ from torch import Generator, Tensor
 
 from mixvae.errors import MixvaeError, seeds
 from mixvae.families import ExactMixture
-from mixvae.likelihoods import bits_per_dim
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 from mixvae.progress import progress as progress_bar
@@ -18,7 +17,7 @@ from ..batches import batches, check_model, device_of
 from ..mode import evaluation_mode
 from .chains import WARM_UP, Chains, Path
 from .latent_space import Latents, LatentSpace, space_of
-from .log_likelihood import LogLikelihood, check_density, seed_of_row
+from .log_likelihood import LogLikelihood, check_density, mean_bits, seed_of_row
 from .proposals import deal
 from .unconstrained import UnconstrainedLatent, check_continuous, in_float64
 
@@ -115,7 +114,7 @@ def annealed_log_likelihood(
     number = {own: i for i, own in enumerate(different)}
     each = torch.tensor([found[own] for own in own_seeds], dtype=torch.float64)
     log_prob, error, ess = each.unbind(1)
-    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    bits = mean_bits(log_prob, model)
     example = torch.tensor([number[own] for own in own_seeds])
     no_k_hat = torch.full_like(ess, nan)
     return LogLikelihood(log_prob, error, ess, no_k_hat, bits, n_chains, "ais", example)

@@ -17,12 +17,11 @@ from mixvae.distributions import diagonal_normal
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, seeds, whole
 from mixvae.families import ExactMixture
-from mixvae.likelihoods import bits_per_dim
 from mixvae.model import MixtureVAE
 from mixvae.seeding import seed_of_row
 
 from ..batches import check_x
-from .log_likelihood import LogLikelihood, check_normalised
+from .log_likelihood import LogLikelihood, check_normalised, mean_bits
 from .pareto import pareto_k
 
 SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as wide, the prior
@@ -96,7 +95,7 @@ def log_joint(
     joint, log_prob, error, ess, k_hat = (
         torch.cat(t) for t in zip(*map(_figures, found), strict=True)
     )
-    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    bits = mean_bits(log_prob, model)
     figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
     return joint, figures
 

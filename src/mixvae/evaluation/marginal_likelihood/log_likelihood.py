@@ -49,7 +49,7 @@ class LogLikelihood:
     standard_error: Float64[Tensor, " N"]  # of the estimate, by the delta method; NaN for one draw
     ess: Float64[Tensor, " N"]  # effective number of samples, between 1 and S
     k_hat: Float64[Tensor, " N"]  # how heavy the weights' tail is; NaN for fewer than 125 samples
-    bits_per_dim: float  # the mean over examples
+    bits_per_dim: float | None  # the mean over examples; None of real values, which have no levels
     n_samples: int  # S
     method: str = "defensive"  # how it was estimated
     example: Int64[Tensor, " N"] | None = None  # which one each row is; None is all different
@@ -102,7 +102,7 @@ class LogLikelihood:
         values: dict[str, Any] = {
             "mean": self.mean,
             "mean_error": self.mean_error,
-            "bits_per_dim": self.bits_per_dim,
+            **({} if self.bits_per_dim is None else {"bits_per_dim": self.bits_per_dim}),
             "method": self.method,
             "n_samples": self.n_samples,
             "ess_mean": float(self.ess.mean()),
@@ -211,8 +211,14 @@ def log_likelihood(
     example = torch.tensor([number for number, _ in found])
     each = torch.tensor([figures for _, figures in found], dtype=torch.float64)
     log_prob, error, ess, k_hat = each.unbind(1)
-    bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
+    bits = mean_bits(log_prob, model)
     return LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, method, example)
+
+
+def mean_bits(log_prob: Float64[Tensor, " N"], model: MixtureVAE) -> float | None:
+    """Bits per dimension of the mean over examples; None where the likelihood has none."""
+    likelihood = model.decoder.likelihood
+    return bits_per_dim(float(log_prob.mean()), likelihood) if likelihood.has_levels else None
 
 
 @dataclass(frozen=True)
