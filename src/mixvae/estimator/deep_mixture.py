@@ -622,7 +622,9 @@ class DeepMixture(
 def _is_exact(recipe: BuiltRecipe) -> bool:
     """Whether the components' densities can be told apart, row by row."""
     likelihood = recipe.model.decoder.likelihood
-    return can_be_estimated(recipe.model) and likelihood.is_density and not likelihood.autoregressive
+    return (
+        can_be_estimated(recipe.model) and likelihood.is_density and not likelihood.autoregressive
+    )
 
 
 def _no_criterion(name: str) -> MixvaeError:
