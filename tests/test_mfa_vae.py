@@ -169,7 +169,8 @@ def test_rows_are_noisy_in_training_alone():
     assert torch.equal(seen[0], x)
     assert (seen[1] - x).std().item() == pytest.approx(0.5, rel=0.15)
     assert mixvae.build("mfa-vae", WINE, **START).objective.x_noise == pytest.approx(0.1)
-    assert mixvae.build("mfa-vae", WINE, x_noise=0.0, **START).objective.x_noise == 0
+    for other in ({"x_noise": 0.0}, {"start": "random"}):
+        assert mixvae.build("mfa-vae", WINE, **START | other).objective.x_noise == 0
 
 
 def test_options_are_decided_by_the_data():

@@ -6,7 +6,8 @@ The tables are DIR/NAME.npz with rows x, standardised, and a mask "test". The fi
 other rows is validation data, on which every choice is made; all models are fitted to the rest.
 
 - "GaussianMixture": the best of 1 to 50 components, three covariances, three regularisations.
-- "BayesianGaussianMixture": at most 20 or 50 components, the same covariances, two regularisations.
+- "BayesianGaussianMixture": at most 2, 5, 20 or 50 components, the same covariances, two
+  regularisations.
 - "factor analysers, start": that GaussianMixture with loadings of 0.6 D factors in place of its
   covariances, which is mfa-vae before its training. "factor analysers, trained": mfa-vae with its
   networks kept at zero.
@@ -27,8 +28,8 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -106,7 +107,7 @@ def bayesian(table: Table, seed: int) -> Found:
     """The best BayesianGaussianMixture of a grid."""
     train, val, test = table.rows
     best: tuple[float, Any, dict[str, Any]] | None = None
-    for k, covariance, reg in product((20, 50), COVARIANCES, REGULARISATION[:2]):
+    for k, covariance, reg in product((2, 5, 20, 50), COVARIANCES, REGULARISATION[:2]):
         if k > len(train):
             continue
         chosen = {"n_components": k, "covariance_type": covariance, "reg_covar": reg}
@@ -164,7 +165,8 @@ def trained(make: Callable[[Table, int], BuiltRecipe]) -> Callable[[Table, int],
         runs = [train(make(table, seed), table.data, noise, seed) for noise in NOISE]
         val, epoch, recipe, noise = max(runs, key=lambda run: run[0])
         val = float(log_px(recipe, table.data.val).mean())
-        chosen = {"x_noise": noise, "epoch": epoch, "n_parameters": recipe.n_parameters}
+        n = sum(p.numel() for p in recipe.model.parameters() if p.requires_grad)
+        chosen = {"x_noise": noise, "epoch": epoch, "n_parameters": n}
         return Found(val, log_px(recipe, table.data.test), chosen)
 
     return best

@@ -58,7 +58,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """Widths of the networks' hidden layers."""
     x_noise: float | None = None
     """Standard deviation of normal noise that is added to the rows of every training batch, against
-    overfitting. By default the square root of reg_covar, which smooths the start as much."""
+    overfitting. By default the square root of reg_covar, which smooths the start as much; 0 without
+    data or with start random."""
     likelihood: Literal["normal", "student-t"] = "normal"
     """Noise of each column: normal, or student-t, for which rows that lie far out count less."""
     noise: Noise = "decoder"
@@ -88,7 +89,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
         undecided = None in (self.n_components, self.covariance, self.reg_covar)
-        if data is not None and self.start == "gaussian-mixture" and undecided:
+        fitted = data is not None and self.start == "gaussian-mixture"
+        if data is not None and fitted and undecided:
             chosen = one_standard_error(
                 search(
                     _rows(data.train.x),
@@ -104,7 +106,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         n_columns = 4 if data is None else prod(data.x_shape)
         decided["n_latent"] = max(1, int(0.6 * n_columns))
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
-        decided["x_noise"] = regularisation**0.5
+        decided["x_noise"] = regularisation**0.5 if fitted else 0.0
         return super().decided_by(data) | decided
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
