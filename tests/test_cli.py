@@ -627,7 +627,7 @@ def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
         (["traverse", "--from", "low"], "--from takes float"),
         (["cross", "--n", "0"], "n must be at least 1"),
         (["cross", "--out", "no/such/folder/a.png"], "there is no folder"),
-        (["encode", "--out", "a.npy"], "must be a .npz file"),
+        (["encode", "--out", "a.npy"], "must be a .npz or a .csv file"),
         (["encode", "--split", "half"], "--split takes train|val|test|all"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -668,12 +668,14 @@ def test_a_run_from_python_needs_its_data_named(capsys, tmp_path, folder):
     assert "ELBO" in shown(capsys, "evaluate", str(tmp_path), "--data", "digits")
 
 
-def test_vectors_make_arrays_and_no_pictures(capsys, tmp_path):
+def test_vectors_make_tables_and_no_pictures(capsys, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 4)))
     run = str(tmp_path / "run")
     argv = ["train", "vae", "--data", str(tmp_path / "x.npy"), "--batch-size", "8", "--hidden", "8"]
     assert main([*argv, "--max-epochs", "1", *QUIET, "--out", run]) == 0
     capsys.readouterr()
-    assert "--out FILE.npy" in refused(capsys, "sample", run)
+    assert ".csv or a .npy file" in refused(capsys, "sample", run, "--out", "s.png")
+    shown(capsys, "sample", run)
+    assert (Path(run) / "sample.csv").read_text().startswith("0,1,2,3\n")
     shown(capsys, "sample", run, "--out", str(tmp_path / "s.npy"))
     assert np.load(tmp_path / "s.npy").shape == (64, 4)

@@ -18,7 +18,7 @@ from mixvae.recipes import BuiltRecipe, build
 from mixvae.run import Run
 from mixvae.training.finish import draw
 
-SHAPES = {"grey": (1, 6, 4), "colour": (3, 5, 5), "square": (36,), "line": (7,)}
+SHAPES = {"grey": (1, 6, 4), "colour": (3, 5, 5), "square": (36,)}
 
 
 def small(name: str, x_shape: tuple[int, ...], **options: Any) -> BuiltRecipe:

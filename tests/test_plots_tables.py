@@ -89,10 +89,7 @@ def test_every_picture_is_drawn(recipe: BuiltRecipe, data: Dataset, tmp_path: Pa
 
 
 def test_a_histogram_has_one_panel_a_column_at_most_twelve(monkeypatch, tmp_path: Path):
-    made = []
-    monkeypatch.setattr(
-        column_marginals, "save", lambda fig, path, title: made.append((fig, title))
-    )
+    made = figures_of(column_marginals, monkeypatch)
     x = torch.randn(50, 20)
     model = mixvae.build("mfa-vae", (20,), n_components=2, hidden=[4], seed=0).model
     plots.marginals(model, x, tmp_path / "one.png")

@@ -178,9 +178,9 @@ def _outlines(
 
     counts, *edges = np.histogram2d(samples[:, 0], samples[:, 1], GRID, limits)
     density = gaussian_filter(counts, BLUR, mode="constant")
-    falling = np.sort(density.ravel())[::-1]
-    inside = np.cumsum(falling) / falling.sum()
-    levels = [float(falling[np.searchsorted(inside, mass)]) for mass in MASSES]
+    falling = density.ravel().argsort()[::-1]
+    inside = counts.ravel()[falling].cumsum() / counts.sum()  # share of the samples
+    levels = [float(density.ravel()[falling[np.searchsorted(inside, m)]]) for m in MASSES]
     styles = ["dashed", "solid"]
     if levels[0] < levels[1]:  # unless all samples are in one cell
         middles = [(edge[1:] + edge[:-1]) / 2 for edge in edges]

@@ -48,11 +48,11 @@ def reconstructions(
     Raises
     ------
     MixvaeError
-        If x or y does not fit the model, or ``n`` is below 1.
+        If x or y does not fit the model or is no image, or ``n`` is below 1.
     """
     check_x(model, x, y)
-    check_images(model)
     whole(1, n=n)
+    check_images(model)
     with evaluating(model):
         x, y = next(batches(model, x[:n], None if y is None else y[:n], n))
         alone = model.reconstruct_each(x, y).transpose(0, 1)
@@ -94,8 +94,8 @@ def samples(model: MixtureVAE, path: str | Path, *, n: int = 12, seed: int = 0) 
     Ye and Bors, TNNLS 2021, Fig. 17 (MVAE).
     """
     check_model(model)
-    check_images(model)
     whole(1, n=n)
+    check_images(model)
     n_classes = model.labels.n_classes
     y = None if n_classes is None else torch.arange(n, device=device_of(model)) % n_classes
     with evaluating(model, seed):
