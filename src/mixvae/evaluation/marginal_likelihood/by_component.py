@@ -168,7 +168,8 @@ def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     for its, log_w in rows.weights.values():
         w = (log_w - log_prob[its]).exp()  # whose means over samples add up to 1
         split = w.split([c for c in _counts(n) if c])
-        variance[its] += sum(part.var(0, correction=len(part) > 1) * len(part) for part in split) / n**2
+        variances = [len(part) * part.var(0, correction=len(part) > 1) for part in split]
+        variance[its] += torch.stack(variances).sum(0) / n**2
         square[its] += w.square().sum(0)
         ks = [pareto_k(one) for one in log_w.T] if n else []
         large = w.mean(0) >= 0.01
