@@ -18,7 +18,7 @@ from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
-ROWS_IN_ALL = 200_000  # that training on a real table sees, roughly
+ROWS_IN_ALL = 80_000  # that training on a real table sees, roughly
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
@@ -168,9 +168,9 @@ def training_options(
     whole(1, batch_size=1 if batch is None else batch, patience=patience or 1)
     at_least(0, tol=arguments["tol"])
     if epochs is None:
-        epochs = min(200, max(10, ROWS_IN_ALL // n_rows)) if real else 50
+        epochs = min(200, max(5, ROWS_IN_ALL // n_rows)) if real else 50
     if batch is None:
-        batch = 2 ** round(log2(min(512, max(32, n_rows / 10)))) if real else 128
+        batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
     if patience is None and real:
         patience = min(10, max(3, epochs // 10))
     stop = Patience(patience, arguments["tol"])

@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
@@ -34,24 +34,18 @@ class Components:
             self.weights: Float64[Tensor, " K"] = self.model.weights.generate(1)[0].double()
 
     @torch.no_grad()
-    def codes(
-        self, x: Float64[Tensor, "N *X"], k: Int64[Tensor, " N"]
-    ) -> Float64[Tensor, "N L"]:
+    def codes(self, x: Float[Tensor, "N *X"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N L"]:
         """The posterior mean of the code of each x, under component k."""
         parts = zip(x.double().split(ROWS), k.split(ROWS), strict=True)
         return torch.cat(
             [self.model.infer(own)[0].mean[torch.arange(len(own)), of] for own, of in parts]
         )
 
-    def decode(
-        self, z: Float64[Tensor, "N L"], k: Int64[Tensor, " N"]
-    ) -> Float64[Tensor, "N *X"]:
+    def decode(self, z: Float64[Tensor, "N L"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N *X"]:
         """The mean of x given a code, under component k."""
         return self._by_component(z, k, lambda p: p.mean)
 
-    def sample(
-        self, n: int, seed: int
-    ) -> tuple[Float64[Tensor, "N *X"], Int64[Tensor, " N"]]:
+    def sample(self, n: int, seed: int) -> tuple[Float64[Tensor, "N *X"], Int64[Tensor, " N"]]:
         """New x with the likelihood's noise, and the component of each."""
         with Noise(seed):
             k = torch.multinomial(self.weights, n, replacement=True)

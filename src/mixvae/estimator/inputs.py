@@ -162,7 +162,7 @@ def read(
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
-    if real or needs_standardization(X, standardize, where="X"):
+    if needs_standardization(X, standardize, where="X") or real:
         values: Any = np.asarray(X)
         transform: AnyTransform | None = None
     else:
@@ -218,9 +218,7 @@ def codes(estimator: Any, Z: Any, n_latent: int) -> Tensor:
     except ValueError as error:
         raise MixvaeError(str(error)) from error
     if z.shape[1] != n_latent:
-        raise MixvaeError(
-            f"Z must have {n_latent} columns, as transform gives; got {z.shape[1]}."
-        )
+        raise MixvaeError(f"Z must have {n_latent} columns, as transform gives; got {z.shape[1]}.")
     return torch.from_numpy(z)
 
 

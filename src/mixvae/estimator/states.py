@@ -45,7 +45,7 @@ def states_of(
 
 def warn(text: str) -> None:
     """Warn from ``fit``, at the line that called it."""
-    warnings.warn(text, MixvaeWarning, stacklevel=3)
+    warnings.warn(text, MixvaeWarning, stacklevel=4)
 
 
 def frame(columns: Mapping[str, np.ndarray]) -> Any:
@@ -62,7 +62,12 @@ def text(head: Sequence[str], columns: Mapping[str, np.ndarray]) -> str:
     rows = [["component", *columns]]
     for k in range(len(next(iter(columns.values())))):
         values = (column[k] for column in columns.values())
-        rows.append([str(k), *(f"{v:.3f}" if isinstance(v, float | np.floating) else str(v) for v in values)])
+        rows.append(
+            [
+                str(k),
+                *(f"{v:.3f}" if isinstance(v, float | np.floating) else str(v) for v in values),
+            ]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(v.rjust(w) for v, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([*head, *lines])

@@ -93,7 +93,9 @@ def log_joint(
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
         found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
-    joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*map(_figures, found), strict=True))
+    joint, log_prob, error, ess, k_hat = (
+        torch.cat(t) for t in zip(*map(_figures, found), strict=True)
+    )
     bits = bits_per_dim(float(log_prob.mean()), model.decoder.likelihood)
     figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
     return joint, figures
@@ -167,7 +169,9 @@ def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     for its, log_w in rows.weights.values():
         w = (log_w - log_prob[its]).exp()  # whose means over samples add up to 1
         split = w.split([c for c in _counts(n) if c])
-        variance[its] += sum(part.var(0, correction=len(part) > 1) * len(part) for part in split) / n**2
+        variance[its] += (
+            sum(part.var(0, correction=len(part) > 1) * len(part) for part in split) / n**2
+        )
         square[its] += w.square().sum(0)
         ks = [pareto_k(one) for one in log_w.T] if n else []
         large = w.mean(0) >= 0.01
