@@ -211,6 +211,7 @@ def test_other_recipes_take_real_tables() -> None:
     assert model.inverse_transform(model.transform(X)).shape == X.shape
 
 
+@pytest.mark.usefixtures("unchecked")  # NumPy's numbers, as a search gives
 def test_parameters_are_searched_and_cloned() -> None:
     model = DeepMixture(max_epochs=0, covariance_type="diag", reg_covar=1e-3, random_state=0)
     search = GridSearchCV(model, {"n_components": [1, 2], "n_latent": np.array([1, 3])}, cv=2)
@@ -232,7 +233,7 @@ def test_frames(trained: DeepMixture) -> None:
     wrong = data.assign(alcohol=data.alcohol.astype(str), hue=pandas.NA)
     with pytest.raises(MixvaeError, match="text or objects in column"):
         model.predict(wrong)
-    with pytest.raises(MixvaeError, match="missing values .* column hue; drop those rows"):
+    with pytest.raises(MixvaeError, match=r"missing values .* column hue; drop those rows"):
         model.predict(data.assign(hue=np.nan))
     out = clone(model).set_output(transform="pandas").fit(data).transform(data)
     assert list(out.columns) == [f"deepmixture{i}" for i in range(7)]

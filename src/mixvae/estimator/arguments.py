@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from mixvae.data import Dataset
-from mixvae.errors import MixvaeError, at_least, shown, whole
+from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
 from mixvae.initialization.gaussian_mixture import Tried, one_standard_error, search
 from mixvae.recipes import options_of
 from mixvae.recipes.building import AnyRecipe, class_of, with_options
@@ -80,7 +80,7 @@ def _number(value: Any, name: Any, known: Mapping[str, Any], recipe: AnyRecipe) 
             f"n_components='auto' is for tables of real values, not for the recipe {shown(name)}; "
             "leave it out for the recipe's own, or take one with component dropout, as 'mvae-gs'."
         )
-    if isinstance(value, str) or not np.isscalar(value):
+    if not is_number(value):
         raise MixvaeError(
             f"n_components must be a whole number, 'auto' or None; got {shown(value)}. A recipe is "
             "given as recipe=..."
@@ -131,9 +131,9 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         )
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
-    parts = (split.x.double().numpy() for split in (data.train, data.val))
+    train, val = (split.x.double().numpy() for split in (data.train, data.val))
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
-    return Selection(search(*parts, **given, **more))
+    return Selection(search(train, val, **given, **more))
 
 
 class Patience:

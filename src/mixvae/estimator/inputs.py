@@ -228,7 +228,7 @@ def labels(given: Any, n: int, n_components: int) -> Tensor:
         return torch.zeros(n, dtype=torch.int64)
     array = to_numpy(given, "labels")
     whole = array.dtype.kind in "ui" and array.shape == (n,)
-    if not (whole and 0 <= array.min() and array.max() < n_components):
+    if not (whole and array.min() >= 0 and array.max() < n_components):
         raise MixvaeError(
             f"labels must be {n} whole numbers from 0 to {n_components - 1}, one for each row of "
             f"Z; got {shown(given)}."
