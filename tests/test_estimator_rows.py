@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from mixvae import DeepMixture, MixvaeError
 from mixvae.data.dataset import draw_rows
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*(dead|collapsed|had no row):mixvae.MixvaeWarning")
 SMALL = {"max_epochs": 1, "recipe_options": {"hidden": [16], "n_latent": 3}, "random_state": 0}
 METHODS = ["predict_proba", "transform", "reconstruct"]
 ROUNDING = 1e-5  # of float32, and of products of other sizes; 2e-6 was the most that was seen
@@ -25,7 +26,7 @@ def X() -> np.ndarray:
 
 @pytest.fixture(scope="module", params=["none", "threshold", "dynamic"])
 def model(request: pytest.FixtureRequest, X: np.ndarray) -> DeepMixture:
-    return DeepMixture("mixture-vae", n_components=3, binarize=request.param, **SMALL).fit(X)
+    return DeepMixture(recipe="mixture-vae", n_components=3, binarize=request.param, **SMALL).fit(X)
 
 
 def test_a_rows_score_depends_on_its_content_and_the_seed_alone(
@@ -89,22 +90,21 @@ def frame(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_data_frames_columns_are_remembered_and_others_refused(frame: Any, X: np.ndarray) -> None:
     names = [f"p{i:02d}" for i in range(64)]
-    model = DeepMixture("vae", **SMALL).fit(frame(X, columns=names))
+    model = DeepMixture(recipe="vae", **SMALL).fit(frame(X, columns=names))
     assert list(model.feature_names_in_) == names
     same = frame(X, columns=names)
-    plain = DeepMixture("vae", **SMALL).fit(X)
+    plain = DeepMixture(recipe="vae", **SMALL).fit(X)
     np.testing.assert_array_equal(model.transform(same), plain.transform(X))
     for columns, message in (
         (names[::-1], "must be in the same order"),
-        (["q", *names[1:]], "unseen at fit time: - q .* now missing: - p00"),
-        (names[:-1], "now missing: - p63"),
-        ([*names, "extra"], "unseen at fit time: - extra"),
+        (["q", *names[1:]], r"(?s)unseen at fit time:\n- q\n.* now missing:\n- p00"),
+        (names[:-1], "now missing:\n- p63"),
+        ([*names, "extra"], "unseen at fit time:\n- extra"),
     ):
         other = frame(np.resize(X, (len(X), len(columns))), columns=columns)
         for method in ["predict", "score_samples", "score", *METHODS]:
-            with pytest.raises(MixvaeError, match=message) as refused:
+            with pytest.raises(MixvaeError, match=message):
                 getattr(model, method)(other)
-            assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("names", [list(range(64)), [("a", i) for i in range(64)]])
@@ -113,7 +113,7 @@ def test_columns_whose_names_are_no_text_are_refused_in_another_order(
 ) -> None:
     # pandas has such names, of which scikit-learn remembers nothing
     monkeypatch.setattr("sklearn.utils.validation._get_feature_names", lambda x: None)
-    model = DeepMixture("vae", **SMALL).fit(Frame(X, names))
+    model = DeepMixture(recipe="vae", **SMALL).fit(Frame(X, names))
     np.testing.assert_array_equal(model.transform(Frame(X, names)), model.transform(X))
     for method in ["predict", "score_samples", "score", *METHODS]:
         with pytest.raises(MixvaeError, match="in this order, as in fit"):
@@ -123,12 +123,12 @@ def test_columns_whose_names_are_no_text_are_refused_in_another_order(
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_a_random_state_that_cannot_be_one_is_refused(seed: int, X: np.ndarray) -> None:
     with pytest.raises(MixvaeError, match=r"random_state must be .* got "):
-        DeepMixture("vae", **SMALL | {"random_state": seed}).fit(X)
+        DeepMixture(recipe="vae", **SMALL | {"random_state": seed}).fit(X)
 
 
 def test_names_on_one_side_alone_are_warned_of(frame: Any, X: np.ndarray) -> None:
     named = frame(X, columns=[f"p{i:02d}" for i in range(64)])
-    model = DeepMixture("vae", **SMALL).fit(named)
+    model = DeepMixture(recipe="vae", **SMALL).fit(named)
     with pytest.warns(UserWarning, match="X does not have valid feature names, but DeepMixture"):
         model.predict(X)
     model.fit(X)
@@ -139,5 +139,5 @@ def test_names_on_one_side_alone_are_warned_of(frame: Any, X: np.ndarray) -> Non
 
 def test_pandas_is_not_imported(X: np.ndarray) -> None:
     before = "pandas" in sys.modules
-    DeepMixture("vae", **SMALL).fit(X).predict(X)
+    DeepMixture(recipe="vae", **SMALL).fit(X).predict(X)
     assert ("pandas" in sys.modules) == before

@@ -409,9 +409,12 @@ def test_it_trains_and_is_judged_as_every_model(prior: str, tmp_path):
     assert operations.codes(model, x).shape == operations.scales(model, x).shape == (20, 1, 5)
 
 
+@pytest.mark.filterwarnings("ignore:.*dead:mixvae.MixvaeWarning")
 def test_the_estimator_has_both_levels_as_features():
     torch.set_default_dtype(torch.float32)
     sizes = {"hidden": [8], "n_latent": 3, "n_top": 2, "n_pseudo_inputs": 4}
     x = torch.rand(40, 6).numpy()
-    model = mixvae.DeepMixture("hvae", max_epochs=1, random_state=0, recipe_options=sizes).fit(x)
+    model = mixvae.DeepMixture(
+        recipe="hvae", max_epochs=1, random_state=0, recipe_options=sizes
+    ).fit(x)
     assert model.transform(x).shape == (40, len(model.get_feature_names_out())) == (40, 5)

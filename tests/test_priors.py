@@ -318,7 +318,7 @@ def test_the_estimator_predicts_clusters(single):
     X = kinds.train.x.numpy()
     options = {"n_clusters": 3, "n_latent": L, "hidden": [16]}
     model = DeepMixture(
-        "vade", recipe_options=options, max_epochs=10, batch_size=32, lr=0.01, random_state=0
+        recipe="vade", recipe_options=options, max_epochs=10, batch_size=32, lr=0.01, random_state=0
     ).fit(X)
     probability = model.predict_proba(X)
     assert probability.shape == (len(X), 3)

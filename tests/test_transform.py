@@ -84,18 +84,20 @@ def test_a_transform_survives_json_and_a_damaged_one_is_refused(unchecked: None)
             data.Transform.from_dict(values)
 
 
+@pytest.mark.filterwarnings("ignore:.*dead:mixvae.MixvaeWarning")
 def test_the_estimator_divides_new_data_as_it_did_in_fit() -> None:
     x = levels()
-    model = DeepMixture("vae", **SMALL).fit(x)
+    model = DeepMixture(recipe="vae", **SMALL).fit(x)
     assert model.data_transform_ == data.Transform(255)
     for method in (model.transform, model.reconstruct):
         np.testing.assert_allclose(method(DARK), method(x)[:1], atol=1e-6)
         np.testing.assert_allclose(method(DARK), method(DARK / 255), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*dead:mixvae.MixvaeWarning")
 def test_the_estimator_warns_of_dark_training_data() -> None:
     with pytest.warns(MixvaeWarning, match="X: integers were divided by 255"):
-        DeepMixture("vae", **SMALL).fit(levels(16))
+        DeepMixture(recipe="vae", **SMALL).fit(levels(16))
 
 
 @pytest.fixture(scope="module")

@@ -163,6 +163,7 @@ def test_the_bound_never_uses_the_published_series():
     assert (series.objective.bound(traces[1])["kl_w"] - other["kl_w"]).abs().min() > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:.*dead:mixvae.MixvaeWarning")
 def test_the_components_are_the_pairs_wherever_they_are_counted():
     torch.set_default_dtype(torch.float32)
     recipe, _ = build(n_components=2)
@@ -171,7 +172,7 @@ def test_the_components_are_the_pairs_wherever_they_are_counted():
     options = {"n_layers": 2, "n_latent": 3, "hidden": [8]}
     x = torch.rand(40, 6).numpy()
     estimator = mixvae.DeepMixture(
-        "dlgmm", n_components=2, max_epochs=1, random_state=0, recipe_options=options
+        recipe="dlgmm", n_components=2, max_epochs=1, random_state=0, recipe_options=options
     ).fit(x)
     assert estimator.n_components_ == 4
     assert estimator.predict_proba(x).shape == (40, 4)

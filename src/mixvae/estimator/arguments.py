@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from mixvae.data import Dataset
-from mixvae.errors import MixvaeError, at_least, shown, whole
+from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
 from mixvae.initialization.gaussian_mixture import Tried, one_standard_error, search
 from mixvae.recipes import options_of
 from mixvae.recipes.building import AnyRecipe, class_of, with_options
@@ -18,7 +18,7 @@ from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
-ROWS_IN_ALL = 200_000  # that training on a real table sees, roughly
+ROWS_IN_ALL = 80_000  # that training on a real table sees, roughly
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
@@ -80,7 +80,7 @@ def _number(value: Any, name: Any, known: Mapping[str, Any], recipe: AnyRecipe) 
             f"n_components='auto' is for tables of real values, not for the recipe {shown(name)}; "
             "leave it out for the recipe's own, or take one with component dropout, as 'mvae-gs'."
         )
-    if isinstance(value, str) or not np.isscalar(value):
+    if not is_number(value):
         raise MixvaeError(
             f"n_components must be a whole number, 'auto' or None; got {shown(value)}. A recipe is "
             "given as recipe=..."
@@ -131,9 +131,9 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         )
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
-    parts = (split.x.double().numpy() for split in (data.train, data.val))
+    train, val = (split.x.double().numpy() for split in (data.train, data.val))
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
-    return Selection(search(*parts, **given, **more))
+    return Selection(search(train, val, **given, **more))
 
 
 class Patience:
@@ -168,9 +168,9 @@ def training_options(
     whole(1, batch_size=1 if batch is None else batch, patience=patience or 1)
     at_least(0, tol=arguments["tol"])
     if epochs is None:
-        epochs = min(200, max(10, ROWS_IN_ALL // n_rows)) if real else 50
+        epochs = min(200, max(5, ROWS_IN_ALL // n_rows)) if real else 50
     if batch is None:
-        batch = 2 ** round(log2(min(512, max(32, n_rows / 10)))) if real else 128
+        batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
     if patience is None and real:
         patience = min(10, max(3, epochs // 10))
     stop = Patience(patience, arguments["tol"])

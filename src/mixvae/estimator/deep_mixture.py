@@ -75,10 +75,10 @@ class DeepMixture(
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
-        Passes over the training data. By default 200,000 / N for real tables, from 10 to 200, and
+        Passes over the training data. By default 80,000 / N for real tables, from 5 to 200, and
         50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
     batch_size : int, optional
-        Rows in a training step. By default N / 10 for real tables, from 32 to 512, otherwise 128.
+        Rows in a training step. By default N / 10 for real tables, from 32 to 128, otherwise 128.
     lr : float
         Learning rate of Adam.
     patience : int, optional

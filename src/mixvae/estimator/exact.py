@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
@@ -34,7 +34,7 @@ class Components:
             self.weights: Float64[Tensor, " K"] = self.model.weights.generate(1)[0].double()
 
     @torch.no_grad()
-    def codes(self, x: Float64[Tensor, "N *X"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N L"]:
+    def codes(self, x: Float[Tensor, "N *X"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N L"]:
         """The posterior mean of the code of each x, under component k."""
         parts = zip(x.double().split(ROWS), k.split(ROWS), strict=True)
         return torch.cat(

@@ -162,7 +162,7 @@ def read(
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
-    if real or needs_standardization(X, standardize, where="X"):
+    if needs_standardization(X, standardize, where="X") or real:
         values: Any = np.asarray(X)
         transform: AnyTransform | None = None
     else:
@@ -228,7 +228,7 @@ def labels(given: Any, n: int, n_components: int) -> Tensor:
         return torch.zeros(n, dtype=torch.int64)
     array = to_numpy(given, "labels")
     whole = array.dtype.kind in "ui" and array.shape == (n,)
-    if not (whole and 0 <= array.min() and array.max() < n_components):
+    if not (whole and array.min() >= 0 and array.max() < n_components):
         raise MixvaeError(
             f"labels must be {n} whole numbers from 0 to {n_components - 1}, one for each row of "
             f"Z; got {shown(given)}."

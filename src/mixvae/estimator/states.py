@@ -45,7 +45,7 @@ def states_of(
 
 def warn(text: str) -> None:
     """Warn from ``fit``, at the line that called it."""
-    warnings.warn(text, MixvaeWarning, stacklevel=3)
+    warnings.warn(text, MixvaeWarning, stacklevel=4)
 
 
 def frame(columns: Mapping[str, np.ndarray]) -> Any:

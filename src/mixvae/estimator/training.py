@@ -22,7 +22,8 @@ def trained(
     if options["max_epochs"] == 0:
         return _start_alone(recipe, data, options["batch_size"], seed)
     with TemporaryDirectory(prefix="mixvae-") as folder:
-        run = fit(recipe, data, **{"out": Path(folder, "run"), "seed": seed} | options)
+        own: dict[str, Any] = {"out": Path(folder, "run"), "seed": seed}
+        run = fit(recipe, data, **own | options)
     model = run.recipe.model
     return run.recipe if model.dropout is None else prune(run.recipe), run.history
 
