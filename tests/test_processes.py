@@ -81,7 +81,7 @@ import torch, mixvae
 from mixvae.training import fitting, loop
 
 rank = int(os.environ.get("LOCAL_RANK", 0))
-fitting.chosen_precision = lambda *_: ("bf16", "32")[rank]  # measured apart, and differently
+fitting.chosen_precision = lambda *_, **__: ("bf16", "32")[rank]  # measured apart, and differently
 real, seen = fitting.train, {}
 
 def watched(phases, state, *rest):

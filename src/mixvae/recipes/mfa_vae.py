@@ -125,6 +125,9 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         model.decoder.branch.residual.start_at_zero()
         model.posterior.residual.start_at_zero()
 
+    def single(self) -> "MixtureOfFactorAnalysers":
+        return replace(self, n_components=1)
+
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape)
 
