@@ -50,6 +50,14 @@ def test_it_is_the_integral_over_codes(likelihood: str):
     assert found.k_hat.max() < 0.7
 
 
+def test_the_estimates_integrate_to_one():
+    axis = torch.linspace(-15, 15, 101)
+    x = torch.cartesian_prod(axis, axis)
+    _, found = log_joint(small().model, x, 20, seed=2)
+    area = (axis[1] - axis[0]) ** 2
+    assert float(found.log_prob.exp().sum() * area) == pytest.approx(1, abs=0.01)
+
+
 def test_errors_are_those_of_repeated_estimates():
     recipe, x = small(), torch.randn(3, 2)
     found = [log_joint(recipe.model, x, 100, seed=s)[1] for s in range(200)]
