@@ -51,11 +51,11 @@ def test_it_is_the_integral_over_codes(likelihood: str):
 
 
 def test_the_estimates_integrate_to_one():
-    axis = torch.linspace(-15, 15, 101)
+    axis = torch.linspace(-15, 15, 51)
     x = torch.cartesian_prod(axis, axis)
-    _, found = log_joint(small().model, x, 20, seed=2)
+    _, found = log_joint(small().model, x, 200, seed=2)
     area = (axis[1] - axis[0]) ** 2
-    assert float(found.log_prob.exp().sum() * area) == pytest.approx(1, abs=0.01)
+    assert float(found.log_prob.exp().sum() * area) == pytest.approx(1, abs=0.03)
 
 
 def test_errors_are_those_of_repeated_estimates():
