@@ -127,6 +127,17 @@ def test_factors_of_a_covariance_that_has_them():
         torch.testing.assert_close(inner, torch.diag_embed(inner.diagonal(dim1=1, dim2=2)))
 
 
+@pytest.mark.parametrize("n_latent", [1, 2, 4])
+def test_a_diagonal_covariance_has_no_loadings(n_latent: int):
+    variances = torch.rand(2, 3) + 0.5
+    covariance = torch.diag_embed(variances)
+    covariance[1, 0, 1] = covariance[1, 1, 0] = 0.2
+    loadings, scale = factors(covariance, n_latent)
+    assert not loadings[0].any()
+    assert loadings[1].any()
+    torch.testing.assert_close(scale[0], variances[0].sqrt())
+
+
 def test_more_latent_dimensions_than_columns_are_without_loadings():
     loadings, scale = factors(torch.eye(3).expand(1, 3, 3) * 4, 5)
     assert loadings.shape == (1, 3, 5)

@@ -186,8 +186,8 @@ def factors(
     r"""Loadings W and noise scales s of factor analysers whose covariance is near the given one.
 
     With L = D - 1, :math:`W W^T + \lambda_{min} I` is the covariance itself. Fewer are principal
-    factors. :math:`W^T \operatorname{diag}(s^{-2}) W` is diagonal, so that the posterior of a code
-    has independent dimensions.
+    factors. A diagonal covariance has none, W = 0. :math:`W^T \operatorname{diag}(s^{-2}) W` is
+    diagonal, so that the posterior of a code has independent dimensions.
 
     Parameters
     ----------
@@ -205,16 +205,16 @@ def factors(
     """
     if not covariance.isfinite().all():
         raise MixvaeError("the Gaussian mixture to start from has a covariance that is not finite.")
-    n_columns = covariance.shape[-1]
     own = covariance.diagonal(dim1=1, dim2=2)
-    if n_latent >= n_columns - 1:
-        psi = torch.linalg.eigvalsh(covariance)[:, :1].clamp_min(1e-12).expand_as(own)
-        return _loadings(covariance, psi, n_latent), psi.sqrt()
     psi = 0.5 * own
+    if n_latent >= covariance.shape[-1] - 1:
+        psi, n_steps = torch.linalg.eigvalsh(covariance)[:, :1].clamp_min(1e-12).expand_as(own), 0
     for _ in range(n_steps):
         loadings = _loadings(covariance, psi, n_latent)
         psi = torch.maximum(own - loadings.square().sum(2), PSI * own)
-    return _loadings(covariance, psi, n_latent), psi.sqrt()
+    has_factors = (covariance != torch.diag_embed(own)).any(2).any(1)
+    loadings = _loadings(covariance, psi, n_latent) * has_factors[:, None, None]
+    return loadings, torch.where(has_factors.unsqueeze(1), psi, own).sqrt()
 
 
 def _loadings(
