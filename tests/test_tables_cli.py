@@ -179,9 +179,6 @@ def test_the_tutorials_blocks_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::mixvae.errors.MixvaeWarning")
-@pytest.mark.skipif(
-    not hasattr(mixvae.DeepMixture, "decision_function"), reason="needs the estimator for tables"
-)
 def test_the_tutorials_estimator_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope: dict = {}

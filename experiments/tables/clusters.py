@@ -1,17 +1,17 @@
 """Clusters of ten tables at K = the number of classes: accuracy and NMI.
 
+    python -m experiments.tables.clusters --data-dir DIR
+
 All rows of a table are clustered, without labels. Each method has one fit a seed: k-means with ten
 starts, Gaussian mixtures with three, and `DeepMixture` from the better of a full and a diagonal
 Gaussian mixture by its own validation rows.
-
-    python experiments/tables/clusters.py --data-dir DATA --out results/tables/clusters.csv
 """
 
 import time
 from typing import Any
 
 import numpy as np
-from common import TABLES, Table, options, run
+from experiments.tables.common import Table, run
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
@@ -19,6 +19,8 @@ from sklearn.mixture import GaussianMixture
 
 from mixvae import DeepMixture
 
+TABLES = ["wine", "vowel", "wdbc", "movement_libras", "segment", "satimage", "optdigits"]
+TABLES += ["penbased", "magic", "letter"]
 MODELS = ["k-means", "GaussianMixture, full", "GaussianMixture, diag", "DeepMixture"]
 
 
@@ -57,4 +59,4 @@ def compute(table: Table, model: str, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(options(__doc__, MODELS, TABLES), compute)
+    run("clusters", __doc__ or "", TABLES, MODELS, compute)

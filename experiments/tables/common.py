@@ -1,80 +1,63 @@
-"""What the studies of tables share: the tables, and figures that are kept line by line."""
+"""What the studies of tables by estimators share: a line for each fit, and the table of means."""
 
-import csv
-import subprocess
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+import os
+from argparse import ArgumentParser
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from experiments.lines import Lines
+from experiments.run import ROOT, commit
 from numpy.typing import NDArray
 
-TABLES = [
-    *("wine", "vowel", "wdbc", "movement_libras", "segment"),
-    *("satimage", "optdigits", "penbased", "magic", "letter"),
-]
+Compute = Callable[["Table", str, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its classes, and which rows are for test."""
+    """All rows of a table, with their classes."""
 
-    name: str
     x: NDArray[np.float64]
     y: NDArray[np.int64]
-    test: NDArray[np.bool_] | None
 
 
-def read(folder: Path, name: str) -> Table:
-    """A table of the folder ``tables`` in the data folder."""
-    with np.load(folder / "tables" / f"{name}.npz") as file:
-        test = file.get("test")
-        return Table(name, file["x"].astype(np.float64), file["y"].astype(np.int64), test)
+def run(
+    name: str, about: str, tables: Sequence[str], models: Sequence[str], compute: Compute
+) -> None:
+    """Compute the lines that are missing of results/tables/NAME.csv, then write the table."""
+    parser = ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    args = parser.parse_args()
+    if args.data_dir is None:
+        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
+    lines = Lines(ROOT / "results/tables" / name)
+    for table in args.tables:
+        with np.load(args.data_dir / f"{table}.npz") as file:
+            data = Table(file["x"].astype(np.float64), file["y"].astype(np.int64))
+        for model, seed in product(args.models, args.seeds):
+            key = {"table": table, "model": model, "seed": seed}
+            if not lines.has(key):
+                lines.add(key | compute(data, model, seed) | {"commit": commit()})
+    write(lines, about)
 
 
-def options(description: str, models: list[str], tables: list[str]) -> Namespace:
-    """The command line's options."""
-    parser = ArgumentParser(description=description)
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder with tables/NAME.npz")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="CSV file, to which lines are added"
-    )
-    parser.add_argument("--tables", nargs="+", default=tables, choices=tables)
-    parser.add_argument("--models", nargs="+", default=models, choices=models)
-    parser.add_argument("--seeds", type=int, default=3, help="seeds from 0 (default: 3)")
-    return parser.parse_args()
-
-
-def run(given: Namespace, compute: Callable[[Table, str, int], dict[str, Any]]) -> None:
-    """Add a line for each table, model and seed that the file does not have."""
-    lines = list(_lines(given.out))
-    known = {(line["table"], line["model"], int(line["seed"])) for line in lines}
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()
-    for name in given.tables:
-        table = read(given.data_dir, name)
-        for model in given.models:
-            for seed in range(given.seeds):
-                if (name, model, seed) in known:
-                    continue
-                figures = compute(table, model, seed)
-                line = {"table": name, "model": model, "seed": seed} | figures
-                _append(given.out, line | {"commit": commit})
-                print(*(f"{k} {v}" for k, v in line.items()), sep=", ", flush=True)
-
-
-def _lines(path: Path) -> Iterator[dict[str, str]]:
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.DictReader(file)
-
-
-def _append(path: Path, line: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(line))
-        if new:
-            writer.writeheader()
-        writer.writerow(line)
+def write(lines: Lines, about: str) -> None:
+    """The mean and standard deviation over seeds of each table and model."""
+    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for line in lines.read():
+        groups[line["table"], line["model"]].append(line)
+    known = ("table", "model", "seed", "commit", "seconds")
+    figures = [name for name in lines.read()[0] if name not in known]
+    rows = []
+    for key, own in groups.items():
+        values = {name: [float(line[name]) for line in own] for name in (*figures, "seconds")}
+        means = [f"{np.mean(values[n]):.3f} ± {np.std(values[n], ddof=len(own) > 1):.3f}" for n in figures]
+        rows.append([*key, *means, f"{np.mean(values['seconds']):.1f}"])
+    lines.write(about, ["table", "model", *figures, "seconds"], rows)

@@ -1,15 +1,15 @@
 """Outliers of four tables with a rare class: area under the ROC curve of each detector's score.
 
-All rows are scored by a detector that was fitted to all of them, without labels.
+    python -m experiments.tables.outliers --data-dir DIR
 
-    python experiments/tables/outliers.py --data-dir DATA --out results/tables/outliers.csv
+All rows are scored by a detector that was fitted to all of them, without labels.
 """
 
 import time
 from typing import Any
 
 import numpy as np
-from common import Table, options, run
+from experiments.tables.common import Table, run
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
@@ -46,4 +46,4 @@ def compute(table: Table, model: str, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(options(__doc__, MODELS, TABLES), compute)
+    run("outliers", __doc__ or "", TABLES, MODELS, compute)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -77,10 +77,6 @@ class Tried:
         difference = self.log_p - other.log_p
         return float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """The options and the mean, by name."""
-        return asdict(self.mixture) | {"log_p": self.mean}
-
 
 def search(
     train: Float64[np.ndarray, "N D"],
@@ -125,8 +121,8 @@ def search(
         found += _until_worse(tried(k, kind, reg) for k in numbers)
     if reg_covar is None:
         best = best_of(found).mixture
-        near = [best.n_components]
-        found += [tried(k, best.covariance, reg) for reg in REGULARISATION[1:] for k in near]
+        others = REGULARISATION[1:]
+        found += [tried(best.n_components, best.covariance, reg) for reg in others]
     return found
 
 

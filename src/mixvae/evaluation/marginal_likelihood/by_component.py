@@ -66,7 +66,7 @@ def log_joint(
     log_joint
         log p(x, k), nats; its softmax over k is p(k | x), and its log-sum-exp log p(x).
     log_likelihood
-        log p(x) with its standard errors and k-hat, which there is from 139 samples on.
+        log p(x) with its standard errors and k-hat, which there is from 125 samples on.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         variances = [len(part) * part.var(0, correction=len(part) > 1) for part in split]
         variance[its] += torch.stack(variances).sum(0) / n**2
         square[its] += w.square().sum(0)
-        ks = [pareto_k(one) for one in log_w.T] if n else []
+        ks = [pareto_k(one) for one in log_w.T]
         large = w.mean(0) >= 0.01
         k_hat[its] = torch.where(large, k_hat[its].maximum(torch.tensor(ks).to(w)), k_hat[its])
     ess = (n**2 / square).clamp_max(n)
