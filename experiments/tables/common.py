@@ -58,6 +58,7 @@ def write(lines: Lines, about: str) -> None:
     rows = []
     for key, own in groups.items():
         values = {name: [float(line[name]) for line in own] for name in (*figures, "seconds")}
-        means = [f"{np.mean(values[n]):.3f} ± {np.std(values[n], ddof=len(own) > 1):.3f}" for n in figures]
+        spread = {name: np.std(values[name], ddof=len(own) > 1) for name in figures}
+        means = [f"{np.mean(values[name]):.3f} ± {spread[name]:.3f}" for name in figures]
         rows.append([*key, *means, f"{np.mean(values['seconds']):.1f}"])
     lines.write(about, ["table", "model", *figures, "seconds"], rows)
