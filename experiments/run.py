@@ -1,6 +1,6 @@
 """Train the rows of a table, and write them as CSV and Markdown under results/.
 
-    python experiments/run.py experiments/m_vae/table_1.py --data-dir DIR
+    python experiments/run.py experiments/mixing/mnist.py --data-dir DIR
 
 A table is a Python file of declarations: DATA, TRAINING and ROWS (see ``Table``). A row that has
 been trained is not trained again, so an interrupted table goes on where it stopped, and ``--shard
@@ -68,7 +68,7 @@ class Table:
 def main() -> None:
     """Train this process's share of the rows, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("table", type=Path, help="a declaration file, such as m_vae/table_1.py")
+    parser.add_argument("table", type=Path, help="a declaration file, such as mixing/mnist.py")
     parser.add_argument("--data-dir", help="folder of the data files; else MIXVAE_DATA")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/experiments")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th row, from the i-th")

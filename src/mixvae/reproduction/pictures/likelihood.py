@@ -36,7 +36,7 @@ def histograms(results: Results, path: Path, *, groups: Mapping[str, Sequence[st
                 centre = sum(each) / len(each)
                 ax.axvline(centre, color="0.3", ls="--", lw=1)
                 mark = "" if _is_reliable(results, row) else ", UNRELIABLE"
-                row = f"{row}: mean {centre:.1f}{mark}"
+                row = f"{row}\nmean {centre:.1f}{mark}"
             ax.set_title(row, fontsize=8)
         line[0].set_ylabel(f"{name}\nshare of images", fontsize=8)
     fig.supxlabel("log p(x), nats", fontsize=9)
