@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import mixvae
 from mixvae import MixvaeError, MixvaeWarning, data
 from mixvae.cli import main
 from mixvae.data.dependence import dependent_columns
+from mixvae.data.formats.table_file import read
 from mixvae.data.transform_record import read_transform
 
 RNG = np.random.default_rng(0)
@@ -497,6 +499,26 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(MixvaeError, match=r"t\.parquet: expected a table .* cannot be read"):
         data.load(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("lines", "warned"),
+    [
+        ("5.1,0.2,0.2\n4.9,3.0,1.5\n4.7,3.2,1.3\n", True),
+        ("47,100,27\n0,89,12\n3,88,13\n", True),
+        ("1e-3,2,-.5\n1,2,3\n4,5,1\n", True),
+        ("0,1,2\n5.1,3.5,1.4\n4.9,3.0,1.5\n", False),
+        ("a,b1,2\n5.1,3.5,1.4\n4.9,3.0,1.5\n", False),
+    ],
+)
+def test_warns_of_a_csv_file_whose_first_line_holds_numbers(
+    lines: str, warned: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(lines)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(tmp_path / "t.csv")
+    assert any("first line" in str(w.message) for w in caught) == warned
 
 
 def test_without_pandas_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

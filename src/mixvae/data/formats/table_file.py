@@ -1,5 +1,6 @@
 """Tables in .csv, .tsv and .parquet files, read by pandas."""
 
+import re
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from mixvae.data.columns import listed
-from mixvae.errors import MixvaeError
+from mixvae.errors import MixvaeError, MixvaeWarning
 
+# A number as a name; of equal ones pandas names the second 0.2.1.
+_NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?(\.\d+)?", re.IGNORECASE)
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -25,6 +28,7 @@ def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray |
     missing, for a damaged file, and for a label column that is not there or misses values.
     """
     frame = _read(path)
+    _check_names(path, [str(name) for name in frame.columns])
     if label_column is None:
         return frame, None
     if label_column not in frame.columns:
@@ -49,6 +53,18 @@ def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray |
             "make them of one type."
         ) from error
     return frame.drop(columns=label_column), classes
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """Warn of a first line of numbers, which may be data: it is read as the names of columns."""
+    counted = all(name == str(i) for i, name in enumerate(names))
+    if names and not counted and all(map(_NUMBER.fullmatch, names)):
+        warnings.warn(
+            f"{path}: the first line is read as the names of columns, and holds numbers "
+            f"({listed(names)}). If it is a row of data, put a line of names before it.",
+            MixvaeWarning,
+            stacklevel=2,
+        )
 
 
 def _kind(path: Path) -> str:
