@@ -18,7 +18,8 @@ from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
-ROWS_IN_ALL = 80_000  # that training on a real table sees, roughly
+STEPS, EPOCHS = 2000, (10, 300)  # of training on a real table: steps, within these epochs
+PATIENCE, CLIP = 30, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
@@ -167,12 +168,13 @@ def training_options(
     whole(0 if real else 1, max_epochs=1 if epochs is None else epochs)
     whole(1, batch_size=1 if batch is None else batch, patience=patience or 1)
     at_least(0, tol=arguments["tol"])
-    if epochs is None:
-        epochs = min(200, max(5, ROWS_IN_ALL // n_rows)) if real else 50
     if batch is None:
         batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
+    if epochs is None:
+        least, most = EPOCHS
+        epochs = min(most, max(least, STEPS * batch // n_rows)) if real else 50
     if patience is None and real:
-        patience = min(10, max(3, epochs // 10))
+        patience = PATIENCE
     stop = Patience(patience, arguments["tol"])
     options: dict[str, Any] = {
         "max_epochs": epochs,
@@ -182,6 +184,7 @@ def training_options(
         "pictures": False,
     }
     options |= {"precision": "32"} if is_table else {}
+    options |= {"clip": CLIP} if real else {}
     options |= dict(arguments["fit_options"] or {})
     own = options.get("callbacks")
     own = [] if own is None else list(own) if isinstance(own, list | tuple) else [own]

@@ -75,15 +75,14 @@ class DeepMixture(
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
-        Passes over the training data. By default 80,000 / N for real tables, from 5 to 200, and
-        50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
+        Passes over the training data. By default as many as 2,000 steps take, from 10 to 300, for
+        real tables, and 50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
     batch_size : int, optional
         Rows in a training step. By default N / 10 for real tables, from 32 to 128, otherwise 128.
     lr : float
         Learning rate of Adam.
     patience : int, optional
-        Epochs that may pass without a gain. By default a tenth of max_epochs for real tables, from
-        3 to 10, and all of them otherwise.
+        Epochs that may pass without a gain. By default 30 for real tables, otherwise all.
     validation_fraction : float, optional
         Fraction of X that is held out for all choices. By default 0.1, and 0.2 for real tables of
         fewer than 1,000 rows.
@@ -99,7 +98,7 @@ class DeepMixture(
     recipe_options : dict, optional
         Other options of the recipe.
     fit_options : dict, optional
-        Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}.
+        Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}; clip is 10 for real tables.
     binarize : {"none", "threshold", "dynamic"}
         Make pixels 0 or 1. threshold: 1 above one half. dynamic: sampled with the grey level as
         probability, anew in each training step, and once in new data (equal rows become equal).
