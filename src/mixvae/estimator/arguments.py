@@ -18,7 +18,7 @@ from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
-STEPS, EPOCHS = 2000, (10, 300)  # of training on a real table: steps, within these epochs
+ROWS_IN_ALL, EPOCHS = 250_000, (15, 300)  # that training on a real table sees, roughly
 PATIENCE, CLIP = 30, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
@@ -168,11 +168,11 @@ def training_options(
     whole(0 if real else 1, max_epochs=1 if epochs is None else epochs)
     whole(1, batch_size=1 if batch is None else batch, patience=patience or 1)
     at_least(0, tol=arguments["tol"])
-    if batch is None:
-        batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
     if epochs is None:
         least, most = EPOCHS
-        epochs = min(most, max(least, STEPS * batch // n_rows)) if real else 50
+        epochs = min(most, max(least, ROWS_IN_ALL // n_rows)) if real else 50
+    if batch is None:
+        batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
     if patience is None and real:
         patience = PATIENCE
     stop = Patience(patience, arguments["tol"])

@@ -75,8 +75,8 @@ class DeepMixture(
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
-        Passes over the training data. By default as many as 2,000 steps take, from 10 to 300, for
-        real tables, and 50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
+        Passes over the training data. By default 250,000 / N for real tables, from 15 to 300, and
+        50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
     batch_size : int, optional
         Rows in a training step. By default N / 10 for real tables, from 32 to 128, otherwise 128.
     lr : float
