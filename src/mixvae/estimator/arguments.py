@@ -108,7 +108,7 @@ class Selection:
         return {name: getattr(mixture, name) for name in CHOSEN}
 
     def curve(self, log_scale: float) -> list[dict[str, Any]]:
-        """A row for each, with the mean log p of validation rows in the units of X."""
+        """A row for each, with the mean log p of held-out rows in the units of X."""
         best = one_standard_error(self.tried)
         return [
             {"n_components": one.mixture.n_components, "covariance_type": one.mixture.covariance}

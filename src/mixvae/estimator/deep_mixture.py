@@ -53,7 +53,8 @@ class DeepMixture(
     ----------
     n_components : int, "auto" or None
         Number K of components. By default, as with "auto", a table of real values has the fewest
-        whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows;
+        whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows (by
+        cross-validation if there are fewer than 1,000);
         other recipes have a number of their own, or choose it by component dropout.
     n_latent : int, optional
         Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns.
