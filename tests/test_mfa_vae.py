@@ -149,7 +149,7 @@ def test_the_search_stops_and_prefers_few_components():
     rng = np.random.default_rng(0)
     centres = np.array([[-4.0, 0], [4, 0], [0, 6]])
     x = centres[rng.integers(0, 3, 600)] + rng.normal(size=(600, 2))
-    found = search(x[:400], x[400:])
+    found = search(x[:400], x[400:], cross_validate=False)
     chosen = one_standard_error(found)
     assert chosen.mixture.n_components == 3
     assert best_of(found).mean >= chosen.mean
@@ -158,6 +158,23 @@ def test_the_search_stops_and_prefers_few_components():
     assert tied.mean == pytest.approx(by_hand.fit(x[:400]).score(x[400:]))
     full = [t.mixture.n_components for t in found if t.mixture.covariance == "full"]
     assert 50 not in full
+
+
+def test_few_rows_are_cross_validated_and_the_difference_is_paired_over_all_of_them():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    found = search(x[:40], x[40:], covariance="full", reg_covar=0.1)
+    assert [t.mixture.n_components for t in found] == [1, 2, 3]
+    fold = np.arange(50) % 5
+    for one in found[:2]:
+        mixture = GaussianMixture(one.mixture.n_components, reg_covar=0.1, random_state=0)
+        for i in range(5):
+            expected = mixture.fit(x[fold != i]).score_samples(x[fold == i])
+            np.testing.assert_allclose(one.log_p[10 * i : 10 * (i + 1)], expected)
+    assert one_standard_error(found).mixture.n_components == 1
+    for n, n_components in ((1000, 1), (50, 11)):  # many rows, and fewer than five a component
+        x = np.random.default_rng(0).normal(size=(n, 2))
+        one = search(x[:-10], x[-10:], n_components=n_components, covariance="diag", reg_covar=0.1)
+        assert one[0].log_p.shape == (10,)
 
 
 def test_one_standard_error_is_that_of_the_paired_difference():

@@ -97,7 +97,8 @@ class Table:
         line = LINES.find({"table": self.data.name, "model": "GaussianMixture"})
         fixed: list[dict[str, Any]] = [{"reg_covar": reg} for reg in REGULARISATION]
         fixed = [json.loads(line["chosen"])] if line else fixed
-        best = best_of([tried for one in fixed for tried in search(train, val, **one)])
+        searches = [search(train, val, cross_validate=False, **one) for one in fixed]
+        best = best_of([tried for found in searches for tried in found])
         names = ("n_components", "covariance", "reg_covar")
         chosen = {name: getattr(best.mixture, name) for name in names}
         return Found(best.mean, best.mixture.fit(train).score_samples(test), chosen)

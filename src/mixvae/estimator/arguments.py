@@ -18,7 +18,8 @@ from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
-ROWS_IN_ALL = 80_000  # that training on a real table sees, roughly
+ROWS_IN_ALL, EPOCHS = 250_000, (15, 300)  # that training on a real table sees, roughly
+PATIENCE, CLIP = 30, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
@@ -107,7 +108,7 @@ class Selection:
         return {name: getattr(mixture, name) for name in CHOSEN}
 
     def curve(self, log_scale: float) -> list[dict[str, Any]]:
-        """A row for each, with the mean log p of validation rows in the units of X."""
+        """A row for each, with the mean log p of held-out rows in the units of X."""
         best = one_standard_error(self.tried)
         return [
             {"n_components": one.mixture.n_components, "covariance_type": one.mixture.covariance}
@@ -168,11 +169,12 @@ def training_options(
     whole(1, batch_size=1 if batch is None else batch, patience=patience or 1)
     at_least(0, tol=arguments["tol"])
     if epochs is None:
-        epochs = min(200, max(5, ROWS_IN_ALL // n_rows)) if real else 50
+        least, most = EPOCHS
+        epochs = min(most, max(least, ROWS_IN_ALL // n_rows)) if real else 50
     if batch is None:
         batch = 2 ** round(log2(min(128, max(32, n_rows / 10)))) if real else 128
     if patience is None and real:
-        patience = min(10, max(3, epochs // 10))
+        patience = PATIENCE
     stop = Patience(patience, arguments["tol"])
     options: dict[str, Any] = {
         "max_epochs": epochs,
@@ -182,6 +184,7 @@ def training_options(
         "pictures": False,
     }
     options |= {"precision": "32"} if is_table else {}
+    options |= {"clip": CLIP} if real else {}
     options |= dict(arguments["fit_options"] or {})
     own = options.get("callbacks")
     own = [] if own is None else list(own) if isinstance(own, list | tuple) else [own]

@@ -53,7 +53,8 @@ class DeepMixture(
     ----------
     n_components : int, "auto" or None
         Number K of components. By default, as with "auto", a table of real values has the fewest
-        whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows;
+        whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows (by
+        cross-validation if there are fewer than 1,000);
         other recipes have a number of their own, or choose it by component dropout.
     n_latent : int, optional
         Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns.
@@ -75,15 +76,14 @@ class DeepMixture(
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
-        Passes over the training data. By default 80,000 / N for real tables, from 5 to 200, and
+        Passes over the training data. By default 250,000 / N for real tables, from 15 to 300, and
         50 otherwise. 0 leaves a real table's Gaussian mixture as it is.
     batch_size : int, optional
         Rows in a training step. By default N / 10 for real tables, from 32 to 128, otherwise 128.
     lr : float
         Learning rate of Adam.
     patience : int, optional
-        Epochs that may pass without a gain. By default a tenth of max_epochs for real tables, from
-        3 to 10, and all of them otherwise.
+        Epochs that may pass without a gain. By default 30 for real tables, otherwise all.
     validation_fraction : float, optional
         Fraction of X that is held out for all choices. By default 0.1, and 0.2 for real tables of
         fewer than 1,000 rows.
@@ -99,7 +99,7 @@ class DeepMixture(
     recipe_options : dict, optional
         Other options of the recipe.
     fit_options : dict, optional
-        Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}.
+        Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}; clip is 10 for real tables.
     binarize : {"none", "threshold", "dynamic"}
         Make pixels 0 or 1. threshold: 1 above one half. dynamic: sampled with the grey level as
         probability, anew in each training step, and once in new data (equal rows become equal).

@@ -22,6 +22,7 @@ ROWS_EACH = 3  # training rows for each component, at least
 WORSE = 2  # numbers of components in a row that are no better, after which no more are tried
 MAX_ITERATIONS = 200
 SEARCH_ROWS, SEARCH_VAL_ROWS = 4000, 2000  # of more, the search takes the first
+FEW_ROWS, FOLDS = 1000, 5  # fewer rows than these are cross-validated, in so many parts
 PSI = 1e-3  # least part of a column's variance that is noise
 
 
@@ -61,7 +62,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Tried:
-    """A mixture that was tried, and its log p(x) of validation rows."""
+    """A mixture that was tried, and its log p(x) of held-out rows."""
 
     mixture: Mixture
     log_p: Float64[np.ndarray, " N"]
@@ -87,33 +88,40 @@ def search(
     reg_covar: float | None = None,
     n_init: int = 1,
     seed: int = 0,
+    cross_validate: bool = True,
 ) -> list[Tried]:
-    """Gaussian mixtures of several sizes, fitted to training rows, with their log p of others.
+    """Gaussian mixtures of several sizes, fitted to some rows, with their log p of others.
 
     Parameters
     ----------
     train, val
         Rows to fit to, and rows to compare on, in random order. The first 4,000 and 2,000 are used:
-        more would take minutes, for nearly the same choice.
+        more would take minutes, for nearly the same choice. Where both together are fewer than
+        1,000, each fifth of them is compared on once, with the mixture of the other four fifths.
     n_components, covariance, reg_covar
         Given ones are kept. Of others, every covariance is tried with 1, 2, 3, 5, 8, ... 50
         components, until two numbers in a row are no better, and the best of these with other
         regularisations.
     n_init, seed
         As scikit-learn's n_init and random_state.
+    cross_validate
+        Whether few rows are cross-validated; otherwise they are treated as many are.
 
     Returns
     -------
     list of Tried
         In the order in which they were tried; at least one.
     """
-    train, val = train[:SEARCH_ROWS], val[:SEARCH_VAL_ROWS]
-    most = max(1, len(train) // ROWS_EACH)
+    parts = [(train[:SEARCH_ROWS], val[:SEARCH_VAL_ROWS])]
+    if cross_validate and FOLDS * (n_components or 1) <= len(train) + len(val) < FEW_ROWS:
+        parts = _folds(np.concatenate([train, val]))
+    most = max(1, len(parts[0][0]) // ROWS_EACH)
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
         mixture = Mixture(k, kind, reg, n_init, seed)
-        return Tried(mixture, mixture.fit(train).score_samples(val))
+        log_p = [mixture.fit(rows).score_samples(others) for rows, others in parts]
+        return Tried(mixture, np.concatenate(log_p))
 
     found: list[Tried] = []
     for kind in COVARIANCES if covariance is None else (covariance,):
@@ -124,6 +132,12 @@ def search(
         others = REGULARISATION[1:]
         found += [tried(best.n_components, best.covariance, reg) for reg in others]
     return found
+
+
+def _folds(x: Float64[np.ndarray, "N D"]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit to and rows to compare on, for each fifth of the rows."""
+    fold = np.arange(len(x)) % FOLDS
+    return [(x[fold != i], x[fold == i]) for i in range(FOLDS)]
 
 
 def best_of(found: Sequence[Tried]) -> Tried:

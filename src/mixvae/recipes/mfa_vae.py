@@ -51,7 +51,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     n_components: int | None = None  # type: ignore[assignment]  # an int once data decided
     """Number K of components. By default chosen with the covariance: the fewest whose Gaussian
-    mixture is within a standard error of the best on validation rows. Without data 10."""
+    mixture is within a standard error of the best on validation rows, or with fewer than 1,000 rows
+    by cross-validation of training and validation rows. Without data 10."""
     n_latent: int | None = None
     """Size L of each component's code. By default 0.6 D of D columns, at least 1."""
     hidden: Sequence[int] = (128, 128)
@@ -69,7 +70,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """Initialisation, when the recipe is built for data: scikit-learn's GaussianMixture, or
     random weights."""
     covariance: Covariance | None = None
-    """Covariance of the Gaussian mixture to start from. By default the best on validation rows."""
+    """Covariance of the Gaussian mixture to start from. By default the best in the same choice."""
     reg_covar: float | None = None
     """Added to the diagonal of its covariances. By default the best of 0.001, 0.01 and 1e-6."""
     n_init: int = 1

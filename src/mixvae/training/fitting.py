@@ -30,6 +30,7 @@ from .callbacks import listeners
 from .checkpoints import TrainingState, load_last, why_over
 from .checks import check, check_all, check_batches
 from .compiling import check_compiler
+from .denormals import flushed_denormals
 from .loop import Equipment, train
 from .machine import machine_of
 from .memory import kept_memory
@@ -344,7 +345,7 @@ def _train(
                 phases = phases[names.index(state.phase) :]
             if machine.rank == 0 and progress and not over:
                 announce(state, data, phases[:-1], machine.device)
-            with kept_memory():
+            with kept_memory(), flushed_denormals():
                 train(phases, state, equipment)
         return conclude(state, data, machine, pictures=pictures)
 
