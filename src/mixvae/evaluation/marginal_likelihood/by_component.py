@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from mixvae.distributions import diagonal_normal
+from mixvae.distributions import CorrelatedNormal, diagonal_normal, widened
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, seeds, whole
 from mixvae.families import ExactMixture
@@ -53,7 +53,7 @@ def log_joint(
     Parameters
     ----------
     model
-        An exact mixture with diagonal normal posteriors, in any mode and precision.
+        An exact mixture with normal posteriors, in any mode and precision.
     x
         Rows, (N, *X), in float64 or in the model's precision.
     n_samples
@@ -108,7 +108,7 @@ class _Rows:
     ) -> None:
         self.model, self.x, self.p_z = model, x, p_z
         q_z, q_w = model.infer(x)
-        self.loc, self.scale = loc_and_scale(q_z)
+        self.q_z = q_z
         kept = model.kept.log()  # 0, or -inf for components that dropout removed
         self.log_pi = q_w.mean.log() + kept  # (N, K)
         noise = [self._noise(row, PILOT + n_samples, seed) for row in x]
@@ -128,29 +128,47 @@ class _Rows:
 
     def _noise(self, row: Tensor, n: int, seed: int) -> Float64[Tensor, "n L"]:
         generator = Generator().manual_seed(seed_of_row(seed, row))
-        return torch.randn(n, self.loc.shape[-1], generator=generator, dtype=torch.float64)
+        return torch.randn(n, *self.q_z.event_shape, generator=generator, dtype=torch.float64)
 
     def _log_weights(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
     ) -> Float64[Tensor, "S n"]:
         """log p(x, z | k) - log q(z | x, k) of samples of component k, for some rows."""
+        z, log_ratio = self.codes(noise, rows, k)
+        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
+        return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio
+
+    def codes(
+        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float64[Tensor, "S n L"], Float64[Tensor, "S n"]]:
+        """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k)."""
         prior = diagonal_normal(*(t[k] for t in loc_and_scale(self.p_z)))
-        loc, scale = self.loc[rows, k], self.scale[rows, k]
-        own = diagonal_normal(loc, scale)
-        wider = diagonal_normal(loc, WIDER * scale)
+        own = _at(self.q_z, rows, k)
+        wider = widened(own, WIDER)
         counts = _counts(len(noise))
         proposals = [q for q, n in zip((own, wider, prior), counts, strict=True) if n]
         parts = noise.split([n for n in counts if n])
-        z = torch.cat(
-            [torch.addcmul(q.mean, q.stddev, e) for q, e in zip(proposals, parts, strict=True)]
-        )
+        z = torch.cat([_of_noise(q, e) for q, e in zip(proposals, parts, strict=True)])
         shares = [log(n / len(noise)) for n in counts if n]
         log_q = torch.stack(
             [q.log_prob(z) + share for q, share in zip(proposals, shares, strict=True)]
         ).logsumexp(0)
-        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
-        log_lik = p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2)
-        return log_lik + prior.log_prob(z) - log_q
+        return z, prior.log_prob(z) - log_q
+
+
+def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
+    """The posteriors of component k for some rows."""
+    if isinstance(q, CorrelatedNormal):
+        return q.at(rows, k)
+    loc, scale = loc_and_scale(q)
+    return diagonal_normal(loc[rows, k], scale[rows, k])
+
+
+def _of_noise(q: Distribution, noise: Float64[Tensor, "S n L"]) -> Float64[Tensor, "S n L"]:
+    """Samples of a normal, from standard normal noise."""
+    if isinstance(q, CorrelatedNormal):
+        return q.of_noise(noise)
+    return torch.addcmul(q.mean, q.stddev, noise)
 
 
 def _counts(n: int) -> list[int]:
