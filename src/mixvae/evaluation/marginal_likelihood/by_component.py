@@ -5,6 +5,7 @@ proposals about the modes of its exact posterior; here are the encoder's posteri
 the prior alone.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from math import log
 
@@ -77,6 +78,30 @@ def log_joint(
     ----------
     Owen & Zhou, Safe and effective importance sampling, JASA 2000.
     """
+    found = list(samples_of(model, x, n_samples, seed))
+    with torch.no_grad():
+        figures = [_figures(part) for part in found]
+    joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*figures, strict=True))
+    bits = mean_bits(log_prob, model)
+    estimate = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
+    return joint, estimate
+
+
+def samples_of(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int, seed: int
+) -> Iterator["Samples"]:
+    """The weighted samples of :func:`log_joint`, some rows at a time.
+
+    Parameters
+    ----------
+    model, x, n_samples, seed
+        As of :func:`log_joint`, whose errors it raises.
+
+    Yields
+    ------
+    Samples
+        Of rows in order.
+    """
     seeds(seed=seed)
     whole(PILOT, n_samples=n_samples)
     if not can_be_estimated(model):
@@ -91,17 +116,33 @@ def log_joint(
     model.decoder.likelihood.check(x)
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
-        found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
-    joint, log_prob, error, ess, k_hat = (
-        torch.cat(t) for t in zip(*map(_figures, found), strict=True)
-    )
-    bits = mean_bits(log_prob, model)
-    figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
-    return joint, figures
+        for part in x.split(ROWS):
+            yield Samples(model, p_z, part, n_samples, seed)
 
 
-class _Rows:
-    """Some rows, with the log weights of the samples of each component that matters."""
+class Samples:
+    """Some rows, with the log weights of the samples of each component that matters.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode and float64.
+    p_z
+        Its prior, of all components.
+    x
+        The rows.
+    n_samples, seed
+        As of :func:`log_joint`.
+
+    Attributes
+    ----------
+    joint
+        log p(x, k), (n, K).
+    noise
+        Standard normal noise of the samples, (S, n, L).
+    weights
+        Of each component that matters to some rows: these rows, and their log weights (S, n).
+    """
 
     def __init__(
         self, model: MixtureVAE, p_z: Distribution, x: Tensor, n_samples: int, seed: int
@@ -141,7 +182,17 @@ class _Rows:
     def codes(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
     ) -> tuple[Float64[Tensor, "S n L"], Float64[Tensor, "S n"]]:
-        """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k)."""
+        """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k).
+
+        Parameters
+        ----------
+        noise
+            Standard normal noise of each sample.
+        rows
+            Which of the rows.
+        k
+            The component.
+        """
         prior = diagonal_normal(*(t[k] for t in loc_and_scale(self.p_z)))
         own = _at(self.q_z, rows, k)
         wider = widened(own, WIDER)
@@ -177,7 +228,7 @@ def _counts(n: int) -> list[int]:
     return [n - sum(rest), *rest]
 
 
-def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _figures(rows: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """log p(x, k), log p(x), its standard error, effective samples and k-hat of each row."""
     log_prob = rows.joint.logsumexp(1)
     variance, square = torch.zeros_like(log_prob), torch.zeros_like(log_prob)
