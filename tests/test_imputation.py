@@ -1,6 +1,8 @@
 """Imputation of missing values, and what ``DeepMixture`` says of incomplete rows."""
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*missing at random:mixvae.Mixva
 X = load_wine().data[:, :5]
 HOLES = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
 HOLES[np.isnan(HOLES).all(1)] = X[np.isnan(HOLES).all(1)]
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorials" / "missing_values.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
 START: dict[str, Any] = {
     **{"n_components": 2, "covariance_type": "full", "reg_covar": 0.01, "n_latent": 4},
     **{"max_epochs": 0, "random_state": 0},
@@ -179,3 +183,16 @@ def test_metrics_of_a_run_are_of_observed_values(tmp_path: Any) -> None:
     assert np.ptp(scales) > 0
     again = mixvae.load(tmp_path / "run").recipe.model
     assert torch.equal(impute(again, data.test.x), impute(run.recipe.model, data.test.x))
+
+
+def test_the_tutorials_blocks_run(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    for block in BLOCKS:
+        quick = block.replace("max_epochs=30", "max_epochs=2")
+        exec(quick.replace("random_state=0)", "random_state=0, max_epochs=2)"), scope)
+    assert len(BLOCKS) == 7
+    assert scope["filled"].shape == (178, 13)
+    assert not np.isnan(scope["filled"]).any()
+    assert scope["rmse"](scope["error"]) < scope["rmse"](scope["by_mean"])
+    assert scope["inside"][scope["missing"]].mean() > 0.8

@@ -61,15 +61,14 @@ class CorrelatedNormal(Distribution):
         noise
             (*sample, *batch, L).
         """
-        return self.loc + self.scale * (self._factor @ noise.unsqueeze(-1)).squeeze(-1)
+        return self.loc + self.scale * _times(self._factor, noise)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         return self.of_noise(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        noise = self.root.mT @ ((value - self.loc) / self.scale).unsqueeze(-1)
-        squares = noise.squeeze(-1).square().sum(-1)
+        squares = _times(self.root.mT, (value - self.loc) / self.scale).square().sum(-1)
         return -0.5 * squares - self._half_log_det() - 0.5 * log(2 * pi) * value.shape[-1]
 
     def entropy(self) -> Tensor:
@@ -92,6 +91,13 @@ class CorrelatedNormal(Distribution):
         """Half the logarithm of the covariance's determinant."""
         diagonal = self.root.diagonal(dim1=-2, dim2=-1)
         return (self.scale.log() - diagonal.log()).sum(-1)
+
+
+def _times(matrix: Float[Tensor, "*n L L"], v: Float[Tensor, "*s L"]) -> Float[Tensor, "*s L"]:
+    """Products of a matrix with all samples of its batch entry, without copies of it."""
+    n_sample = v.dim() + 1 - matrix.dim()
+    columns = v.reshape(-1, *v.shape[n_sample:]).movedim(0, -1)
+    return (matrix @ columns).movedim(-1, 0).reshape(v.shape)
 
 
 @register_kl(CorrelatedNormal, Independent)
