@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 import mixvae
 from mixvae import MixvaeError, MixvaeWarning, data
 from mixvae.cli import main
+from mixvae.data import Standardization
 from mixvae.data.dependence import dependent_columns
 from mixvae.data.formats.table_file import read
 from mixvae.data.transform_record import read_transform
@@ -305,22 +306,12 @@ def held(values: list[Any], **options: Any) -> Any:
         (lambda: frame().assign(k=1j), "complex numbers in column k"),
         (lambda: frame().assign(k=pd.arrays.SparseArray(np.zeros(N))), "sparse values in column k"),
         (lambda: arrow().append_column("k", held([[1]])), "type list.* of column k cannot be used"),
+        (lambda: frame().assign(k=np.nan), "all values of column k are missing in the 44 training"),
         (
-            lambda: frame().assign(k=[1, np.nan] * 30),
-            "missing values are not supported yet.* in col",
+            lambda: np.where(np.arange(N)[:, None] < 58, X, np.nan),
+            r"all values are missing in 2 of 60 rows, rows 58, 59 \(counted from 0\)",
         ),
-        (
-            lambda: frame().assign(k=pd.array([1, None] * 30, "Int64")),
-            "missing values .* column k;",
-        ),
-        (lambda: frame().assign(k=pd.array([True, None] * 30, "boolean")), "missing values .* k;"),
-        (lambda: arrow().append_column("k", held([1, None])), "missing values .* column k; drop"),
-        (lambda: polars(k=dtype("Series")([1, None] * 30)), "missing values .* column k; drop"),
         (lambda: frame().assign(k=[1, np.inf] * 30), r"30 of 240 are infinite, in column k"),
-        (
-            lambda: np.where(X > 180, np.nan, X),
-            "missing values are not supported yet, and .*column 0",
-        ),
         (lambda: frame()[[]], r"at least one example, got shape \(60, 0\)"),
         (lambda: frame()[:0], r"at least one example, got shape \(0, 3\)"),
     ],
@@ -331,6 +322,50 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(MixvaeError, match=message) as refused:
         data.from_arrays(make())
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: frame().assign(k=[1, np.nan, 0, np.nan] * 15),
+        lambda: frame().assign(k=pd.array([1, None, 0, None] * 15, "Int64")),
+        lambda: frame().assign(k=pd.array([True, None, False, None] * 15, "boolean")),
+        lambda: arrow().append_column("k", held([1, None, 0, None])),
+        lambda: arrow().append_column("k", held([True, None, False, None])),
+        lambda: polars(k=dtype("Series")([1, None, 0, None] * 15)),
+        lambda: polars(k=dtype("Series")([True, None, False, None] * 15)),
+        lambda: np.ma.masked_array(
+            np.column_stack([X, [1, 5, 0, 5] * 15]), [[0, 0, 0, i % 2] for i in range(60)]
+        ),
+        lambda: np.column_stack([X, np.array([1, None, 0, None] * 15, float)]),
+    ],
+)
+def test_missing_values_are_nan(make: Callable[[], Any]) -> None:
+    with pytest.warns(MixvaeWarning, match=r"\d\d of 176 values are missing, in column") as seen:
+        found = data.from_arrays(make(), n_test=8, n_val=8)
+    assert "missing at random" in str(seen[0].message)
+    for split in (found.train, found.val, found.test):
+        assert split.index is not None
+        assert not split.x[:, :3].isnan().any()
+        assert torch.equal(split.x[:, 3].isnan(), split.index % 2 == 1)
+        values = found.transform.invert(split.x)[:, 3]
+        np.testing.assert_allclose(
+            values[~np.isnan(values)], split.index[split.index % 2 == 0] % 4 == 0, atol=1e-6
+        )
+
+
+def test_the_standardisation_is_that_of_the_observed_values() -> None:
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.3, np.nan, X)
+    with pytest.warns(MixvaeWarning, match="missing at random"):
+        found = Standardization.of(holes)
+    expected = StandardScaler().fit(holes)
+    np.testing.assert_allclose(found.mean, expected.mean_)
+    np.testing.assert_allclose(found.scale, expected.scale_)
+    x = found.to_float64(holes)
+    np.testing.assert_allclose(x, expected.transform(holes))
+    np.testing.assert_allclose(found.invert(x), holes)
+    logs = np.log(expected.scale_)
+    np.testing.assert_allclose(found.log_scales(x), [logs[~np.isnan(r)].sum() for r in holes])
 
 
 def dtype(name: str) -> Any:
@@ -479,7 +514,7 @@ def test_classes_of_any_type_are_numbered_in_sorted_order(tmp_path: Path, labels
         ),
         ("a,b\n1,u\n3,", "b", "1 of 2 labels in the column b are missing"),
         ("a,b\n1,u\n3,v", None, "text or objects in column b cannot be used"),
-        ("a,b\n1,2\n,4", None, "missing values .* in column a"),
+        ("a,b\n1,2\n,\n3,4", None, "all values are missing in 1 of 3 rows, row 1"),
         ("", None, "expected a table .* cannot be read: No columns"),
         ("a\n1,2\n3,4,5,6", None, "expected a table .* cannot be read"),
         ("a,b\n1,2,3\n4,5,6", None, "expected a table .* Length of header .* not match"),

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from threading import RLock
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
@@ -56,6 +57,7 @@ def seed_of_row(seed: int, x: Float[Tensor, " *X"], y: Int64[Tensor, " *N"] | No
     """
     context = repr((seed, None if y is None else y.tolist())).encode()
     values = (x.cpu() + 0.0).contiguous().numpy()  # -0.0 is 0.0
+    values[np.isnan(values)] = np.nan  # which has many representations
     return _hash(context + values.tobytes())
 
 

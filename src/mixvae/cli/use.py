@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mixvae import plots, report
+from mixvae.data import Standardization
 from mixvae.errors import MixvaeError, fits_memory, whole
 from mixvae.evaluation import LogLikelihood, feature_network, representation
 from mixvae.evaluation import evaluate as measure
+from mixvae.evaluation.batches import spaced
 from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.marginal_likelihood.log_likelihood import N_CHAINS, N_SAMPLES
 from mixvae.evaluation.metrics import check_names, listing
@@ -123,7 +126,9 @@ def evaluate(argv: list[str]) -> None:
         "data": source.data.describe() | {"warning": source.changes(run.folder) or None},
         "split": name,
         **in_data_units(
-            measure(run.recipe, split, keep=estimates.append, **values), source.data.transform
+            measure(run.recipe, split, keep=estimates.append, **values),
+            source.data.transform,
+            split,
         ),
     }
     if options.representation:
@@ -137,7 +142,8 @@ def evaluate(argv: list[str]) -> None:
     given = {key: value for key, value in (values | vars(options)).items() if key in ESTIMATE}
     path = run.folder / file_name("log_likelihood", given, ESTIMATE, source)
     for estimate in estimates:
-        shift = metrics.get("data_units", {}).get("log_scale")
+        transform, x = source.data.transform, spaced(split, len(estimate.log_prob))[0]
+        shift = transform.log_scales(x) if isinstance(transform, Standardization) else None
         print(*_write(estimate, path, f"{source.data.name}, {name}", shift), sep="\n")
 
 
@@ -204,11 +210,11 @@ def _check_given(options: EvaluateOptions) -> None:
 
 
 def _write(
-    estimate: LogLikelihood, path: Path, of: str, log_scale: float | None
+    estimate: LogLikelihood, path: Path, of: str, log_scale: np.ndarray | None
 ) -> tuple[Path, Path]:
     """Write every example's estimate as arrays, and the histogram of log p(x).
 
-    ``log_scale`` is that of standardised columns, which the data's units have less.
+    ``log_scale`` is that of each row's standardised columns, which the data's units have less.
     """
     file, names = Path(f"{path}.npz"), ("log_prob", "standard_error", "ess", "k_hat")
     arrays = {name: getattr(estimate, name).numpy() for name in names}
@@ -220,7 +226,7 @@ def _write(
         Path(f"{path}.png"),
         of=of,
         caveat=estimate.caveat,
-        log_scale=log_scale,
+        log_scale=None if log_scale is None or np.ptp(log_scale) else float(log_scale[0]),
     )
     return file, picture
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixvae.errors import MixvaeError, shown
 
-from .columns import check_finite
+from .columns import check_finite, check_observed
 from .conversion import class_numbers
 from .frames import columns_of
 from .numbers import to_numpy
@@ -38,7 +38,7 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
     Raises
     ------
     MixvaeError
-        For True and images, and for a table with missing or infinite values.
+        For True and images, and for a table with infinite values or rows without any.
     """
     if standardize not in (True, False, "auto"):
         raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
@@ -50,9 +50,10 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
         )
     if array.ndim != 2 or array.size == 0 or standardize is False:
         return False
-    check_finite(array, columns_of(x), where)
+    check_finite(array, columns_of(x), where, missing=True)
+    check_observed(array, where)
     has_own_rule = array.dtype.kind == "b" or array.dtype == np.uint8
-    outside = not has_own_rule and bool(array.min() < 0 or array.max() > 1)
+    outside = not has_own_rule and bool((array < 0).any() or (array > 1).any())
     return standardize is True or outside
 
 

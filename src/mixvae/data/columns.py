@@ -39,14 +39,17 @@ def check_columns(
     )
 
 
-def check_finite(array: np.ndarray, columns: tuple[str, ...] | None, where: str) -> None:
-    """Raise `MixvaeError` for missing (NaN) or infinite values in a table (N, D)."""
-    finite = np.isfinite(array)
+def check_finite(
+    array: np.ndarray, columns: tuple[str, ...] | None, where: str, *, missing: bool = False
+) -> None:
+    """Raise `MixvaeError` for infinite values in a table (N, D), and unless ``missing`` for NaN."""
+    finite = np.isfinite(array) | (np.isnan(array) if missing else False)
     if finite.all():
         return
-    bad = np.isnan(array)
+    bad = ~finite & np.isnan(array)
     if is_missing := bool(bad.any()):
-        reason, kind = "missing values are not supported yet, and", "NaN"
+        reason = "missing values are for tables of real values (standardize=True) and mfa-vae, and"
+        kind = "NaN"
     else:
         bad, reason, kind = ~finite, "values must be finite, and", "infinite"
     remedy = "drop those rows or impute the values." if is_missing else "remove or repair those."
@@ -55,3 +58,14 @@ def check_finite(array: np.ndarray, columns: tuple[str, ...] | None, where: str)
         f"{where}: {reason} {n} of {bad.size} are {kind}, in "
         f"{named(columns, np.flatnonzero(bad.any(0)))}, the first at index {first}; {remedy}"
     )
+
+
+def check_observed(array: np.ndarray, where: str) -> None:
+    """Raise `MixvaeError` for rows of a table of which every value is missing (NaN)."""
+    empty = np.flatnonzero(np.isnan(array).all(1))
+    if empty.size:
+        word = "row" if empty.size == 1 else "rows"
+        raise MixvaeError(
+            f"{where}: all values are missing in {empty.size} of {len(array)} rows, {word} "
+            f"{listed(empty.tolist())} (counted from 0); drop those to train."
+        )

@@ -32,8 +32,8 @@ def make_split(
     x
         (N, D), (N, H, W), (N, H, W, C) with C 1 or 3, or (N, C, H, W): floats in [0, 1], bool, or
         integers, which ``transform`` brings there; or a table of real values where ``transform``
-        is a `Standardization`. Where an image's first and last axis could both be channels, the
-        first one is.
+        is a `Standardization`, NaN where values are missing. Where an image's first and last axis
+        could both be channels, the first one is.
     y
         N integers from 0, in shape (N,) or (N, 1).
     where
@@ -58,7 +58,7 @@ def make_split(
     if array.size == 0 or array.ndim == 0:
         raise MixvaeError(f"{where}: expected at least one example, got shape {array.shape}.")
     if array.ndim == 2:
-        check_finite(array, columns, where)
+        check_finite(array, columns, where, missing=isinstance(transform, Standardization))
     if isinstance(transform, Standardization):
         images: Tensor = _standardized(array, transform, where)
     else:
@@ -116,7 +116,7 @@ def _standardized(
         x = transform.apply(array)
     except MixvaeError as error:
         raise MixvaeError(f"{where}: {error}") from error
-    if not x.isfinite().all():
+    if x.isinf().any():
         raise MixvaeError(
             f"{where}: some values are too far from those of the training data to be standardised "
             "in float32; repair or leave out those rows."

@@ -43,19 +43,14 @@ def columns_of(x: Any) -> tuple[str, ...] | None:
 def read_frame(x: Any, where: str) -> np.ndarray:
     """The numbers in a table, shape (N, D), in the smallest type that holds those of all columns.
 
-    Raises `MixvaeError` with the names of the columns that hold anything else or miss values.
+    Missing values are NaN. Raises `MixvaeError` with the names of the columns that hold anything
+    else than numbers.
     """
     columns = _series(x)
     if not columns or not len(x):
         return np.empty((len(x), len(columns)))
     _check_types({name: str(_type(column)) for name, column in columns}, where)
-    missing = [name for name, column in columns if _has_missing(column)]
-    if missing:
-        raise MixvaeError(
-            f"{where}: missing values are not supported yet, and there are some in "
-            f"{_all(missing)}; drop those rows or impute the values."
-        )
-    arrays = [np.asarray(column) for _, column in columns]
+    arrays = [_array(column) for _, column in columns]
     _check_types({name: str(a.dtype) for (name, _), a in zip(columns, arrays, strict=True)}, where)
     return np.column_stack(arrays)
 
@@ -70,6 +65,15 @@ def _series(x: Any) -> list[tuple[str, Any]]:
 
 def _type(column: Any) -> Any:
     return column.dtype if hasattr(column, "dtype") else column.type
+
+
+def _array(column: Any) -> np.ndarray:
+    """The values of a column, float64 with NaN where some are missing."""
+    if not _has_missing(column):
+        return np.asarray(column)
+    if hasattr(column, "isna"):  # pandas, whose NA NumPy does not know
+        return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
+    return np.asarray(column).astype(np.float64)  # None is NaN
 
 
 def _has_missing(column: Any) -> bool:

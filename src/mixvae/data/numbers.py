@@ -35,12 +35,13 @@ def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        The numbers, in their own type where NumPy has it.
+        The numbers, in their own type where NumPy has it; float64 with NaN where entries are
+        masked, or missing in a table.
 
     Raises
     ------
     MixvaeError
-        For what is sparse, has masked entries, or holds anything but real numbers.
+        For what is sparse, or holds anything but real numbers.
     """
     if is_frame(x):
         return read_frame(x, where)
@@ -50,10 +51,8 @@ def to_numpy(x: Any, where: str, advice: str | None = None) -> np.ndarray:
         raise MixvaeError(f"{where}: a sparse matrix cannot be used; make it dense: x.toarray().")
     parts = x if isinstance(x, (list, tuple)) else [x]
     if any(np.ma.is_masked(part) for part in parts):
-        raise MixvaeError(
-            f"{where}: masked entries cannot be used, as there is no model of missing values; "
-            "fill them (x.filled(0)) or leave those examples out."
-        )
+        parts = [np.ma.filled(np.ma.asarray(part, np.float64), np.nan) for part in parts]
+        x = parts if isinstance(x, (list, tuple)) else parts[0]
     try:
         array = np.asarray(x)
     except ValueError as error:

@@ -24,6 +24,7 @@ class Standardization:
 
     x is (value - mean) / scale. A column that has one value in the training rows has no density: it
     is left out of x, whatever it holds in other rows, and log p(x) is that of the columns kept.
+    A missing value is NaN, and remains so; means and scales are those of the observed values.
 
     Attributes
     ----------
@@ -78,13 +79,14 @@ class Standardization:
     ) -> "Standardization":
         """Choose the standardisation of a table by its training rows.
 
-        Warns (`MixvaeWarning`) of constant columns, and of columns that are linear combinations of
-        others (:func:`mixvae.data.dependence.dependent_columns`), whose density has no upper end.
+        Warns (`MixvaeWarning`) of missing values, of constant columns, and of columns that are
+        linear combinations of others (:func:`mixvae.data.dependence.dependent_columns`), whose
+        density has no upper end.
 
         Parameters
         ----------
         rows
-            Training rows, shape (N, D).
+            Training rows, shape (N, D), NaN where values are missing.
         columns
             Names of the columns.
         where
@@ -98,15 +100,23 @@ class Standardization:
         Raises
         ------
         MixvaeError
-            For missing and infinite values, values whose standard deviation is not a positive
-            float64, and where all columns are constant.
+            For infinite values, columns without a value, values whose standard deviation is not a
+            positive float64, and where all columns are constant.
         """
-        check_finite(rows, columns, where)
+        check_finite(rows, columns, where, missing=True)
         x = rows.astype(np.float64)
-        constant = x.min(0) == x.max(0)
+        missing = np.isnan(x)
+        if missing.all(0).any():
+            raise MixvaeError(
+                f"{where}: all values of {named(columns, np.flatnonzero(missing.all(0)))} are "
+                f"missing in the {len(x)} training rows; leave out what has none."
+            )
+        mean_of, scale_of = (np.nanmean, np.nanstd) if missing.any() else (np.mean, np.std)
+        least = np.nanmin(x, 0)
+        constant = least == np.nanmax(x, 0)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(constant, x[0], x.mean(0))
-            scale = np.where(constant, 0.0, x.std(0))
+            mean = np.where(constant, least, mean_of(x, 0))
+            scale = np.where(constant, 0.0, scale_of(x, 0))
         if constant.all():
             raise MixvaeError(
                 f"{where}: all {len(constant)} columns have only one value in the {len(x)} "
@@ -123,6 +133,14 @@ class Standardization:
         return one
 
     def _warn(self, x: np.ndarray, where: str) -> None:
+        if (missing := np.isnan(x)).any():
+            warnings.warn(
+                f"{where}: {int(missing.sum()):,} of {x.size:,} values are missing, in "
+                f"{named(self.columns, np.flatnonzero(missing.any(0)))}; they are taken to be "
+                "missing at random.",
+                MixvaeWarning,
+                stacklevel=4,
+            )
         constant = np.flatnonzero(self.constant)
         if constant.size:
             warnings.warn(
@@ -131,7 +149,8 @@ class Standardization:
                 MixvaeWarning,
                 stacklevel=4,
             )
-        dependent = np.flatnonzero(self._kept)[dependent_columns(self.to_float64(x).numpy())]
+        complete = x[~missing.any(1)]
+        dependent = np.flatnonzero(self._kept)[dependent_columns(self.to_float64(complete).numpy())]
         if dependent.size:
             warnings.warn(
                 f"{where}: {named(self.columns, dependent)} can be computed from the others by "
@@ -159,6 +178,22 @@ class Standardization:
         log p(x) in stored units is that of standardised values minus this.
         """
         return float(np.log(np.array(self.scale)[self._kept]).sum())
+
+    def log_scales(self, x: Float[Tensor, "N D"]) -> np.ndarray:
+        """Sum of the logarithms of the scales of the observed columns of each row.
+
+        Parameters
+        ----------
+        x
+            Standardised rows, NaN where values are missing.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (N,): ``log_scale`` for a row in which nothing is missing.
+        """
+        each = np.log(np.array(self.scale)[self._kept])
+        return np.asarray(self.log_scale - x.isnan().cpu().double().numpy() @ each)
 
     def to_float64(self, array: np.ndarray) -> Float[Tensor, "N D"]:
         """Standardise rows in double precision, as for log p(x).

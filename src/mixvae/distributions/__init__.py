@@ -3,12 +3,14 @@
 from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
 from .continuous_bernoulli import ContinuousBernoulli
+from .correlated import CorrelatedNormal
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
 from .hierarchical import Hierarchical, independent_levels
 from .kumaraswamy import Kumaraswamy, kl_series
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
+from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
@@ -20,6 +22,7 @@ __all__ = [
     "BernoulliVector",
     "BinomialLevels",
     "ContinuousBernoulli",
+    "CorrelatedNormal",
     "Delta",
     "DiscretizedLogistic",
     "Face",
@@ -27,6 +30,7 @@ __all__ = [
     "Kumaraswamy",
     "LogisticMixture",
     "NormalMixture",
+    "ObservedEntries",
     "OuterProduct",
     "StickBreaking",
     "by_quadrature",

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Beta, Dirichlet, Distribution, Independent
 
+from .correlated import CorrelatedNormal
 from .face import Face
 from .hierarchical import Hierarchical
 from .kumaraswamy import Kumaraswamy
@@ -57,6 +58,11 @@ def _(q: Independent, factor: float) -> Distribution:
         return q
     loc, scale = loc_and_scale(q)
     return diagonal_normal(loc, factor * scale)
+
+
+@widened.register
+def _(q: CorrelatedNormal, factor: float) -> Distribution:
+    return q.wider(factor)
 
 
 @widened.register
@@ -144,6 +150,11 @@ def _(q: Independent, factors: Sequence[float], z: Tensor) -> Tensor:
     width = torch.tensor(factors, dtype=z.dtype, device=z.device)
     constant = z.shape[-1] * (width.log() + 0.5 * log(2 * pi))
     return -0.5 * distance / width.square() - scale.log().sum(-1, keepdim=True) - constant
+
+
+@log_prob_widened.register
+def _(q: CorrelatedNormal, factors: Sequence[float], z: Tensor) -> Tensor:
+    return torch.stack([q.wider(factor).log_prob(z) for factor in factors], -1)
 
 
 @log_prob_widened.register

@@ -32,7 +32,7 @@ def recipe_for(recipe: AnyRecipe, X: Any, *, is_table: bool, binarize: str) -> A
     if recipe != "auto":
         class_of(recipe)
         return recipe
-    if not is_table or binarize != "none" or bool(np.isin(X, (0, 1)).all()):
+    if not is_table or binarize != "none" or bool((np.isin(X, (0, 1)) | np.isnan(X)).all()):
         return "mixture-vae"
     return "mfa-vae"
 

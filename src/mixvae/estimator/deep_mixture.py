@@ -20,8 +20,10 @@ from mixvae.data import Binarize, Standardize
 from mixvae.data.frames import columns_of
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
+from mixvae.evaluation.imputation import impute
 from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
 from mixvae.evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
+from mixvae.initialization.gaussian_mixture import SEARCH_VAL_ROWS
 from mixvae.pruning import prune
 from mixvae.recipes import build
 from mixvae.recipes.building import AnyRecipe, BuiltRecipe
@@ -44,8 +46,9 @@ class DeepMixture(
     X of shape (N, D) is a table of any real numbers. Of shape (N, H, W), (N, H, W, C) or
     (N, C, H, W) it holds images, with floats in [0, 1], bool or uint8. By default a table becomes a
     mixture that starts as the Gaussian mixture of the best held-out log p(x) and is changed by
-    networks where that raises it further (mfa-vae). Images, and tables of zeros and ones, have a
-    mixture of VAEs (mixture-vae).
+    networks where that raises it further (mfa-vae). Its values may be missing at random, as NaN,
+    None or NA: what is said of a row is then said of its observed values. Images, and tables of
+    zeros and ones, have a mixture of VAEs (mixture-vae).
 
     The result for a row depends on its values, the model and ``random_state`` alone.
 
@@ -224,7 +227,10 @@ class DeepMixture(
         seed = arguments.seed_from(self.random_state)
         self._check_contamination()
         is_table = inputs.axes_of(X) < 3
-        given, columns = inputs.checked(self, X, is_table=is_table, reset=True), columns_of(X)
+        given, columns = (
+            inputs.checked(self, X, is_table=is_table, reset=True, missing=True),
+            columns_of(X),
+        )
         asked = arguments.recipe_for(self.recipe, given, is_table=is_table, binarize=self.binarize)
         real = arguments.is_real(asked)
         data, reader, held_out = inputs.read(
@@ -248,7 +254,11 @@ class DeepMixture(
         )
         self._seed, self._is_table, self._reader = seed, is_table, reader
         self.data_transform_, self.validation_indices_ = reader.transform, held_out
-        self.selection_ = None if chosen is None else chosen.curve(reader.log_scale)
+        self.selection_ = (
+            None
+            if chosen is None
+            else chosen.curve(float(reader.log_scale(data.val.x[:SEARCH_VAL_ROWS]).mean()))
+        )
         self.n_features_in_ = int(given.shape[1] if is_table else np.prod(data.x_shape))
         x = reader.x(given)
         self._keep(recipe, x)
@@ -283,7 +293,8 @@ class DeepMixture(
         self.n_iter_ = sum(row["epoch"] > 0 for row in main)
         self.converged_ = converged
         own = float("nan") if best is None else best[MONITOR]
-        self.lower_bound_ = float(own) - self._reader.log_scale
+        held_out = x[torch.from_numpy(self.validation_indices_)]
+        self.lower_bound_ = float(own) - float(self._reader.log_scale(held_out).mean())
         if self._by_component:
             components = Components(self.model_)
             self.weights_ = components.weights.numpy()
@@ -480,6 +491,47 @@ class DeepMixture(
             )
         return self.score_samples(X) - self.offset_
 
+    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 500) -> np.ndarray:
+        """X with its missing values filled in, of tables with an exact mixture (mfa-vae).
+
+        Values are taken to be missing at random. By default each is its mean given the observed
+        values of the row, an importance-weighted one; with ``draws`` they are samples given these,
+        for multiple imputation. Observed values are returned as they are, and a constant column has
+        its value of training. A row without any observed value is one of the whole mixture.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (N, D)
+            Rows as in :meth:`fit`, with NaN, None or NA where values are missing.
+        draws : int, optional
+            Number m of samples of the missing values.
+        n_samples : int
+            Number S of importance samples for each row and component.
+
+        Returns
+        -------
+        ndarray, shape (N, D), or (m, N, D) with ``draws``
+            Complete rows, in the units of X.
+
+        Raises
+        ------
+        MixvaeError
+            For other models.
+
+        References
+        ----------
+        Mattei & Frellsen, MIWAE, ICML 2019.
+        """
+        check_is_fitted(self, "model_")
+        if not (self._by_component and self.model_.decoder.likelihood.missing):
+            raise MixvaeError(
+                f"missing values are modelled by the recipe mfa-vae; got {self.recipe_.name}. Fit "
+                "with recipe='mfa-vae'."
+            )
+        given = self._given(X)
+        x = impute(self.model_, self._reader.x(given), n_samples, draws=draws, seed=self._seed)
+        return np.where(np.isnan(given), self._values(x), given)
+
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """New rows, and the component of each.
 
@@ -601,12 +653,23 @@ class DeepMixture(
             found = log_joint(self.model_, x, n_samples, seed=self._seed)[1]
         else:
             found = log_likelihood(self.model_, x.float(), n_samples, seed=self._seed)
-        return found.log_prob.numpy() - self._reader.log_scale, found.caveat
+        return found.log_prob.numpy() - self._reader.log_scale(x), found.caveat
 
     def _x(self, X: Any) -> Tensor:
         """New data as the model's x."""
         check_is_fitted(self, "model_")
-        return self._reader.x(inputs.checked(self, X, is_table=self._is_table, reset=False))
+        return self._reader.x(self._given(X))
+
+    def _given(self, X: Any) -> Any:
+        """New data after the checks: a table as an array."""
+        missing = self.model_.decoder.likelihood.missing
+        return inputs.checked(self, X, is_table=self._is_table, reset=False, missing=missing)
+
+    def __sklearn_tags__(self) -> Any:
+        """scikit-learn's tags: tables may have missing values."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _values(self, x: Tensor) -> np.ndarray:
         return self._reader.values(x)

@@ -45,10 +45,11 @@ class Reader:
     binarize: Binarize
     seed: int
 
-    @property
-    def log_scale(self) -> float:
-        """What log p(x) in the units of X is less than that of the model's x."""
-        return self.transform.log_scale if isinstance(self.transform, Standardization) else 0.0
+    def log_scale(self, x: Tensor) -> np.ndarray:
+        """What log p(x) of each row in the units of X is less than that of the model's x."""
+        if isinstance(self.transform, Standardization):
+            return self.transform.log_scales(x)
+        return np.zeros(len(x))
 
     def x(self, X: Any) -> Tensor:
         """The model's x: float64 for a standardised table, otherwise float32."""
@@ -89,9 +90,10 @@ def axes_of(X: Any) -> int:
         return 2
 
 
-def checked(estimator: Any, X: Any, *, is_table: bool, reset: bool) -> Any:
+def checked(estimator: Any, X: Any, *, is_table: bool, reset: bool, missing: bool = False) -> Any:
     """X after scikit-learn's checks: a table as an array (N, D), images as they are.
 
+    Values of a table may be missing where ``missing`` says so, and are then NaN.
     With ``reset`` the names and the number of columns are stored, otherwise compared. Raises a
     MixvaeError in scikit-learn's words, and its TypeError for objects that are no numbers.
     """
@@ -104,7 +106,7 @@ def checked(estimator: Any, X: Any, *, is_table: bool, reset: bool) -> Any:
         raise
     except ValueError as error:
         raise MixvaeError(str(error)) from error
-    check_finite(array, columns_of(X), "X")
+    check_finite(array, columns_of(X), "X", missing=missing)
     _check_other_names(estimator, X, reset)
     return array
 
@@ -162,6 +164,8 @@ def read(
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
+    if not real and np.ndim(X) == 2:
+        check_finite(np.asarray(X), columns, "X")
     if needs_standardization(X, standardize, where="X") or real:
         values: Any = np.asarray(X)
         transform: AnyTransform | None = None

@@ -15,6 +15,7 @@ from .feature_network import FeatureNetwork, feature_network
 from .health import ComponentHealth, component_health
 from .image_quality import image_quality, ssim
 from .image_scores import frechet_distance, image_scores, inception_score
+from .imputation import impute
 from .latent_information import latent_information
 from .marginal_likelihood import log_likelihood as likelihood
 from .marginal_likelihood.annealed import annealed_log_likelihood
@@ -51,6 +52,7 @@ __all__ = [
     "frechet_distance",
     "image_quality",
     "image_scores",
+    "impute",
     "inception_score",
     "latent_information",
     "log_joint",

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mixvae.data.dataset import Split
 from mixvae.data.standardization import Standardization
 from mixvae.data.transform_record import AnyTransform
 
+from .batches import spaced
 
-def in_data_units(metrics: Mapping[str, Any], transform: AnyTransform) -> dict[str, Any]:
+
+def in_data_units(
+    metrics: Mapping[str, Any], transform: AnyTransform, split: Split | None = None
+) -> dict[str, Any]:
     """Metrics with those of densities also in the units of the data, where x is standardised.
 
     A density of standardised columns is that of the columns as they are stored times the product of
@@ -19,12 +24,14 @@ def in_data_units(metrics: Mapping[str, Any], transform: AnyTransform) -> dict[s
         Result of :func:`mixvae.evaluation.evaluate`.
     transform
         That of the data.
+    split
+        The data, of which missing values have no part in densities; None where nothing is missing.
 
     Returns
     -------
     metrics
-        The same, and for a `Standardization` also ``data_units``: ``log_scale``; ``elbo`` and
-        ``log_likelihood``, nats, means over x, where there are any. Bits per dimension are left
+        The same, and for a `Standardization` also ``data_units``: ``log_scale``, ``elbo``
+        and ``log_likelihood``, nats, means over x, where there are any. Bits per dimension are left
         out, as they are for levels in [0, 1].
 
     Examples
@@ -46,5 +53,8 @@ def in_data_units(metrics: Mapping[str, Any], transform: AnyTransform) -> dict[s
         "log_likelihood": estimate.get("mean"),
     }
     shift = transform.log_scale
+    if split is not None:
+        x, _ = spaced(split, metrics["n"])
+        shift = float(transform.log_scales(x).mean()) if x.isnan().any() else shift
     own = {name: value - shift for name, value in values.items() if value is not None}
     return found | {"data_units": {"log_scale": shift} | own}

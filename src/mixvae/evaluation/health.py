@@ -263,7 +263,7 @@ def _varies(mean: dict[str, Tensor]) -> bool:
 def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
     r = t.family.responsibilities(t)
-    mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double()
+    mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double().nan_to_num(0)
     kl_weights = t.family.kl_weights(t)
     values = {
         "kl": kl_weights * _kl(t),
@@ -295,4 +295,5 @@ def _sse_alone(model: MixtureVAE, t: Trace, y: Classes | None) -> Float[Tensor, 
     if model.decoder.likelihood.autoregressive:
         return t.x.new_full((len(t.x), model.n_components), torch.nan)
     p_x = model.decode_each(t.z, y) if t.blended else t.p_x
-    return (t.x.unsqueeze(1) - p_x.mean.squeeze(0)).square().flatten(2).sum(-1)
+    error = t.x.unsqueeze(1) - p_x.mean.squeeze(0)
+    return error.masked_fill(t.x.isnan().unsqueeze(1), 0).square().flatten(2).sum(-1)

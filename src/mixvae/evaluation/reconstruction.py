@@ -28,7 +28,7 @@ def reconstruction(
     model
         A model, in any mode, to which it returns.
     x
-        (N, *X), pixels in [0, 1].
+        (N, *X), pixels in [0, 1], or rows of a table, whose missing values (NaN) have no error.
     y
         (N,), the classes of x, for a conditional model.
     n_samples
@@ -77,5 +77,7 @@ class Reconstruction:
 
 
 def _sse(x: Float[Tensor, "B *X"], mean: Float[Tensor, "B *X"]) -> float:
-    """Sum of the squared errors of a batch."""
-    return float((x - mean).square().flatten(1).sum(1).cpu().double().sum())
+    """Sum of the squared errors of a batch, without missing values."""
+    return float(
+        (x - mean).masked_fill(x.isnan(), 0).square().flatten(1).sum(1).cpu().double().sum()
+    )

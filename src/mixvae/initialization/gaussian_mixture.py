@@ -14,6 +14,9 @@ from mixvae.errors import MixvaeError
 from mixvae.parts.factor_analysers import FactorAnalysers
 from mixvae.parts.weights import CategoricalWeights
 
+from . import expectation_maximization
+from .expectation_maximization import Fitted
+
 Covariance = Literal["full", "tied", "diag"]
 COVARIANCES: tuple[Covariance, ...] = ("full", "tied", "diag")
 NUMBERS = (1, 2, 3, 5, 8, 12, 20, 30, 50)  # of components that are tried
@@ -37,7 +40,17 @@ class Mixture:
     seed: int = 0
 
     def fit(self, x: Float64[np.ndarray, "N D"]) -> Any:
-        """scikit-learn's GaussianMixture, fitted to x."""
+        """scikit-learn's GaussianMixture, fitted to x, or its like of rows with missing entries."""
+        if np.isnan(x).any():
+            return expectation_maximization.fit(
+                x,
+                self.n_components,
+                covariance_type=self.covariance,
+                reg_covar=self.reg_covar,
+                n_init=self.n_init,
+                max_iter=MAX_ITERATIONS,
+                seed=self.seed % 2**32,
+            )
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
@@ -120,7 +133,7 @@ def search(
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
         mixture = Mixture(k, kind, reg, n_init, seed)
-        log_p = [mixture.fit(rows).score_samples(others) for rows, others in parts]
+        log_p = [_log_p(mixture.fit(rows), others) for rows, others in parts]
         return Tried(mixture, np.concatenate(log_p))
 
     found: list[Tried] = []
@@ -138,6 +151,14 @@ def _folds(x: Float64[np.ndarray, "N D"]) -> list[tuple[np.ndarray, np.ndarray]]
     """Rows to fit to and rows to compare on, for each fifth of the rows."""
     fold = np.arange(len(x)) % FOLDS
     return [(x[fold != i], x[fold == i]) for i in range(FOLDS)]
+
+
+def _log_p(mixture: Any, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
+    """Log p of the observed entries of each row."""
+    if np.isnan(x).any():
+        given = (mixture.weights_, mixture.means_, mixture.covariances_, mixture.covariance_type)
+        mixture = Fitted(*given)
+    return np.asarray(mixture.score_samples(x))
 
 
 def best_of(found: Sequence[Tried]) -> Tried:

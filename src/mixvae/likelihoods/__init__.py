@@ -52,6 +52,8 @@ LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "student-t": StudentTLikelihood,
 }
 
+WITH_MISSING = ("normal", "normal-columns", "normal-shared", "student-t", "bernoulli")
+
 __all__ = [
     "LIKELIHOODS",
     "BernoulliLikelihood",
@@ -76,6 +78,7 @@ def likelihood(
     *,
     from_mean: bool = False,
     n_trials: int | None = None,
+    missing: bool = False,
 ) -> Likelihood:
     """Likelihood by its name, as recipes do.
 
@@ -89,12 +92,15 @@ def likelihood(
         Whether a decoder's output is the means in (0, 1), not logits.
     n_trials
         Number n of trials of "binomial", whose levels are k / n; the others do not use it.
+    missing
+        Whether entries of a table may be missing, as NaN: densities are then those of the others.
 
     Raises
     ------
     MixvaeError
-        For an unknown name, "binomial" without ``n_trials``, or ``from_mean`` with
-        "logistic-mixture", which needs more than means.
+        For an unknown name, "binomial" without ``n_trials``, ``from_mean`` with
+        "logistic-mixture", which needs more than means, or ``missing`` for images and likelihoods
+        not in ``WITH_MISSING``.
 
     Examples
     --------
@@ -111,4 +117,11 @@ def likelihood(
                 "16; give it, or build the recipe for data of at most 33 equally spaced levels."
             )
         return BinomialLikelihood(x_shape, n_trials=n_trials, from_mean=from_mean)
-    return LIKELIHOODS[name](x_shape, from_mean=from_mean)
+    found = LIKELIHOODS[name](x_shape, from_mean=from_mean)
+    if missing and (len(found.x_shape) != 1 or name not in WITH_MISSING):
+        raise MixvaeError(
+            f"missing values are for tables, with likelihood {', '.join(WITH_MISSING)}; got {name} "
+            f"for x of shape {found.x_shape}."
+        )
+    found.missing = missing
+    return found

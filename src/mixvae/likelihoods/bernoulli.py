@@ -22,6 +22,7 @@ class BernoulliLikelihood(Likelihood):
         return Bernoulli(logits=_logits(params, self.from_mean), validate_args=False)
 
     def check(self, x: Tensor) -> None:
+        x = self.given(x)
         refuse(
             x,
             ~((x == 0) | (x == 1)),

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from mixvae.distributions import Bernoulli, BernoulliVector, on_levels
+from mixvae.distributions import Bernoulli, BernoulliVector, ObservedEntries, on_levels
 from mixvae.errors import MixvaeError
 from mixvae.nn import BoundedMean, full_precision
 
@@ -37,6 +37,7 @@ class Likelihood(nn.Module, ABC):
     is_density = True  # False: not normalised, so that nothing with it is a bound on log p(x)
     is_discrete = False  # True: a probability, False: a density
     has_levels = True  # False: of real values in any unit, which have no bits per dimension
+    missing = False  # True: entries that are NaN are missing, and densities those of the others
     link: type[nn.Module] = BoundedMean  # from a network's output to means, for from_mean
 
     def __init__(self, x_shape: Sequence[int], *, from_mean: bool = False) -> None:
@@ -64,6 +65,7 @@ class Likelihood(nn.Module, ABC):
         p = self.pixels(full_precision(params).unflatten(-1, self.param_shape))
         n_axes = len(self.x_shape) - len(p.event_shape)
         kind = BernoulliVector if isinstance(p, Bernoulli) else Independent
+        kind = ObservedEntries if self.missing else kind
         return kind(p, n_axes, validate_args=False)
 
     @abstractmethod
@@ -85,6 +87,16 @@ class Likelihood(nn.Module, ABC):
             The distribution that :meth:`forward` returned.
         """
         return p.mean
+
+    def given(self, x: Tensor) -> Tensor:
+        """The values of x that must be of this likelihood's kind: all, or those not missing.
+
+        Parameters
+        ----------
+        x
+            Data, (N, *X).
+        """
+        return x[~x.isnan()] if self.missing else x
 
     @abstractmethod
     def check(self, x: Tensor) -> None:

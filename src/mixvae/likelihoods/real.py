@@ -15,6 +15,7 @@ LARGEST_LOG_SCALE = 10.0
 START_DF = 30.0  # a t distribution of so many degrees of freedom is close to a normal
 LEAST_DF = 2.0  # below, it has no variance
 
+_ADVICE = "Remove or repair those rows; the recipe mfa-vae takes missing values, as NaN."
 ScaleOf = Literal["decoder", "column", "all"]
 
 
@@ -75,8 +76,8 @@ class NormalLikelihood(Likelihood):
         return Normal(loc, scale, validate_args=False)
 
     def check(self, x: Tensor) -> None:
-        needs = "a likelihood of real values needs values that are finite"
-        refuse(x, ~x.isfinite(), needs, "Remove or repair those rows.")
+        x, needs = self.given(x), "a likelihood of real values needs values that are finite"
+        refuse(x, ~x.isfinite(), needs, _ADVICE)
 
 
 class StudentTLikelihood(NormalLikelihood):

@@ -15,11 +15,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mixvae.distributions import diagonal_normal
+from mixvae.distributions import CorrelatedNormal, diagonal_normal
 from mixvae.distributions.pairs import to_float64
 from mixvae.errors import at_least
 from mixvae.likelihoods import Likelihood
@@ -71,13 +71,29 @@ class FactorAnalysers(nn.Module):
         return torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
 
     def posterior(
-        self, x: Float[Tensor, "B D"]
-    ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "K L"]]:
+        self, x: Float[Tensor, "B D"], observed: Bool[Tensor, "B D"] | None = None
+    ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "*B K L"]]:
         r"""Means and scales of the best diagonal normals for p(z | x, k).
 
         The exact posterior has precision :math:`A = I + W^T \operatorname{diag}(s^{-2}) W`. Means
-        are its own, and a scale is :math:`A_{ll}^{-1/2}`, which is exact where A is diagonal.
+        are its own, and a scale is :math:`A_{ll}^{-1/2}`, which is exact where A is diagonal. Where
+        entries of x are missing, they are those given the others, of the observed rows of W and s.
+
+        Parameters
+        ----------
+        x
+            Rows; what they hold where they are not observed has no effect.
+        observed
+            Which entries are observed; None: all.
+
+        Returns
+        -------
+        mean, scale
+            Where all entries are observed, scales are the same for all rows, (K, L).
         """
+        if observed is not None:
+            found, root = self.posterior_of_observed(x, observed)
+            return found, root.square().sum(-1).rsqrt()
         loadings, mean = to_float64(self.loadings), to_float64(self.mean)
         weighted = loadings * (-2 * to_float64(self.log_scales)).exp().unsqueeze(2)  # (K, D, L)
         one = torch.eye(loadings.shape[2], dtype=loadings.dtype, device=loadings.device)
@@ -87,6 +103,39 @@ class FactorAnalysers(nn.Module):
         flat = F.linear(x, gain.flatten(0, 1).to(x.dtype), -shift.flatten().to(x.dtype))
         scale = precision.diagonal(dim1=1, dim2=2).rsqrt()
         return flat.unflatten(1, shift.shape), scale.to(x.dtype)
+
+    def posterior_of_observed(
+        self, x: Float[Tensor, "B D"], observed: Bool[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "B K L L"]]:
+        r"""Means of p(z | x_observed, k), and Cholesky factors R of its precisions A = R R^T.
+
+        Parameters
+        ----------
+        x, observed
+            As in :meth:`posterior`; rows with the same entries observed share a factorisation.
+
+        Returns
+        -------
+        mean, root
+            Exact but for rows of which all is observed: their R has :math:`A_{ll}^{1/2}` alone, as
+            in :meth:`posterior`.
+        """
+        loadings, mean = to_float64(self.loadings), to_float64(self.mean)
+        weighted = loadings * (-2 * to_float64(self.log_scales)).exp().unsqueeze(2)  # (K, D, L)
+        patterns, pattern = observed.unique(dim=0, return_inverse=True)
+        k, d, n_latent = loadings.shape
+        products = (weighted.unsqueeze(3) * loadings.unsqueeze(2)).transpose(0, 1)  # (D, K, L, L)
+        own = patterns.to(mean.dtype) @ products.reshape(d, -1)
+        one = torch.eye(n_latent, dtype=mean.dtype, device=mean.device)
+        precision = one + own.unflatten(1, (k, n_latent, n_latent))
+        deviation = (x.to(mean.dtype).unsqueeze(1) - mean).masked_fill(~observed.unsqueeze(1), 0)
+        target = torch.einsum("bkd,kdl->bkl", deviation, weighted).unsqueeze(3)
+        root = torch.linalg.cholesky(precision)
+        found = torch.cholesky_solve(target, root[pattern]).squeeze(3)
+        complete = patterns.all(1)[:, None, None, None]
+        diagonal = torch.diag_embed(precision.diagonal(dim1=2, dim2=3).sqrt())
+        root = torch.where(complete, diagonal, root)[pattern]
+        return found.to(x.dtype), root.to(x.dtype)
 
     @torch.no_grad()
     def start_from(
@@ -135,18 +184,44 @@ class ComponentMLP(nn.Module):
         return self.rest(F.silu(self.read(x) + self.bias[k]))
 
 
+class ObservedFeatures(nn.Module):
+    """What a network reads of a row with missing entries: values, 0 where missing, and the mask.
+
+    Parameters
+    ----------
+    mask
+        Whether the mask, 1 where an entry is observed, follows the values. A network that was
+        trained on complete rows has none, and reads 0, the mean of standardised columns.
+    """
+
+    def __init__(self, mask: bool = True) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        missing = x.isnan()
+        values = x.masked_fill(missing, 0)
+        return torch.cat([values, (~missing).to(x.dtype)], -1) if self.mask else values
+
+
 class ResidualPosterior(nn.Module):
     r"""The linear model's posterior, changed by a network: :math:`N(\mu + r, (\sigma e^{t})^2)`.
+
+    Entries of x that are NaN are missing: the posterior is then that given the others, with
+    correlations, which those of complete rows do not have at the start.
 
     Parameters
     ----------
     residual
-        x and k to r and t, (B, K, 2 L).
+        Features and k to r and t, (B, K, 2 L).
+    features
+        x to the features; by default x itself, 0 where missing.
     """
 
-    def __init__(self, residual: ComponentMLP) -> None:
+    def __init__(self, residual: ComponentMLP, features: nn.Module | None = None) -> None:
         super().__init__()
         self.residual = residual
+        self.features = ObservedFeatures(mask=False) if features is None else features
         self._linear: tuple[FactorAnalysers, ...] = ()
 
     def reads(self, linear: FactorAnalysers) -> None:
@@ -160,9 +235,15 @@ class ResidualPosterior(nn.Module):
         self._linear = (linear,)
 
     def forward(self, h: Float[Tensor, "B 1 D"]) -> Distribution:
-        mean, scale = self._linear[0].posterior(full_precision(h.squeeze(1)))
-        r, t = full_precision(self.residual(h)).chunk(2, -1)
-        return diagonal_normal(mean + r, scale * t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp())
+        x = full_precision(h.squeeze(1))
+        observed = ~x.isnan()
+        r, t = full_precision(self.residual(self.features(h))).chunk(2, -1)
+        factor = t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()
+        if observed.all():
+            mean, scale = self._linear[0].posterior(x)
+            return diagonal_normal(mean + r, scale * factor)
+        mean, root = self._linear[0].posterior_of_observed(x, observed)
+        return CorrelatedNormal(mean + r, factor, root)
 
 
 class ResidualBranch(nn.Module):

@@ -70,10 +70,11 @@ class Columns:
 
         NaN for a component without rows.
         """
-        deviation = self.x - self.x.mean(0)
-        standard = deviation / self.x.std(0, correction=0).clamp_min(1e-6)
-        total = self.r.sum(0).unsqueeze(1)
-        mean = self.r.T @ standard / total.clamp_min(1e-6)
+        deviation = self.x - self.x.nanmean(0)
+        standard = deviation / deviation.square().nanmean(0).sqrt().clamp_min(1e-6)
+        observed = (~self.x.isnan()).to(self.x.dtype)  # missing values are in no mean
+        total = self.r.T @ observed
+        mean = self.r.T @ standard.nan_to_num(0.0) / total.clamp_min(1e-6)
         return torch.where(total > 1e-3, mean, torch.nan)
 
     @property
@@ -108,7 +109,7 @@ class Columns:
 
 def span(*values: np.ndarray) -> tuple[float, float]:
     """Limits of an axis that hold all but a four hundredth of each array on either side."""
-    ends = np.array([np.quantile(v, (0.0025, 0.9975), method="inverted_cdf") for v in values])
+    ends = np.array([np.nanquantile(v, (0.0025, 0.9975), method="inverted_cdf") for v in values])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     margin = 0.03 * (high - low) or 0.5
     return low - margin, high + margin

@@ -26,6 +26,7 @@ from mixvae.parts.factor_analysers import (
     ComponentMLP,
     FactorAnalysers,
     Noise,
+    ObservedFeatures,
     ResidualBranch,
     ResidualDecoder,
     ResidualPosterior,
@@ -78,6 +79,11 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     start_seed: int = field(default=0, metadata={"at_least": 0})
     """Seed of its first values."""
 
+    missing: bool | None = None
+    """Whether the encoder's network reads which entries of a row are missing (NaN), as those are
+    that are missing at random. By default whether training rows have any. Without, incomplete rows
+    are read too, with 0 in place of what is missing. Densities are of observed entries always."""
+
     def check(self) -> None:
         super().check()
         if self.reg_covar is not None and self.reg_covar < 0:
@@ -105,6 +111,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
         n_columns = 4 if data is None else prod(data.x_shape)
+        decided["missing"] = data is not None and bool(data.train.x.isnan().any())
         decided["n_latent"] = max(1, int(0.6 * n_columns))
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted else 0.0
@@ -133,7 +140,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return prod(x_shape)
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
-        return likelihood(self.likelihood, x_shape)
+        return likelihood(self.likelihood, x_shape, missing=len(x_shape) == 1)
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> dict[str, Any]:
         slots = dict(super().make_slots(x_shape, likelihood))
@@ -145,7 +152,9 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
         n_columns, n_latent, k = self._sizes(x_shape)
-        return ResidualPosterior(ComponentMLP(n_columns, 2 * n_latent, self.hidden, k))
+        mask = bool(self.missing)
+        residual = ComponentMLP((1 + mask) * n_columns, 2 * n_latent, self.hidden, k)
+        return ResidualPosterior(residual, ObservedFeatures(mask))
 
     def make_weights(self, x_shape: Shape) -> Weights:
         return CategoricalWeights(self._sizes(x_shape)[2], learned=True)

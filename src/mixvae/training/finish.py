@@ -90,7 +90,7 @@ def finish(run: Run, data: Dataset, settings: Settings, *, pictures: bool) -> di
     n_epochs = sum("val/objective" in row and row["epoch"] > 0 for row in run.history)
     best = best_of(run.history)  # None of a run that was not trained, as a pruned one
     found = evaluate(run.recipe, data.test, batch_size=settings.batch_size)
-    metrics: dict[str, Any] = in_data_units(found, data.transform) | {
+    metrics: dict[str, Any] = in_data_units(found, data.transform, data.test) | {
         "split": "test",
         "options": run.recipe.options,
         "data": data.describe(),

@@ -5,6 +5,7 @@ proposals about the modes of its exact posterior; here are the encoder's posteri
 the prior alone.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from math import log
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from mixvae.distributions import diagonal_normal
+from mixvae.distributions import CorrelatedNormal, diagonal_normal, widened
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, seeds, whole
 from mixvae.families import ExactMixture
@@ -53,7 +54,7 @@ def log_joint(
     Parameters
     ----------
     model
-        An exact mixture with diagonal normal posteriors, in any mode and precision.
+        An exact mixture with normal posteriors, in any mode and precision.
     x
         Rows, (N, *X), in float64 or in the model's precision.
     n_samples
@@ -77,6 +78,30 @@ def log_joint(
     ----------
     Owen & Zhou, Safe and effective importance sampling, JASA 2000.
     """
+    found = list(samples_of(model, x, n_samples, seed))
+    with torch.no_grad():
+        figures = [_figures(part) for part in found]
+    joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*figures, strict=True))
+    bits = mean_bits(log_prob, model)
+    estimate = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
+    return joint, estimate
+
+
+def samples_of(
+    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int, seed: int
+) -> Iterator["Samples"]:
+    """The weighted samples of :func:`log_joint`, some rows at a time.
+
+    Parameters
+    ----------
+    model, x, n_samples, seed
+        As of :func:`log_joint`, whose errors it raises.
+
+    Yields
+    ------
+    Samples
+        Of rows in order.
+    """
     seeds(seed=seed)
     whole(PILOT, n_samples=n_samples)
     if not can_be_estimated(model):
@@ -91,24 +116,40 @@ def log_joint(
     model.decoder.likelihood.check(x)
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
-        found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
-    joint, log_prob, error, ess, k_hat = (
-        torch.cat(t) for t in zip(*map(_figures, found), strict=True)
-    )
-    bits = mean_bits(log_prob, model)
-    figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
-    return joint, figures
+        for part in x.split(ROWS):
+            yield Samples(model, p_z, part, n_samples, seed)
 
 
-class _Rows:
-    """Some rows, with the log weights of the samples of each component that matters."""
+class Samples:
+    """Some rows, with the log weights of the samples of each component that matters.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode and float64.
+    p_z
+        Its prior, of all components.
+    x
+        The rows.
+    n_samples, seed
+        As of :func:`log_joint`.
+
+    Attributes
+    ----------
+    joint
+        log p(x, k), (n, K).
+    noise
+        Standard normal noise of the samples, (S, n, L).
+    weights
+        Of each component that matters to some rows: these rows, and their log weights (S, n).
+    """
 
     def __init__(
         self, model: MixtureVAE, p_z: Distribution, x: Tensor, n_samples: int, seed: int
     ) -> None:
         self.model, self.x, self.p_z = model, x, p_z
         q_z, q_w = model.infer(x)
-        self.loc, self.scale = loc_and_scale(q_z)
+        self.q_z = q_z
         kept = model.kept.log()  # 0, or -inf for components that dropout removed
         self.log_pi = q_w.mean.log() + kept  # (N, K)
         noise = [self._noise(row, PILOT + n_samples, seed) for row in x]
@@ -128,29 +169,57 @@ class _Rows:
 
     def _noise(self, row: Tensor, n: int, seed: int) -> Float64[Tensor, "n L"]:
         generator = Generator().manual_seed(seed_of_row(seed, row))
-        return torch.randn(n, self.loc.shape[-1], generator=generator, dtype=torch.float64)
+        return torch.randn(n, *self.q_z.event_shape, generator=generator, dtype=torch.float64)
 
     def _log_weights(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
     ) -> Float64[Tensor, "S n"]:
         """log p(x, z | k) - log q(z | x, k) of samples of component k, for some rows."""
+        z, log_ratio = self.codes(noise, rows, k)
+        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
+        return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio
+
+    def codes(
+        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float64[Tensor, "S n L"], Float64[Tensor, "S n"]]:
+        """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k).
+
+        Parameters
+        ----------
+        noise
+            Standard normal noise of each sample.
+        rows
+            Which of the rows.
+        k
+            The component.
+        """
         prior = diagonal_normal(*(t[k] for t in loc_and_scale(self.p_z)))
-        loc, scale = self.loc[rows, k], self.scale[rows, k]
-        own = diagonal_normal(loc, scale)
-        wider = diagonal_normal(loc, WIDER * scale)
+        own = _at(self.q_z, rows, k)
+        wider = widened(own, WIDER)
         counts = _counts(len(noise))
         proposals = [q for q, n in zip((own, wider, prior), counts, strict=True) if n]
         parts = noise.split([n for n in counts if n])
-        z = torch.cat(
-            [torch.addcmul(q.mean, q.stddev, e) for q, e in zip(proposals, parts, strict=True)]
-        )
+        z = torch.cat([_of_noise(q, e) for q, e in zip(proposals, parts, strict=True)])
         shares = [log(n / len(noise)) for n in counts if n]
         log_q = torch.stack(
             [q.log_prob(z) + share for q, share in zip(proposals, shares, strict=True)]
         ).logsumexp(0)
-        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
-        log_lik = p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2)
-        return log_lik + prior.log_prob(z) - log_q
+        return z, prior.log_prob(z) - log_q
+
+
+def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
+    """The posteriors of component k for some rows."""
+    if isinstance(q, CorrelatedNormal):
+        return q.at(rows, k)
+    loc, scale = loc_and_scale(q)
+    return diagonal_normal(loc[rows, k], scale[rows, k])
+
+
+def _of_noise(q: Distribution, noise: Float64[Tensor, "S n L"]) -> Float64[Tensor, "S n L"]:
+    """Samples of a normal, from standard normal noise."""
+    if isinstance(q, CorrelatedNormal):
+        return q.of_noise(noise)
+    return torch.addcmul(q.mean, q.stddev, noise)
 
 
 def _counts(n: int) -> list[int]:
@@ -159,7 +228,7 @@ def _counts(n: int) -> list[int]:
     return [n - sum(rest), *rest]
 
 
-def _figures(rows: _Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _figures(rows: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """log p(x, k), log p(x), its standard error, effective samples and k-hat of each row."""
     log_prob = rows.joint.logsumexp(1)
     variance, square = torch.zeros_like(log_prob), torch.zeros_like(log_prob)

@@ -1,0 +1,118 @@
+r"""Missing values of rows given the observed ones, by an exact mixture's importance samples.
+
+Samples (k, z) of the posterior's estimate have weights proportional to
+:math:`p(x_{obs}, z, k) / q(z | x_{obs}, k)`, and given them missing values are independent of what
+is observed (Mattei & Frellsen, ICML 2019).
+"""
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Generator, Tensor
+
+from mixvae.errors import MixvaeError, whole
+from mixvae.model import MixtureVAE
+from mixvae.seeding import Noise, seed_of, seed_of_row
+
+from .marginal_likelihood.by_component import Samples, samples_of
+
+
+def impute(
+    model: MixtureVAE,
+    x: Float[Tensor, "N D"],
+    n_samples: int = 500,
+    *,
+    draws: int | None = None,
+    seed: int = 0,
+) -> Float64[Tensor, "*M N D"]:
+    r"""Rows with their missing values (NaN) filled in, and the observed ones as they are.
+
+    Missing values are taken to be missing at random. By default they are the conditional means
+    :math:`E[x_{mis} | x_{obs}]`, self-normalised importance-weighted means of p(x | z, k). With
+    ``draws`` they are samples of :math:`p(x_{mis} | x_{obs})` with the likelihood's noise, for
+    multiple imputation, of codes that are drawn again by their weights.
+
+    Parameters
+    ----------
+    model
+        An exact mixture for tables with missing values (mfa-vae), in any mode and precision.
+    x
+        Rows, (N, D), in float64 or in the model's precision.
+    n_samples
+        Importance samples for each component that matters for a row.
+    draws
+        Number m of samples of each row's missing values.
+    seed
+        Seed of the noise. That of a row depends on it and the row's values alone.
+
+    Returns
+    -------
+    Tensor
+        (N, D), or with ``draws`` (m, N, D).
+
+    Raises
+    ------
+    MixvaeError
+        For a model that does not take missing values, and as :func:`.by_component.log_joint`.
+
+    References
+    ----------
+    Mattei & Frellsen, MIWAE: deep generative modelling and imputation of incomplete data sets, ICML
+    2019. Rubin, Multiple imputation for nonresponse in surveys, 1987.
+    """
+    if not model.decoder.likelihood.missing:
+        raise MixvaeError(
+            "the model does not take missing values; train one that does, such as mfa-vae."
+        )
+    whole(1, draws=1 if draws is None else draws)
+    filled = x.detach().cpu().double().clone()
+    filled = filled if draws is None else filled.repeat(draws, 1, 1)
+    rows = x.isnan().any(1).nonzero().squeeze(1).cpu()
+    start = 0
+    for part in samples_of(model, x[rows.to(x.device)], n_samples, seed) if len(rows) else ():
+        own = rows[start : start + len(part.x)]
+        start += len(part.x)
+        with torch.no_grad():
+            values = _means(part) if draws is None else _draws(part, draws, seed)
+        missing = part.x.isnan().expand_as(values)
+        filled[..., own, :] = torch.where(missing, values, part.x)
+    return filled
+
+
+def _means(part: Samples) -> Float64[Tensor, "n D"]:
+    """E[x | x_obs] of some rows."""
+    total = torch.zeros(len(part.x), dtype=torch.float64)
+    mean = torch.zeros_like(part.x)
+    for k, (rows, log_w) in part.weights.items():
+        w = (log_w - part.joint[rows].logsumexp(1)).exp()
+        z = part.codes(part.noise[:, rows], rows, k)[0]
+        p_x = part.model.decoder.of_component(z.unsqueeze(2), k)
+        mean[rows] += torch.einsum("sn,snd->nd", w, p_x.mean.squeeze(2))
+        total[rows] += w.sum(0)
+    return mean / total.unsqueeze(1)
+
+
+def _draws(part: Samples, m: int, seed: int) -> Float64[Tensor, "m n D"]:
+    """Samples of p(x | x_obs) of some rows."""
+    n, n_samples = len(part.x), len(part.noise)
+    components = sorted(part.weights)
+    log_w = torch.full((n, len(components), n_samples), -torch.inf, dtype=torch.float64)
+    z = torch.zeros(n, len(components), n_samples, part.noise.shape[-1], dtype=torch.float64)
+    for i, k in enumerate(components):
+        rows, own = part.weights[k]
+        log_w[rows, i] = own.T
+        z[rows, i] = part.codes(part.noise[:, rows], rows, k)[0].transpose(0, 1)
+    found = torch.empty(m, *part.x.shape, dtype=torch.float64)
+    for i, row in enumerate(part.x):
+        generator = Generator().manual_seed(seed_of(seed_of_row(seed, row), DRAWS))
+        with Noise(generator):
+            picked = torch.multinomial(log_w[i].flatten().softmax(0), m, replacement=True)
+            of, its = picked // n_samples, picked % n_samples
+            for j in of.unique().tolist():
+                own = (of == j).nonzero().squeeze(1)
+                codes = z[i, j, its[own]][:, None, None]
+                p_x = part.model.decoder.of_component(codes, components[j])
+                found[own, i] = p_x.sample()[:, 0, 0]
+    return found
+
+
+DRAWS = 1  # the stream of a row's noise, besides that of its codes
