@@ -18,13 +18,19 @@ from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
 from mixvae.likelihoods import (
     BernoulliLikelihood,
     BinomialLikelihood,
+    CategoricalLikelihood,
     ContinuousBernoulliLikelihood,
     CrossEntropy,
     GaussianLikelihood,
     LogisticLikelihood,
     LogisticMixtureLikelihood,
+    NegativeBinomialLikelihood,
     NormalLikelihood,
+    OrdinalLikelihood,
+    PoissonLikelihood,
     StudentTLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+    ZeroInflatedPoissonLikelihood,
 )
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
@@ -98,6 +104,8 @@ class Case:
             return x
         if self.recipe == "mfa-vae" or likelihood.startswith(("normal", "student")):
             return 4 * x - 2
+        if likelihood.endswith(("poisson", "negative-binomial")):
+            return (6 * x * x).floor()
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
         if likelihood == "binomial":
@@ -248,6 +256,11 @@ CASES = [
     Case("vae", {"likelihood": "normal"}, FLAT),
     Case("iwae", {"n_samples": 3, "likelihood": "student-t"}, FLAT),
     Case("mixture-vae", {"likelihood": "normal-columns"}, FLAT),
+    Case("vae", {"likelihood": "poisson"}, FLAT),
+    Case("iwae", {"n_samples": 3, "likelihood": "zero-inflated-poisson"}, FLAT),
+    Case("mixture-vae", {"likelihood": "negative-binomial"}, FLAT),
+    Case("mixture-vae", {"likelihood": "zero-inflated-negative-binomial"}, FLAT),
+    Case("m-vae", {"likelihood": "negative-binomial"}, FLAT),
     Case("m-vae", {"likelihood": "normal"}, FLAT),
     Case("mvae", {"likelihood": "normal-shared"}, FLAT),
     Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
@@ -411,6 +424,14 @@ PARTS = [
     _likelihood("normal-of-means", NormalLikelihood, from_mean=True),
     _likelihood("normal-shared", NormalLikelihood, scale="all"),
     _likelihood("student-t", StudentTLikelihood),
+    _likelihood("poisson", PoissonLikelihood),
+    _likelihood("negative-binomial", NegativeBinomialLikelihood),
+    _likelihood("negative-binomial-of-means", NegativeBinomialLikelihood, from_mean=True),
+    _likelihood("zero-inflated-poisson", ZeroInflatedPoissonLikelihood),
+    _likelihood("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomialLikelihood),
+    _likelihood("zero-inflated-of-means", ZeroInflatedPoissonLikelihood, from_mean=True),
+    _likelihood("categorical", CategoricalLikelihood, n_levels=4),
+    _likelihood("ordinal", OrdinalLikelihood, n_levels=4),
     _decoder("decoder-keep", lambda: Decoder(_branch(12), BernoulliLikelihood(IMAGE)), K),
     _decoder("decoder-pixelcnn", _pixelcnn, K),
     _decoder(

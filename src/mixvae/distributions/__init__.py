@@ -2,6 +2,7 @@
 
 from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
+from .codes import Codes
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
@@ -14,11 +15,13 @@ from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
+from .zero_inflated import ZeroInflated
 
 __all__ = [
     "Bernoulli",
     "BernoulliVector",
     "BinomialLevels",
+    "Codes",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
@@ -29,6 +32,7 @@ __all__ = [
     "NormalMixture",
     "OuterProduct",
     "StickBreaking",
+    "ZeroInflated",
     "by_quadrature",
     "diagonal_normal",
     "dirichlet_sticks",
