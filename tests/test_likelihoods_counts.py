@@ -128,7 +128,8 @@ def test_probabilities_of_categories_are_scipys():
     for row, log_p in zip(x, found, strict=True):
         each = zip(logits.split([2, 4, 3]), row.long().tolist(), strict=True)
         expected = sum(
-            stats.multinomial(1, l.softmax(0).numpy()).logpmf(np.eye(len(l))[c]) for l, c in each
+            stats.multinomial(1, own.softmax(0).numpy()).logpmf(np.eye(len(own))[c])
+            for own, c in each
         )
         assert abs(log_p.item() - expected) < 1e-9
 
@@ -187,7 +188,7 @@ def test_samples_of_categories_have_their_probabilities(kind):
 def test_codes_outside_are_refused(kind, bad):
     one = kind((2,), (2, 4))
     one.check(torch.tensor([[1.0, 3.0]]))
-    with pytest.raises(MixvaeError, match="codes 0 ... C - 1, C from 2 to 4"):
+    with pytest.raises(MixvaeError, match=r"codes 0 \.\.\. C - 1, C from 2 to 4"):
         one.check(torch.tensor([[bad, 3.0]]))
 
 

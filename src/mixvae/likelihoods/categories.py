@@ -98,7 +98,7 @@ class OrdinalLikelihood(CategoricalLikelihood):
     Examples
     --------
     >>> p = OrdinalLikelihood((1,), 4)(torch.zeros(1, 1))
-    >>> p.log_prob(torch.tensor([[0.0], [1.0], [2.0], [3.0]])).exp()
+    >>> p.log_prob(torch.tensor([[0.0], [1.0], [2.0], [3.0]])).exp().detach()
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
 
