@@ -3,6 +3,7 @@
 from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
 from .codes import Codes
+from .columns import Columns
 from .continuous_bernoulli import ContinuousBernoulli
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
@@ -22,6 +23,7 @@ __all__ = [
     "BernoulliVector",
     "BinomialLevels",
     "Codes",
+    "Columns",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",

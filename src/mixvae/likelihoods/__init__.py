@@ -20,6 +20,7 @@ from .bernoulli import (
     CrossEntropy,
 )
 from .categories import CategoricalLikelihood, OrdinalLikelihood
+from .columns import ColumnKinds, ColumnLikelihood
 from .counts import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
@@ -73,6 +74,8 @@ __all__ = [
     "BernoulliLikelihood",
     "BinomialLikelihood",
     "CategoricalLikelihood",
+    "ColumnKinds",
+    "ColumnLikelihood",
     "ContinuousBernoulliLikelihood",
     "CrossEntropy",
     "GaussianLikelihood",
