@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
-Part = tuple[Int64[Tensor, " n"], Distribution]
+Part = tuple[Tensor, Distribution]
 
 
 class Columns(Distribution):
