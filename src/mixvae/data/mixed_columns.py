@@ -50,8 +50,8 @@ class MixedColumns(Standardization):
     >>> mixed = MixedColumns.of(x, np.arange(3))
     >>> mixed.kinds, mixed.apply(x)[:, 1]
     (('normal', 'categorical'), tensor([1., 0., 1.]))
-    >>> mixed.invert(mixed.apply(x))[0].tolist()
-    [1.0, 'red']
+    >>> mixed.invert(mixed.apply(x))[:, 1].tolist()
+    ['red', 'blue', 'red']
     """
 
     kinds: tuple[str, ...]

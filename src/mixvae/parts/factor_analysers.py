@@ -22,10 +22,12 @@ from torch.distributions import Distribution
 from mixvae.distributions import diagonal_normal
 from mixvae.distributions.pairs import to_float64
 from mixvae.errors import at_least
-from mixvae.likelihoods import Likelihood
+from mixvae.likelihoods import ColumnKinds, Likelihood
+from mixvae.likelihoods.columns import REAL
 from mixvae.nn import MLP, full_precision
 from mixvae.nn.linear import Linear
 
+from .column_features import ColumnFeatures
 from .decoders import Decoder
 
 Noise = Literal["decoder", "component", "column", "all"]
@@ -71,15 +73,24 @@ class FactorAnalysers(nn.Module):
         return torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
 
     def posterior(
-        self, x: Float[Tensor, "B D"]
+        self, x: Float[Tensor, "B D"], columns: slice | Tensor = ALL
     ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "K L"]]:
         r"""Means and scales of the best diagonal normals for p(z | x, k).
 
         The exact posterior has precision :math:`A = I + W^T \operatorname{diag}(s^{-2}) W`. Means
         are its own, and a scale is :math:`A_{ll}^{-1/2}`, which is exact where A is diagonal.
+
+        Parameters
+        ----------
+        x
+            Rows.
+        columns
+            The columns of the factor analysers that those of x are; by default all. The others are
+            taken for unknown.
         """
-        loadings, mean = to_float64(self.loadings), to_float64(self.mean)
-        weighted = loadings * (-2 * to_float64(self.log_scales)).exp().unsqueeze(2)  # (K, D, L)
+        loadings, mean = (to_float64(t[:, columns]) for t in (self.loadings, self.mean))
+        log_scales = to_float64(self.log_scales[:, columns])
+        weighted = loadings * (-2 * log_scales).exp().unsqueeze(2)  # (K, D, L)
         one = torch.eye(loadings.shape[2], dtype=loadings.dtype, device=loadings.device)
         precision = one + loadings.mT @ weighted
         gain = torch.cholesky_solve(weighted.mT, torch.linalg.cholesky(precision))  # (K, L, D)
@@ -141,12 +152,22 @@ class ResidualPosterior(nn.Module):
     Parameters
     ----------
     residual
-        x and k to r and t, (B, K, 2 L).
+        Features and k to r and t, (B, K, 2 L).
+    kinds
+        The kinds of the columns of x, of which the linear model's posterior reads those of real
+        values, and the network :class:`ColumnFeatures`. None: all are real, and the network reads
+        them.
     """
 
-    def __init__(self, residual: ComponentMLP) -> None:
+    def __init__(self, residual: ComponentMLP, kinds: ColumnKinds | None = None) -> None:
         super().__init__()
         self.residual = residual
+        self.features = nn.Identity() if kinds is None else ColumnFeatures(kinds)
+        self._columns: tuple[slice | Tensor, slice | Tensor] = (ALL, ALL)  # of x, of the analysers
+        if kinds is not None:
+            real = kinds.of(*REAL)
+            outputs = [kinds.slices[i].start for i in real]
+            self._columns = torch.tensor(real).long(), torch.tensor(outputs).long()
         self._linear: tuple[FactorAnalysers, ...] = ()
 
     def reads(self, linear: FactorAnalysers) -> None:
@@ -160,8 +181,10 @@ class ResidualPosterior(nn.Module):
         self._linear = (linear,)
 
     def forward(self, h: Float[Tensor, "B 1 D"]) -> Distribution:
-        mean, scale = self._linear[0].posterior(full_precision(h.squeeze(1)))
-        r, t = full_precision(self.residual(h)).chunk(2, -1)
+        of_x, of_linear = self._columns
+        x = full_precision(h.squeeze(1))
+        mean, scale = self._linear[0].posterior(x[:, of_x], of_linear)
+        r, t = full_precision(self.residual(self.features(h))).chunk(2, -1)
         return diagonal_normal(mean + r, scale * t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp())
 
 
