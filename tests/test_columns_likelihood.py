@@ -67,7 +67,7 @@ def test_means_and_samples_are_of_each_columns_kind():
     torch.manual_seed(0)
     one.check(p.sample((100,)).flatten(0, 1))
     assert p.mean.shape == p.variance.shape == (2, 12)
-    categories = KINDS.of("categorical", "ordinal")
+    categories = KINDS.those("categorical", "ordinal")
     assert p.variance.isnan().any(0).nonzero().squeeze(1).tolist() == categories
     most_probable = torch.zeros(2, 12)
     most_probable[:, categories] = p.mean[:, categories]
@@ -96,7 +96,7 @@ def test_gradients_reach_every_parameter_of_the_likelihood():
     for name, p in one.named_parameters():
         assert p.grad.isfinite().all(), name
         assert p.grad.any() or not p.numel(), name
-    real = KINDS.of("normal", "student-t")
+    real = KINDS.those("normal", "student-t")
     used = [17 + KINDS.slices[i].start for i in real]
     assert params.grad.any(0).nonzero().squeeze(1).tolist() == [*range(17), *used]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mixvae.errors import MixvaeError, MixvaeWarning, shown
 from mixvae.likelihoods.columns import COUNTS, KINDS, OF_CATEGORIES, REAL
 
-from .columns import named
+from .columns import listed, named
 from .frames import columns_of
 from .raw_columns import Kinds, RawColumn, categories_of, kinds_by_name, raw_columns
 from .standardization import Standardization
@@ -215,6 +215,13 @@ class MixedColumns(Standardization):
         """The values by name, for ``data.json``; floats are read back exactly."""
         values = super().to_dict()
         return values | {"categories": [list(own) for own in self.categories]}
+
+    def lines(self) -> list[str]:
+        """The columns of x by their likelihoods, a line for each."""
+        kept = np.flatnonzero(self._kept).tolist()
+        names = self.columns or tuple(map(str, range(len(self.mean))))
+        by_kind = {kind: [names[i] for i in kept if self.kinds[i] == kind] for kind in KINDS}
+        return [f"{kind}: {listed(own)}" for kind, own in by_kind.items() if own]
 
     def __str__(self) -> str:
         """A few words for messages."""

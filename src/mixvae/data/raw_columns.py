@@ -14,7 +14,7 @@ from .columns import listed
 from .frames import is_frame, refuse_types, series_of, type_of
 from .numbers import to_numpy
 
-Kinds = str | Mapping[str, str]  # "auto", a likelihood's name, or names by column
+Kinds = str | Mapping[Any, str]  # "auto", the name of a likelihood, or names by column
 _CATEGORIES = "categor|dictionary|enum|str(?!uct)|large_str|utf8|object"
 FEW = 10  # categories that any column may have, whatever the number of rows
 
@@ -53,6 +53,17 @@ class RawColumn:
         return sorted(set(self.values.tolist()), key=lambda v: (isinstance(v, str), v))
 
 
+def is_categorical(type_name: str) -> bool:
+    """Whether a column's type, by its name, is one of categories or text.
+
+    Parameters
+    ----------
+    type_name
+        As the library of the frame writes it.
+    """
+    return re.match(_CATEGORIES, type_name, re.I) is not None
+
+
 def raw_columns(x: Any, where: str) -> list[RawColumn]:
     """Read the columns of a frame, or of an array of numbers or objects (N, D).
 
@@ -84,13 +95,13 @@ def raw_columns(x: Any, where: str) -> list[RawColumn]:
 def _of_series(name: str, column: Any, where: str) -> RawColumn:
     dtype = type_of(column)
     text, values = str(dtype), np.asarray(column)
-    if not re.match(_CATEGORIES, text, re.I):
+    if not is_categorical(text):
         refuse_types({name: text}, where)
     found = _of_values(name, values, where)
     declared = getattr(dtype, "categories", None)
     if declared is None or not hasattr(declared, "__len__"):
-        is_categorical = re.match(_CATEGORIES, text, re.I) and found.kind == "normal"
-        return replace(found, kind="categorical") if is_categorical else found
+        numbers = is_categorical(text) and "object" not in text and found.kind == "normal"
+        return replace(found, kind="categorical") if numbers else found
     kind = "ordinal" if getattr(dtype, "ordered", False) else "categorical"
     own = [_plain(v, name, where) for v in declared]
     return replace(found, kind=kind, declared=own)

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
+
+from .codes import Codes
 
 Part = tuple[Tensor, Distribution]
 
@@ -43,6 +46,17 @@ class Columns(Distribution):
     @property
     def mean(self) -> Tensor:
         return self._joined(lambda p, _: p.mean)
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities of codes, (*B, D, C); NaN of columns that are not of categories."""
+        of_codes = [(c, p.probs) for c, p in self.parts if isinstance(p, Codes)]
+        n_levels = max((probs.shape[-1] for _, probs in of_codes), default=1)
+        dtype = self.parts[0][1].mean.dtype
+        found = torch.full((*self.batch_shape, n_levels), torch.nan, dtype=dtype)
+        for columns, probs in of_codes:
+            found[..., columns, :] = F.pad(probs, (0, n_levels - probs.shape[-1])).to(found)
+        return found
 
     @property
     def variance(self) -> Tensor:

@@ -1,7 +1,7 @@
 """The start of a deep mixture for tables: scikit-learn's GaussianMixture as factor analysers."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,6 +87,7 @@ def search(
     reg_covar: float | None = None,
     n_init: int = 1,
     seed: int = 0,
+    kind_of_mixture: Callable[..., Mixture] = Mixture,
 ) -> list[Tried]:
     """Gaussian mixtures of several sizes, fitted to training rows, with their log p of others.
 
@@ -101,6 +102,8 @@ def search(
         regularisations.
     n_init, seed
         As scikit-learn's n_init and random_state.
+    kind_of_mixture
+        `Mixture`, or another way of fitting with the same fields.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def search(
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
-        mixture = Mixture(k, kind, reg, n_init, seed)
+        mixture = kind_of_mixture(k, kind, reg, n_init, seed)
         return Tried(mixture, mixture.fit(train).score_samples(val))
 
     found: list[Tried] = []

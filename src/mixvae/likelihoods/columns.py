@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mixvae.distributions import Columns
-from mixvae.errors import MixvaeError, one_of, whole
+from mixvae.errors import MixvaeError, one_of, shown, whole
 
 from .bernoulli import BernoulliLikelihood
 from .categories import CategoricalLikelihood, OrdinalLikelihood
@@ -38,6 +38,11 @@ COUNTS = tuple(name for name in KINDS if name.endswith(("poisson", "negative-bin
 OF_CATEGORIES = ("categorical", "ordinal")
 
 
+def is_pair(value: Sequence[int | str]) -> bool:
+    """Whether it is a name and a number."""
+    return len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
+
+
 @dataclass(frozen=True)
 class ColumnKinds:
     """The likelihood of each column of a table, and where its parameters are.
@@ -60,11 +65,28 @@ class ColumnKinds:
     Examples
     --------
     >>> kinds = ColumnKinds((("normal", 1), ("categorical", 3), ("poisson", 1)))
-    >>> kinds.n_outputs, kinds.slices[1], kinds.of("poisson")
+    >>> kinds.n_outputs, kinds.slices[1], kinds.those("poisson")
     (5, slice(1, 4, None), [2])
     """
 
     kinds: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[int | str]]) -> "ColumnKinds":
+        """The same from plain values, as a recipe has them.
+
+        Parameters
+        ----------
+        columns
+            Pairs of a name and a number.
+        """
+        pairs = [(str(pair[0]), int(pair[1])) for pair in columns if is_pair(pair)]
+        if len(pairs) != len(columns):
+            raise MixvaeError(
+                "columns must be pairs of a likelihood and its number of categories, such as "
+                f"[['normal', 1], ['categorical', 3]]; got {shown(columns)}."
+            )
+        return cls(tuple(pairs))
 
     def __post_init__(self) -> None:
         """Check names and numbers."""
@@ -92,9 +114,13 @@ class ColumnKinds:
         """Number P of parameters."""
         return int(self.slices[-1].stop)
 
-    def of(self, *names: str) -> list[int]:
+    def those(self, *names: str) -> list[int]:
         """The columns of these likelihoods, counted from 0."""
         return [i for i, (name, _) in enumerate(self.kinds) if name in names]
+
+    def first_outputs(self, columns: Sequence[int]) -> list[int]:
+        """The first parameter of each of these columns."""
+        return [self.slices[i].start for i in columns]
 
 
 class ColumnLikelihood(Likelihood):
@@ -137,7 +163,7 @@ class ColumnLikelihood(Likelihood):
         self.kinds = kinds
         self.groups = nn.ModuleDict()
         for name in dict.fromkeys(name for name, _ in kinds.kinds):
-            self._add(name, kinds.of(name))
+            self._add(name, kinds.those(name))
 
     def _add(self, name: str, columns: list[int]) -> None:
         """Add the likelihood of one kind, and which columns and outputs are its own."""

@@ -165,8 +165,8 @@ class ResidualPosterior(nn.Module):
         self.features = nn.Identity() if kinds is None else ColumnFeatures(kinds)
         self._columns: tuple[slice | Tensor, slice | Tensor] = (ALL, ALL)  # of x, of the analysers
         if kinds is not None:
-            real = kinds.of(*REAL)
-            outputs = [kinds.slices[i].start for i in real]
+            real = kinds.those(*REAL)
+            outputs = kinds.first_outputs(real)
             self._columns = torch.tensor(real).long(), torch.tensor(outputs).long()
         self._linear: tuple[FactorAnalysers, ...] = ()
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ from mixvae.data.dataset import Dataset
 from mixvae.data.mixed_columns import MixedColumns
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
-from mixvae.initialization.column_start import RealFeatures, start_columns
+from mixvae.initialization.column_mixture import MixtureOfColumns
 from mixvae.initialization.gaussian_mixture import (
     Covariance,
     Mixture,
@@ -67,7 +67,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     data or with start random."""
     likelihood: Literal["normal", "student-t"] = "normal"
     """Noise of each column: normal, or student-t, for which rows that lie far out count less."""
-    columns: Sequence[tuple[str, int]] | None = None
+    columns: Sequence[Sequence[int | str]] | None = None
     """For a table whose columns are of several kinds: the likelihood of each, and its number of
     categories (1 for all but categorical and ordinal). By default those of the data; none where all
     columns are real."""
@@ -93,13 +93,13 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         if self.x_noise is not None and self.x_noise < 0:
             raise MixvaeError(f"x_noise must be at least 0, such as 0.03; got {self.x_noise}.")
         if self.columns:
-            kinds = ColumnKinds(tuple(self.columns))
+            kinds = ColumnKinds.of(self.columns)
             if self.likelihood != "normal":
                 raise MixvaeError(
                     f"likelihood {self.likelihood} is for tables whose columns are all real; with "
                     "columns, name it there for each column."
                 )
-            if self.x_noise and len(kinds.of(*REAL)) < len(kinds.kinds):
+            if self.x_noise and len(kinds.those(*REAL)) < len(kinds.kinds):
                 raise MixvaeError(
                     "x_noise is for tables whose columns are all real; leave it out, or make it 0."
                 )
@@ -110,17 +110,18 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
         columns = self.columns
         if columns is None:
-            columns = _columns_of(data)
+            columns = columns_of_data(data)
         undecided = None in (self.n_components, self.covariance, self.reg_covar)
         fitted = data is not None and self.start == "gaussian-mixture"
         if data is not None and fitted and undecided:
-            rows = rows_of(columns, data.train.x)
+            covariance, kind = kind_of_mixture(columns, self.covariance)
             chosen = one_standard_error(
                 search(
-                    rows(data.train.x),
-                    rows(data.val.x),
+                    _rows(data.train.x),
+                    _rows(data.val.x),
+                    kind_of_mixture=kind,
                     n_components=self.n_components,
-                    covariance=self.covariance or ("diag" if columns else None),
+                    covariance=covariance,
                     reg_covar=self.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
@@ -140,20 +141,17 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert self.covariance is not None
         assert self.reg_covar is not None
         sizes = self._sizes(data.x_shape)
-        mixture = Mixture(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
+        kind = kind_of_mixture(self.columns, self.covariance)[1]
+        mixture = kind(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        x = data.train.x
-        rows = rows_of(self.columns, x)(x)
-        fitted, linear = mixture.fit(rows), model.decoder.branch.linear
-        likelihood = model.decoder.likelihood
+        fitted, n = mixture.fit(_rows(data.train.x)), len(data.train)
+        linear, likelihood = model.decoder.branch.linear, model.decoder.likelihood
         if isinstance(likelihood, ColumnLikelihood):
-            r = fitted.predict_proba(rows)
-            start_columns(linear, likelihood, x, r, self.reg_covar)
-            model.weights.start_from(torch.from_numpy(r.sum(0)))
+            fitted.start(linear, likelihood, model.weights, n)
         else:
-            start_from(linear, model.weights, fitted, len(x))
+            start_from(linear, model.weights, fitted, n)
         model.decoder.branch.residual.start_at_zero()
         model.posterior.residual.start_at_zero()
 
@@ -163,7 +161,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     @property
     def kinds(self) -> ColumnKinds | None:
         """The likelihood of each column; None where all are real."""
-        return ColumnKinds(tuple(self.columns)) if self.columns else None
+        return ColumnKinds.of(self.columns) if self.columns else None
 
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape)
@@ -217,26 +215,36 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return prod(x_shape), self.n_latent, self.n_components
 
 
-def rows_of(
-    columns: Sequence[tuple[str, int]] | None, train: Float[Tensor, "N *X"]
-) -> Callable[[Tensor], Any]:
-    """What makes rows of the start's Gaussian mixture, as NumPy's, of the model's x.
+def kind_of_mixture(
+    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None
+) -> tuple[Covariance | None, Callable[..., Mixture]]:
+    """The covariance of the mixture to start from, where there is no choice, and its kind.
 
     Parameters
     ----------
-    columns
-        As of the recipe: rows are real numbers that stand for columns of several kinds; None or
-        none: x itself.
-    train
-        Training rows, which decide how.
+    columns, covariance
+        As of the recipe. Of less than two real columns the covariance is diagonal.
     """
-    if columns:
-        return RealFeatures(ColumnKinds(tuple(columns)), train)
-    return lambda x: x.flatten(1).double().numpy()
+    if not columns:
+        return covariance, Mixture
+    kinds = ColumnKinds.of(columns)
+    only: Covariance | None = "diag" if len(kinds.those(*REAL)) < 2 else None
+    return covariance or only, partial(MixtureOfColumns, kinds=kinds)
 
 
-def _columns_of(data: Dataset | None) -> tuple[tuple[str, int], ...]:
-    """The kinds of the data's columns; () where all are normal."""
+def _rows(x: Float[Tensor, "N *X"]) -> Any:
+    """Rows in float64, as NumPy's."""
+    return x.flatten(1).double().numpy()
+
+
+def columns_of_data(data: Dataset | None) -> tuple[tuple[str, int], ...]:
+    """The kinds of the data's columns; () where all are normal.
+
+    Parameters
+    ----------
+    data
+        The data, if there are any.
+    """
     transform = None if data is None else data.transform
     kinds = transform.kept_kinds if isinstance(transform, MixedColumns) else ()
     return () if all(name == "normal" for name, _ in kinds) else kinds
