@@ -66,6 +66,11 @@ from mixvae.recipes import BuiltRecipe
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
 K, L, H = 3, 2, 5
+KINDS = (
+    *(("normal", 1), ("categorical", 3), ("poisson", 1), ("ordinal", 4), ("bernoulli", 1)),
+    *(("normal", 1), ("negative-binomial", 1), ("student-t", 1), ("categorical", 2)),
+    *(("zero-inflated-poisson", 1), ("zero-inflated-negative-binomial", 1), ("ordinal", 2)),
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Case:
 
     def __str__(self) -> str:
         shape = "flat" if self.x_shape == FLAT else ""
-        values = (f"{key}={value}" for key, value in self.options.items())
+        options = self.options | ({"columns": "mixed"} if "columns" in self.options else {})
+        values = (f"{key}={value}" for key, value in options.items())
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
     def build(
@@ -102,6 +108,8 @@ class Case:
         likelihood = self.options.get("likelihood", "bernoulli")
         if self.recipe == "cb-vae":
             return x
+        if columns := self.options.get("columns"):
+            return torch.stack([_column(x[:, i], *kind) for i, kind in enumerate(columns)], 1)
         if self.recipe == "mfa-vae" or likelihood.startswith(("normal", "student")):
             return 4 * x - 2
         if likelihood.endswith(("poisson", "negative-binomial")):
@@ -117,6 +125,13 @@ class Case:
         if not self.options.get("conditional"):
             return None
         return torch.arange(len(x)) % self.options["n_classes"]
+
+
+def _column(x: Tensor, name: str, n_levels: int) -> Tensor:
+    """Values in [0, 1] as those of a column of this kind."""
+    if name in ("normal", "student-t"):
+        return 4 * x - 2
+    return x.round() if name == "bernoulli" else (x * (6 if n_levels == 1 else n_levels)).floor()
 
 
 def saying(recipe: BuiltRecipe, options: dict[str, Any]) -> BuiltRecipe:
@@ -196,6 +211,8 @@ CASES = [
     Case("mfa-vae", {"n_components": 1, "noise": "all"}, FLAT),
     Case("mfa-vae", {"noise": "column", "likelihood": "student-t"}),
     Case("mfa-vae", {"noise": "component", "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("mfa-vae", {"columns": KINDS}, FLAT),
+    Case("mfa-vae", {"columns": KINDS, "noise": "component", "bound": "iwae"}, FLAT),
     Case("dlgmm"),
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dlgmm", {"form": "index", "prior_means": [-1.5, 0.0, 1.5]}),

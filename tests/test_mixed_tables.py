@@ -315,8 +315,9 @@ def test_a_file_with_text_is_trained_on_and_sampled(tmp_path: Path) -> None:
     words = ["train", "mfa-vae", "--data", str(tmp_path / "people.csv"), "--out", str(out)]
     words += ["--kinds", "visits=poisson", "--n-components", "2", "--hidden", "8"]
     words += ["--max-epochs", "1", "--batch-size", "32", "--progress", "false"]
-    main([*words, "--pictures", "false"])
-    main(["sample", str(out), "--n", "20", "--out", str(csv)])
+    assert main([*words, "--pictures", "false"]) == 0
+    assert main(["sample", str(out), "--n", "20", "--out", str(csv)]) == 0
     new = pd.read_csv(csv)
     assert set(new["city"]) <= {"Rome", "Oslo", "Lima"}
-    main(["evaluate", str(out)])
+    assert (new["visits"] == new["visits"].astype(int)).all()
+    assert main(["evaluate", str(out)]) == 0
