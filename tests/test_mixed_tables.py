@@ -1,6 +1,7 @@
 """Deep mixtures of tables whose columns are of several kinds: their start, training and use."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from mixvae.initialization.column_mixture import ColumnMixture, MixtureOfColumns
 from mixvae.likelihoods import ColumnKinds
 from mixvae.parts.factor_analysers import FactorAnalysers, ResidualDecoder, ResidualPosterior
 
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorials" / "mixed_tables.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
 N = 300
 Y = np.arange(N) % 2  # the component of each row
 
@@ -53,8 +56,12 @@ def fitted() -> Any:
     return DeepMixture(2, likelihood=KINDS, max_epochs=2, random_state=0).fit(table())
 
 
+def agreement_of(labels: np.ndarray, y: np.ndarray) -> float:
+    return float(max((labels == y).mean(), (labels != y).mean()))
+
+
 def agreement(labels: np.ndarray) -> float:
-    return max((labels == Y).mean(), (labels != Y).mean())
+    return agreement_of(labels, Y)
 
 
 # The start
@@ -321,3 +328,18 @@ def test_a_file_with_text_is_trained_on_and_sampled(tmp_path: Path) -> None:
     assert set(new["city"]) <= {"Rome", "Oslo", "Lima"}
     assert (new["visits"] == new["visits"].astype(int)).all()
     assert main(["evaluate", str(out)]) == 0
+
+
+# The tutorial
+
+
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in BLOCKS:
+        quick = block.replace("random_state=0", "random_state=0, max_epochs=1")
+        exec(
+            quick.replace("max_epochs=10,", "max_epochs=1, progress=False, pictures=False,"), names
+        )
+    assert agreement_of(names["cluster"], names["group"]) > 0.9
+    assert "poisson: visits" in capsys.readouterr().out
