@@ -18,13 +18,19 @@ from mixvae.distributions import Delta, dirichlet_sticks, process_sticks
 from mixvae.likelihoods import (
     BernoulliLikelihood,
     BinomialLikelihood,
+    CategoricalLikelihood,
     ContinuousBernoulliLikelihood,
     CrossEntropy,
     GaussianLikelihood,
     LogisticLikelihood,
     LogisticMixtureLikelihood,
+    NegativeBinomialLikelihood,
     NormalLikelihood,
+    OrdinalLikelihood,
+    PoissonLikelihood,
     StudentTLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+    ZeroInflatedPoissonLikelihood,
 )
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
@@ -60,6 +66,11 @@ from mixvae.recipes import BuiltRecipe
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
 K, L, H = 3, 2, 5
+KINDS = (
+    *(("normal", 1), ("categorical", 3), ("poisson", 1), ("ordinal", 4), ("bernoulli", 1)),
+    *(("normal", 1), ("negative-binomial", 1), ("student-t", 1), ("categorical", 2)),
+    *(("zero-inflated-poisson", 1), ("zero-inflated-negative-binomial", 1), ("ordinal", 2)),
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,8 @@ class Case:
 
     def __str__(self) -> str:
         shape = "flat" if self.x_shape == FLAT else ""
-        values = (f"{key}={value}" for key, value in self.options.items())
+        options = self.options | ({"columns": "mixed"} if "columns" in self.options else {})
+        values = (f"{key}={value}" for key, value in options.items())
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
     def build(
@@ -96,8 +108,12 @@ class Case:
         likelihood = self.options.get("likelihood", "bernoulli")
         if self.recipe == "cb-vae":
             return x
+        if columns := self.options.get("columns"):
+            return torch.stack([_column(x[:, i], *kind) for i, kind in enumerate(columns)], 1)
         if self.recipe == "mfa-vae" or likelihood.startswith(("normal", "student")):
             return 4 * x - 2
+        if likelihood.endswith(("poisson", "negative-binomial")):
+            return (6 * x * x).floor()
         if likelihood.startswith("logistic"):
             return (255 * x).round() / 255
         if likelihood == "binomial":
@@ -109,6 +125,13 @@ class Case:
         if not self.options.get("conditional"):
             return None
         return torch.arange(len(x)) % self.options["n_classes"]
+
+
+def _column(x: Tensor, name: str, n_levels: int) -> Tensor:
+    """Values in [0, 1] as those of a column of this kind."""
+    if name in ("normal", "student-t"):
+        return 4 * x - 2
+    return x.round() if name == "bernoulli" else (x * (6 if n_levels == 1 else n_levels)).floor()
 
 
 def saying(recipe: BuiltRecipe, options: dict[str, Any]) -> BuiltRecipe:
@@ -188,6 +211,8 @@ CASES = [
     Case("mfa-vae", {"n_components": 1, "noise": "all"}, FLAT),
     Case("mfa-vae", {"noise": "column", "likelihood": "student-t"}),
     Case("mfa-vae", {"noise": "component", "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("mfa-vae", {"columns": KINDS}, FLAT),
+    Case("mfa-vae", {"columns": KINDS, "noise": "component", "bound": "iwae"}, FLAT),
     Case("dlgmm"),
     Case("dlgmm", {"prior_means": [-1.5, 0.0, 1.5], "likelihood": "gaussian"}, FLAT),
     Case("dlgmm", {"form": "index", "prior_means": [-1.5, 0.0, 1.5]}),
@@ -248,6 +273,11 @@ CASES = [
     Case("vae", {"likelihood": "normal"}, FLAT),
     Case("iwae", {"n_samples": 3, "likelihood": "student-t"}, FLAT),
     Case("mixture-vae", {"likelihood": "normal-columns"}, FLAT),
+    Case("vae", {"likelihood": "poisson"}, FLAT),
+    Case("iwae", {"n_samples": 3, "likelihood": "zero-inflated-poisson"}, FLAT),
+    Case("mixture-vae", {"likelihood": "negative-binomial"}, FLAT),
+    Case("mixture-vae", {"likelihood": "zero-inflated-negative-binomial"}, FLAT),
+    Case("m-vae", {"likelihood": "negative-binomial"}, FLAT),
     Case("m-vae", {"likelihood": "normal"}, FLAT),
     Case("mvae", {"likelihood": "normal-shared"}, FLAT),
     Case("iwae", {"n_samples": 3, "likelihood": "binomial", "n_trials": 2}, FLAT),
@@ -411,6 +441,14 @@ PARTS = [
     _likelihood("normal-of-means", NormalLikelihood, from_mean=True),
     _likelihood("normal-shared", NormalLikelihood, scale="all"),
     _likelihood("student-t", StudentTLikelihood),
+    _likelihood("poisson", PoissonLikelihood),
+    _likelihood("negative-binomial", NegativeBinomialLikelihood),
+    _likelihood("negative-binomial-of-means", NegativeBinomialLikelihood, from_mean=True),
+    _likelihood("zero-inflated-poisson", ZeroInflatedPoissonLikelihood),
+    _likelihood("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomialLikelihood),
+    _likelihood("zero-inflated-of-means", ZeroInflatedPoissonLikelihood, from_mean=True),
+    _likelihood("categorical", CategoricalLikelihood, n_levels=4),
+    _likelihood("ordinal", OrdinalLikelihood, n_levels=4),
     _decoder("decoder-keep", lambda: Decoder(_branch(12), BernoulliLikelihood(IMAGE)), K),
     _decoder("decoder-pixelcnn", _pixelcnn, K),
     _decoder(

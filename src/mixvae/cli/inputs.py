@@ -1,12 +1,12 @@
 """Data sets as the command line names them, and the settings that a run was started with."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mixvae.data import DATASETS, Binarize, Dataset, Standardize, read_source
+from mixvae.data import DATASETS, Binarize, Dataset, Kinds, Standardize, read_source
 from mixvae.data.splits import SourceSplits, assemble
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
@@ -38,6 +38,10 @@ class DataOptions:
     standardize: Standardize = "auto"
     """Standardise the columns of a table by its training rows; auto: where floats, or integers
     other than uint8, go outside [0, 1]."""
+    kinds: Sequence[str] | None = None
+    """For a table with counts or categories, the likelihoods of its columns: auto, by their types,
+    so that text is categories; one for all columns, such as poisson; or COLUMN=LIKELIHOOD, such as
+    age=normal, the others by their types."""
     label_column: str | None = None
     """Column of a table's file that is the class."""
     subset: int | None = None
@@ -59,11 +63,25 @@ class DataOptions:
             seed=self.data_seed,
             image_size=self.image_size,
             standardize=self.standardize,
+            kinds=kinds_of(self.kinds),
             label_column=self.label_column,
             transform=transform,
         )
         data = assemble(name, parts, binarize=self.binarize, n_val=self.n_val, seed=self.data_seed)
         return parts, data if self.subset is None else data.subset(self.subset)
+
+
+def kinds_of(words: Sequence[str] | None) -> Kinds | None:
+    """The likelihoods of columns in words of the command line: one, or COLUMN=LIKELIHOOD."""
+    if not words:
+        return None
+    if len(words) == 1 and "=" not in words[0]:
+        return words[0]
+    pairs = [word.rpartition("=") for word in words if word != "auto"]
+    wrong = [kind for column, _, kind in pairs if not column]
+    if wrong:
+        raise MixvaeError(f"--kinds takes one likelihood, or COLUMN=LIKELIHOOD; got {wrong[0]}.")
+    return {column: kind for column, _, kind in pairs}
 
 
 DATA_OPTIONS = tuple(field.name for field in fields(DataOptions))

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from mixvae.data.mixed_columns import MixedColumns
 from mixvae.data.transform_record import AnyTransform
 from mixvae.storage.files import write_array, write_text
 
@@ -22,10 +23,13 @@ def save_rows(
     """Write rows as the data's source has them: all its columns, with their names in a .csv.
 
     ``axes`` names the axes of x before the last, with the values along each; in a .csv these are
-    columns before the others. Without it x has one such axis, which gets no column.
+    columns before the others. Without it x has one such axis, which gets no column. A .npy file
+    has the codes of categories in their place.
     """
     values = x.numpy() if transform is None else transform.invert(x)
     if path.suffix == ".npy":
+        if isinstance(transform, MixedColumns):
+            values = transform.unscale(x)
         write_array(path, values)
         return path
     axes = axes or {}

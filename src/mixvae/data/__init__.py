@@ -18,6 +18,8 @@ from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_r
 from .download import data_home
 from .formats import arrays, image_folder, table_file
 from .formats.arrays import from_arrays
+from .mixed_columns import MixedColumns
+from .raw_columns import Kinds
 from .sets import (
     binarized_mnist,
     cifar10,
@@ -48,6 +50,8 @@ __all__ = [
     "DATASETS",
     "Binarize",
     "Dataset",
+    "Kinds",
+    "MixedColumns",
     "Split",
     "SplitName",
     "Standardization",
@@ -94,6 +98,7 @@ def load(
     image_size: tuple[int, int] | None = None,
     subset: int | None = None,
     standardize: Standardize = "auto",
+    kinds: Kinds | None = None,
     label_column: str | None = None,
     transform: AnyTransform | None = None,
 ) -> Dataset:
@@ -127,6 +132,8 @@ def load(
         For quick trials, the number of training images to keep: see `Dataset.subset`.
     standardize
         Whether a table is standardised by its training rows: see `from_arrays`.
+    kinds
+        The likelihoods of a table's columns: see `from_arrays`.
     label_column
         The column of a table's file that is the class. Classes, of any type, are numbered in sorted
         order.
@@ -158,6 +165,7 @@ def load(
         seed=seed,
         image_size=image_size,
         standardize=standardize,
+        kinds=kinds,
         label_column=label_column,
         transform=transform,
     )
@@ -209,6 +217,7 @@ def read_source(
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
     standardize: Standardize = "auto",
+    kinds: Kinds | None = None,
     label_column: str | None = None,
     transform: AnyTransform | None = None,
 ) -> tuple[str, SourceSplits]:
@@ -222,7 +231,7 @@ def read_source(
         As in :func:`load`; only checked here, before what may be a long download.
     n_val, seed
         As in :func:`load`: a table is standardised by the rows that will not be held out.
-    image_size, standardize, label_column, transform
+    image_size, standardize, kinds, label_column, transform
         As in :func:`load`.
 
     Returns
@@ -246,6 +255,8 @@ def read_source(
     is_table = path.is_file() and table_file.is_table(path)
     if label_column is not None and not is_table and (name in DATASETS or path.exists()):
         raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
+    if kinds is not None and (name in DATASETS or path.is_dir()):
+        raise MixvaeError(f"kinds are of the columns of tables, not of {name}; leave them out.")
     if standardize is True and (name in DATASETS or path.is_dir()):
         raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")
     if name in DATASETS:
@@ -254,7 +265,7 @@ def read_source(
         if isinstance(transform, Standardization):
             raise MixvaeError(f"{path}: expected a table, as in training, got a folder of images.")
         return path.resolve().name, image_folder.read(path, image_size, transform)
-    options = transform, standardize, HoldOut(n_val, seed=seed)
+    options = transform, standardize, HoldOut(n_val, seed=seed), kinds
     if path.is_file() and path.suffix in (".npy", ".npz"):
         return path.resolve().name, arrays.read(path, *options)
     if is_table:

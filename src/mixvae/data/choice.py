@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int64
 
 from mixvae.errors import MixvaeError, shown
 
 from .columns import check_finite, check_observed
 from .conversion import class_numbers
 from .frames import columns_of
+from .mixed_columns import MixedColumns
 from .numbers import to_numpy
+from .raw_columns import Kinds
 from .splits import HoldOut
 from .standardization import Standardization
 
@@ -75,8 +78,38 @@ def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) 
         For all splits.
     """
     at = f"{where}, train"
-    x, y = to_numpy(given["x"], at), given.get("y")
-    labels = None if y is None else class_numbers(y, len(x), at)
+    x = to_numpy(given["x"], at)
+    rows = _training_rows(given, where, held_out, len(x))
+    return Standardization.of(x[rows], columns_of(given["x"]), where=at)
+
+
+def mixed_columns_of(
+    given: Mapping[str, Any], where: str, held_out: HoldOut, kinds: Kinds
+) -> MixedColumns:
+    """The conversion of a table of several kinds of columns, as :func:`standardization_of`.
+
+    Parameters
+    ----------
+    given, where, held_out
+        As there.
+    kinds
+        As of :meth:`MixedColumns.of`.
+
+    Returns
+    -------
+    MixedColumns
+        For all splits.
+    """
+    rows = _training_rows(given, where, held_out, len(given["x"]))
+    return MixedColumns.of(given["x"], rows, kinds, where=f"{where}, train")
+
+
+def _training_rows(
+    given: Mapping[str, Any], where: str, held_out: HoldOut, n: int
+) -> Int64[np.ndarray, " M"]:
+    """The rows of x that are not held out."""
+    y = given.get("y")
+    labels = None if y is None else class_numbers(y, n, f"{where}, train")
     own = [part for part in ("val", "test") if given.get(f"x_{part}") is not None]
-    rows = held_out.rows(where, labels, len(x), own)["train"].sort().values
-    return Standardization.of(x[rows.numpy()], columns_of(given["x"]), where=at)
+    rows: Any = held_out.rows(where, labels, n, own)["train"].sort().values
+    return np.asarray(rows)

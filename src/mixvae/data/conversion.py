@@ -14,6 +14,7 @@ from mixvae.errors import MixvaeError, MixvaeWarning
 from .columns import check_columns, check_finite
 from .dataset import Split
 from .frames import columns_of
+from .mixed_columns import MixedColumns
 from .numbers import to_numpy
 from .standardization import Standardization
 from .transform import AS_STORED, BYTES, Transform
@@ -51,8 +52,12 @@ def make_split(
     MixvaeError
         For any other shape, type or value.
     """
-    array = to_numpy(x, where)
     columns = columns_of(x)
+    if isinstance(transform, MixedColumns):
+        check_columns(transform.columns, columns, where)
+        mixed = _in_float32(transform.to_float64(x, where), where)
+        return Split(mixed, None if y is None else class_numbers(y, len(mixed), where))
+    array = to_numpy(x, where)
     transform = _default_transform(array, columns) if transform is None else transform
     check_columns(transform.columns, columns, where)
     if array.size == 0 or array.ndim == 0:
@@ -86,10 +91,10 @@ def choose_transform(x: Any, given: AnyTransform | None = None, *, where: str) -
     Transform or Standardization
         For all splits, and for new data.
     """
+    if isinstance(given, Standardization):
+        return given
     array = to_numpy(x, where)
     transform = _default_transform(array, columns_of(x)) if given is None else given
-    if isinstance(transform, Standardization):
-        return transform
     if array.dtype.kind in "ui" and array.size and transform.scale != 1:
         largest = array.max()
         if 0 < largest < DARK * transform.scale:
@@ -113,9 +118,13 @@ def _standardized(
     array: np.ndarray, transform: Standardization, where: str
 ) -> Float[Tensor, "N D"]:
     try:
-        x = transform.apply(array)
+        return _in_float32(transform.to_float64(array), where)
     except MixvaeError as error:
         raise MixvaeError(f"{where}: {error}") from error
+
+
+def _in_float32(values: Float[Tensor, "N D"], where: str) -> Float[Tensor, "N D"]:
+    x = values.float()
     if x.isinf().any():
         raise MixvaeError(
             f"{where}: some values are too far from those of the training data to be standardised "

@@ -13,9 +13,11 @@ from jaxtyping import Float, Int64
 from torch import Generator, Tensor, bernoulli, empty_like, float32, int64
 
 from mixvae.errors import MixvaeError, one_of
+from mixvae.likelihoods.columns import OF_CATEGORIES
 from mixvae.seeding import seed_of_row
 
 from .levels import number_of_steps
+from .mixed_columns import MixedColumns
 from .standardization import Standardization
 from .transform import AS_STORED
 from .transform_record import AnyTransform, transform_difference
@@ -147,8 +149,8 @@ class Dataset:
     seed
         The seed of the splits and of the sampled pixels.
     transform
-        What was done to the stored values, and is to be done to new data: a `Transform`, or the
-        `Standardization` of a table of real values.
+        What was done to the stored values, and is to be done to new data: a `Transform`, the
+        `Standardization` of a table of real values, or the `MixedColumns` of one of several kinds.
 
     Raises
     ------
@@ -228,8 +230,12 @@ class Dataset:
         return None if has_none else number_of_steps(self.train.x)
 
     @property
-    def likelihood(self) -> Literal["bernoulli", "binomial", "gaussian", "normal"]:
-        """The default likelihood p(x|z) for these values."""
+    def likelihood(self) -> str:
+        """The default likelihood p(x|z) for these values; "columns" where columns differ."""
+        if isinstance(self.transform, MixedColumns):
+            kinds = {name for name, _ in self.transform.kept_kinds}
+            one = kinds.pop()
+            return "columns" if kinds or one in OF_CATEGORIES else one
         if self._is_standardized:
             return "normal"
         if self.is_binary:

@@ -15,13 +15,15 @@ _REFUSED = {
     "sparse": ("sparse values", "make them dense: x.sparse.to_dense()."),
     "categor|dictionary|enum": (
         "categories",
-        "give their codes, such as x[column].cat.codes, or a column of 0 and 1 for each category.",
+        "give their codes, such as x[column].cat.codes, or a column of 0 and 1 for each category; "
+        "or take them as categories for the recipe mfa-vae: kinds='auto'.",
     ),
     "date|time|duration|period": ("dates or times", "give numbers, as the days since the first."),
     "complex": ("complex numbers", "give real numbers, as the real and the imaginary parts."),
     "str(?!uct)|large_str|utf8|object|binary": (
         "text or objects",
-        "leave them out, or make them numbers: x.astype(float), or codes of what they name.",
+        "leave them out, or make them numbers: x.astype(float), or codes of what they name; or "
+        "take them as categories for the recipe mfa-vae: kinds='auto'.",
     ),
 }
 _NUMBERS = "bool|u?int|float|half|double|null"
@@ -46,16 +48,17 @@ def read_frame(x: Any, where: str) -> np.ndarray:
     Missing values are NaN. Raises `MixvaeError` with the names of the columns that hold anything
     else than numbers.
     """
-    columns = _series(x)
+    columns = series_of(x)
     if not columns or not len(x):
         return np.empty((len(x), len(columns)))
-    _check_types({name: str(_type(column)) for name, column in columns}, where)
+    refuse_types({name: str(type_of(column)) for name, column in columns}, where)
     arrays = [_array(column) for _, column in columns]
-    _check_types({name: str(a.dtype) for (name, _), a in zip(columns, arrays, strict=True)}, where)
+    refuse_types({name: str(a.dtype) for (name, _), a in zip(columns, arrays, strict=True)}, where)
     return np.column_stack(arrays)
 
 
-def _series(x: Any) -> list[tuple[str, Any]]:
+def series_of(x: Any) -> list[tuple[str, Any]]:
+    """The columns of a table, and their names as text."""
     if hasattr(x, "iloc"):  # pandas, where two columns may share a name
         return [(str(name), x.iloc[:, i]) for i, name in enumerate(x.columns)]
     if hasattr(x, "get_columns"):  # Polars
@@ -63,7 +66,8 @@ def _series(x: Any) -> list[tuple[str, Any]]:
     return list(zip(x.column_names, x.columns, strict=True))  # PyArrow
 
 
-def _type(column: Any) -> Any:
+def type_of(column: Any) -> Any:
+    """The type of a column."""
     return column.dtype if hasattr(column, "dtype") else column.type
 
 
@@ -83,7 +87,8 @@ def _has_missing(column: Any) -> bool:
     return (n() if callable(n) else n) > 0
 
 
-def _check_types(types: Mapping[str, str], where: str) -> None:
+def refuse_types(types: Mapping[str, str], where: str) -> None:
+    """Raise `MixvaeError` for types, by column, that do not hold numbers."""
     for pattern, (kind, advice) in _REFUSED.items():
         if wrong := [name for name, type in types.items() if re.match(pattern, type, re.I)]:
             raise MixvaeError(f"{where}: {kind} in {_all(wrong)} cannot be used; {advice}")

@@ -250,6 +250,21 @@ class Standardization:
         numpy.ndarray
             float64, shape (..., D): all columns in order.
         """
+        return self.unscale(x)
+
+    def unscale(self, x: Tensor) -> np.ndarray:
+        """As :meth:`invert`, and numbers for every kind of column.
+
+        Parameters
+        ----------
+        x
+            Standardised values, shape (..., number of columns kept).
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (..., D): all columns in order.
+        """
         values = x.detach().cpu().double().numpy()
         stored = np.tile(np.array(self.mean), (*values.shape[:-1], 1))
         stored[..., self._kept] += values * np.array(self.scale)[self._kept]

@@ -6,6 +6,7 @@ from typing import Any
 from mixvae.errors import MixvaeError, shown
 
 from .columns import listed
+from .mixed_columns import MixedColumns
 from .standardization import Standardization
 from .transform import Transform
 
@@ -22,7 +23,7 @@ def read_transform(values: Any) -> AnyTransform:
 
     Returns
     -------
-    Transform or Standardization
+    Transform, Standardization or MixedColumns
         The same one.
 
     Raises
@@ -32,14 +33,20 @@ def read_transform(values: Any) -> AnyTransform:
     """
     if not isinstance(values, Mapping) or "mean" not in values:
         return Transform.from_dict(values)
-    names = Standardization.__dataclass_fields__
-    lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    kind = MixedColumns if "kinds" in values else Standardization
+    names = kind.__dataclass_fields__
+    lists: Any = {k: _as_tuple(v) for k, v in values.items()}
     are_lists = all(isinstance(v, tuple) or (k, v) == ("columns", None) for k, v in lists.items())
     if set(values) != set(names) or not are_lists:
         raise MixvaeError(
             f"a data set's transform must have lists {', '.join(names)}; got {shown(values)}."
         )
-    return Standardization(**lists)
+    return kind(**lists)
+
+
+def _as_tuple(value: Any) -> Any:
+    """Nested lists as tuples."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def transform_difference(before: Any, now: AnyTransform) -> str:

@@ -2,6 +2,8 @@
 
 from .bernoulli import Bernoulli, BernoulliVector
 from .binomial import BinomialLevels, on_levels
+from .codes import Codes
+from .columns import Columns
 from .continuous_bernoulli import ContinuousBernoulli
 from .correlated import CorrelatedNormal
 from .delta import Delta
@@ -16,11 +18,14 @@ from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
+from .zero_inflated import ZeroInflated
 
 __all__ = [
     "Bernoulli",
     "BernoulliVector",
     "BinomialLevels",
+    "Codes",
+    "Columns",
     "ContinuousBernoulli",
     "CorrelatedNormal",
     "Delta",
@@ -33,6 +38,7 @@ __all__ = [
     "ObservedEntries",
     "OuterProduct",
     "StickBreaking",
+    "ZeroInflated",
     "by_quadrature",
     "diagonal_normal",
     "dirichlet_sticks",

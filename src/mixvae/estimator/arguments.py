@@ -13,7 +13,11 @@ from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
 from mixvae.initialization.gaussian_mixture import Tried, one_standard_error, search
 from mixvae.recipes import options_of
 from mixvae.recipes.building import AnyRecipe, class_of, with_options
-from mixvae.recipes.mfa_vae import MixtureOfFactorAnalysers
+from mixvae.recipes.mfa_vae import (
+    MixtureOfFactorAnalysers,
+    columns_of_data,
+    kind_of_mixture,
+)
 from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
@@ -27,8 +31,12 @@ OPTIONS = {  # of recipes, by argument
 CHOSEN = ("n_components", "covariance", "reg_covar")
 
 
-def recipe_for(recipe: AnyRecipe, X: Any, *, is_table: bool, binarize: str) -> AnyRecipe:
+def recipe_for(
+    recipe: AnyRecipe, X: Any, *, is_table: bool, binarize: str, is_mixed: bool = False
+) -> AnyRecipe:
     """The recipe of "auto": mfa-vae for a table, mixture-vae for images and zeros and ones."""
+    if recipe == "auto" and is_mixed:
+        return "mfa-vae"
     if recipe != "auto":
         class_of(recipe)
         return recipe
@@ -43,12 +51,19 @@ def is_real(recipe: AnyRecipe) -> bool:
 
 
 def recipe_options(
-    arguments: Mapping[str, Any], recipe: AnyRecipe, n_rows: int, seed: int
+    arguments: Mapping[str, Any],
+    recipe: AnyRecipe,
+    n_rows: int,
+    seed: int,
+    *,
+    is_mixed: bool = False,
 ) -> dict[str, Any]:
     """The options of a recipe that the estimator's arguments give, and defaults for N rows."""
     known, name = options_of(recipe), recipe if isinstance(recipe, str) else class_of(recipe)
     options = dict(arguments["recipe_options"] or {})
     given = {OPTIONS[key]: arguments[key] for key in OPTIONS if arguments[key] is not None}
+    if is_mixed and is_real(recipe):
+        given.pop("likelihood", None)  # the data have those of their columns
     if given.get("n_init") == 1 and "n_init" not in known:
         del given["n_init"]
     number = _number(arguments["n_components"], name, known, recipe)
@@ -133,8 +148,11 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
     train, val = (split.x.double().numpy() for split in (data.train, data.val))
+    columns = whole_recipe.columns
+    columns = columns_of_data(data) if columns is None else columns
+    given["covariance"], kind = kind_of_mixture(columns, given["covariance"])
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
-    return Selection(search(train, val, **given, **more))
+    return Selection(search(train, val, kind_of_mixture=kind, **given, **more))
 
 
 class Patience:

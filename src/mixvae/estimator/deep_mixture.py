@@ -1,7 +1,7 @@
 """The estimator: its arguments, ``fit``, and what can be done with a fitted model."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from mixvae.data import Binarize, Standardize
+from mixvae.data import Binarize, MixedColumns, Standardize
 from mixvae.data.frames import columns_of
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
@@ -66,8 +66,11 @@ class DeepMixture(
         fewer than 20,000 rows.
     network : str, optional
         Kind of the networks, such as "conv", of recipes that have a choice.
-    likelihood : str, optional
-        Distribution of x given its code, such as "normal", "student-t" or "bernoulli".
+    likelihood : str or mapping, optional
+        Distribution of x given its code, such as "normal", "student-t", "bernoulli" or "poisson".
+        Or that of some columns by name (of an array by number), such as {"visits": "poisson"}, the
+        others by their types: categories and text "categorical", ordered categories "ordinal",
+        truth values "bernoulli", numbers "normal". So is a frame with such columns read without it.
     standardize : {"auto"} or bool
         Divide columns by their standard deviation, less their mean. "auto": real tables.
     covariance_type : {"full", "tied", "diag"}, optional
@@ -112,7 +115,8 @@ class DeepMixture(
     weights_ : ndarray, shape (K,)
         Proportions of the components; of a joint mixture, mean weights over the training rows.
     means_ : ndarray, shape (K, D)
-        Mean of x under each component, in the units of X: of tables with an exact mixture.
+        Mean of x under each component, in the units of X: of tables with an exact mixture. Of
+        categories it is the most probable one, and covariances_ are NaN.
     covariances_ : ndarray, shape (K, D, D)
         Covariance of x under each component, in the units of X, computed when it is read.
     n_iter_ : int
@@ -167,7 +171,7 @@ class DeepMixture(
         n_latent: int | None = None,
         hidden: Sequence[int] | None = None,
         network: str | None = None,
-        likelihood: str | None = None,
+        likelihood: str | Mapping[Any, str] | None = None,
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
@@ -226,12 +230,15 @@ class DeepMixture(
         """
         seed = arguments.seed_from(self.random_state)
         self._check_contamination()
-        is_table = inputs.axes_of(X) < 3
-        given, columns = (
-            inputs.checked(self, X, is_table=is_table, reset=True, missing=True),
-            columns_of(X),
+        is_table, kinds = inputs.axes_of(X) < 3, inputs.kinds_asked(X, self.likelihood)
+        is_mixed = kinds is not None
+        given = inputs.checked(
+            self, X, is_table=is_table, reset=True, missing=True, is_mixed=is_mixed
         )
-        asked = arguments.recipe_for(self.recipe, given, is_table=is_table, binarize=self.binarize)
+        columns = columns_of(X)
+        asked = arguments.recipe_for(
+            self.recipe, given, is_table=is_table, binarize=self.binarize, is_mixed=is_mixed
+        )
         real = arguments.is_real(asked)
         data, reader, held_out = inputs.read(
             given,
@@ -241,9 +248,10 @@ class DeepMixture(
             validation_fraction=self.validation_fraction,
             columns=columns,
             seed=seed,
+            kinds=kinds,
         )
         all_arguments, n_rows = self.get_params(deep=False), len(data.train)
-        options = arguments.recipe_options(all_arguments, asked, n_rows, seed)
+        options = arguments.recipe_options(all_arguments, asked, n_rows, seed, is_mixed=is_mixed)
         training, patience = arguments.training_options(
             all_arguments, n_rows, real=real, is_table=is_table
         )
@@ -428,6 +436,9 @@ class DeepMixture(
         for k in range(self.n_components_):
             of = torch.full((len(x),), k)
             mean += proba[:, k : k + 1] * components.decode(components.codes(x, of), of)
+        if columns := components.categories:  # codes have no averages
+            best = proba.argmax(1)
+            mean[:, columns] = components.decode(components.codes(x, best), best)[:, columns]
         return self._values(mean)
 
     def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
@@ -607,6 +618,8 @@ class DeepMixture(
             f"{self.n_iter_} epochs, {ended}; objective of held-out rows {self.lower_bound_:.3f} "
             "nats",
         ]
+        if isinstance(self.data_transform_, MixedColumns):
+            head += self.data_transform_.lines()
         if self.selection_ is not None:
             one = next(row for row in self.selection_ if row["chosen"])
             head.append(
@@ -662,8 +675,14 @@ class DeepMixture(
 
     def _given(self, X: Any) -> Any:
         """New data after the checks: a table as an array."""
-        missing = self.model_.decoder.likelihood.missing
-        return inputs.checked(self, X, is_table=self._is_table, reset=False, missing=missing)
+        return inputs.checked(
+            self,
+            X,
+            is_table=self._is_table,
+            reset=False,
+            missing=self.model_.decoder.likelihood.missing,
+            is_mixed=isinstance(self._reader.transform, MixedColumns),
+        )
 
     def __sklearn_tags__(self) -> Any:
         """scikit-learn's tags: tables may have missing values."""

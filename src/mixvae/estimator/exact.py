@@ -10,6 +10,8 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from mixvae.distributions.pairs import loc_and_scale
+from mixvae.likelihoods import ColumnLikelihood
+from mixvae.likelihoods.columns import OF_CATEGORIES
 from mixvae.model import MixtureVAE
 from mixvae.seeding import Noise
 
@@ -53,7 +55,10 @@ class Components:
             return self._by_component(z, k, lambda p: p.sample()), k
 
     def moments(self) -> tuple[Float64[Tensor, "K *X"], Float64[Tensor, "K D"]]:
-        """Mean of x under each component, and the mean of its noise's variance, flattened."""
+        """Mean of x under each component, and the mean of its noise's variance, flattened.
+
+        Of categories the most probable code, and NaN.
+        """
         found = [self._moments(k)[:2] for k in range(len(self.weights))]
         means, noise = zip(*found, strict=True)
         return torch.stack(means), torch.stack(noise)
@@ -62,12 +67,13 @@ class Components:
         r"""Covariance of x under each component, :math:`Cov_z E[x|z] + E_z Cov[x|z]`.
 
         The codes' own mean and covariance are made those of the prior exactly, so that a component
-        that is linear in the code has its exact covariance.
+        that is linear in the code has its exact covariance. It is NaN for categories.
         """
         found = []
         for k in range(len(self.weights)):
             mean, noise, each = self._moments(k)
             rest = each.flatten(1) - mean.flatten()
+            rest[:, self.categories] = torch.nan
             found.append(rest.T @ rest / len(rest) + noise.diag())
         return torch.stack(found)
 
@@ -86,7 +92,19 @@ class Components:
 
         z = self.loc[k] + self.scale[k] * z
         mean, variance = self._by_component(z, of, mean_and_variance).unbind(-1)
-        return mean.mean(0), variance.mean(0).flatten(), mean
+        typical = mean.mean(0)
+        if columns := self.categories:
+            probs = self._by_component(z, of, lambda p: p.base_dist.probs)[:, columns].mean(0)
+            typical[columns] = probs.argmax(-1).to(typical)
+        return typical, variance.mean(0).flatten(), mean
+
+    @property
+    def categories(self) -> list[int]:
+        """The columns whose values are codes of categories."""
+        likelihood = self.model.decoder.likelihood
+        if not isinstance(likelihood, ColumnLikelihood):
+            return []
+        return likelihood.kinds.those(*OF_CATEGORIES)
 
     @torch.no_grad()
     def _by_component(self, z: Tensor, k: Tensor, value: Callable[[Any], Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
 """X as ``DeepMixture`` reads it: checks by scikit-learn, and the conversion to the model's x."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -9,16 +10,27 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from mixvae.data import Binarize, Dataset, Standardization, Standardize, from_arrays
+from mixvae.data import (
+    Binarize,
+    Dataset,
+    Kinds,
+    MixedColumns,
+    Standardization,
+    Standardize,
+    from_arrays,
+)
 from mixvae.data.choice import needs_standardization
 from mixvae.data.columns import check_finite
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import draw_rows
-from mixvae.data.frames import columns_of, is_frame
+from mixvae.data.frames import columns_of, is_frame, series_of, type_of
 from mixvae.data.numbers import to_numpy
+from mixvae.data.raw_columns import is_categorical
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, shown
+from mixvae.likelihoods.columns import COUNTS, OF_CATEGORIES
 
+Transformed = TypeVar("Transformed", bound=Standardization)
 LEAST_ROWS = 3  # two to train on, and one to validate
 FINAL_ROWS = 100  # held-out rows of a table for the run's last figures, which no one reads
 FEW_ROWS = 1000  # a table of fewer has a larger part held out
@@ -53,6 +65,8 @@ class Reader:
 
     def x(self, X: Any) -> Tensor:
         """The model's x: float64 for a standardised table, otherwise float32."""
+        if isinstance(self.transform, MixedColumns):
+            return self.transform.to_float64(X, "X")
         if isinstance(self.transform, Standardization):
             return self.transform.to_float64(np.asarray(X))
         x = make_split(X, where="X", transform=replace(self.transform, columns=None)).x
@@ -65,7 +79,7 @@ class Reader:
         return draw_rows(x, self.seed) if self.binarize == "dynamic" else x
 
     def values(self, x: Tensor) -> np.ndarray:
-        """x in the units of X, with constant columns; of images, x itself."""
+        """x in the units of X, with constant columns and categories; of images, x itself."""
         if isinstance(self.transform, Standardization):
             return self.transform.invert(x)
         return x.detach().cpu().numpy()
@@ -90,15 +104,47 @@ def axes_of(X: Any) -> int:
         return 2
 
 
-def checked(estimator: Any, X: Any, *, is_table: bool, reset: bool, missing: bool = False) -> Any:
+def kinds_asked(X: Any, likelihood: Any) -> Kinds | None:
+    """The likelihoods of the columns of a table that has several kinds; None for other X.
+
+    It has several kinds where they are asked for, as a mapping or as that of counts or categories,
+    and where a frame has categories or text, or truth values beside numbers.
+    """
+    if isinstance(likelihood, Mapping):
+        return {str(name): str(kind) for name, kind in likelihood.items()}
+    if likelihood in (*COUNTS, *OF_CATEGORIES):
+        return str(likelihood)
+    if not is_frame(X):
+        return None
+    types = [str(type_of(column)) for _, column in series_of(X)]
+    n_bool = sum(name.lower().startswith("bool") for name in types)
+    is_mixed = any(map(is_categorical, types)) or 0 < n_bool < len(types)
+    return "auto" if is_mixed else None
+
+
+def checked(
+    estimator: Any,
+    X: Any,
+    *,
+    is_table: bool,
+    reset: bool,
+    missing: bool = False,
+    is_mixed: bool = False,
+) -> Any:
     """X after scikit-learn's checks: a table as an array (N, D), images as they are.
 
-    Values of a table may be missing where ``missing`` says so, and are then NaN.
-    With ``reset`` the names and the number of columns are stored, otherwise compared. Raises a
+    Values of a table may be missing where ``missing`` says so, and are then NaN. A table of several
+    kinds of columns stays as it is, but for the number of its rows. With ``reset`` the names and
+    the number of columns are stored, otherwise compared. Raises a
     MixvaeError in scikit-learn's words, and its TypeError for objects that are no numbers.
     """
     try:
-        if not is_table:
+        if is_mixed and (axes_of(X) != 2 or len(X) < (LEAST_ROWS if reset else 1)):
+            raise MixvaeError(
+                f"X must be a table of at least {LEAST_ROWS if reset else 1} rows; got "
+                f"{getattr(X, 'shape', type(X).__name__)}."
+            )
+        if not is_table or is_mixed:
             validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
             return X
         array = _table(estimator, X, reset)
@@ -146,6 +192,7 @@ def read(
     validation_fraction: float | None,
     columns: tuple[str, ...] | None,
     seed: int,
+    kinds: Kinds | None = None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """X as training and validation data, how to read new data, and the rows for validation.
 
@@ -161,9 +208,13 @@ def read(
         The names of the columns.
     seed
         Of the choice of rows.
+    kinds
+        As of :func:`kinds_asked`.
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
+    if kinds is not None:
+        return _mixed(X, kinds, standardize, validation_fraction, seed)
     if not real and np.ndim(X) == 2:
         check_finite(np.asarray(X), columns, "X")
     if needs_standardization(X, standardize, where="X") or real:
@@ -193,6 +244,19 @@ def read(
     return data, Reader(transform, data.x_shape, binarize, seed), val
 
 
+def _mixed(
+    X: Any, kinds: Kinds, standardize: Standardize, fraction: float | None, seed: int
+) -> tuple[Dataset, Reader, np.ndarray]:
+    """As :func:`read`, of a table whose columns are of several kinds."""
+    val, train = _order(len(X), fraction, True, seed)
+    transform = MixedColumns.of(X, train, kinds, where="X")
+    transform = _unscaled(transform) if standardize is False else transform
+    x = make_split(X, where="X", transform=transform)
+    parts = [x.take(torch.from_numpy(rows)) for rows in (train, val, val[:FINAL_ROWS])]
+    data = Dataset("X", parts[0], parts[1], parts[2], seed=seed, transform=transform)
+    return data, Reader(transform, data.x_shape, "none", seed), val
+
+
 def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows for validation and those to train on."""
     if fraction is None:
@@ -207,7 +271,7 @@ def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.nd
     return order[:n_val], order[n_val:]
 
 
-def _unscaled(transform: Standardization) -> Standardization:
+def _unscaled(transform: Transformed) -> Transformed:
     """One that only leaves constant columns out."""
     each = zip(transform.mean, transform.constant, strict=True)
     mean = tuple(m if constant else 0.0 for m, constant in each)

@@ -1,7 +1,7 @@
 """The start of a deep mixture for tables: scikit-learn's GaussianMixture as factor analysers."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,6 +102,7 @@ def search(
     n_init: int = 1,
     seed: int = 0,
     cross_validate: bool = True,
+    kind_of_mixture: Callable[..., Mixture] = Mixture,
 ) -> list[Tried]:
     """Gaussian mixtures of several sizes, fitted to some rows, with their log p of others.
 
@@ -119,6 +120,8 @@ def search(
         As scikit-learn's n_init and random_state.
     cross_validate
         Whether few rows are cross-validated; otherwise they are treated as many are.
+    kind_of_mixture
+        `Mixture`, or another way of fitting with the same fields.
 
     Returns
     -------
@@ -132,7 +135,7 @@ def search(
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
-        mixture = Mixture(k, kind, reg, n_init, seed)
+        mixture = kind_of_mixture(k, kind, reg, n_init, seed)
         log_p = [_log_p(mixture.fit(rows), others) for rows, others in parts]
         return Tried(mixture, np.concatenate(log_p))
 

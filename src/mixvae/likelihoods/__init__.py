@@ -2,7 +2,8 @@
 
 The parameters are logits of the mean, or with ``from_mean`` the means in (0, 1), which a decoder
 that averages the components' means needs. Pixels are in [0, 1], and the event shape is that of x.
-Those of :mod:`.real` are for values outside [0, 1], whose means are not bounded.
+Those of :mod:`.real` are for values outside [0, 1], whose means are not bounded; those of
+:mod:`.counts` and :mod:`.categories` for counts and for codes of categories.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,14 @@ from .bernoulli import (
     BinomialLikelihood,
     ContinuousBernoulliLikelihood,
     CrossEntropy,
+)
+from .categories import CategoricalLikelihood, OrdinalLikelihood
+from .columns import ColumnKinds, ColumnLikelihood
+from .counts import (
+    NegativeBinomialLikelihood,
+    PoissonLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+    ZeroInflatedPoissonLikelihood,
 )
 from .gaussian import GaussianLikelihood
 from .likelihood import Likelihood, bits_per_dim
@@ -36,6 +45,10 @@ LikelihoodName = Literal[
     "normal-columns",
     "normal-shared",
     "student-t",
+    "poisson",
+    "negative-binomial",
+    "zero-inflated-poisson",
+    "zero-inflated-negative-binomial",
 ]
 LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "bernoulli": BernoulliLikelihood,
@@ -50,6 +63,10 @@ LIKELIHOODS: Mapping[LikelihoodName, Callable[..., Likelihood]] = {
     "normal-columns": partial(NormalLikelihood, scale="column"),
     "normal-shared": partial(NormalLikelihood, scale="all"),
     "student-t": StudentTLikelihood,
+    "poisson": PoissonLikelihood,
+    "negative-binomial": NegativeBinomialLikelihood,
+    "zero-inflated-poisson": ZeroInflatedPoissonLikelihood,
+    "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
 }
 
 WITH_MISSING = ("normal", "normal-columns", "normal-shared", "student-t", "bernoulli")
@@ -58,6 +75,9 @@ __all__ = [
     "LIKELIHOODS",
     "BernoulliLikelihood",
     "BinomialLikelihood",
+    "CategoricalLikelihood",
+    "ColumnKinds",
+    "ColumnLikelihood",
     "ContinuousBernoulliLikelihood",
     "CrossEntropy",
     "GaussianLikelihood",
@@ -65,8 +85,13 @@ __all__ = [
     "LikelihoodName",
     "LogisticLikelihood",
     "LogisticMixtureLikelihood",
+    "NegativeBinomialLikelihood",
     "NormalLikelihood",
+    "OrdinalLikelihood",
+    "PoissonLikelihood",
     "StudentTLikelihood",
+    "ZeroInflatedNegativeBinomialLikelihood",
+    "ZeroInflatedPoissonLikelihood",
     "bits_per_dim",
     "likelihood",
 ]
@@ -89,7 +114,7 @@ def likelihood(
     x_shape
         Shape of one x.
     from_mean
-        Whether a decoder's output is the means in (0, 1), not logits.
+        Whether a decoder's output is the means, not logits or logarithms of them.
     n_trials
         Number n of trials of "binomial", whose levels are k / n; the others do not use it.
     missing

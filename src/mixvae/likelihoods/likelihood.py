@@ -36,7 +36,7 @@ class Likelihood(nn.Module, ABC):
     autoregressive = False  # True: computing a mean or a sample takes a step for each pixel
     is_density = True  # False: not normalised, so that nothing with it is a bound on log p(x)
     is_discrete = False  # True: a probability, False: a density
-    has_levels = True  # False: of real values in any unit, which have no bits per dimension
+    has_levels = True  # False: of other values than pixels, which have no bits per dimension
     missing = False  # True: entries that are NaN are missing, and densities those of the others
     link: type[nn.Module] = BoundedMean  # from a network's output to means, for from_mean
 
@@ -77,6 +77,16 @@ class Likelihood(nn.Module, ABC):
         params
             The parameters, (*B, *param_shape).
         """
+
+    def reading(self, encoder: nn.Module) -> nn.Module:
+        """The encoder of such data: the given one, before which counts are made logarithms.
+
+        Parameters
+        ----------
+        encoder
+            A network of x.
+        """
+        return encoder
 
     def render(self, p: Distribution) -> Tensor:
         """What is shown for p(x | z): its mean; a sample where pixels depend on each other.
@@ -156,7 +166,7 @@ def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
     Raises
     ------
     MixvaeError
-        For a likelihood that is not a normalised density, or of real values, which have no levels.
+        For a likelihood that is not a normalised density, or is of other values than pixels.
 
     References
     ----------
@@ -175,8 +185,8 @@ def bits_per_dim(log_prob: Nats, likelihood: Likelihood) -> Nats:
         )
     if not likelihood.has_levels:
         raise MixvaeError(
-            f"{type(likelihood).__name__} is a density of real values, which have no levels and so "
-            "no bits per dimension; compare log p(x)."
+            f"{type(likelihood).__name__} is of real values, counts or categories, which have no "
+            "bits per dimension; compare log p(x)."
         )
     bits = -log_prob / (prod(likelihood.x_shape) * log(2))
     return bits if likelihood.is_discrete else bits + BITS_PER_PIXEL

@@ -22,10 +22,12 @@ from torch.distributions import Distribution
 from mixvae.distributions import CorrelatedNormal, diagonal_normal
 from mixvae.distributions.pairs import to_float64
 from mixvae.errors import at_least
-from mixvae.likelihoods import Likelihood
+from mixvae.likelihoods import ColumnKinds, Likelihood
+from mixvae.likelihoods.columns import REAL
 from mixvae.nn import MLP, full_precision
 from mixvae.nn.linear import Linear
 
+from .column_features import ColumnFeatures
 from .decoders import Decoder
 
 Noise = Literal["decoder", "component", "column", "all"]
@@ -71,7 +73,10 @@ class FactorAnalysers(nn.Module):
         return torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
 
     def posterior(
-        self, x: Float[Tensor, "B D"], observed: Bool[Tensor, "B D"] | None = None
+        self,
+        x: Float[Tensor, "B D"],
+        observed: Bool[Tensor, "B D"] | None = None,
+        columns: slice | Tensor = ALL,
     ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "*B K L"]]:
         r"""Means and scales of the best diagonal normals for p(z | x, k).
 
@@ -85,6 +90,9 @@ class FactorAnalysers(nn.Module):
             Rows; what they hold where they are not observed has no effect.
         observed
             Which entries are observed; None: all.
+        columns
+            The columns of the factor analysers that those of x are; by default all. The others are
+            taken for unknown.
 
         Returns
         -------
@@ -92,10 +100,9 @@ class FactorAnalysers(nn.Module):
             Where all entries are observed, scales are the same for all rows, (K, L).
         """
         if observed is not None:
-            found, root = self.posterior_of_observed(x, observed)
+            found, root = self.posterior_of_observed(x, observed, columns)
             return found, root.square().sum(-1).rsqrt()
-        loadings, mean = to_float64(self.loadings), to_float64(self.mean)
-        weighted = loadings * (-2 * to_float64(self.log_scales)).exp().unsqueeze(2)  # (K, D, L)
+        mean, loadings, weighted = self._in_float64(columns)
         one = torch.eye(loadings.shape[2], dtype=loadings.dtype, device=loadings.device)
         precision = one + loadings.mT @ weighted
         gain = torch.cholesky_solve(weighted.mT, torch.linalg.cholesky(precision))  # (K, L, D)
@@ -105,13 +112,16 @@ class FactorAnalysers(nn.Module):
         return flat.unflatten(1, shift.shape), scale.to(x.dtype)
 
     def posterior_of_observed(
-        self, x: Float[Tensor, "B D"], observed: Bool[Tensor, "B D"]
+        self,
+        x: Float[Tensor, "B D"],
+        observed: Bool[Tensor, "B D"],
+        columns: slice | Tensor = ALL,
     ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "B K L L"]]:
         r"""Means of p(z | x_observed, k), and Cholesky factors R of its precisions A = R R^T.
 
         Parameters
         ----------
-        x, observed
+        x, observed, columns
             As in :meth:`posterior`; rows with the same entries observed share a factorisation.
 
         Returns
@@ -120,8 +130,7 @@ class FactorAnalysers(nn.Module):
             Exact but for rows of which all is observed: their R has :math:`A_{ll}^{1/2}` alone, as
             in :meth:`posterior`.
         """
-        loadings, mean = to_float64(self.loadings), to_float64(self.mean)
-        weighted = loadings * (-2 * to_float64(self.log_scales)).exp().unsqueeze(2)  # (K, D, L)
+        mean, loadings, weighted = self._in_float64(columns)
         patterns, pattern = observed.unique(dim=0, return_inverse=True)
         k, d, n_latent = loadings.shape
         products = (weighted.unsqueeze(3) * loadings.unsqueeze(2)).transpose(0, 1)  # (D, K, L, L)
@@ -136,6 +145,13 @@ class FactorAnalysers(nn.Module):
         diagonal = torch.diag_embed(precision.diagonal(dim1=2, dim2=3).sqrt())
         root = torch.where(complete, diagonal, root)[pattern]
         return found.to(x.dtype), root.to(x.dtype)
+
+    def _in_float64(self, columns: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of some columns m (K, D), W (K, D, L), and W divided by the variances of the noise."""
+        mean, loadings, log_scales = (
+            to_float64(t[:, columns]) for t in (self.mean, self.loadings, self.log_scales)
+        )
+        return mean, loadings, loadings * (-2 * log_scales).exp().unsqueeze(2)
 
     @torch.no_grad()
     def start_from(
@@ -192,16 +208,25 @@ class ObservedFeatures(nn.Module):
     mask
         Whether the mask, 1 where an entry is observed, follows the values. A network that was
         trained on complete rows has none, and reads 0, the mean of standardised columns.
+    kinds
+        The likelihood of each column, for :class:`ColumnFeatures`; None: all are real, and read as
+        they are.
     """
 
-    def __init__(self, mask: bool = True) -> None:
+    def __init__(self, mask: bool = True, kinds: ColumnKinds | None = None) -> None:
         super().__init__()
         self.mask = mask
+        self.values = nn.Identity() if kinds is None else ColumnFeatures(kinds)
+
+    def n_features(self, n_columns: int) -> int:
+        """Number F of features of a row."""
+        own = self.values.n_features if isinstance(self.values, ColumnFeatures) else n_columns
+        return own + n_columns * self.mask
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
-        missing = x.isnan()
-        values = x.masked_fill(missing, 0)
-        return torch.cat([values, (~missing).to(x.dtype)], -1) if self.mask else values
+        values = self.values(x)
+        values = values.masked_fill(values.isnan(), 0)
+        return torch.cat([values, (~x.isnan()).to(x.dtype)], -1) if self.mask else values
 
 
 class ResidualPosterior(nn.Module):
@@ -216,12 +241,25 @@ class ResidualPosterior(nn.Module):
         Features and k to r and t, (B, K, 2 L).
     features
         x to the features; by default x itself, 0 where missing.
+    kinds
+        The likelihood of each column, of which the linear model's posterior reads those of real
+        values. None: all are real.
     """
 
-    def __init__(self, residual: ComponentMLP, features: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        residual: ComponentMLP,
+        features: nn.Module | None = None,
+        kinds: ColumnKinds | None = None,
+    ) -> None:
         super().__init__()
         self.residual = residual
         self.features = ObservedFeatures(mask=False) if features is None else features
+        self._columns: tuple[slice | Tensor, slice | Tensor] = (ALL, ALL)  # of x, of the analysers
+        if kinds is not None:
+            real = kinds.those(*REAL)
+            outputs = kinds.first_outputs(real)
+            self._columns = torch.tensor(real).long(), torch.tensor(outputs).long()
         self._linear: tuple[FactorAnalysers, ...] = ()
 
     def reads(self, linear: FactorAnalysers) -> None:
@@ -235,14 +273,15 @@ class ResidualPosterior(nn.Module):
         self._linear = (linear,)
 
     def forward(self, h: Float[Tensor, "B 1 D"]) -> Distribution:
-        x = full_precision(h.squeeze(1))
+        of_x, of_linear = self._columns
+        x = full_precision(h.squeeze(1))[:, of_x]
         observed = ~x.isnan()
         r, t = full_precision(self.residual(self.features(h))).chunk(2, -1)
         factor = t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()
         if observed.all():
-            mean, scale = self._linear[0].posterior(x)
+            mean, scale = self._linear[0].posterior(x, columns=of_linear)
             return diagonal_normal(mean + r, scale * factor)
-        mean, root = self._linear[0].posterior_of_observed(x, observed)
+        mean, root = self._linear[0].posterior_of_observed(x, observed, of_linear)
         return CorrelatedNormal(mean + r, factor, root)
 
 

@@ -90,10 +90,10 @@ class Columns:
         """Values as the data's source has them."""
         if self.transform is None:
             return x.numpy()
-        stored = self.transform.invert(x)
         if isinstance(self.transform, Standardization):  # x has no constant columns
+            stored = self.transform.unscale(x)
             return np.delete(stored, np.flatnonzero(self.transform.constant), 1)
-        return stored
+        return self.transform.invert(x)
 
     def samples(self, seed: int) -> np.ndarray:
         """Samples of the whole mixture with the likelihood's noise, in the data's units."""

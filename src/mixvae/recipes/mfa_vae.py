@@ -1,7 +1,8 @@
 """The exact mixture for tables: factor analysers, changed by networks; from no published paper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -9,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset
+from mixvae.data.mixed_columns import MixedColumns
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
+from mixvae.initialization.column_mixture import MixtureOfColumns
 from mixvae.initialization.gaussian_mixture import (
     Covariance,
     Mixture,
@@ -18,7 +21,8 @@ from mixvae.initialization.gaussian_mixture import (
     search,
     start_from,
 )
-from mixvae.likelihoods import Likelihood, likelihood
+from mixvae.likelihoods import ColumnKinds, ColumnLikelihood, Likelihood, likelihood
+from mixvae.likelihoods.columns import REAL
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.parts.decoders import Decoder
@@ -64,6 +68,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     data or with start random."""
     likelihood: Literal["normal", "student-t"] = "normal"
     """Noise of each column: normal, or student-t, for which rows that lie far out count less."""
+    columns: Sequence[Sequence[int | str]] | None = None
+    """For a table whose columns are of several kinds: the likelihood of each, and its number of
+    categories (1 for all but categorical and ordinal). By default those of the data; none where all
+    columns are real."""
     noise: Noise = "decoder"
     """What the noise's scale depends on: the code, by a network (decoder); the column and the
     component (component); the column; or nothing (all)."""
@@ -90,20 +98,36 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             raise MixvaeError(f"reg_covar must be at least 0, such as 0.001; got {self.reg_covar}.")
         if self.x_noise is not None and self.x_noise < 0:
             raise MixvaeError(f"x_noise must be at least 0, such as 0.03; got {self.x_noise}.")
+        if self.columns:
+            kinds = ColumnKinds.of(self.columns)
+            if self.likelihood != "normal":
+                raise MixvaeError(
+                    f"likelihood {self.likelihood} is for tables whose columns are all real; with "
+                    "columns, name it there for each column."
+                )
+            if self.x_noise and len(kinds.those(*REAL)) < len(kinds.kinds):
+                raise MixvaeError(
+                    "x_noise is for tables whose columns are all real; leave it out, or make it 0."
+                )
         if not self.hidden:
             raise MixvaeError("hidden must name at least one width, such as [128, 128]; got none.")
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
+        columns = self.columns
+        if columns is None:
+            columns = columns_of_data(data)
         undecided = None in (self.n_components, self.covariance, self.reg_covar)
         fitted = data is not None and self.start == "gaussian-mixture"
         if data is not None and fitted and undecided:
+            covariance, kind = kind_of_mixture(columns, self.covariance)
             chosen = one_standard_error(
                 search(
                     _rows(data.train.x),
                     _rows(data.val.x),
+                    kind_of_mixture=kind,
                     n_components=self.n_components,
-                    covariance=self.covariance,
+                    covariance=covariance,
                     reg_covar=self.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
@@ -114,8 +138,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         decided["missing"] = data is not None and bool(data.train.x.isnan().any())
         decided["n_latent"] = max(1, int(0.6 * n_columns))
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
-        decided["x_noise"] = regularisation**0.5 if fitted else 0.0
-        return super().decided_by(data) | decided
+        decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
+        return super().decided_by(data) | decided | {"columns": columns}
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
         super().start_from(model, data)
@@ -124,22 +148,34 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert self.covariance is not None
         assert self.reg_covar is not None
         sizes = self._sizes(data.x_shape)
-        mixture = Mixture(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
+        kind = kind_of_mixture(self.columns, self.covariance)[1]
+        mixture = kind(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        fitted = mixture.fit(_rows(data.train.x))
-        start_from(model.decoder.branch.linear, model.weights, fitted, len(data.train))
+        fitted, n = mixture.fit(_rows(data.train.x)), len(data.train)
+        linear, likelihood = model.decoder.branch.linear, model.decoder.likelihood
+        if isinstance(likelihood, ColumnLikelihood):
+            fitted.start(linear, likelihood, model.weights, n)
+        else:
+            start_from(linear, model.weights, fitted, n)
         model.decoder.branch.residual.start_at_zero()
         model.posterior.residual.start_at_zero()
 
     def single(self) -> "MixtureOfFactorAnalysers":
         return replace(self, n_components=1)
 
+    @property
+    def kinds(self) -> ColumnKinds | None:
+        """The likelihood of each column; None where all are real."""
+        return ColumnKinds.of(self.columns) if self.columns else None
+
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape)
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
+        if self.kinds is not None:
+            return ColumnLikelihood(x_shape, self.kinds)
         return likelihood(self.likelihood, x_shape, missing=len(x_shape) == 1)
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> dict[str, Any]:
@@ -152,15 +188,17 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
         n_columns, n_latent, k = self._sizes(x_shape)
-        mask = bool(self.missing)
-        residual = ComponentMLP((1 + mask) * n_columns, 2 * n_latent, self.hidden, k)
-        return ResidualPosterior(residual, ObservedFeatures(mask))
+        features = ObservedFeatures(bool(self.missing), self.kinds)
+        n_features = features.n_features(n_columns)
+        residual = ComponentMLP(n_features, 2 * n_latent, self.hidden, k)
+        return ResidualPosterior(residual, features, self.kinds)
 
     def make_weights(self, x_shape: Shape) -> Weights:
         return CategoricalWeights(self._sizes(x_shape)[2], learned=True)
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         n_columns, n_latent, k = self._sizes(x_shape)
+        n_columns = self.kinds.n_outputs if self.kinds else n_columns
         linear = FactorAnalysers(n_columns, n_latent, k, self.noise)
         n_outputs = (1 + (self.noise == "decoder")) * n_columns
         residual = ComponentMLP(n_latent, n_outputs, self.hidden[::-1], k)
@@ -185,6 +223,36 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return prod(x_shape), self.n_latent, self.n_components
 
 
+def kind_of_mixture(
+    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None
+) -> tuple[Covariance | None, Callable[..., Mixture]]:
+    """The covariance of the mixture to start from, where there is no choice, and its kind.
+
+    Parameters
+    ----------
+    columns, covariance
+        As of the recipe. Of less than two real columns the covariance is diagonal.
+    """
+    if not columns:
+        return covariance, Mixture
+    kinds = ColumnKinds.of(columns)
+    only: Covariance | None = "diag" if len(kinds.those(*REAL)) < 2 else None
+    return covariance or only, partial(MixtureOfColumns, kinds=kinds)
+
+
 def _rows(x: Float[Tensor, "N *X"]) -> Any:
     """Rows in float64, as NumPy's."""
     return x.flatten(1).double().numpy()
+
+
+def columns_of_data(data: Dataset | None) -> tuple[tuple[str, int], ...]:
+    """The kinds of the data's columns; () where all are normal.
+
+    Parameters
+    ----------
+    data
+        The data, if there are any.
+    """
+    transform = None if data is None else data.transform
+    kinds = transform.kept_kinds if isinstance(transform, MixedColumns) else ()
+    return () if all(name == "normal" for name, _ in kinds) else kinds

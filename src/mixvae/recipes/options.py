@@ -115,6 +115,11 @@ class LikelihoodOptions(Recipe):
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         default = "bernoulli" if data is None else data.likelihood
+        if default == "columns":
+            raise MixvaeError(
+                "the columns of these data are of several kinds, or categories, which the recipe "
+                "mfa-vae is for; choose it, or give columns of one kind."
+            )
         is_binomial = (self.likelihood or default) == "binomial"
         n_trials = data.n_trials if data is not None and is_binomial else None
         return super().decided_by(data) | {"likelihood": default, "n_trials": n_trials}

@@ -140,7 +140,7 @@ class Recipe:
         likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
         slots = self.make_slots(x_shape, likelihood)
         model = MixtureVAE(
-            trunk=slots["encoder"],
+            trunk=likelihood.reading(slots["encoder"]),
             posterior=slots["posterior"],
             weights=slots["weights"],
             decoder=slots["decoder"],

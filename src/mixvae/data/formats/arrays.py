@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixvae.data.choice import Standardize, needs_standardization, standardization_of
+from mixvae.data.choice import (
+    Standardize,
+    mixed_columns_of,
+    needs_standardization,
+    standardization_of,
+)
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.raw_columns import Kinds
 from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, seeds
@@ -44,6 +50,7 @@ def from_arrays(
     n_test: int | None = None,
     seed: int = 0,
     standardize: Standardize = "auto",
+    kinds: Kinds | None = None,
     transform: AnyTransform | None = None,
 ) -> Dataset:
     """Make a `Dataset` of arrays, tables or lists of numbers, which are copied.
@@ -79,6 +86,10 @@ def from_arrays(
     standardize
         ``"auto"``: a table (N, D) of floats or of integers other than uint8, some of them outside
         [0, 1], is standardised. True: any table is. False: none is.
+    kinds
+        For a table with counts or categories: the likelihood of each column by name (in arrays by
+        number), such as ``{"visits": "poisson"}``; one for all columns; or ``"auto"``. Types decide
+        those not named: see `MixedColumns`. By default, all columns are real numbers or pixels.
     transform
         A trained model's ``Dataset.transform``, for data given to that model.
 
@@ -106,7 +117,7 @@ def from_arrays(
         is_pair = isinstance(value, tuple) and len(value) == 2
         given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
     seeds(seed=seed)
-    parts = _splits(given, name, transform, standardize, HoldOut(n_val, n_test, seed))
+    parts = _splits(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 
@@ -115,20 +126,21 @@ def read(
     transform: AnyTransform | None = None,
     standardize: Standardize = "auto",
     held_out: HoldOut = DEFAULT,
+    kinds: Kinds | None = None,
 ) -> SourceSplits:
     """The arrays in a .npy file (x alone) or a .npz file (see ``KEYS`` for their names).
 
-    Where ``test`` has one truth value for each row of x, it marks the test rows. ``transform`` and
-    ``standardize`` are as in `from_arrays`; a table is standardised by the rows that ``held_out``
-    leaves. Raises `MixvaeError` for pickled objects, which are never loaded, for unknown names, and
-    for two names of the same meaning.
+    Where ``test`` has one truth value for each row of x, it marks the test rows. ``transform``,
+    ``standardize`` and ``kinds`` are as in `from_arrays`; a table is standardised by the rows that
+    ``held_out`` leaves. Raises `MixvaeError` for pickled objects, which are never loaded, for
+    unknown names, and for two names of the same meaning.
     """
     arrays = NumpyFile(path)
     given = {role: arrays[name] for role, name in _roles(arrays, path).items()}
     test = given.get("x_test")
     if test is None or test.dtype != bool or test.ndim != 1:
-        return _splits(given, path.name, transform, standardize, held_out)
-    parts = _splits(_masked(given, test, path), path.name, transform, standardize, held_out)
+        return _splits(given, path.name, transform, standardize, held_out, kinds)
+    parts = _splits(_masked(given, test, path), path.name, transform, standardize, held_out, kinds)
     train, rest = (torch.from_numpy(np.flatnonzero(mask)) for mask in (~test, test))
     assert parts.test is not None
     return replace(
@@ -142,6 +154,7 @@ def read_table(
     transform: AnyTransform | None = None,
     standardize: Standardize = "auto",
     held_out: HoldOut = DEFAULT,
+    kinds: Kinds | None = None,
 ) -> SourceSplits:
     """The rows of a .csv, .tsv or .parquet file, of which one column may be the class.
 
@@ -149,7 +162,7 @@ def read_table(
     for a file or column that cannot be used.
     """
     x, y = table_file.read(path, label_column)
-    return _splits({"x": x, "y": y}, path.name, transform, standardize, held_out)
+    return _splits({"x": x, "y": y}, path.name, transform, standardize, held_out, kinds)
 
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
@@ -198,9 +211,12 @@ def _splits(
     transform: AnyTransform | None,
     standardize: Standardize,
     held_out: HoldOut,
+    kinds: Kinds | None,
 ) -> SourceSplits:
     """The splits among x, y, x_val, y_val, x_test, y_test; those without an x are left out."""
-    if transform is None and needs_standardization(
+    if transform is None and kinds is not None:
+        transform = mixed_columns_of(given, where, held_out, kinds)
+    elif transform is None and needs_standardization(
         given["x"], standardize, where=f"{where}, train"
     ):
         transform = standardization_of(given, where, held_out)

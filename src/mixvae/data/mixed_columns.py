@@ -1,0 +1,271 @@
+"""The transform of a table whose columns are of several kinds: real, counts, categories."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from torch import Tensor
+
+from mixvae.errors import MixvaeError, MixvaeWarning, shown
+from mixvae.likelihoods.columns import COUNTS, KINDS, OF_CATEGORIES, REAL
+
+from .columns import listed, named
+from .frames import columns_of
+from .raw_columns import Kinds, RawColumn, categories_of, kinds_by_name, raw_columns
+from .standardization import Standardization
+
+
+@dataclass(frozen=True)
+class MixedColumns(Standardization):
+    """Conversion of the columns of a table to numbers, each as its likelihood needs it.
+
+    Columns of real values are standardised, counts stay as they are, and categories become codes 0,
+    1, ... A column that has one value in the training rows is left out, as in `Standardization`.
+    log p(x) is a density of the real columns and a probability of the others.
+
+    Attributes
+    ----------
+    columns, constant
+        As of `Standardization`.
+    mean, scale
+        Of the D columns: 0 and 1 where a column is not of real values.
+    kinds
+        The name of each column's likelihood.
+    categories
+        Of each column, its categories in the order of their codes; () for numbers.
+
+    Raises
+    ------
+    MixvaeError
+        For values that do not belong together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixvae.data import MixedColumns
+    >>> x = np.array([[1.0, "red"], [3.0, "blue"], [2.0, "red"]], dtype=object)
+    >>> mixed = MixedColumns.of(x, np.arange(3))
+    >>> mixed.kinds, mixed.apply(x)[:, 1]
+    (('normal', 'categorical'), tensor([1., 0., 1.]))
+    >>> mixed.invert(mixed.apply(x))[:, 1].tolist()
+    ['red', 'blue', 'red']
+    """
+
+    kinds: tuple[str, ...]
+    categories: tuple[tuple[Any, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Check the values, which may come from a damaged file."""
+        super().__post_init__()
+        right = len(self.kinds) == len(self.categories) == len(self.mean)
+        right = right and all(kind in KINDS for kind in self.kinds)
+        each = zip(self.kinds, self.categories, self.constant, strict=False)
+        for kind, own, constant in each if right else ():
+            plain = all(isinstance(v, bool | int | float | str) for v in own)
+            right &= plain and len(set(own)) == len(own)
+            right &= bool(constant or kind not in OF_CATEGORIES or len(own) > 1)
+        if not right:
+            raise MixvaeError(
+                "a data set's transform must have a likelihood and, of those with categories, "
+                f"their names for each column; got {shown(self)}."
+            )
+
+    @classmethod
+    def of(  # type: ignore[override]
+        cls, table: Any, rows: np.ndarray, kinds: Kinds = "auto", *, where: str = "x"
+    ) -> "MixedColumns":
+        """Choose the conversion of a table.
+
+        Parameters
+        ----------
+        table
+            A frame, or an array of numbers or objects (N, D). Its types, and the categories in all
+            of its rows, decide.
+        rows
+            The numbers of the training rows, by which real columns are standardised.
+        kinds
+            Likelihoods by the names of columns, or one for all. Of other columns, and with
+            ``"auto"`` of all, types decide: truth values are bernoulli, ordered categories ordinal,
+            other categories and text categorical, numbers normal.
+        where
+            The name of the table in messages.
+
+        Returns
+        -------
+        MixedColumns
+            For all splits, and for new data.
+
+        Raises
+        ------
+        MixvaeError
+            For what a likelihood is not for, with the name of the column.
+        """
+        raw, names = raw_columns(table, where), columns_of(table)
+        asked = kinds_by_name(raw, kinds, where)
+        chosen = tuple(asked.get(column.name, column.kind) for column in raw)
+        categories = tuple(
+            categories_of(column, kind, where, asked=column.name in asked)
+            for column, kind in zip(raw, chosen, strict=True)
+        )
+        values = _numbers(raw, chosen, categories, where)[rows]
+        constant = values.min(0) == values.max(0)
+        if constant.all():
+            raise MixvaeError(
+                f"{where}: all columns have only one value in the {len(values)} training rows, "
+                "which leaves nothing to model; give columns that vary."
+            )
+        mean, scale = np.where(constant, values[0], 0.0), np.where(constant, 0.0, 1.0)
+        real = np.flatnonzero(np.isin(chosen, REAL) & ~constant)
+        if real.size:
+            own = tuple(raw[i].name for i in real)
+            standard = Standardization.of(values[:, real], own, where=where)
+            mean[real], scale[real] = standard.mean, standard.scale
+        if constant.any():
+            warnings.warn(
+                f"{where}: {named(names, np.flatnonzero(constant))} left out, with only one value "
+                f"in the {len(values)} training rows.",
+                MixvaeWarning,
+                stacklevel=3,
+            )
+        numbers = tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist())
+        return cls(names, *numbers, chosen, categories)
+
+    @property
+    def kept_kinds(self) -> tuple[tuple[str, int], ...]:
+        """The likelihood of each column of x, and its number of categories, else 1."""
+        each = zip(self.kinds, self.categories, self.constant, strict=True)
+        return tuple(
+            (kind, len(own) if kind in OF_CATEGORIES else 1) for kind, own, left in each if not left
+        )
+
+    @cached_property
+    def kept_categories(self) -> tuple[tuple[Any, ...], ...]:
+        """The categories of each column of x."""
+        each = zip(self.categories, self.constant, strict=True)
+        return tuple(own for own, left in each if not left)
+
+    def to_float64(self, table: Any, where: str = "x") -> Float64[Tensor, "N D"]:
+        """Convert rows in double precision.
+
+        Parameters
+        ----------
+        table
+            A frame or an array, with all D columns.
+        where
+            Its name in messages.
+
+        Raises
+        ------
+        MixvaeError
+            For another number of columns, a category that training data did not have, and values
+            that a column's likelihood is not for.
+        """
+        raw = raw_columns(table, where)
+        if len(raw) != len(self.kinds):
+            raise MixvaeError(
+                f"{where}: expected rows of {len(self.kinds)} columns, as in training, got "
+                f"{len(raw)}; give all columns of the training data, in the same order."
+            )
+        return super().to_float64(_numbers(raw, self.kinds, self.categories, where))
+
+    def apply(self, table: Any, where: str = "x") -> Tensor:
+        """Convert rows, as a model sees them.
+
+        Parameters
+        ----------
+        table
+            A frame or an array, with all D columns.
+        where
+            Its name in messages.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (N, number of columns kept).
+        """
+        return self.to_float64(table, where).float()
+
+    def invert(self, x: Tensor) -> np.ndarray:
+        """The table of a model's x, with the categories in place of their codes.
+
+        Parameters
+        ----------
+        x
+            Values, shape (..., number of columns kept).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (..., D): of objects where a column has categories, else float64.
+        """
+        stored = self.unscale(x)
+        if not any(self.categories):
+            return stored
+        table = stored.astype(object)
+        for i, own in enumerate(self.categories):
+            if own:
+                codes = stored[..., i].round().clip(0, len(own) - 1).astype(int)
+                table[..., i] = np.array([*own, None], dtype=object)[codes]
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, for ``data.json``; floats are read back exactly."""
+        values = super().to_dict()
+        return values | {"categories": [list(own) for own in self.categories]}
+
+    def lines(self) -> list[str]:
+        """The columns of x by their likelihoods, a line for each."""
+        kept = np.flatnonzero(self._kept).tolist()
+        names = self.columns or tuple(map(str, range(len(self.mean))))
+        by_kind = {kind: [names[i] for i in kept if self.kinds[i] == kind] for kind in KINDS}
+        return [f"{kind}: {listed(own)}" for kind, own in by_kind.items() if own]
+
+    def __str__(self) -> str:
+        """A few words for messages."""
+        kept = [name for name, _ in self.kept_kinds]
+        parts = ", ".join(f"{kept.count(name)} {name}" for name in dict.fromkeys(kept))
+        left_out = f"; {n} constant left out" if (n := sum(self.constant)) else ""
+        return f"{len(kept)} columns ({parts}){left_out}"
+
+
+def _numbers(
+    raw: list[RawColumn], kinds: tuple[str, ...], categories: Any, where: str
+) -> Float64[np.ndarray, "N D"]:
+    """The columns as numbers: codes for categories, other values as they are."""
+    each = zip(raw, kinds, categories, strict=True)
+    return np.column_stack([_column(*one, where) for one in each])
+
+
+def _column(
+    raw: RawColumn, kind: str, categories: tuple[Any, ...], where: str
+) -> Float64[np.ndarray, " N"]:
+    if categories:
+        code, values = {value: i for i, value in enumerate(categories)}, raw.values.tolist()
+        unseen = [v for v in dict.fromkeys(values) if v not in code]
+        if unseen:
+            raise MixvaeError(
+                f"{where}: column {raw.name} has the category {shown(unseen[0])}, which the "
+                f"training data did not have; there are {', '.join(map(str, categories[:8]))}"
+                f"{', ...' if len(categories) > 8 else ''}. Leave those rows out, or recode them."
+            )
+        return np.array([code[v] for v in values], dtype=np.float64)
+    if raw.is_text:
+        raise MixvaeError(
+            f"{where}: column {raw.name} holds text, and in training held numbers; make it numbers."
+        )
+    values = raw.values.astype(np.float64)
+    right, needs = np.isfinite(values), "finite values"
+    if kind in COUNTS:
+        right, needs = right & (values >= 0) & (values == np.floor(values)), "whole numbers from 0"
+    elif kind == "bernoulli":
+        right, needs = (values == 0) | (values == 1), "0 and 1"
+    if not right.all():
+        raise MixvaeError(
+            f"{where}: column {raw.name}, of likelihood {kind}, needs {needs}; {(~right).sum()} of "
+            f"{len(values)} values are not, such as {values[~right][0]:g}. Repair them, or give "
+            "the column another likelihood."
+        )
+    return values

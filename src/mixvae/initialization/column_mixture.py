@@ -1,0 +1,227 @@
+r"""Mixtures of independent columns of several kinds, by EM: the start of a deep mixture of them.
+
+Under component k each column has the distribution of its likelihood, and columns of real values
+are a normal together,
+
+.. math:: p(x) = \sum_k \pi_k\, N(x_{real}; m_k, S_k) \prod_d p(x_d; \theta_{kd})
+
+With categories alone it is the latent class model (Lazarsfeld & Henry 1968).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from mixvae.likelihoods import ColumnKinds, ColumnLikelihood
+from mixvae.likelihoods.categories import OrdinalLikelihood
+from mixvae.likelihoods.columns import COUNTS, REAL
+from mixvae.likelihoods.counts import NegativeBinomialLikelihood
+from mixvae.parts.factor_analysers import FactorAnalysers
+from mixvae.parts.weights import CategoricalWeights
+
+from .gaussian_mixture import Covariance, Mixture, factors
+from .real_features import RealFeatures
+
+LOADING = 0.1  # standard deviation of what a code adds, at first, to columns that are not real
+LEAST_ZERO, MOST_ZERO = 0.01, 0.95  # of the probability of an additional zero
+DISPERSION = (1e-3, 10.0)  # limits of the dispersion by moments
+N_STEPS = 20  # of the fixed point for additional zeros
+MAX_ITERATIONS, TOLERANCE = 50, 1e-3  # of EM; mean log p(x), nats
+START_REG = 1e-2  # added to the variances of the Gaussian mixture whose responsibilities are first
+
+
+@dataclass(frozen=True)
+class MixtureOfColumns(Mixture):
+    """How a mixture of columns of several kinds is fitted; its covariance is of the real ones."""
+
+    kinds: ColumnKinds | None = None
+
+    def fit(self, x: Float64[np.ndarray, "N D"]) -> "ColumnMixture":
+        """A mixture of columns, fitted to x by EM.
+
+        The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`.
+        """
+        assert self.kinds is not None
+        rows = torch.from_numpy(x)
+        features = RealFeatures(self.kinds, rows)(rows)
+        first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed).fit(features)
+        found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
+        found.fit(rows, torch.from_numpy(first.predict_proba(features)))
+        return found
+
+
+class ColumnMixture:
+    """A mixture of independent columns of several kinds.
+
+    Parameters
+    ----------
+    kinds
+        The likelihood of each column.
+    covariance, reg_covar
+        Of the real columns together: their type, and what is added to their diagonals.
+    """
+
+    def __init__(self, kinds: ColumnKinds, covariance: Covariance, reg_covar: float) -> None:
+        self.kinds, self.covariance, self.reg_covar = kinds, covariance, reg_covar
+        self.likelihood = ColumnLikelihood((len(kinds.kinds),), kinds).double()
+        self.real = kinds.those(*REAL)
+
+    @torch.no_grad()
+    def fit(self, x: Float64[Tensor, "N D"], r: Float64[Tensor, "N K"]) -> None:
+        """EM from first responsibilities, until it gains little; counts are smoothed by one row."""
+        before = -torch.inf
+        for _ in range(MAX_ITERATIONS):
+            self._take(_Statistics(self.kinds, x, r))
+            joint = self._log_joint(x)
+            mean = float(joint.logsumexp(1).mean())
+            if mean - before < TOLERANCE:
+                break
+            before, r = mean, joint.softmax(1)
+
+    def score_samples(self, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
+        """log p(x) of rows, nats."""
+        return np.asarray(self._log_joint(torch.from_numpy(x)).logsumexp(1).numpy())
+
+    def predict_proba(self, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, "N K"]:
+        """Responsibilities p(k | x)."""
+        return np.asarray(self._log_joint(torch.from_numpy(x)).softmax(1).numpy())
+
+    @torch.no_grad()
+    def start(
+        self,
+        linear: FactorAnalysers,
+        likelihood: ColumnLikelihood,
+        weights: CategoricalWeights,
+        n_rows: int,
+    ) -> None:
+        """Make factor analysers, their likelihood and their weights those of this mixture, nearly.
+
+        Real columns have the factors of their covariance as loadings, the others small random ones:
+        with none, neither these nor the code would have a gradient.
+        """
+        k, p, n_latent = linear.loadings.shape
+        loadings = LOADING * n_latent**-0.5 * torch.randn(k, p, n_latent).double()
+        scale = torch.ones(k, p, dtype=torch.float64)
+        if self.real:
+            outputs = self.kinds.first_outputs(self.real)
+            loadings[:, outputs], own = factors(self.covariances, n_latent)
+            scale[:] = own.square().mean().sqrt()  # of the others; it counts where all share one
+            scale[:, outputs] = own
+        linear.start_from(self.mean, loadings, scale)
+        likelihood.load_state_dict(self.likelihood.state_dict())
+        weights.start_from(n_rows * self.log_weights.exp())
+
+    def _take(self, found: "_Statistics") -> None:
+        """The M step."""
+        self.log_weights = (found.n[:, 0] / found.n.sum()).clamp_min(1e-12).log()
+        self.mean = torch.zeros(len(found.n), self.kinds.n_outputs, dtype=torch.float64)
+        if self.real:
+            outputs = self.kinds.first_outputs(self.real)
+            self.mean[:, outputs], own = found.moments(self.real, self.reg_covar)
+            if self.covariance == "tied":
+                own = (self.log_weights.exp()[:, None, None] * own).sum(0).expand_as(own)
+            elif self.covariance == "diag":
+                own = torch.diag_embed(own.diagonal(dim1=1, dim2=2))
+            self.covariances = own
+        for name in self.likelihood.groups:
+            part, columns = self.likelihood.group(name)[0], self.kinds.those(name)
+            if name in COUNTS:
+                found.counts(self.mean, columns, part)
+            elif name == "bernoulli":
+                outputs = self.kinds.first_outputs(columns)
+                self.mean[:, outputs] = found.smoothed(found.x[:, columns]).logit()
+            elif name == "categorical":
+                for i in columns:
+                    self.mean[:, self.kinds.slices[i]] = found.frequencies(i)[0].log()
+            elif isinstance(part, OrdinalLikelihood):
+                found.ordinals(self.mean, columns, part)
+
+    @torch.no_grad()
+    def _log_joint(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N K"]:
+        params = torch.cat([self.mean, torch.zeros_like(self.mean)], 1)
+        each = self.likelihood.pixels(params).log_prob(x.unsqueeze(1))  # (N, K, D)
+        others = [i for i in range(x.shape[1]) if i not in self.real]
+        found: Tensor = self.log_weights + each[..., others].sum(-1)
+        if self.real:
+            loc = self.mean[:, self.kinds.first_outputs(self.real)]
+            normal = MultivariateNormal(loc, self.covariances, validate_args=False)
+            found = found + normal.log_prob(x[:, None, self.real])
+        return found
+
+
+class _Statistics:
+    """Weighted statistics of rows under each component."""
+
+    def __init__(
+        self, kinds: ColumnKinds, x: Float64[Tensor, "N D"], r: Float64[Tensor, "N K"]
+    ) -> None:
+        self.kinds, self.x = kinds, x
+        self.n = r.sum(0).unsqueeze(1)  # (K, 1)
+        self.w = (r / r.sum(0).clamp_min(1e-12)).T  # (K, N), rows that sum to 1
+
+    def smoothed(self, values: Float64[Tensor, "N C"]) -> Float64[Tensor, "K C"]:
+        """Means under each component, with one more row that has the mean of all rows."""
+        return (self.n * (self.w @ values) + values.mean(0)) / (self.n + 1)
+
+    def moments(
+        self, columns: list[int], reg_covar: float
+    ) -> tuple[Float64[Tensor, "K R"], Float64[Tensor, "K R R"]]:
+        """Means and covariances of real columns, smoothed by one row of the whole covariance."""
+        x = self.x[:, columns]
+        mean = self.smoothed(x)
+        rest = x - mean.unsqueeze(1)  # (K, N, R)
+        own = torch.einsum("kn,knr,kns->krs", self.w, rest, rest)
+        all_rows = (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)
+        n = self.n.unsqueeze(2)
+        return mean, (n * own + all_rows) / (n + 1) + reg_covar * torch.eye(len(columns)).to(x)
+
+    def frequencies(self, column: int) -> tuple[Float64[Tensor, "K C"], Float64[Tensor, " C"]]:
+        """Frequencies of categories under each component and in all rows, none of them 0."""
+        n_levels = self.kinds.kinds[column][1]
+        one_hot = (self.x[:, column, None] == torch.arange(n_levels)).double()
+        overall = (one_hot.sum(0) + 1) / (len(one_hot) + n_levels)
+        return (self.n * (self.w @ one_hot) + overall) / (self.n + 1), overall
+
+    def counts(self, mean: Tensor, columns: list[int], part: object) -> None:
+        """Logarithms of means, dispersions, and logits of additional zeros."""
+        x, outputs = self.x[:, columns], self.kinds.first_outputs(columns)
+        rate, dispersion = self.smoothed(x), None
+        if isinstance(part, NegativeBinomialLikelihood):
+            square = self.smoothed(x.square())
+            share = self.n / self.n.sum()
+            excess = (share * (square - rate.square() - rate)).sum(0)
+            dispersion = (excess / (share * rate.square()).sum(0)).clamp(*DISPERSION)
+        if self.kinds.kinds[columns[0]][0].startswith("zero-inflated"):
+            zeros = self.smoothed((x == 0).double())
+            dispersion = None if dispersion is None else torch.ones_like(dispersion)
+            zero = torch.full_like(rate, LEAST_ZERO)
+            for _ in range(N_STEPS):
+                own = rate / (1 - zero)
+                none = -own if dispersion is None else -own.log1p()  # log P(0) for dispersion 1
+                zero = (zeros - none.exp()) / (-torch.expm1(none))
+                zero = zero.clamp(LEAST_ZERO, MOST_ZERO)
+            rate = rate / (1 - zero)
+            mean[:, [i + 1 for i in outputs]] = zero.logit()
+        mean[:, outputs] = rate.log()
+        if isinstance(part, NegativeBinomialLikelihood):
+            assert dispersion is not None
+            part.log_dispersion.copy_(dispersion.log())
+
+    def ordinals(self, mean: Tensor, columns: list[int], part: OrdinalLikelihood) -> None:
+        """Thresholds of all rows, and how far each component is from them, on average."""
+        n_thresholds = max(part.n_levels) - 1
+        cumulative = torch.empty(len(columns), n_thresholds, dtype=torch.float64)
+        for row, (i, out) in enumerate(
+            zip(columns, self.kinds.first_outputs(columns), strict=True)
+        ):
+            own, overall = (f.cumsum(-1)[..., :-1] for f in self.frequencies(i))
+            mean[:, out] = (overall.logit() - own.logit()).mean(-1)
+            n = overall.shape[-1]
+            cumulative[row, :n] = overall
+            rest = 0.5 ** torch.arange(1, n_thresholds - n + 1)  # of entries with fewer categories
+            cumulative[row, n:] = 1 - (1 - overall[-1]) * rest
+        part.start_from(cumulative)
