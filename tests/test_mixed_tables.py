@@ -291,6 +291,8 @@ def test_rows_that_the_model_does_not_know_are_refused(fitted: DeepMixture) -> N
         fitted.predict(table().assign(city="Bern"))
     with pytest.raises(MixvaeError, match="feature names"):
         fitted.predict(table().rename(columns={"city": "town"}))
+    with pytest.raises(MixvaeError, match="'student-t' is for all columns"):
+        DeepMixture(likelihood="student-t").fit(table())
     with pytest.raises(MixvaeError, match="at least 3 rows"):
         DeepMixture().fit(table()[:2])
 
