@@ -18,6 +18,7 @@ from mixvae.evaluation.marginal_likelihood.by_component import log_joint
 from mixvae.initialization.column_mixture import ColumnMixture, MixtureOfColumns
 from mixvae.likelihoods import ColumnKinds
 from mixvae.parts.factor_analysers import FactorAnalysers, ResidualDecoder, ResidualPosterior
+from mixvae.pruning import prune
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorials" / "mixed_tables.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
@@ -290,6 +291,8 @@ def test_rows_that_the_model_does_not_know_are_refused(fitted: DeepMixture) -> N
         fitted.predict(table().assign(city="Bern"))
     with pytest.raises(MixvaeError, match="feature names"):
         fitted.predict(table().rename(columns={"city": "town"}))
+    with pytest.raises(MixvaeError, match="'student-t' is for all columns"):
+        DeepMixture(likelihood="student-t").fit(table())
     with pytest.raises(MixvaeError, match="at least 3 rows"):
         DeepMixture().fit(table()[:2])
 
@@ -305,6 +308,35 @@ def test_an_array_of_counts_needs_only_the_name_of_its_likelihood() -> None:
     assert (new == new.astype(int)).all()
     named = DeepMixture(2, likelihood={0: "poisson"}, max_epochs=0, random_state=0).fit(x)
     assert [name for name, _ in named.recipe_.options["columns"]] == ["poisson", *["normal"] * 3]
+
+
+@pytest.mark.filterwarnings("ignore:1 of 1 components")
+def test_a_vae_of_counts_by_the_estimator() -> None:
+    x = np.random.default_rng(0).poisson(3, (60, 4))
+    options: dict[str, Any] = {"recipe": "vae", "n_latent": 2, "hidden": (8,), "max_epochs": 1}
+    found = DeepMixture(likelihood="negative-binomial", random_state=0, **options).fit(x)
+    assert found.recipe_.options["likelihood"] == "negative-binomial"
+    assert np.isfinite(found.score_samples(x[:5], n_samples=20)).all()
+    with pytest.raises(MixvaeError, match="several kinds"):
+        DeepMixture(likelihood={1: "poisson"}, **options).fit(x)
+
+
+def test_a_component_of_a_mixed_table_is_kept_by_pruning(some: Any) -> None:
+    built = mixvae.build("mfa-vae", some, n_components=2, seed=0)
+    one = prune(built, [1])
+    assert one.options["columns"] == built.options["columns"]
+    z = torch.randn(3, 1, 1, one.recipe.n_latent)
+    before, after = built.model.decoder.of_component(z, 1), one.model.decoder.of_component(z, 0)
+    x = some.val.x[0]
+    torch.testing.assert_close(before.log_prob(x), after.log_prob(x))
+
+
+def test_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch, some: Any) -> None:
+    x, kinds = some.train.x.double().numpy(), ColumnKinds(some.transform.kept_kinds)
+    found = MixtureOfColumns(2, kinds=kinds).fit(x)
+    whole = found.score_samples(x)
+    monkeypatch.setattr("mixvae.initialization.column_mixture.VALUES", 100)
+    np.testing.assert_allclose(found.score_samples(x), whole)
 
 
 def test_the_number_of_components_is_chosen() -> None:

@@ -62,7 +62,7 @@ def recipe_options(
     known, name = options_of(recipe), recipe if isinstance(recipe, str) else class_of(recipe)
     options = dict(arguments["recipe_options"] or {})
     given = {OPTIONS[key]: arguments[key] for key in OPTIONS if arguments[key] is not None}
-    if is_mixed and is_real(recipe):
+    if is_mixed and (is_real(recipe) or isinstance(given.get("likelihood"), Mapping)):
         given.pop("likelihood", None)  # the data have those of their columns
     if given.get("n_init") == 1 and "n_init" not in known:
         del given["n_init"]

@@ -43,7 +43,8 @@ class DeepMixture(
 ):
     """A GaussianMixture that learns deep structure: a mixture of VAEs as scikit-learn's estimator.
 
-    X of shape (N, D) is a table of any real numbers. Of shape (N, H, W), (N, H, W, C) or
+    X of shape (N, D) is a table of any real numbers, or a frame with categories, text or truth
+    values too, each column with a likelihood of its own. Of shape (N, H, W), (N, H, W, C) or
     (N, C, H, W) it holds images, with floats in [0, 1], bool or uint8. By default a table becomes a
     mixture that starts as the Gaussian mixture of the best held-out log p(x) and is changed by
     networks where that raises it further (mfa-vae). Its values may be missing at random, as NaN,
@@ -148,7 +149,7 @@ class DeepMixture(
         The trained recipe.
     model_ : MixtureVAE
         Its model.
-    data_transform_ : Standardization or Transform
+    data_transform_ : Standardization, MixedColumns or Transform
         Transform of stored values, applied to new data too.
 
     Examples

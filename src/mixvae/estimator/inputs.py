@@ -108,7 +108,8 @@ def kinds_asked(X: Any, likelihood: Any) -> Kinds | None:
     """The likelihoods of the columns of a table that has several kinds; None for other X.
 
     It has several kinds where they are asked for, as a mapping or as that of counts or categories,
-    and where a frame has categories or text, or truth values beside numbers.
+    and where a frame has categories or text, or truth values beside numbers. Raises a MixvaeError
+    for such a frame and another likelihood for all columns.
     """
     if isinstance(likelihood, Mapping):
         return {str(name): str(kind) for name, kind in likelihood.items()}
@@ -119,6 +120,11 @@ def kinds_asked(X: Any, likelihood: Any) -> Kinds | None:
     types = [str(type_of(column)) for _, column in series_of(X)]
     n_bool = sum(name.lower().startswith("bool") for name in types)
     is_mixed = any(map(is_categorical, types)) or 0 < n_bool < len(types)
+    if is_mixed and likelihood not in (None, "normal"):
+        raise MixvaeError(
+            f"likelihood {shown(likelihood)} is for all columns, and those of X are of several "
+            f"kinds; name its own, such as likelihood={{column: {shown(likelihood)}}}."
+        )
     return "auto" if is_mixed else None
 
 

@@ -31,6 +31,7 @@ LEAST_ZERO, MOST_ZERO = 0.01, 0.95  # of the probability of an additional zero
 DISPERSION = (1e-3, 10.0)  # limits of the dispersion by moments
 N_STEPS = 20  # of the fixed point for additional zeros
 MAX_ITERATIONS, TOLERANCE = 50, 1e-3  # of EM; mean log p(x), nats
+VALUES = 4_000_000  # of rows, components and columns at a time
 START_REG = 1e-2  # added to the variances of the Gaussian mixture whose responsibilities are first
 
 
@@ -142,6 +143,10 @@ class ColumnMixture:
 
     @torch.no_grad()
     def _log_joint(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N K"]:
+        n = max(1, VALUES // (len(self.mean) * x.shape[1]))
+        return torch.cat([self._log_joint_of(rows) for rows in x.split(n)])
+
+    def _log_joint_of(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N K"]:
         params = torch.cat([self.mean, torch.zeros_like(self.mean)], 1)
         each = self.likelihood.pixels(params).log_prob(x.unsqueeze(1))  # (N, K, D)
         others = [i for i in range(x.shape[1]) if i not in self.real]
