@@ -208,6 +208,7 @@ CASES = [
     Case("infinite-vae", {"bound": "iwae", "n_samples": 3, "likelihood": "gaussian"}, FLAT),
     Case("infinite-vae", {"shared_layers": True, "concentration": 3.0}, FLAT),
     Case("mfa-vae", x_shape=FLAT),
+    Case("mfa-vae", {"missing": True}, FLAT),
     Case("mfa-vae", {"n_components": 1, "noise": "all"}, FLAT),
     Case("mfa-vae", {"noise": "column", "likelihood": "student-t"}),
     Case("mfa-vae", {"noise": "component", "bound": "iwae", "n_samples": 2}, FLAT),

@@ -503,7 +503,7 @@ class DeepMixture(
             )
         return self.score_samples(X) - self.offset_
 
-    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 500) -> np.ndarray:
+    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 200) -> np.ndarray:
         """X with its missing values filled in, of tables with an exact mixture (mfa-vae).
 
         Values are taken to be missing at random. By default each is its mean given the observed

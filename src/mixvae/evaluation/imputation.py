@@ -19,7 +19,7 @@ from .marginal_likelihood.by_component import Samples, samples_of
 def impute(
     model: MixtureVAE,
     x: Float[Tensor, "N D"],
-    n_samples: int = 500,
+    n_samples: int = 200,
     *,
     draws: int | None = None,
     seed: int = 0,
@@ -68,7 +68,8 @@ def impute(
     filled = filled if draws is None else filled.repeat(draws, 1, 1)
     rows = x.isnan().any(1).nonzero().squeeze(1).cpu()
     start = 0
-    for part in samples_of(model, x[rows.to(x.device)], n_samples, seed) if len(rows) else ():
+    own_samples = samples_of(model, x[rows.to(x.device)], n_samples, seed, means=draws is None)
+    for part in own_samples if len(rows) else ():
         own = rows[start : start + len(part.x)]
         start += len(part.x)
         with torch.no_grad():
@@ -79,16 +80,12 @@ def impute(
 
 
 def _means(part: Samples) -> Float64[Tensor, "n D"]:
-    """E[x | x_obs] of some rows."""
-    total = torch.zeros(len(part.x), dtype=torch.float64)
+    """E[x | x_obs] of some rows: that of each component, weighted by p(k | x_obs)."""
+    share = part.joint.masked_fill(~part.matters, -torch.inf).softmax(1)
     mean = torch.zeros_like(part.x)
-    for k, (rows, log_w) in part.weights.items():
-        w = (log_w - part.joint[rows].logsumexp(1)).exp()
-        z = part.codes(part.noise[:, rows], rows, k)[0]
-        p_x = part.model.decoder.of_component(z.unsqueeze(2), k)
-        mean[rows] += torch.einsum("sn,snd->nd", w, p_x.mean.squeeze(2))
-        total[rows] += w.sum(0)
-    return mean / total.unsqueeze(1)
+    for k, (rows, _) in part.weights.items():
+        mean[rows] += share[rows, k].unsqueeze(1) * part.means[k]
+    return mean
 
 
 def _draws(part: Samples, m: int, seed: int) -> Float64[Tensor, "m n D"]:

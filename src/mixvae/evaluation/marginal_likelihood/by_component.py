@@ -88,7 +88,7 @@ def log_joint(
 
 
 def samples_of(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int, seed: int
+    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int, seed: int, *, means: bool = False
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -96,6 +96,8 @@ def samples_of(
     ----------
     model, x, n_samples, seed
         As of :func:`log_joint`, whose errors it raises.
+    means
+        Whether means of x are computed too.
 
     Yields
     ------
@@ -117,7 +119,7 @@ def samples_of(
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
         for part in x.split(ROWS):
-            yield Samples(model, p_z, part, n_samples, seed)
+            yield Samples(model, p_z, part, n_samples, seed, means=means)
 
 
 class Samples:
@@ -133,6 +135,8 @@ class Samples:
         The rows.
     n_samples, seed
         As of :func:`log_joint`.
+    means
+        Whether means of x are computed too.
 
     Attributes
     ----------
@@ -142,10 +146,19 @@ class Samples:
         Standard normal noise of the samples, (S, n, L).
     weights
         Of each component that matters to some rows: these rows, and their log weights (S, n).
+    means
+        Of each of these: E[x | x_observed, k] before the observed entries are put in, (n, *X).
     """
 
     def __init__(
-        self, model: MixtureVAE, p_z: Distribution, x: Tensor, n_samples: int, seed: int
+        self,
+        model: MixtureVAE,
+        p_z: Distribution,
+        x: Tensor,
+        n_samples: int,
+        seed: int,
+        *,
+        means: bool = False,
     ) -> None:
         self.model, self.x, self.p_z = model, x, p_z
         q_z, q_w = model.infer(x)
@@ -156,14 +169,18 @@ class Samples:
         pilot, self.noise = torch.stack(noise, 1).split([PILOT, n_samples])
         every = torch.arange(len(x))
         components = range(model.n_components)
-        means = [self._log_weights(pilot, every, k).logsumexp(0) - log(PILOT) for k in components]
-        self.joint = torch.stack(means, 1) + self.log_pi
+        first = [self._weigh(pilot, every, k)[0].logsumexp(0) - log(PILOT) for k in components]
+        self.joint = torch.stack(first, 1) + self.log_pi
         self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= NEGLIGIBLE
         self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
+        self.means: dict[int, Float64[Tensor, n * X]] = {}
         for k in components:
             rows = self.matters[:, k].nonzero().squeeze(1)
             if len(rows):
-                log_w = self._log_weights(self.noise[:, rows], rows, k)
+                log_w, p_x = self._weigh(self.noise[:, rows], rows, k)
+                if means:
+                    share = log_w.softmax(0)
+                    self.means[k] = torch.einsum("sn,sn...->n...", share, p_x.mean.squeeze(2))
                 self.weights[k] = rows, log_w + self.log_pi[rows, k]
                 self.joint[rows, k] = self.weights[k][1].logsumexp(0) - log(n_samples)
 
@@ -171,13 +188,13 @@ class Samples:
         generator = Generator().manual_seed(seed_of_row(seed, row))
         return torch.randn(n, *self.q_z.event_shape, generator=generator, dtype=torch.float64)
 
-    def _log_weights(
+    def _weigh(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
-    ) -> Float64[Tensor, "S n"]:
-        """log p(x, z | k) - log q(z | x, k) of samples of component k, for some rows."""
+    ) -> tuple[Float64[Tensor, "S n"], Distribution]:
+        """log p(x, z | k) - log q(z | x, k) of samples of component k, and p(x | z, k)."""
         z, log_ratio = self.codes(noise, rows, k)
         p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
-        return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio
+        return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio, p_x
 
     def codes(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
