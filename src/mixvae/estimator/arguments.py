@@ -17,9 +17,10 @@ from mixvae.recipes.mfa_vae import MixtureOfFactorAnalysers
 from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
+FEW = 1000  # a real table of fewer rows is fitted to all of them in the end
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
 ROWS_IN_ALL, EPOCHS = 250_000, (15, 300)  # that training on a real table sees, roughly
-PATIENCE, CLIP = 30, 10.0  # epochs, and the largest norm of a gradient
+PATIENCE, CLIP = 20, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
@@ -135,6 +136,13 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     train, val = (split.x.double().numpy() for split in (data.train, data.val))
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
     return Selection(search(train, val, **given, **more))
+
+
+def refits(given: bool | None, n: int, *, real: bool) -> bool:
+    """Whether a model is fitted once more to all N rows."""
+    if given and not real:
+        raise MixvaeError("refit is for tables of real values; leave it out.")
+    return real and (n < FEW if given is None else bool(given))
 
 
 class Patience:
