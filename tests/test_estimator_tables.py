@@ -50,19 +50,21 @@ def test_before_training_scores_are_the_gaussian_mixtures_in_the_units_of_x(
     assert start.score(X) == pytest.approx(expected.mean(), abs=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_before_training_the_model_is_scikit_learns(start: DeepMixture) -> None:
-    """Of all rows, standardised as those not held out, from the same means."""
+    """A step of its EM on all rows, standardised as those not held out, changes nothing."""
     train = np.setdiff1d(np.arange(len(X)), start.validation_indices_)
     mean, std = X[train].mean(0), X[train].std(0)
     mixture = GaussianMixture(
         3,
         reg_covar=0.01,
+        max_iter=1,
         weights_init=start.weights_,
         means_init=(start.means_ - mean) / std,
         precisions_init=np.linalg.inv(start.covariances_ / np.outer(std, std)),
     ).fit((X - mean) / std)
-    np.testing.assert_allclose(mixture.weights_, start.weights_, atol=0.01)  # of EM's tol
-    np.testing.assert_allclose(mixture.means_ * std + mean, start.means_, rtol=0.02)
+    np.testing.assert_allclose(mixture.weights_, start.weights_, atol=2e-3)
+    np.testing.assert_allclose(mixture.means_ * std + mean, start.means_, rtol=5e-3)
     expected = mixture.score_samples((X - mean) / std) - np.log(std).sum()
     assert start.score(X) == pytest.approx(expected.mean(), abs=0.05)
     assert start.n_iter_ == 0

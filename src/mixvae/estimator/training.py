@@ -35,7 +35,7 @@ def all_rows(data: Dataset) -> Dataset:
     """The data with the validation rows among the training rows."""
     splits = (data.train, data.val)
     parts = [[getattr(split, field.name) for split in splits] for field in fields(Split)]
-    joined = (None if None in part else torch.cat(part) for part in parts)
+    joined: list[Any] = [None if None in part else torch.cat(part) for part in parts]
     return replace(data, train=Split(*joined))
 
 
