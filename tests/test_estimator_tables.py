@@ -188,6 +188,13 @@ def test_of_many_rows_the_choice_is_made_on_the_held_out_ones() -> None:
     assert chosen["log_p"] == pytest.approx(few.score(x[:999]), abs=0.02)
 
 
+def test_a_given_number_of_components_has_several_starts() -> None:
+    for given, n_init in ((2, 3), ("auto", 1)):
+        model = DeepMixture(given, covariance_type="diag", max_epochs=0).fit(X[:, :2])
+        assert model.recipe_.options["n_init"] == n_init
+    assert DeepMixture(2, n_init=5, max_epochs=0).fit(X[:, :2]).recipe_.options["n_init"] == 5
+
+
 def test_components_without_rows_are_left_out() -> None:
     rows = np.random.default_rng(0).normal(size=(60, 2))
     rows = np.concatenate([rows, rows + 50])

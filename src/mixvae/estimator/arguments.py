@@ -25,6 +25,7 @@ OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
 }
+N_INIT = 3  # fits of the Gaussian mixture where its number of components is given
 CHOSEN = ("n_components", "covariance", "reg_covar")
 
 
@@ -50,8 +51,6 @@ def recipe_options(
     known, name = options_of(recipe), recipe if isinstance(recipe, str) else class_of(recipe)
     options = dict(arguments["recipe_options"] or {})
     given = {OPTIONS[key]: arguments[key] for key in OPTIONS if arguments[key] is not None}
-    if given.get("n_init") == 1 and "n_init" not in known:
-        del given["n_init"]
     number = _number(arguments["n_components"], name, known, recipe)
     given |= {} if number is None else {"n_components": number}
     for option, value in given.items():
@@ -66,6 +65,7 @@ def recipe_options(
     options |= given
     if is_real(recipe):
         options.setdefault("start_seed", seed % 2**32)
+        options.setdefault("n_init", 1 if number is None else N_INIT)
         if n_rows < SMALL:
             options.setdefault("hidden", SMALL_HIDDEN)
     elif recipe == "mixture-vae" and n_rows < FEW_ROWS:

@@ -71,8 +71,9 @@ class DeepMixture(
         Covariance of the Gaussian mixture that a table's model starts from. By default the best.
     reg_covar : float, optional
         Added to the diagonal of its covariances, of standardised columns. By default the best.
-    n_init : int
-        Number of its fits, of which the likeliest is kept.
+    n_init : int, optional
+        Number of its fits, of which the likeliest is kept. By default 3 if n_components is a
+        number, otherwise 1.
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
@@ -172,7 +173,7 @@ class DeepMixture(
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
-        n_init: int = 1,
+        n_init: int | None = None,
         tol: float = 1e-3,
         max_epochs: int | None = None,
         batch_size: int | None = None,
