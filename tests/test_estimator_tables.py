@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,25 +50,59 @@ def test_before_training_scores_are_the_gaussian_mixtures_in_the_units_of_x(
     assert start.score(X) == pytest.approx(expected.mean(), abs=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_before_training_the_model_is_scikit_learns(start: DeepMixture) -> None:
-    """Fitted to the same rows, in another order, from the same means."""
+    """A step of its EM on all rows, standardised as those not held out, changes nothing."""
     train = np.setdiff1d(np.arange(len(X)), start.validation_indices_)
     mean, std = X[train].mean(0), X[train].std(0)
     mixture = GaussianMixture(
         3,
         reg_covar=0.01,
+        max_iter=1,
         weights_init=start.weights_,
         means_init=(start.means_ - mean) / std,
         precisions_init=np.linalg.inv(start.covariances_ / np.outer(std, std)),
-    ).fit((X[train] - mean) / std)
+    ).fit((X - mean) / std)
     np.testing.assert_allclose(mixture.weights_, start.weights_, atol=2e-3)
     np.testing.assert_allclose(mixture.means_ * std + mean, start.means_, rtol=5e-3)
     expected = mixture.score_samples((X - mean) / std) - np.log(std).sum()
     assert start.score(X) == pytest.approx(expected.mean(), abs=0.05)
-    held_out = expected[start.validation_indices_]
-    assert start.lower_bound_ == pytest.approx(held_out.mean(), abs=0.1)
     assert start.n_iter_ == 0
     assert not start.converged_
+
+
+def test_without_a_refit_held_out_rows_are_unknown_to_the_model(start: DeepMixture) -> None:
+    model = DeepMixture(**START, refit=False).fit(X)
+    held_out = model.validation_indices_
+    np.testing.assert_array_equal(held_out, start.validation_indices_)
+    assert model.lower_bound_ == start.lower_bound_
+    assert model.score(X[held_out]) == pytest.approx(model.lower_bound_, abs=0.1)
+    assert start.score(X[held_out]) > model.lower_bound_ + 1
+
+
+def test_a_refit_trains_as_many_epochs_as_were_best(tmp_path: Path) -> None:
+    """Validation is then on rows of the training, whose objective rises to the last epoch."""
+    seen: list[int] = []
+
+    class Epochs:
+        def on_epoch_end(self, state: Any) -> None:
+            seen.append(state.epoch)
+
+    more = {"out": tmp_path / "run", "callbacks": [Epochs()]}
+    options = {**START, "max_epochs": 3, "lr": 1e-4, "fit_options": more}
+    model = DeepMixture(**options, refit=True).fit(X)
+    assert seen == [0, 1, 2, 3]  # of the first training alone
+    once = DeepMixture(**options | {"fit_options": {}}, refit=False).fit(X)
+    assert model.history_[-1]["val/objective"] == once.history_[-1]["val/objective"]
+    assert model.score(X) != once.score(X)
+    big = np.tile(X[:, :2], (6, 1))  # 1,068 rows
+    short = {"n_components": 1, "covariance_type": "diag", "max_epochs": 0, "random_state": 0}
+    by_default, never = (
+        DeepMixture(**short, refit=r).fit(big).score(X[:, :2]) for r in (None, False)
+    )
+    assert by_default == never
+    with pytest.raises(MixvaeError, match="refit is for tables of real values"):
+        DeepMixture(recipe="vae", refit=True, max_epochs=1).fit(X)
 
 
 def test_the_units_of_x_are_those_of_means_scores_and_samples(start: DeepMixture) -> None:
@@ -153,6 +188,13 @@ def test_of_many_rows_the_choice_is_made_on_the_held_out_ones() -> None:
     assert chosen["log_p"] == pytest.approx(few.score(x[:999]), abs=0.02)
 
 
+def test_a_given_number_of_components_has_several_starts() -> None:
+    for given, n_init in ((2, 3), ("auto", 1)):
+        model = DeepMixture(given, covariance_type="diag", max_epochs=0).fit(X[:, :2])
+        assert model.recipe_.options["n_init"] == n_init
+    assert DeepMixture(2, n_init=5, max_epochs=0).fit(X[:, :2]).recipe_.options["n_init"] == 5
+
+
 def test_components_without_rows_are_left_out() -> None:
     rows = np.random.default_rng(0).normal(size=(60, 2))
     rows = np.concatenate([rows, rows + 50])
@@ -209,8 +251,7 @@ def test_bytes_are_numbers_and_unit_intervals_are_standardised() -> None:
         assert isinstance(model.data_transform_, Standardization)
     plain = DeepMixture(1, max_epochs=0, standardize=False, covariance_type="diag").fit(X)
     assert set(plain.data_transform_.scale) == {1.0}
-    train = np.setdiff1d(np.arange(len(X)), plain.validation_indices_)
-    np.testing.assert_allclose(plain.means_[0], X[train].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(plain.means_[0], X.mean(0), rtol=1e-5)
 
 
 def test_other_recipes_take_real_tables() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mixvae.seeding import seed_noise, seed_of
+from mixvae.training.denormals import flushed_denormals
 from mixvae.training.memory import kept_memory
 
 MIB = 2**20
@@ -30,6 +31,25 @@ def test_freed_memory_is_kept_and_given_back_at_the_end() -> None:
     assert resident() - before < 0.1 * LARGE
     torch.ones(LARGE // 4)
     assert resident() - before < 0.1 * LARGE
+
+
+def test_numbers_below_the_smallest_normal_one_are_zero_while_it_lasts() -> None:
+    def small() -> float:
+        return (torch.tensor([1e-30]) * 1e-10).item()
+
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot")
+    torch.set_flush_denormal(False)
+    assert small() > 0
+    with flushed_denormals():
+        assert small() == 0
+        with flushed_denormals():
+            pass
+        assert small() == 0
+    assert small() > 0
+    with pytest.raises(KeyError), flushed_denormals():
+        raise KeyError
+    assert small() > 0
 
 
 def test_noise_is_that_of_torchs_own_seed_on_a_cpu() -> None:

@@ -21,13 +21,15 @@ from mixvae.recipes.mfa_vae import (
 from mixvae.training.checkpoints import MONITOR, TrainingState
 
 FEW_ROWS, FEW_LATENTS = 5000, 12  # fewer training rows than these have fewer latent dimensions
+FEW = 1000  # a real table of fewer rows is fitted to all of them in the end
 SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller networks
 ROWS_IN_ALL, EPOCHS = 250_000, (15, 300)  # that training on a real table sees, roughly
-PATIENCE, CLIP = 30, 10.0  # epochs, and the largest norm of a gradient
+PATIENCE, CLIP = 20, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
     **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
 }
+N_INIT = 3  # fits of the Gaussian mixture where its number of components is given
 CHOSEN = ("n_components", "covariance", "reg_covar")
 
 
@@ -64,8 +66,6 @@ def recipe_options(
     given = {OPTIONS[key]: arguments[key] for key in OPTIONS if arguments[key] is not None}
     if is_mixed and (is_real(recipe) or isinstance(given.get("likelihood"), Mapping)):
         given.pop("likelihood", None)  # the data have those of their columns
-    if given.get("n_init") == 1 and "n_init" not in known:
-        del given["n_init"]
     number = _number(arguments["n_components"], name, known, recipe)
     given |= {} if number is None else {"n_components": number}
     for option, value in given.items():
@@ -80,6 +80,7 @@ def recipe_options(
     options |= given
     if is_real(recipe):
         options.setdefault("start_seed", seed % 2**32)
+        options.setdefault("n_init", 1 if number is None else N_INIT)
         if n_rows < SMALL:
             options.setdefault("hidden", SMALL_HIDDEN)
     elif recipe == "mixture-vae" and n_rows < FEW_ROWS:
@@ -153,6 +154,13 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     given["covariance"], kind = kind_of_mixture(columns, given["covariance"])
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
     return Selection(search(train, val, kind_of_mixture=kind, **given, **more))
+
+
+def refits(given: bool | None, n: int, *, real: bool) -> bool:
+    """Whether a model is fitted once more to all N rows."""
+    if given and not real:
+        raise MixvaeError("refit is for tables of real values; leave it out.")
+    return real and (n < FEW if given is None else bool(given))
 
 
 class Patience:

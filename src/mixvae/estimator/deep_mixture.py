@@ -31,7 +31,7 @@ from mixvae.training.checkpoints import MONITOR, best_of
 
 from . import arguments, inputs, states
 from .exact import Components
-from .training import trained
+from .training import again, all_rows, trained
 
 PREDICT_SAMPLES = 50  # of each component, for its responsibility
 OFFSET_ROWS = 1000  # training rows whose log p(x) decides offset_
@@ -78,8 +78,9 @@ class DeepMixture(
         Covariance of the Gaussian mixture that a table's model starts from. By default the best.
     reg_covar : float, optional
         Added to the diagonal of its covariances, of standardised columns. By default the best.
-    n_init : int
-        Number of its fits, of which the likeliest is kept.
+    n_init : int, optional
+        Number of its fits, of which the likeliest is kept. By default 3 if n_components is a
+        number, otherwise 1.
     tol : float
         Training stops where ``patience`` epochs raised the validation objective by no more; nats.
     max_epochs : int, optional
@@ -90,10 +91,13 @@ class DeepMixture(
     lr : float
         Learning rate of Adam.
     patience : int, optional
-        Epochs that may pass without a gain. By default 30 for real tables, otherwise all.
+        Epochs that may pass without a gain. By default 20 for real tables, otherwise all.
     validation_fraction : float, optional
         Fraction of X that is held out for all choices. By default 0.1, and 0.2 for real tables of
         fewer than 1,000 rows.
+    refit : bool, optional
+        Fit once more, to all rows, with the choices and the number of epochs that were best on
+        held-out rows. By default real tables of fewer than 1,000 rows, which have few to lose.
     contamination : float, optional
         Fraction of outliers in X, at most 0.5, which decides ``offset_``. By default 0.1 for
         tables; images then have no ``offset_``, as their log p(x) takes long.
@@ -121,11 +125,12 @@ class DeepMixture(
     covariances_ : ndarray, shape (K, D, D)
         Covariance of x under each component, in the units of X, computed when it is read.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs, without those of a refit.
     converged_ : bool
         Whether training stopped before max_epochs, for want of a gain.
     lower_bound_ : float
-        Mean objective of held-out rows, nats, for x in the units of X: mostly a bound on log p(x).
+        Mean objective of held-out rows before a refit, nats, for x in the units of X: mostly a
+        bound on log p(x).
     labels_ : ndarray, shape (N,)
         Component of each row of X.
     n_components_ : int
@@ -144,7 +149,7 @@ class DeepMixture(
     validation_indices_ : ndarray
         The rows of X that were held out.
     history_ : list of dict
-        Metrics of each epoch, as in a run's log.csv.
+        Metrics of each epoch before a refit, as in a run's log.csv.
     recipe_ : BuiltRecipe
         The trained recipe.
     model_ : MixtureVAE
@@ -176,13 +181,14 @@ class DeepMixture(
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
-        n_init: int = 1,
+        n_init: int | None = None,
         tol: float = 1e-3,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         lr: float = 1e-3,
         patience: int | None = None,
         validation_fraction: float | None = None,
+        refit: bool | None = None,
         contamination: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
@@ -206,6 +212,7 @@ class DeepMixture(
         self.lr = lr
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.contamination = contamination
         self.random_state = random_state
         self.verbose = verbose
@@ -258,9 +265,12 @@ class DeepMixture(
         )
         chosen = arguments.select(asked, data, options)
         options |= {} if chosen is None else chosen.chosen
-        recipe, self.history_ = trained(
-            build(asked, data, seed=seed, **options), data, training, seed
-        )
+        recipe = build(asked, data, seed=seed, **options)
+        recipe, self.history_ = trained(recipe, data, training, seed)
+        if arguments.refits(self.refit, len(given), real=real):
+            data, training = all_rows(data), again(training, self.history_)
+            recipe = build(asked, data, seed=seed, **options)
+            recipe = trained(recipe, data, training, seed)[0]
         self._seed, self._is_table, self._reader = seed, is_table, reader
         self.data_transform_, self.validation_indices_ = reader.transform, held_out
         self.selection_ = (
