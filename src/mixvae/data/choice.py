@@ -11,6 +11,7 @@ from .columns import check_finite
 from .conversion import class_numbers
 from .frames import columns_of
 from .numbers import to_numpy
+from .row_weights import row_weights
 from .splits import HoldOut
 from .standardization import Standardization
 
@@ -62,7 +63,7 @@ def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) 
     Parameters
     ----------
     given
-        x and, where they are given, y, x_val and x_test.
+        x and, where they are given, y, weight, x_val and x_test.
     where
         The name of the data in messages.
     held_out
@@ -78,4 +79,7 @@ def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) 
     labels = None if y is None else class_numbers(y, len(x), at)
     own = [part for part in ("val", "test") if given.get(f"x_{part}") is not None]
     rows = held_out.rows(where, labels, len(x), own)["train"].sort().values
-    return Standardization.of(x[rows.numpy()], columns_of(given["x"]), where=at)
+    weight = row_weights(given.get("weight"), len(x), at)
+    own_weight = None if weight is None else weight[rows].double().numpy()
+    columns = columns_of(given["x"])
+    return Standardization.of(x[rows.numpy()], columns, where=at, weight=own_weight)

@@ -74,7 +74,12 @@ class Standardization:
 
     @classmethod
     def of(
-        cls, rows: np.ndarray, columns: tuple[str, ...] | None = None, *, where: str = "x"
+        cls,
+        rows: np.ndarray,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str = "x",
+        weight: np.ndarray | None = None,
     ) -> "Standardization":
         """Choose the standardisation of a table by its training rows.
 
@@ -89,6 +94,8 @@ class Standardization:
             Names of the columns.
         where
             The name of the table in messages.
+        weight
+            Weights of the rows, shape (N,), for weighted means and standard deviations.
 
         Returns
         -------
@@ -103,10 +110,12 @@ class Standardization:
         """
         check_finite(rows, columns, where)
         x = rows.astype(np.float64)
+        if weight is not None:  # rows of weight 0 say nothing, not even that a column varies
+            x, weight = x[weight > 0], weight[weight > 0]
         constant = x.min(0) == x.max(0)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(constant, x[0], x.mean(0))
-            scale = np.where(constant, 0.0, x.std(0))
+            mean, scale = _moments(x, weight)
+            mean, scale = np.where(constant, x[0], mean), np.where(constant, 0.0, scale)
         if constant.all():
             raise MixvaeError(
                 f"{where}: all {len(constant)} columns have only one value in the {len(x)} "
@@ -229,3 +238,11 @@ class Standardization:
         """A few words for messages."""
         left_out = f", {n} constant left out" if (n := sum(self.constant)) else ""
         return f"{len(self.mean) - n} columns standardised{left_out}"
+
+
+def _moments(x: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column."""
+    if weight is None:
+        return x.mean(0), x.std(0)
+    mean = np.average(x, 0, weight)
+    return mean, np.sqrt(np.average(np.square(x - mean), 0, weight))

@@ -132,7 +132,9 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
     train, val = (split.x.double().numpy() for split in (data.train, data.val))
+    weights = (split.weight for split in (data.train, data.val))
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
+    more["weights"] = tuple(None if w is None else w.double().numpy() for w in weights)
     return Selection(search(train, val, **given, **more))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixvae.data import Binarize, Standardize
 from mixvae.data.frames import columns_of
+from mixvae.data.numbers import to_numpy
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
 from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
@@ -206,7 +207,7 @@ class DeepMixture(
         self.fit_options = fit_options
         self.binarize = binarize
 
-    def fit(self, X: Any, y: Any = None) -> "DeepMixture":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
         """Train on X.
 
         Parameters
@@ -215,6 +216,9 @@ class DeepMixture(
             Rows or images to train on; a part of them is held out to choose the model.
         y : None
             Not used.
+        sample_weight : array-like, shape (N,), optional
+            How much each row counts, at least 0, in standardisation, start, training, ``weights_``
+            and ``offset_``: a row of weight 2 counts as two rows, one of weight 0 as none.
 
         Returns
         -------
@@ -225,16 +229,22 @@ class DeepMixture(
         self._check_contamination()
         is_table = inputs.axes_of(X) < 3
         given, columns = inputs.checked(self, X, is_table=is_table, reset=True), columns_of(X)
-        asked = arguments.recipe_for(self.recipe, given, is_table=is_table, binarize=self.binarize)
+        weight = inputs.weights(sample_weight, given)
+        counted = np.arange(len(given)) if weight is None else np.flatnonzero(weight)
+        x_fit, w_fit = given, weight
+        if weight is not None and len(counted) < len(weight):
+            x_fit, w_fit = to_numpy(given, "X")[counted], weight[counted]
+        asked = arguments.recipe_for(self.recipe, x_fit, is_table=is_table, binarize=self.binarize)
         real = arguments.is_real(asked)
         data, reader, held_out = inputs.read(
-            given,
+            x_fit,
             real=real,
             standardize=self.standardize,
             binarize=self.binarize,
             validation_fraction=self.validation_fraction,
             columns=columns,
             seed=seed,
+            weight=w_fit,
         )
         all_arguments, n_rows = self.get_params(deep=False), len(data.train)
         options = arguments.recipe_options(all_arguments, asked, n_rows, seed)
@@ -247,15 +257,15 @@ class DeepMixture(
             build(asked, data, seed=seed, **options), data, training, seed
         )
         self._seed, self._is_table, self._reader = seed, is_table, reader
-        self.data_transform_, self.validation_indices_ = reader.transform, held_out
+        self.data_transform_, self.validation_indices_ = reader.transform, counted[held_out]
         self.selection_ = None if chosen is None else chosen.curve(reader.log_scale)
         self.n_features_in_ = int(given.shape[1] if is_table else np.prod(data.x_shape))
         x = reader.x(given)
-        self._keep(recipe, x)
-        self._describe(x, patience.stopped)
+        self._keep(recipe, x, weight)
+        self._describe(x, weight, patience.stopped)
         return self
 
-    def _keep(self, recipe: BuiltRecipe, x: Tensor) -> None:
+    def _keep(self, recipe: BuiltRecipe, x: Tensor, weight: np.ndarray | None) -> None:
         """Keep the model, without components that no row of a table belongs to."""
         self._by_component = self._is_table and _is_exact(recipe)
         self.recipe_, self.model_ = recipe, recipe.model
@@ -263,7 +273,8 @@ class DeepMixture(
         while True:
             proba = self._proba(x)
             self.labels_: np.ndarray = proba.argmax(1)
-            used = np.unique(self.labels_)
+            counted = slice(None) if weight is None else weight > 0
+            used = np.unique(self.labels_[counted])
             if not self._by_component or len(used) == self.recipe_.n_components:
                 break
             self.recipe_ = prune(self.recipe_, used.tolist())
@@ -274,9 +285,9 @@ class DeepMixture(
                 f"{n_before - self.n_components_} of {n_before} components had no row of X and "
                 "were left out."
             )
-        self.weights_ = proba.mean(0)
+        self.weights_ = proba.mean(0) if weight is None else np.average(proba, 0, weight)
 
-    def _describe(self, x: Tensor, converged: bool) -> None:
+    def _describe(self, x: Tensor, weight: np.ndarray | None, converged: bool) -> None:
         """The attributes that follow from the trained model."""
         main = [row for row in self.history_ if MONITOR in row]
         best = best_of(self.history_)
@@ -290,7 +301,9 @@ class DeepMixture(
             self.means_ = self._reader.values(components.moments()[0])
         elif hasattr(self, "means_"):  # of an earlier fit
             del self.means_
-        self._components, warning = states.states_of(self.model_, x.float(), self.weights_)
+        row_weight = None if weight is None else torch.from_numpy(weight)
+        found = states.states_of(self.model_, x.float(), self.weights_, row_weight)
+        self._components, warning = found
         if warning is not None:
             states.warn(warning)
         fraction = self.contamination
@@ -298,8 +311,9 @@ class DeepMixture(
             fraction = CONTAMINATION
         self.offset_: float | None = None
         if fraction is not None:
-            some = x[:: -(-len(x) // OFFSET_ROWS)]
-            self.offset_ = float(np.percentile(self._log_p(some, 200)[0], 100 * fraction))
+            some = slice(None, None, -(-len(x) // OFFSET_ROWS))
+            own = None if weight is None else weight[some]
+            self.offset_ = states.quantile(self._log_p(x[some], 200)[0], fraction, own)
 
     def predict(self, X: Any) -> np.ndarray:
         """The component (vade, gmvae: cluster) with the largest responsibility for each row.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 from mixvae.data import Binarize, Dataset, Standardization, Standardize, from_arrays
@@ -16,6 +16,7 @@ from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import draw_rows
 from mixvae.data.frames import columns_of, is_frame
 from mixvae.data.numbers import to_numpy
+from mixvae.data.row_weights import row_weights
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, shown
 
@@ -135,6 +136,18 @@ def _check_other_names(estimator: Any, X: Any, reset: bool) -> None:
         )
 
 
+def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Weights of the rows of X after scikit-learn's checks; None where they are all equal."""
+    if sample_weight is None:
+        return None
+    try:
+        checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    except ValueError as error:
+        raise MixvaeError(" ".join(str(error).split())) from error
+    found = row_weights(checked, len(checked), "sample_weight")
+    return None if found is None else checked
+
+
 def read(
     X: Any,
     *,
@@ -144,6 +157,7 @@ def read(
     validation_fraction: float | None,
     columns: tuple[str, ...] | None,
     seed: int,
+    weight: np.ndarray | None = None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """X as training and validation data, how to read new data, and the rows for validation.
 
@@ -159,6 +173,8 @@ def read(
         The names of the columns.
     seed
         Of the choice of rows.
+    weight
+        Weights of the rows, above 0.
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
@@ -171,22 +187,29 @@ def read(
     order = _order(len(values), validation_fraction, real, seed)
     val, train = order
     if transform is None:
-        transform = Standardization.of(values[train], columns, where="X")
+        own = None if weight is None else weight[train]
+        transform = Standardization.of(values[train], columns, where="X", weight=own)
         transform = _unscaled(transform) if standardize is False else transform
-        final: Any = values[val[:FINAL_ROWS]]
+        final = val[:FINAL_ROWS]
     else:
-        final = values[val]
+        final = val
     given = replace(transform, columns=None)
     data = from_arrays(
         values[train],
-        val=values[val],
-        test=final,
+        weight=None if weight is None else weight[train],
+        val=_part(values, weight, val),
+        test=_part(values, weight, final),
         name="X",
         binarize=binarize,
         seed=seed,
         transform=given,
     )
     return data, Reader(transform, data.x_shape, binarize, seed), val
+
+
+def _part(values: Any, weight: np.ndarray | None, rows: np.ndarray) -> Any:
+    """Some rows, and their weights."""
+    return values[rows] if weight is None else (values[rows], None, weight[rows])
 
 
 def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ WORSE = 2  # numbers of components in a row that are no better, after which no m
 MAX_ITERATIONS = 200
 SEARCH_ROWS, SEARCH_VAL_ROWS = 4000, 2000  # of more, the search takes the first
 PSI = 1e-3  # least part of a column's variance that is noise
+RowWeights = Float64[np.ndarray, " N"] | None
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class Mixture:
     n_init: int = 1
     seed: int = 0
 
-    def fit(self, x: Float64[np.ndarray, "N D"]) -> Any:
-        """scikit-learn's GaussianMixture, fitted to x."""
+    def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> Any:
+        """scikit-learn's GaussianMixture, fitted to x; with weights, one like it."""
+        if weight is not None:
+            return self._fit_weighted(x, weight)
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
@@ -58,6 +61,13 @@ class Mixture:
                     f"({' '.join(str(error).split())}); give fewer, or a larger reg_covar."
                 ) from error
 
+    def _fit_weighted(self, x: Float64[np.ndarray, "N D"], weight: np.ndarray) -> Any:
+        """A mixture with scikit-learn's attributes, fitted to weighted rows."""
+        raise MixvaeError(
+            "weights of rows have no Gaussian mixture to start from yet; give start='random', or "
+            "leave the weights out."
+        )
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -66,16 +76,26 @@ class Tried:
     mixture: Mixture
     log_p: Float64[np.ndarray, " N"]
     """Of each row, nats."""
+    weight: RowWeights = None
+    """Of each row."""
 
     @property
     def mean(self) -> float:
-        """Mean over rows, nats."""
-        return float(self.log_p.mean())
+        """Weighted mean over rows, nats."""
+        if self.weight is None:
+            return float(self.log_p.mean())
+        return float(np.average(self.log_p, weights=self.weight))
 
     def error(self, other: "Tried") -> float:
         """Standard error of the mean difference to another, over rows; nats."""
-        difference = self.log_p - other.log_p
-        return float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
+        difference, n = self.log_p - other.log_p, len(self.log_p)
+        if n < 2:
+            return 0.0
+        if self.weight is None:
+            return float(difference.std(ddof=1) / n**0.5)
+        weight = self.weight / self.weight.sum()
+        squares = np.square(weight * (difference - weight @ difference))
+        return float((n / (n - 1) * squares.sum()) ** 0.5)
 
 
 def search(
@@ -87,6 +107,7 @@ def search(
     reg_covar: float | None = None,
     n_init: int = 1,
     seed: int = 0,
+    weights: tuple[RowWeights, RowWeights] = (None, None),
 ) -> list[Tried]:
     """Gaussian mixtures of several sizes, fitted to training rows, with their log p of others.
 
@@ -101,6 +122,8 @@ def search(
         regularisations.
     n_init, seed
         As scikit-learn's n_init and random_state.
+    weights
+        Of the rows of ``train`` and of ``val``.
 
     Returns
     -------
@@ -108,12 +131,15 @@ def search(
         In the order in which they were tried; at least one.
     """
     train, val = train[:SEARCH_ROWS], val[:SEARCH_VAL_ROWS]
+    weight, val_weight = (
+        None if w is None else w[: len(own)] for w, own in zip(weights, (train, val), strict=True)
+    )
     most = max(1, len(train) // ROWS_EACH)
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
         mixture = Mixture(k, kind, reg, n_init, seed)
-        return Tried(mixture, mixture.fit(train).score_samples(val))
+        return Tried(mixture, mixture.fit(train, weight).score_samples(val), val_weight)
 
     found: list[Tried] = []
     for kind in COVARIANCES if covariance is None else (covariance,):

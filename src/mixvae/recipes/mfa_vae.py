@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mixvae.data.dataset import Dataset
+from mixvae.data.dataset import Dataset, Split
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
 from mixvae.initialization.gaussian_mixture import (
@@ -100,6 +100,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
                     reg_covar=self.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
+                    weights=(_weights(data.train), _weights(data.val)),
                 )
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
@@ -120,7 +121,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        fitted = mixture.fit(_rows(data.train.x))
+        fitted = mixture.fit(_rows(data.train.x), _weights(data.train))
         start_from(model.decoder.branch.linear, model.weights, fitted, len(data.train))
         model.decoder.branch.residual.start_at_zero()
         model.posterior.residual.start_at_zero()
@@ -173,6 +174,11 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert self.n_latent is not None
         assert self.n_components is not None
         return prod(x_shape), self.n_latent, self.n_components
+
+
+def _weights(split: Split) -> Any:
+    """Weights of rows in float64, as NumPy's, or None."""
+    return None if split.weight is None else split.weight.double().numpy()
 
 
 def _rows(x: Float[Tensor, "N *X"]) -> Any:
