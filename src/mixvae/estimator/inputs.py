@@ -158,6 +158,7 @@ def read(
     columns: tuple[str, ...] | None,
     seed: int,
     weight: np.ndarray | None = None,
+    transform: AnyTransform | None = None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """X as training and validation data, how to read new data, and the rows for validation.
 
@@ -175,25 +176,25 @@ def read(
         Of the choice of rows.
     weight
         Weights of the rows, above 0.
+    transform
+        That of an earlier fit, which is then the one.
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
-    if needs_standardization(X, standardize, where="X") or real:
-        values: Any = np.asarray(X)
-        transform: AnyTransform | None = None
-    else:
+    if transform is None and not (needs_standardization(X, standardize, where="X") or real):
         transform = choose_transform(X, where="X")
-        values = make_split(X, where="X", transform=transform).x
+    if transform is None or isinstance(transform, Standardization):
+        values: Any = np.asarray(X)
+    else:
+        values = make_split(X, where="X", transform=replace(transform, columns=None)).x
     order = _order(len(values), validation_fraction, real, seed)
     val, train = order
     if transform is None:
         own = None if weight is None else weight[train]
         transform = Standardization.of(values[train], columns, where="X", weight=own)
         transform = _unscaled(transform) if standardize is False else transform
-        final = val[:FINAL_ROWS]
-    else:
-        final = val
     given = replace(transform, columns=None)
+    final = val[:FINAL_ROWS] if isinstance(transform, Standardization) else val
     data = from_arrays(
         values[train],
         weight=None if weight is None else weight[train],

@@ -59,7 +59,7 @@ def quantile(values: np.ndarray, fraction: float, weight: np.ndarray | None) -> 
 
 def warn(text: str) -> None:
     """Warn from ``fit``, at the line that called it."""
-    warnings.warn(text, MixvaeWarning, stacklevel=4)
+    warnings.warn(text, MixvaeWarning, stacklevel=5)
 
 
 def frame(columns: Mapping[str, np.ndarray]) -> Any:
