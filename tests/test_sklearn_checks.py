@@ -13,6 +13,16 @@ pytestmark = [
 ]
 
 
-@parametrize_with_checks([DeepMixture(n_components=2, max_epochs=2)])
+FAILING = {
+    "check_sample_weight_equivalence_on_dense_data": "which rows are held out depends on their "
+    "number, and so does the noise of training, for rows that are repeated",
+    "check_sample_weights_not_overwritten": "no weighted Gaussian mixture to start from yet",
+}
+
+
+@parametrize_with_checks(
+    [DeepMixture(n_components=2, max_epochs=2)],
+    expected_failed_checks=lambda estimator: FAILING,
+)
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -142,7 +142,7 @@ def evaluate(argv: list[str]) -> None:
     given = {key: value for key, value in (values | vars(options)).items() if key in ESTIMATE}
     path = run.folder / file_name("log_likelihood", given, ESTIMATE, source)
     for estimate in estimates:
-        transform, x = source.data.transform, spaced(split, len(estimate.log_prob))[0]
+        transform, x = source.data.transform, spaced(split, len(estimate.log_prob)).x
         shift = transform.log_scales(x) if isinstance(transform, Standardization) else None
         print(*_write(estimate, path, f"{source.data.name}, {name}", shift), sep="\n")
 

@@ -196,13 +196,15 @@ def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -
     own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
     x = torch.cat([split.x for split in own])
     ys = [split.y for split in own if split.y is not None]
+    weights = [torch.ones(len(s)) if s.weight is None else s.weight for s in own]
     if binarize == "threshold":
         x = (x > 0.5).float()
     elif binarize == "dynamic":
         x = draw_rows(x, seed)
     y = torch.cat(ys) if len(ys) == len(own) else None
     places = [split.index for split in own if split.index is not None]
-    in_order = Split(x, y)
+    weight = torch.cat(weights) if any(s.weight is not None for s in own) else None
+    in_order = Split(x, y, weight=weight)
     if len(places) == len(own):  # the source's rows were mixed
         in_order = in_order.take(torch.cat(places).argsort())
     return replace(in_order, index=torch.arange(len(x)))

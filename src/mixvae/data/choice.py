@@ -14,6 +14,7 @@ from .frames import columns_of
 from .mixed_columns import MixedColumns
 from .numbers import to_numpy
 from .raw_columns import Kinds
+from .row_weights import row_weights
 from .splits import HoldOut
 from .standardization import Standardization
 
@@ -66,7 +67,7 @@ def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) 
     Parameters
     ----------
     given
-        x and, where they are given, y, x_val and x_test.
+        x and, where they are given, y, weight, x_val and x_test.
     where
         The name of the data in messages.
     held_out
@@ -80,7 +81,9 @@ def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) 
     at = f"{where}, train"
     x = to_numpy(given["x"], at)
     rows = _training_rows(given, where, held_out, len(x))
-    return Standardization.of(x[rows], columns_of(given["x"]), where=at)
+    weight = row_weights(given.get("weight"), len(x), at)
+    own_weight = None if weight is None else weight.double().numpy()[rows]
+    return Standardization.of(x[rows], columns_of(given["x"]), where=at, weight=own_weight)
 
 
 def mixed_columns_of(

@@ -16,6 +16,7 @@ from .dataset import Split
 from .frames import columns_of
 from .mixed_columns import MixedColumns
 from .numbers import to_numpy
+from .row_weights import row_weights
 from .standardization import Standardization
 from .transform import AS_STORED, BYTES, Transform
 from .transform_record import AnyTransform
@@ -24,7 +25,12 @@ DARK = 0.2  # of the range: integers that stay below it may be of another range,
 
 
 def make_split(
-    x: Any, y: Any = None, *, where: str, transform: AnyTransform | None = None
+    x: Any,
+    y: Any = None,
+    *,
+    where: str,
+    transform: AnyTransform | None = None,
+    weight: Any = None,
 ) -> Split:
     """Convert images and labels of any usual layout to a `Split`.
 
@@ -41,6 +47,8 @@ def make_split(
         The name of the images in errors.
     transform
         By default what `choose_transform` chooses.
+    weight
+        N numbers of at least 0, how much each row counts.
 
     Returns
     -------
@@ -68,7 +76,8 @@ def make_split(
         images: Tensor = _standardized(array, transform, where)
     else:
         images = _channels_first(_in_unit_range(array, transform, where), where)
-    return Split(images, None if y is None else class_numbers(y, len(images), where))
+    classes = None if y is None else class_numbers(y, len(images), where)
+    return Split(images, classes, weight=row_weights(weight, len(images), where))
 
 
 def choose_transform(x: Any, given: AnyTransform | None = None, *, where: str) -> AnyTransform:

@@ -18,6 +18,7 @@ from mixvae.seeding import seed_of_row
 
 from .levels import number_of_steps
 from .mixed_columns import MixedColumns
+from .row_weights import check_weights, relative
 from .standardization import Standardization
 from .transform import AS_STORED
 from .transform_record import AnyTransform, transform_difference
@@ -72,21 +73,25 @@ class Split:
         int64 class numbers, shape (N,), or None.
     index
         int64, shape (N,): the row of each image in the source's array, or None if unknown.
+    weight
+        float32, shape (N,): how much each row counts, at least 0, or None where all count alike.
 
     Raises
     ------
     MixvaeError
-        Without images, for other shapes and types, and unless every image has a label.
+        Without images, for other shapes and types, and unless every image has a label and, where
+        there are weights, a weight.
     """
 
     x: Float[Tensor, " N *X"]
     y: Int64[Tensor, " M"] | None = None
     index: Int64[Tensor, " L"] | None = None
+    weight: Float[Tensor, " W"] | None = None
 
     def take(self, rows: Int64[Tensor, " R"]) -> "Split":
         """The split of the images at these positions, in this order."""
-        y, index = (None if t is None else t[rows] for t in (self.y, self.index))
-        return Split(self.x[rows], y, index)
+        own = (self.y, self.index, self.weight)
+        return Split(self.x[rows], *(None if t is None else t[rows] for t in own))
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
@@ -102,6 +107,18 @@ class Split:
                 f"expected one int64 label for each of the {len(self.x)} images, got shape "
                 f"{tuple(self.y.shape)} in {self.y.dtype}; leave y out where labels are not known."
             )
+        if self.weight is not None:
+            if self.weight.dtype != float32 or self.weight.shape != self.x.shape[:1]:
+                raise MixvaeError(
+                    f"expected one float32 weight for each of the {len(self.x)} rows, got shape "
+                    f"{tuple(self.weight.shape)} in {self.weight.dtype}."
+                )
+            check_weights(self.weight, "split")
+
+    @property
+    def relative_weight(self) -> Float[Tensor, " W"] | None:
+        """The weights divided by their mean, so that they add up to the number of rows."""
+        return relative(self.weight)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -120,7 +137,8 @@ class Split:
         noticed.
         """
         digest = blake2b(digest_size=16)
-        for part in (self.x, self.y):
+        weights = () if self.weight is None else (self.weight,)
+        for part in (self.x, self.y, *weights):
             if part is None:
                 digest.update(b"none")
                 continue

@@ -75,7 +75,12 @@ class Standardization:
 
     @classmethod
     def of(
-        cls, rows: np.ndarray, columns: tuple[str, ...] | None = None, *, where: str = "x"
+        cls,
+        rows: np.ndarray,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: str = "x",
+        weight: np.ndarray | None = None,
     ) -> "Standardization":
         """Choose the standardisation of a table by its training rows.
 
@@ -91,6 +96,8 @@ class Standardization:
             Names of the columns.
         where
             The name of the table in messages.
+        weight
+            Weights of the rows, shape (N,), for weighted means and standard deviations.
 
         Returns
         -------
@@ -105,18 +112,19 @@ class Standardization:
         """
         check_finite(rows, columns, where, missing=True)
         x = rows.astype(np.float64)
-        missing = np.isnan(x)
-        if missing.all(0).any():
+        if weight is not None:  # rows of weight 0 say nothing, not even that a column varies
+            x, weight = x[weight > 0], weight[weight > 0]
+        missing = np.isnan(x).all(0)
+        if missing.any():
             raise MixvaeError(
-                f"{where}: all values of {named(columns, np.flatnonzero(missing.all(0)))} are "
+                f"{where}: all values of {named(columns, np.flatnonzero(missing))} are "
                 f"missing in the {len(x)} training rows; leave out what has none."
             )
-        mean_of, scale_of = (np.nanmean, np.nanstd) if missing.any() else (np.mean, np.std)
         least = np.nanmin(x, 0)
         constant = least == np.nanmax(x, 0)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(constant, least, mean_of(x, 0))
-            scale = np.where(constant, 0.0, scale_of(x, 0))
+            mean, scale = _moments(x, weight)
+            mean, scale = np.where(constant, least, mean), np.where(constant, 0.0, scale)
         if constant.all():
             raise MixvaeError(
                 f"{where}: all {len(constant)} columns have only one value in the {len(x)} "
@@ -279,3 +287,14 @@ class Standardization:
         """A few words for messages."""
         left_out = f", {n} constant left out" if (n := sum(self.constant)) else ""
         return f"{len(self.mean) - n} columns standardised{left_out}"
+
+
+def _moments(x: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, over its observed values."""
+    observed = ~np.isnan(x)
+    if weight is None and observed.all():
+        return x.mean(0), x.std(0)
+    w = observed * (1.0 if weight is None else weight[:, None])
+    x = np.where(observed, x, 0)
+    mean = (w * x).sum(0) / w.sum(0)
+    return mean, np.sqrt((w * np.square(x - mean)).sum(0) / w.sum(0))

@@ -17,6 +17,7 @@ from mixvae.recipes.mfa_vae import (
     MixtureOfFactorAnalysers,
     columns_of_data,
     kind_of_mixture,
+    weights_of,
 )
 from mixvae.training.checkpoints import MONITOR, TrainingState
 
@@ -153,7 +154,8 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     columns = columns_of_data(data) if columns is None else columns
     given["covariance"], kind = kind_of_mixture(columns, given["covariance"])
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
-    return Selection(search(train, val, kind_of_mixture=kind, **given, **more))
+    found = search(train, val, kind_of_mixture=kind, weights=weights_of(data), **given, **more)
+    return Selection(found)
 
 
 def refits(given: bool | None, n: int, *, real: bool) -> bool:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from mixvae.data import Binarize, MixedColumns, Standardize
 from mixvae.data.frames import columns_of
+from mixvae.data.row_weights import relative
+from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
 from mixvae.evaluation.imputation import impute
@@ -30,6 +33,7 @@ from mixvae.recipes.building import AnyRecipe, BuiltRecipe
 from mixvae.training.checkpoints import MONITOR, best_of
 
 from . import arguments, inputs, states
+from .continuing import Passes, check_same
 from .exact import Components
 from .training import again, all_rows, trained
 
@@ -111,6 +115,9 @@ class DeepMixture(
         Other options of the recipe.
     fit_options : dict, optional
         Other arguments of :func:`mixvae.fit`, such as {"clip": 1.0}; clip is 10 for real tables.
+    warm_start : bool
+        Go on with the model of the last :meth:`fit`, where there was one: with its components, its
+        transform of X and its weights, and a new optimizer. Arguments of the model cannot change.
     binarize : {"none", "threshold", "dynamic"}
         Make pixels 0 or 1. threshold: 1 above one half. dynamic: sampled with the grey level as
         probability, anew in each training step, and once in new data (equal rows become equal).
@@ -170,6 +177,10 @@ class DeepMixture(
     (5, 4)
     """
 
+    _is_table: bool
+    recipe_: BuiltRecipe
+    data_transform_: AnyTransform
+
     def __init__(
         self,
         n_components: int | Literal["auto"] | None = None,
@@ -195,6 +206,7 @@ class DeepMixture(
         recipe: AnyRecipe = "auto",
         recipe_options: dict[str, Any] | None = None,
         fit_options: dict[str, Any] | None = None,
+        warm_start: bool = False,
         binarize: Binarize = "none",
     ) -> None:
         self.n_components = n_components
@@ -219,9 +231,10 @@ class DeepMixture(
         self.recipe = recipe
         self.recipe_options = recipe_options
         self.fit_options = fit_options
+        self.warm_start = warm_start
         self.binarize = binarize
 
-    def fit(self, X: Any, y: Any = None) -> "DeepMixture":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
         """Train on X.
 
         Parameters
@@ -230,26 +243,50 @@ class DeepMixture(
             Rows or images to train on; a part of them is held out to choose the model.
         y : None
             Not used.
+        sample_weight : array-like, shape (N,), optional
+            How much each row counts, at least 0, in standardisation, start, training, ``weights_``
+            and ``offset_``: a row of weight 2 counts as two rows, one of weight 0 as none.
 
         Returns
         -------
         DeepMixture
             This estimator.
         """
+        return self._fit(X, sample_weight, self.get_params(deep=False))
+
+    def _fit(
+        self,
+        X: Any,
+        sample_weight: Any,
+        given_arguments: dict[str, Any],
+        *,
+        keep_all: bool = False,
+    ) -> "DeepMixture":
+        """Train on X; ``keep_all`` keeps components that no row of it belongs to."""
+        goes_on = given_arguments["warm_start"] and hasattr(self, "recipe_")
+        if goes_on:
+            check_same(self._fitted_with, given_arguments)
         seed = arguments.seed_from(self.random_state)
         self._check_contamination()
-        is_table, kinds = inputs.axes_of(X) < 3, inputs.kinds_asked(X, self.likelihood)
+        is_table = self._is_table if goes_on else inputs.axes_of(X) < 3
+        kinds = inputs.kinds_asked(X, self.likelihood)
         is_mixed = kinds is not None
         given = inputs.checked(
-            self, X, is_table=is_table, reset=True, missing=True, is_mixed=is_mixed
+            self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=is_mixed
         )
         columns = columns_of(X)
+        weight = inputs.weights(sample_weight, given)
+        counted = np.arange(len(given)) if weight is None else np.flatnonzero(weight)
+        x_fit, w_fit = given, weight
+        if weight is not None and len(counted) < len(weight):
+            x_fit, w_fit = inputs.rows(given, counted), weight[counted]
+        asked: AnyRecipe = self.recipe_.recipe if goes_on else self.recipe
         asked = arguments.recipe_for(
-            self.recipe, given, is_table=is_table, binarize=self.binarize, is_mixed=is_mixed
+            asked, x_fit, is_table=is_table, binarize=self.binarize, is_mixed=is_mixed
         )
         real = arguments.is_real(asked)
         data, reader, held_out = inputs.read(
-            given,
+            x_fit,
             real=real,
             standardize=self.standardize,
             binarize=self.binarize,
@@ -257,43 +294,54 @@ class DeepMixture(
             columns=columns,
             seed=seed,
             kinds=kinds,
+            weight=w_fit,
+            transform=self.data_transform_ if goes_on else None,
         )
-        all_arguments, n_rows = self.get_params(deep=False), len(data.train)
-        options = arguments.recipe_options(all_arguments, asked, n_rows, seed, is_mixed=is_mixed)
+        n_rows, options = len(data.train), dict[str, Any]()
+        if not goes_on:
+            options = arguments.recipe_options(
+                given_arguments, asked, n_rows, seed, is_mixed=is_mixed
+            )
         training, patience = arguments.training_options(
-            all_arguments, n_rows, real=real, is_table=is_table
+            given_arguments, n_rows, real=real, is_table=is_table
         )
-        chosen = arguments.select(asked, data, options)
-        options |= {} if chosen is None else chosen.chosen
-        recipe = build(asked, data, seed=seed, **options)
+        if goes_on:
+            recipe = deepcopy(self.recipe_)
+        else:
+            chosen = arguments.select(asked, data, options)
+            options |= {} if chosen is None else chosen.chosen
+            recipe = build(asked, data, seed=seed, **options)
+            log_scale = reader.log_scale(data.val.x[:SEARCH_VAL_ROWS])
+            self.selection_ = None if chosen is None else chosen.curve(float(log_scale.mean()))
         recipe, self.history_ = trained(recipe, data, training, seed)
-        if arguments.refits(self.refit, len(given), real=real):
+        if not goes_on and arguments.refits(self.refit, len(x_fit), real=real):
             data, training = all_rows(data), again(training, self.history_)
             recipe = build(asked, data, seed=seed, **options)
             recipe = trained(recipe, data, training, seed)[0]
         self._seed, self._is_table, self._reader = seed, is_table, reader
-        self.data_transform_, self.validation_indices_ = reader.transform, held_out
-        self.selection_ = (
-            None
-            if chosen is None
-            else chosen.curve(float(reader.log_scale(data.val.x[:SEARCH_VAL_ROWS]).mean()))
-        )
+        self._fitted_with: dict[str, Any] = given_arguments
+        self._passes: Passes | None = None
+        self.data_transform_, self.validation_indices_ = reader.transform, counted[held_out]
         self.n_features_in_ = int(given.shape[1] if is_table else np.prod(data.x_shape))
         x = reader.x(given)
-        self._keep(recipe, x)
-        self._describe(x, patience.stopped)
+        self._keep(recipe, x, weight, keep_all or goes_on)
+        self._record(x, patience.stopped)
+        self._describe(x, weight)
         return self
 
-    def _keep(self, recipe: BuiltRecipe, x: Tensor) -> None:
+    def _keep(
+        self, recipe: BuiltRecipe, x: Tensor, weight: np.ndarray | None, keep_all: bool
+    ) -> None:
         """Keep the model, without components that no row of a table belongs to."""
         self._by_component = self._is_table and _is_exact(recipe)
         self.recipe_, self.model_ = recipe, recipe.model
         n_before = recipe.n_components
         while True:
-            proba = self._proba(x)
-            self.labels_: np.ndarray = proba.argmax(1)
-            used = np.unique(self.labels_)
-            if not self._by_component or len(used) == self.recipe_.n_components:
+            self._assign(x, weight)
+            counted = slice(None) if weight is None else weight > 0
+            used = np.unique(self.labels_[counted])
+            prunes = self._by_component and not keep_all
+            if not prunes or len(used) == self.recipe_.n_components:
                 break
             self.recipe_ = prune(self.recipe_, used.tolist())
             self.model_ = self.recipe_.model
@@ -303,10 +351,15 @@ class DeepMixture(
                 f"{n_before - self.n_components_} of {n_before} components had no row of X and "
                 "were left out."
             )
-        self.weights_ = proba.mean(0)
 
-    def _describe(self, x: Tensor, converged: bool) -> None:
-        """The attributes that follow from the trained model."""
+    def _assign(self, x: Tensor, weight: np.ndarray | None) -> None:
+        """The component of each row, and the proportions of the components."""
+        proba = self._proba(x)
+        self.labels_: np.ndarray = proba.argmax(1)
+        self.weights_ = proba.mean(0) if weight is None else np.average(proba, 0, weight)
+
+    def _record(self, x: Tensor, converged: bool) -> None:
+        """The attributes that follow from the history of a fit."""
         main = [row for row in self.history_ if MONITOR in row]
         best = best_of(self.history_)
         self.n_iter_ = sum(row["epoch"] > 0 for row in main)
@@ -314,13 +367,18 @@ class DeepMixture(
         own = float("nan") if best is None else best[MONITOR]
         held_out = x[torch.from_numpy(self.validation_indices_)]
         self.lower_bound_ = float(own) - float(self._reader.log_scale(held_out).mean())
+
+    def _describe(self, x: Tensor, weight: np.ndarray | None) -> None:
+        """The attributes that follow from the trained model."""
         if self._by_component:
             components = Components(self.model_)
             self.weights_ = components.weights.numpy()
             self.means_ = self._reader.values(components.moments()[0])
         elif hasattr(self, "means_"):  # of an earlier fit
             del self.means_
-        self._components, warning = states.states_of(self.model_, x.float(), self.weights_)
+        row_weight = None if weight is None else torch.from_numpy(weight)
+        found = states.states_of(self.model_, x.float(), self.weights_, row_weight)
+        self._components, warning = found
         if warning is not None:
             states.warn(warning)
         fraction = self.contamination
@@ -328,8 +386,58 @@ class DeepMixture(
             fraction = CONTAMINATION
         self.offset_: float | None = None
         if fraction is not None:
-            some = x[:: -(-len(x) // OFFSET_ROWS)]
-            self.offset_ = float(np.percentile(self._log_p(some, 200)[0], 100 * fraction))
+            some = slice(None, None, -(-len(x) // OFFSET_ROWS))
+            own = None if weight is None else weight[some]
+            self.offset_ = states.quantile(self._log_p(x[some], 200)[0], fraction, own)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
+        """Train on the rows of X once, as a part of data that come in parts.
+
+        The first call is a :meth:`fit` of one epoch, which decides the transform, the number of
+        components and the start by its rows: give it a fair sample of the data, of a few thousand
+        rows. Components that none of them belongs to are kept. Later calls, and those after
+        :meth:`fit`, take a step for each batch of X. They keep the transform and the number of
+        components, hold no rows out, and so do not choose between epochs; their optimizer, Adam, is
+        made in the first of them and kept. ``labels_``, ``offset_``, ``components_`` and
+        ``lower_bound_`` then are of the rows of the last call, the bound as they were trained on.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame
+            Rows or images, shaped and named as in the first call.
+        y : None
+            Not used.
+        sample_weight : array-like, shape (N,), optional
+            How much each row counts relative to the others of X, as in :meth:`fit`.
+
+        Returns
+        -------
+        DeepMixture
+            This estimator.
+        """
+        given_arguments = self.get_params(deep=False)
+        if not hasattr(self, "recipe_"):
+            one_epoch = {"max_epochs": 1, "warm_start": False}
+            return self._fit(X, sample_weight, given_arguments | one_epoch, keep_all=True)
+        self._check_contamination()
+        given = inputs.checked(self, X, is_table=self._is_table, reset=False)
+        weight, x = inputs.weights(sample_weight, given), self._reader.x(given)
+        real = arguments.is_real(self.recipe_.recipe)
+        options, _ = arguments.training_options(
+            given_arguments, len(x), real=real, is_table=self._is_table
+        )
+        if self._passes is None:
+            optimizer = torch.optim.Adam(self.model_.parameters(), lr=options["lr"])
+            self._passes = Passes(self.recipe_, optimizer, self._seed)
+        row_weight = None if weight is None else relative(torch.from_numpy(weight).float())
+        figures = self._passes.over(x.float(), row_weight, options["batch_size"])
+        row = {"phase": "partial", "epoch": self._passes.n}
+        self.history_.append(row | {f"train/{name}": v for name, v in figures.items()})
+        self.n_iter_, self.converged_ = self.n_iter_ + 1, False
+        self.lower_bound_ = figures["objective"] - float(self._reader.log_scale(x).mean())
+        self._assign(x, weight)
+        self._describe(x, weight)
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The component (vade, gmvae: cluster) with the largest responsibility for each row.

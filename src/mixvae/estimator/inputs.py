@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 from mixvae.data import (
@@ -26,6 +26,7 @@ from mixvae.data.dataset import draw_rows
 from mixvae.data.frames import columns_of, is_frame, series_of, type_of
 from mixvae.data.numbers import to_numpy
 from mixvae.data.raw_columns import is_categorical
+from mixvae.data.row_weights import row_weights
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, shown
 from mixvae.likelihoods.columns import COUNTS, OF_CATEGORIES
@@ -189,6 +190,18 @@ def _check_other_names(estimator: Any, X: Any, reset: bool) -> None:
         )
 
 
+def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Weights of the rows of X after scikit-learn's checks; None where they are all equal."""
+    if sample_weight is None:
+        return None
+    try:
+        checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    except ValueError as error:
+        raise MixvaeError(" ".join(str(error).split())) from error
+    found = row_weights(checked, len(checked), "sample_weight")
+    return None if found is None else checked
+
+
 def read(
     X: Any,
     *,
@@ -199,6 +212,8 @@ def read(
     columns: tuple[str, ...] | None,
     seed: int,
     kinds: Kinds | None = None,
+    weight: np.ndarray | None = None,
+    transform: AnyTransform | None = None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """X as training and validation data, how to read new data, and the rows for validation.
 
@@ -216,32 +231,37 @@ def read(
         Of the choice of rows.
     kinds
         As of :func:`kinds_asked`.
+    weight
+        Weights of the rows, above 0.
+    transform
+        That of an earlier fit, which is then the one.
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
     if kinds is not None:
-        return _mixed(X, kinds, standardize, validation_fraction, seed)
+        order = _order(len(X), validation_fraction, True, seed)
+        return _mixed(X, kinds, standardize, order, weight, transform, seed)
     if not real and np.ndim(X) == 2:
         check_finite(np.asarray(X), columns, "X")
-    if needs_standardization(X, standardize, where="X") or real:
-        values: Any = np.asarray(X)
-        transform: AnyTransform | None = None
-    else:
+    if transform is None and not (needs_standardization(X, standardize, where="X") or real):
         transform = choose_transform(X, where="X")
-        values = make_split(X, where="X", transform=transform).x
+    if transform is None or isinstance(transform, Standardization):
+        values: Any = np.asarray(X)
+    else:
+        values = make_split(X, where="X", transform=replace(transform, columns=None)).x
     order = _order(len(values), validation_fraction, real, seed)
     val, train = order
     if transform is None:
-        transform = Standardization.of(values[train], columns, where="X")
+        own = None if weight is None else weight[train]
+        transform = Standardization.of(values[train], columns, where="X", weight=own)
         transform = _unscaled(transform) if standardize is False else transform
-        final: Any = values[val[:FINAL_ROWS]]
-    else:
-        final = values[val]
     given = replace(transform, columns=None)
+    final = val[:FINAL_ROWS] if isinstance(transform, Standardization) else val
     data = from_arrays(
         values[train],
-        val=values[val],
-        test=final,
+        weight=None if weight is None else weight[train],
+        val=_part(values, weight, val),
+        test=_part(values, weight, final),
         name="X",
         binarize=binarize,
         seed=seed,
@@ -251,16 +271,38 @@ def read(
 
 
 def _mixed(
-    X: Any, kinds: Kinds, standardize: Standardize, fraction: float | None, seed: int
+    X: Any,
+    kinds: Kinds,
+    standardize: Standardize,
+    order: tuple[np.ndarray, np.ndarray],
+    weight: np.ndarray | None,
+    transform: Any,
+    seed: int,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """As :func:`read`, of a table whose columns are of several kinds."""
-    val, train = _order(len(X), fraction, True, seed)
-    transform = MixedColumns.of(X, train, kinds, where="X")
-    transform = _unscaled(transform) if standardize is False else transform
+    val, train = order
+    if transform is None:
+        transform = MixedColumns.of(X, train, kinds, where="X")
+        transform = _unscaled(transform) if standardize is False else transform
     x = make_split(X, where="X", transform=transform)
+    x = x if weight is None else replace(x, weight=torch.from_numpy(weight).float())
     parts = [x.take(torch.from_numpy(rows)) for rows in (train, val, val[:FINAL_ROWS])]
     data = Dataset("X", parts[0], parts[1], parts[2], seed=seed, transform=transform)
     return data, Reader(transform, data.x_shape, "none", seed), val
+
+
+def rows(X: Any, index: np.ndarray) -> Any:
+    """Some rows of what :func:`checked` returned."""
+    if hasattr(X, "iloc"):
+        return X.iloc[index]
+    if hasattr(X, "take") and not isinstance(X, np.ndarray):  # Arrow
+        return X.take(index)
+    return X[index]
+
+
+def _part(values: Any, weight: np.ndarray | None, rows: np.ndarray) -> Any:
+    """Some rows, and their weights."""
+    return values[rows] if weight is None else (values[rows], None, weight[rows])
 
 
 def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:

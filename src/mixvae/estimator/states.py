@@ -19,14 +19,19 @@ MOST_ROWS = 5000  # of the training data, over which components are measured
 
 
 def states_of(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], weights: np.ndarray
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    weights: np.ndarray,
+    row_weight: Float[Tensor, " N"] | None = None,
 ) -> tuple[dict[str, np.ndarray], str | None]:
     """Figures of each component by name, and the warning of dead and collapsed ones.
 
     A component of factor analysers whose loadings are 0 has no code to speak of and is a normal
     distribution: it is neither dead nor collapsed.
     """
-    health = component_health(model, x[:: -(-len(x) // MOST_ROWS)])
+    some = slice(None, None, -(-len(x) // MOST_ROWS))
+    row_weight = None if row_weight is None else row_weight[some]
+    health = component_health(model, x[some], weight=row_weight)
     state = np.full(len(health.kl), "alive", object)
     warning = None
     if not isinstance(model.decoder, ResidualDecoder):
@@ -43,9 +48,18 @@ def states_of(
     return figures, warning
 
 
+def quantile(values: np.ndarray, fraction: float, weight: np.ndarray | None) -> float:
+    """A quantile of values, interpolated; with weights, the least that reaches the fraction."""
+    if weight is None:
+        return float(np.percentile(values, 100 * fraction))
+    order = values.argsort()
+    reached = weight[order].cumsum() >= fraction * weight.sum()
+    return float(values[order][reached.argmax()])
+
+
 def warn(text: str) -> None:
     """Warn from ``fit``, at the line that called it."""
-    warnings.warn(text, MixvaeWarning, stacklevel=4)
+    warnings.warn(text, MixvaeWarning, stacklevel=5)
 
 
 def frame(columns: Mapping[str, np.ndarray]) -> Any:

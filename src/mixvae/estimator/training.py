@@ -49,7 +49,8 @@ def again(options: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, A
 def _start_alone(
     recipe: BuiltRecipe, data: Dataset, batch_size: int, seed: int
 ) -> tuple[BuiltRecipe, list[dict[str, Any]]]:
-    val = Batches(data.val.x, None, even_batches(len(data.val), batch_size), torch.device("cpu"))
+    order, device = even_batches(len(data.val), batch_size), torch.device("cpu")
+    val = Batches(data.val.x, None, order, device, data.val.relative_weight)
     figures, _ = validate(recipe, recipe.model, val, seed, nullcontext)
     recipe.model.eval()
     row = {"phase": "main", "epoch": 0, "step": 0, "kl_scale": 1.0}

@@ -86,14 +86,15 @@ def evaluate(
     """Metrics of a trained recipe on one split, as in a run's ``metrics.json``.
 
     All but log p(x) are computed in one pass over the data, and none depends on which others are
-    computed.
+    computed. Where the split has weights, means over x are weighted means, and metrics that have no
+    weighted form are left out; penalties remain those of batches without weights.
 
     Parameters
     ----------
     recipe
         A trained recipe, whose model may be on any device and in any mode, to which it returns.
     split
-        Images, and labels if there are any.
+        Images, and labels and weights if there are any.
     log_likelihood
         Importance samples S (of ais, chains) for each example's log p(x); 0 leaves log p(x), which
         is slow, out.
@@ -128,8 +129,9 @@ def evaluate(
     -------
     metrics
         Values for JSON: ``recipe``, ``n_components``, ``n_parameters``, ``n``, ``batch_size`` and
-        ``seed``; ``bounds``, ``reconstruction`` and ``health``; ``image_quality`` of images;
-        ``dependence`` for a joint mixture; ``selection`` with component dropout;
+        ``seed``; with weights ``weighted``, True; ``bounds``, ``reconstruction`` and ``health``;
+        ``image_quality`` of images; ``dependence`` for a joint mixture; ``selection`` with
+        component dropout;
         ``log_likelihood``, ``image_scores`` and ``latent_information`` if asked for;
         ``clustering`` with labels of two examples or more, and two clusters or more. Values may be
         infinite or NaN, which ``report.write_metrics`` writes as null.
@@ -160,7 +162,8 @@ def evaluate(
     whole(0, n_permutations=n_permutations)
     seeds(seed=seed)
     is_a((FeatureNetwork, type(None)), "such as feature_network(data)", features=features)
-    x, y = spaced(split, n_test)
+    some = spaced(split, n_test)
+    x, y, weight = some.x, some.y, some.relative_weight
     model = recipe.model
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
@@ -174,6 +177,7 @@ def evaluate(
         recipe=recipe,
         x=x,
         y=y,
+        weight=weight,
         log_likelihood=log_likelihood,
         method=method,
         n_steps=n_steps,
@@ -185,7 +189,8 @@ def evaluate(
         n_permutations=n_permutations,
     )
     accumulators = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
-    accumulate(model, x, y, list(accumulators.values()), batch_size=batch_size, seed=seed)
+    each = list(accumulators.values())
+    accumulate(model, x, y, each, batch_size=batch_size, seed=seed, weight=weight)
     return {
         "recipe": recipe.name,
         "n_components": recipe.n_components,
@@ -193,5 +198,6 @@ def evaluate(
         "n": len(x),
         "batch_size": batch_size,
         "seed": seed,
+        **({} if weight is None else {"weighted": True}),
         **{name: accumulator.result() for name, accumulator in accumulators.items()},
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -197,14 +197,23 @@ def prior_of_clusters(model: MixtureVAE) -> ClusterPrior | None:
     return prior if model.n_components == 1 and isinstance(prior, ClusterPrior) else None
 
 
-def spaced(split: Split, n: int | None) -> tuple[Tensor, Classes | None]:
+def weighted_sum(
+    values: Shaped[Tensor, "B *X"], weight: Float[Tensor, " B"] | None
+) -> Float64[Tensor, "*X"]:
+    """Sum over rows, each times its weight, in float64 on the CPU."""
+    values = values.cpu().double()
+    if weight is not None:
+        values = weight.cpu().double().reshape(-1, *[1] * (values.dim() - 1)) * values
+    return values.sum(0)
+
+
+def spaced(split: Split, n: int | None) -> Split:
     """At most ``n`` rows of a split, evenly spaced since data may be sorted; all if n is None."""
     is_a(Split, "such as data.test", split=split)
     whole(1, n=len(split) if n is None else n)
     if n is None or n >= len(split):
-        return split.x, split.y
-    rows = torch.arange(n) * len(split) // n
-    return split.x[rows], None if split.y is None else split.y[rows]
+        return split
+    return split.take(torch.arange(n) * len(split) // n)
 
 
 def device_of(model: nn.Module) -> torch.device:

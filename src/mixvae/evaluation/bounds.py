@@ -97,7 +97,7 @@ class Bounds:
 
     def add(self, batch: Batch) -> None:
         self.n += len(batch.x)
-        for name, value in _means(self.recipe, batch.trace(self.n_samples)).items():
+        for name, value in _means(self.recipe, batch.trace(self.n_samples), batch.weight).items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value) * len(batch.x)
         self.undefined |= _undefined(self.recipe, len(batch.x))
 
@@ -119,14 +119,17 @@ def _undefined(recipe: BuiltRecipe, n_rows: int) -> set[str]:
     return {"objective", *(f"objective/{name}" for name in recipe.objective.penalties)}
 
 
-def _means(recipe: BuiltRecipe, trace: Trace) -> dict[str, Tensor]:
+def _means(
+    recipe: BuiltRecipe, trace: Trace, weight: Float[Tensor, " B"] | None
+) -> dict[str, Tensor]:
     """Means over one batch, of the objective, its terms and the bound."""
     objective = recipe.objective
     if _undefined(recipe, len(trace.x)):
         objective = replace(objective, penalties={})
-    terms = objective.terms(trace)
+    terms = objective.terms(trace, weight=weight)
     means = {f"objective/{name}": value for name, value in terms.items()}
     means["objective"] = torch.stack([value.double() for value in terms.values()]).sum()
     if recipe.bound is not None:
-        means["elbo"] = torch.stack(list(recipe.bound(trace).values())).double().sum(0).mean()
+        elbo = torch.stack(list(recipe.bound(trace).values())).double().sum(0)
+        means["elbo"] = (elbo if weight is None else weight * elbo).mean()
     return means

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mixvae.data.dataset import Split
 from mixvae.data.standardization import Standardization
 from mixvae.data.transform_record import AnyTransform
@@ -54,7 +56,9 @@ def in_data_units(
     }
     shift = transform.log_scale
     if split is not None:
-        x, _ = spaced(split, metrics["n"])
-        shift = float(transform.log_scales(x).mean()) if x.isnan().any() else shift
+        used = spaced(split, metrics["n"])
+        if used.x.isnan().any():
+            weight = None if used.weight is None else used.weight.numpy()
+            shift = float(np.average(transform.log_scales(used.x), weights=weight))
     own = {name: value - shift for name, value in values.items() if value is not None}
     return found | {"data_units": {"log_scale": shift} | own}

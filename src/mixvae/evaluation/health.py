@@ -18,6 +18,7 @@ from mixvae.parts.posteriors import StickPosterior
 from mixvae.seeding import Noise
 from mixvae.trace import Trace
 
+from .batches import weighted_sum
 from .one_pass import Batch, accumulate
 
 MIN_KL = 1.0  # nats; a code of less says almost nothing about x
@@ -155,6 +156,7 @@ def component_health(
     y: Classes | None = None,
     *,
     batch_size: int = 500,
+    weight: Float[Tensor, " N"] | None = None,
 ) -> ComponentHealth:
     """Measure every component on x, with codes and weights at their means.
 
@@ -171,6 +173,8 @@ def component_health(
         (N,), the classes of x, for a conditional model.
     batch_size
         Rows at a time.
+    weight
+        (N,), weights of the rows, for weighted means.
 
     Returns
     -------
@@ -190,7 +194,7 @@ def component_health(
     [0, 1]
     """
     health = Health(model)
-    accumulate(model, x, y, [health], batch_size=batch_size)
+    accumulate(model, x, y, [health], batch_size=batch_size, weight=weight)
     return health.meter.pop(model)
 
 
@@ -202,7 +206,7 @@ class Health:
 
     def add(self, batch: Batch) -> None:
         with self.noise:
-            self.meter.add_trace(self.model, batch.mean_trace, batch.y)
+            self.meter.add_trace(self.model, batch.mean_trace, batch.y, batch.weight)
 
     def result(self) -> dict[str, Any]:
         return self.meter.pop(self.model).to_dict()
@@ -214,21 +218,31 @@ class HealthMeter:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.n = 0
+        self.weight = 0.0
 
-    def add(self, model: MixtureVAE, x: Float[Tensor, "B *X"], y: Classes | None = None) -> None:
+    def add(
+        self,
+        model: MixtureVAE,
+        x: Float[Tensor, "B *X"],
+        y: Classes | None = None,
+        weight: Float[Tensor, " B"] | None = None,
+    ) -> None:
         """Add a batch."""
-        self.add_trace(model, model.mean_trace(x, y), y)
+        self.add_trace(model, model.mean_trace(x, y), y, weight)
 
-    def add_trace(self, model: MixtureVAE, t: Trace, y: Classes | None) -> None:
+    def add_trace(
+        self, model: MixtureVAE, t: Trace, y: Classes | None, weight: Tensor | None = None
+    ) -> None:
         """Add a batch, given its trace at the means."""
         self.n += len(t.x)
-        for name, value in _sums(model, t, y).items():
+        self.weight += len(t.x) if weight is None else float(weight.double().sum())
+        for name, value in _sums(model, t, y, weight).items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def pop(self, model: MixtureVAE) -> ComponentHealth:
         """Health of the batches so far, which are then forgotten."""
-        mean = {name: value / self.n for name, value in self.sums.items()}
-        self.sums, self.n = {}, 0
+        mean = {name: value / self.weight for name, value in self.sums.items()}
+        self.sums, self.n, self.weight = {}, 0, 0.0
         return _health(mean, model)
 
 
@@ -260,7 +274,9 @@ def _varies(mean: dict[str, Tensor]) -> bool:
     return bool((mean["x2"] - mean["x"].square()).max() > 1e-9)
 
 
-def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
+def _sums(
+    model: MixtureVAE, t: Trace, y: Classes | None, weight: Tensor | None
+) -> dict[str, Tensor]:
     """Sums over a batch, (K,), (K, L), (D,) or (), in float64 on the CPU."""
     r = t.family.responsibilities(t)
     mu, pixels = t.q_z.mean.cpu().double(), t.x.flatten(1).cpu().double().nan_to_num(0)
@@ -277,7 +293,7 @@ def _sums(model: MixtureVAE, t: Trace, y: Classes | None) -> dict[str, Tensor]:
         "sse": _sse_alone(model, t, y),
         "effective": 1 / r.square().sum(-1),
     }
-    return {name: value.cpu().double().sum(0) for name, value in values.items()}
+    return {name: weighted_sum(value, weight) for name, value in values.items()}
 
 
 def _kl(t: Trace) -> Float[Tensor, "B K"]:

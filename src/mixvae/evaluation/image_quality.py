@@ -68,7 +68,7 @@ class ImageQuality:
     """Accumulator of :func:`image_quality`."""
 
     def __init__(self) -> None:
-        self.n, self.sums = 0, dict[str, float]()
+        self.n, self.sums = 0.0, dict[str, float]()
 
     def add(self, batch: Batch) -> None:
         x, made = batch.x, batch.reconstruction.clamp(0, 1)
@@ -76,12 +76,12 @@ class ImageQuality:
             raise MixvaeError(
                 f"PSNR and SSIM are of images (N, C, H, W); got x of shape {tuple(x.shape)}."
             )
-        self.n += len(x)
+        self.n += batch.n
         values = {"psnr": psnr(x, made)}
         if min(x.shape[-2:]) >= WINDOW:
             values["ssim"] = ssim(x, made)
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.cpu().double().sum())
+            self.sums[name] = self.sums.get(name, 0.0) + float(batch.total(value))
 
     def result(self) -> dict[str, float]:
         return {name: total / self.n for name, total in self.sums.items()}

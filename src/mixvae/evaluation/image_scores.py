@@ -93,7 +93,8 @@ def image_scores(
     ['fid', 'inception_score']
     """
     model = model.model if isinstance(model, BuiltRecipe) else model
-    x, y = spaced(split, n)
+    some = spaced(split, n)
+    x, y = some.x, some.y
     scores = ImageScores(network, y, n_splits=n_splits)
     network.check(tuple(x.shape[1:]))
     accumulate(model, x, y, [scores], batch_size=batch_size, seed=seed)

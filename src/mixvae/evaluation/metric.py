@@ -29,6 +29,7 @@ class Subject:
     keep: Callable[[LogLikelihood], object] | None = None
     features: FeatureNetwork | None = None
     n_permutations: int = 0
+    weight: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class Metric:
         What to ask for, of a metric that is computed only if it is asked for: a sentence.
     by_default
         Whether it is computed where no metrics are named.
+    weighted
+        Whether the accumulator takes weights of rows into account, as one of :func:`mean_of` does.
+        Others are left out for data with weights.
 
     Examples
     --------
@@ -106,6 +110,7 @@ class Metric:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     needs: str = ""
     by_default: bool = True
+    weighted: bool = False
 
     @property
     def all_figures(self) -> Mapping[str, Figure]:

@@ -44,6 +44,7 @@ METRICS: list[Metric] = [
             "objective": Figure("objective (maximised)", True, "objective"),
             "elbo": Figure("ELBO", True, "elbo"),
         },
+        weighted=True,
     ),
     Metric(
         "reconstruction",
@@ -54,6 +55,7 @@ METRICS: list[Metric] = [
             "sse_deterministic": Figure("SSE, deterministic", False, "sse_deterministic"),
             "rmse": Figure("RMSE, root of the first", False, "rmse", 3),
         },
+        weighted=True,
     ),
     Metric(
         "image_quality",
@@ -64,6 +66,7 @@ METRICS: list[Metric] = [
             "psnr": Figure("PSNR (dB)", True, "psnr"),
             "ssim": Figure("SSIM", True, "ssim", 3),
         },
+        weighted=True,
     ),
     Metric(
         "health",
@@ -78,6 +81,7 @@ METRICS: list[Metric] = [
             "effective_components": Figure(column="effective_k"),
             "effective_per_example": Figure(column="effective_k_per_x"),
         },
+        weighted=True,
     ),
     Metric(
         "selection",
@@ -89,6 +93,7 @@ METRICS: list[Metric] = [
             "n_selected": Figure("expected number selected", column="selected"),
             "rate": Figure(column="rate"),
         },
+        weighted=True,
     ),
     Metric(
         "latent_information",
@@ -115,7 +120,7 @@ METRICS: list[Metric] = [
     Metric(
         "log_likelihood",
         lambda s: LogLikelihoods(
-            *(s.recipe.model, s.x, s.log_likelihood, s.keep),
+            *(s.recipe.model, s.x, s.log_likelihood, s.keep, s.weight),
             y=s.y,
             seed=s.seed,
             method=s.method,
@@ -131,6 +136,7 @@ METRICS: list[Metric] = [
             "k_hat_above": Figure(column="bad_k_hat", digits=3),
         },
         needs="Ask for samples: log_likelihood=5000, on the command line --log-likelihood.",
+        weighted=True,
     ),
     Metric(
         "clustering",
@@ -170,15 +176,25 @@ def chosen(subject: Subject, names: Sequence[str] | None) -> list[Metric]:
     MixvaeError
         For a name that is not in the list, or of a metric that does not apply.
     """
-    applicable = {metric.name: metric for metric in METRICS if metric.applies(subject)}
+    applicable = {m.name: m for m in METRICS if m.applies(subject) and _counts(m, subject)}
     if names is None:
         return [metric for metric in applicable.values() if metric.by_default]
     check_names(names)
     for metric in METRICS:
         if metric.name in names and metric.name not in applicable:
             advice = f" {metric.needs}".rstrip()
+            if not _counts(metric, subject):
+                advice = (
+                    " It has no weighted form; leave it out, or evaluate without the weights of "
+                    "rows: dataclasses.replace(split, weight=None)."
+                )
             raise MixvaeError(f"there is no {metric.name} of this model and these data.{advice}")
     return [metric for name, metric in applicable.items() if metric.needs or name in names]
+
+
+def _counts(metric: Metric, subject: Subject) -> bool:
+    """Whether a metric takes weights into account where there are any."""
+    return metric.weighted or subject.weight is None
 
 
 def check_names(names: Sequence[str]) -> None:

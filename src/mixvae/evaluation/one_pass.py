@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -18,7 +18,7 @@ from mixvae.parts.labels import Classes
 from mixvae.seeding import Noise
 from mixvae.trace import Trace
 
-from .batches import batches, evaluating
+from .batches import batches, evaluating, weighted_sum
 
 
 class Batch:
@@ -36,6 +36,8 @@ class Batch:
         The model's prior.
     noises
         By the number of samples S, the source of noise of passes with S samples.
+    weight
+        (B,), the weights of the rows, relative to the mean over all data; None where all are 1.
     """
 
     def __init__(
@@ -45,10 +47,20 @@ class Batch:
         y: Classes | None,
         p_z: Distribution,
         noises: Mapping[int, Noise],
+        weight: Float[Tensor, " B"] | None = None,
     ) -> None:
-        self.model, self.x, self.y = model, x, y
+        self.model, self.x, self.y, self.weight = model, x, y, weight
         self._p_z, self._noises = p_z, noises
         self._traces: dict[int, Trace] = {}
+
+    @property
+    def n(self) -> float:
+        """Sum of the weights; without, the number of rows."""
+        return len(self.x) if self.weight is None else float(self.weight.double().sum())
+
+    def total(self, values: Float[Tensor, "B *X"]) -> Float64[Tensor, "*X"]:
+        """Sum of one value for each x, times its weight, in float64 on the CPU."""
+        return weighted_sum(values, self.weight)
 
     @cached_property
     def posteriors(self) -> tuple[Distribution, Distribution]:
@@ -89,7 +101,9 @@ Values = Callable[[Batch], Float[Tensor, " B"]]  # one value for each x
 class Accumulator(Protocol):
     """Metric of data in batches.
 
-    Batches are added in the order of the data, in evaluation mode and without gradients.
+    Batches are added in the order of the data, in evaluation mode and without gradients. One that
+    takes weights of rows into account (:class:`~mixvae.evaluation.Metric`, ``weighted``) divides a
+    :meth:`Batch.total` by a sum of :attr:`Batch.n`.
     """
 
     def add(self, batch: Batch) -> None:
@@ -107,6 +121,7 @@ def accumulate(
     *,
     batch_size: int = 500,
     seed: int = 0,
+    weight: Float[Tensor, " N"] | None = None,
 ) -> None:
     """Add all of x, in even batches, to every accumulator.
 
@@ -117,8 +132,11 @@ def accumulate(
     with evaluating(model, seed):
         p_z = model.prior(model.encode)
         noises: Mapping[int, Noise] = defaultdict(lambda: Noise(seed))
+        start = 0
         for x_batch, y_batch in batches(model, x, y, batch_size):
-            batch = Batch(model, x_batch, y_batch, p_z, noises)
+            own = None if weight is None else weight[start : start + len(x_batch)]
+            start += len(x_batch)
+            batch = Batch(model, x_batch, y_batch, p_z, noises, own)
             for accumulator, noise in zip(accumulators, noise_of_each, strict=True):
                 with noise:
                     accumulator.add(batch)
@@ -128,12 +146,11 @@ class Averages:
     """Accumulator of the mean over all x of a function of a batch with values (B,)."""
 
     def __init__(self, values: Values) -> None:
-        self.values, self.total, self.n = values, 0.0, 0
+        self.values, self.total, self.n = values, 0.0, 0.0
 
     def add(self, batch: Batch) -> None:
-        values = self.values(batch)
-        self.total += float(values.cpu().double().sum())
-        self.n += len(values)
+        self.total += float(batch.total(self.values(batch)))
+        self.n += batch.n
 
     def result(self) -> float:
         return self.total / self.n

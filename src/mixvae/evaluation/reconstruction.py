@@ -60,15 +60,15 @@ class Reconstruction:
 
     def __init__(self, n_samples: int = 1) -> None:
         whole(1, n_samples=n_samples)
-        self.n_samples, self.n = n_samples, 0
+        self.n_samples, self.n = n_samples, 0.0
         self.stochastic = self.deterministic = 0.0
 
     def add(self, batch: Batch) -> None:
-        self.n += len(batch.x)
-        self.deterministic += _sse(batch.x, batch.reconstruction)
+        self.n += batch.n
+        self.deterministic += _sse(batch, batch.reconstruction)
         for i in range(self.n_samples):  # one at a time: memory does not grow with S
             t = batch.draw(1) if i else batch.trace(1)  # the first is shared with other metrics
-            self.stochastic += _sse(batch.x, t.family.mean(t).squeeze(0))
+            self.stochastic += _sse(batch, t.family.mean(t).squeeze(0))
 
     def result(self) -> dict[str, float]:
         sse = self.stochastic / self.n_samples / self.n
@@ -76,8 +76,7 @@ class Reconstruction:
         return {"sse": sse, "sse_deterministic": deterministic, "rmse": sqrt(sse)}
 
 
-def _sse(x: Float[Tensor, "B *X"], mean: Float[Tensor, "B *X"]) -> float:
+def _sse(batch: Batch, mean: Float[Tensor, "B *X"]) -> float:
     """Sum of the squared errors of a batch, without missing values."""
-    return float(
-        (x - mean).masked_fill(x.isnan(), 0).square().flatten(1).sum(1).cpu().double().sum()
-    )
+    errors = (batch.x - mean).masked_fill(batch.x.isnan(), 0).square()
+    return float(batch.total(errors.flatten(1).sum(1)))

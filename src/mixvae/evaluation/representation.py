@@ -105,7 +105,8 @@ def _labelled(split: Split, n: int | None, name: str) -> tuple[Float[Tensor, "N 
     if split.y is None:
         raise MixvaeError(f"the {name} split has no labels to classify; choose data that have.")
     whole(1, **{f"n_{name}": len(split) if n is None else n})
-    x, y = spaced(split, n)
+    some = spaced(split, n)
+    x, y = some.x, some.y
     assert y is not None
     return x, y.numpy()
 

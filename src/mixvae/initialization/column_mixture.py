@@ -23,7 +23,7 @@ from mixvae.likelihoods.counts import NegativeBinomialLikelihood
 from mixvae.parts.factor_analysers import FactorAnalysers
 from mixvae.parts.weights import CategoricalWeights
 
-from .gaussian_mixture import Covariance, Mixture, factors
+from .gaussian_mixture import Covariance, Mixture, RowWeights, factors
 from .real_features import RealFeatures
 
 LOADING = 0.1  # standard deviation of what a code adds, at first, to columns that are not real
@@ -41,7 +41,7 @@ class MixtureOfColumns(Mixture):
 
     kinds: ColumnKinds | None = None
 
-    def fit(self, x: Float64[np.ndarray, "N D"]) -> "ColumnMixture":
+    def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> "ColumnMixture":
         """A mixture of columns, fitted to x by EM.
 
         The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`.
@@ -49,9 +49,10 @@ class MixtureOfColumns(Mixture):
         assert self.kinds is not None
         rows = torch.from_numpy(x)
         features = RealFeatures(self.kinds, rows)(rows)
-        first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed).fit(features)
+        first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
         found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
-        found.fit(rows, torch.from_numpy(first.predict_proba(features)))
+        r = torch.from_numpy(first.fit(features, weight).predict_proba(features))
+        found.fit(rows, r, None if weight is None else torch.from_numpy(weight / weight.mean()))
         return found
 
 
@@ -72,13 +73,19 @@ class ColumnMixture:
         self.real = kinds.those(*REAL)
 
     @torch.no_grad()
-    def fit(self, x: Float64[Tensor, "N D"], r: Float64[Tensor, "N K"]) -> None:
+    def fit(
+        self,
+        x: Float64[Tensor, "N D"],
+        r: Float64[Tensor, "N K"],
+        weight: Float64[Tensor, " N"] | None = None,
+    ) -> None:
         """EM from first responsibilities, until it gains little; counts are smoothed by one row."""
         before = -torch.inf
+        weight = x.new_ones(len(x)) if weight is None else weight
         for _ in range(MAX_ITERATIONS):
-            self._take(_Statistics(self.kinds, x, r))
+            self._take(_Statistics(self.kinds, x, r * weight.unsqueeze(1)))
             joint = self._log_joint(x)
-            mean = float(joint.logsumexp(1).mean())
+            mean = float((weight * joint.logsumexp(1)).mean())
             if mean - before < TOLERANCE:
                 break
             before, r = mean, joint.softmax(1)
@@ -166,11 +173,12 @@ class _Statistics:
     ) -> None:
         self.kinds, self.x = kinds, x
         self.n = r.sum(0).unsqueeze(1)  # (K, 1)
+        self.all = r.sum(1) / r.sum()  # (N,), weights of rows, whose sum is 1
         self.w = (r / r.sum(0).clamp_min(1e-12)).T  # (K, N), rows that sum to 1
 
     def smoothed(self, values: Float64[Tensor, "N C"]) -> Float64[Tensor, "K C"]:
         """Means under each component, with one more row that has the mean of all rows."""
-        return (self.n * (self.w @ values) + values.mean(0)) / (self.n + 1)
+        return (self.n * (self.w @ values) + self.all @ values) / (self.n + 1)
 
     def moments(
         self, columns: list[int], reg_covar: float
@@ -180,7 +188,8 @@ class _Statistics:
         mean = self.smoothed(x)
         rest = x - mean.unsqueeze(1)  # (K, N, R)
         own = torch.einsum("kn,knr,kns->krs", self.w, rest, rest)
-        all_rows = (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)
+        centred = x - self.all @ x
+        all_rows = (self.all.unsqueeze(1) * centred).T @ centred
         n = self.n.unsqueeze(2)
         return mean, (n * own + all_rows) / (n + 1) + reg_covar * torch.eye(len(columns)).to(x)
 
@@ -188,7 +197,8 @@ class _Statistics:
         """Frequencies of categories under each component and in all rows, none of them 0."""
         n_levels = self.kinds.kinds[column][1]
         one_hot = (self.x[:, column, None] == torch.arange(n_levels)).double()
-        overall = (one_hot.sum(0) + 1) / (len(one_hot) + n_levels)
+        total = self.n.sum()
+        overall = (total * (self.all @ one_hot) + 1) / (total + n_levels)
         return (self.n * (self.w @ one_hot) + overall) / (self.n + 1), overall
 
     def counts(self, mean: Tensor, columns: list[int], part: object) -> None:

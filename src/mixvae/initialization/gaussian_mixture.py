@@ -27,6 +27,7 @@ MAX_ITERATIONS = 200
 SEARCH_ROWS, SEARCH_VAL_ROWS = 4000, 2000  # of more, the search takes the first
 FEW_ROWS, FOLDS = 1000, 5  # fewer rows than these are cross-validated, in so many parts
 PSI = 1e-3  # least part of a column's variance that is noise
+RowWeights = Float64[np.ndarray, " N"] | None
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Mixture:
     n_init: int = 1
     seed: int = 0
 
-    def fit(self, x: Float64[np.ndarray, "N D"]) -> Any:
-        """scikit-learn's GaussianMixture, fitted to x, or its like of rows with missing entries."""
-        if np.isnan(x).any():
+    def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> Any:
+        """scikit-learn's GaussianMixture; with weights or missing entries, one like it."""
+        if weight is not None or np.isnan(x).any():
             return expectation_maximization.fit(
                 x,
                 self.n_components,
@@ -50,6 +51,7 @@ class Mixture:
                 n_init=self.n_init,
                 max_iter=MAX_ITERATIONS,
                 seed=self.seed % 2**32,
+                sample_weight=weight,
             )
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
@@ -80,16 +82,20 @@ class Tried:
     mixture: Mixture
     log_p: Float64[np.ndarray, " N"]
     """Of each row, nats."""
+    weight: RowWeights = None
+    """Of each row."""
 
     @property
     def mean(self) -> float:
-        """Mean over rows, nats."""
-        return float(self.log_p.mean())
+        """Weighted mean over rows, nats."""
+        return float(np.average(self.log_p, weights=self.weight))
 
     def error(self, other: "Tried") -> float:
         """Standard error of the mean difference to another, over rows; nats."""
-        difference = self.log_p - other.log_p
-        return float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
+        difference, n = self.log_p - other.log_p, len(self.log_p)
+        weight = np.ones(n) / n if self.weight is None else self.weight / self.weight.sum()
+        squares = np.square(weight * (difference - weight @ difference))
+        return float((n / (n - 1) * squares.sum()) ** 0.5) if n > 1 else 0.0
 
 
 def search(
@@ -103,6 +109,7 @@ def search(
     seed: int = 0,
     cross_validate: bool = True,
     kind_of_mixture: Callable[..., Mixture] = Mixture,
+    weights: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[Tried]:
     """Gaussian mixtures of several sizes, fitted to some rows, with their log p of others.
 
@@ -122,22 +129,28 @@ def search(
         Whether few rows are cross-validated; otherwise they are treated as many are.
     kind_of_mixture
         `Mixture`, or another way of fitting with the same fields.
+    weights
+        Of the rows of ``train`` and of ``val``; None: all count alike.
 
     Returns
     -------
     list of Tried
         In the order in which they were tried; at least one.
     """
-    parts = [(train[:SEARCH_ROWS], val[:SEARCH_VAL_ROWS])]
+    n, m = SEARCH_ROWS, SEARCH_VAL_ROWS
+    w, v = weights or (np.ones(len(train)), np.ones(len(val)))
     if cross_validate and FOLDS * (n_components or 1) <= len(train) + len(val) < FEW_ROWS:
-        parts = _folds(np.concatenate([train, val]))
-    most = max(1, len(parts[0][0]) // ROWS_EACH)
+        parts = _folds(np.concatenate([train, val]), np.concatenate([w, v]))
+    else:
+        parts = [_Part(train[:n], val[:m], w[:n], v[:m])]
+    most = max(1, len(parts[0].train) // ROWS_EACH)
     numbers = [k for k in NUMBERS if k <= most] if n_components is None else [n_components]
+    weight = np.concatenate([part.val_weight for part in parts])
 
     def tried(k: int, kind: Covariance, reg: float) -> Tried:
         mixture = kind_of_mixture(k, kind, reg, n_init, seed)
-        log_p = [_log_p(mixture.fit(rows), others) for rows, others in parts]
-        return Tried(mixture, np.concatenate(log_p))
+        log_p = [part.log_p(mixture, weighted=weights is not None) for part in parts]
+        return Tried(mixture, np.concatenate(log_p), weight)
 
     found: list[Tried] = []
     for kind in COVARIANCES if covariance is None else (covariance,):
@@ -150,18 +163,29 @@ def search(
     return found
 
 
-def _folds(x: Float64[np.ndarray, "N D"]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows to fit to and rows to compare on, for each fifth of the rows."""
+@dataclass(frozen=True)
+class _Part:
+    """Rows to fit to, rows to compare on, and the weights of both."""
+
+    train: Float64[np.ndarray, "N D"]
+    val: Float64[np.ndarray, "M D"]
+    train_weight: Float64[np.ndarray, " N"]
+    val_weight: Float64[np.ndarray, " M"]
+
+    def log_p(self, mixture: Mixture, *, weighted: bool) -> Float64[np.ndarray, " M"]:
+        """Log p of the observed entries of each row to compare on, after a fit to the others."""
+        found = mixture.fit(self.train, self.train_weight if weighted else None)
+        if np.isnan(self.val).any():  # which scikit-learn's mixture does not take
+            values = (found.weights_, found.means_, found.covariances_, found.covariance_type)
+            found = Fitted(*values)
+        return np.asarray(found.score_samples(self.val))
+
+
+def _folds(x: Float64[np.ndarray, "N D"], weight: Float64[np.ndarray, " N"]) -> list[_Part]:
+    """Four fifths of the rows to fit to, and one to compare on: each fifth once."""
     fold = np.arange(len(x)) % FOLDS
-    return [(x[fold != i], x[fold == i]) for i in range(FOLDS)]
-
-
-def _log_p(mixture: Any, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
-    """Log p of the observed entries of each row."""
-    if np.isnan(x).any():
-        given = (mixture.weights_, mixture.means_, mixture.covariances_, mixture.covariance_type)
-        mixture = Fitted(*given)
-    return np.asarray(mixture.score_samples(x))
+    parts = [(fold != i, fold == i) for i in range(FOLDS)]
+    return [_Part(x[r], x[others], weight[r], weight[others]) for r, others in parts]
 
 
 def best_of(found: Sequence[Tried]) -> Tried:

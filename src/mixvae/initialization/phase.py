@@ -31,7 +31,8 @@ class Phase:
     module
         The module, all of whose parameters are trained.
     objective
-        ``(module, x, kl_weight, y) -> terms``, scalars whose sum is maximised.
+        ``(module, x, kl_weight, y) -> terms``, scalars whose sum is maximised. Where rows have
+        weights, they are one argument more.
     epochs
         Passes over the training data, after each of which there is a checkpoint.
     kl_weight

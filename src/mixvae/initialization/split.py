@@ -95,12 +95,20 @@ class Gate(nn.Module):
         return Phase("gate", self, cross_entropy, 1, labels=lambda: self.component, passes=passes)
 
 
-def cross_entropy(gate: Gate, x: Float[Tensor, "B *X"], _: Scale, k: Int64[Tensor, " B"]) -> Terms:
+def cross_entropy(
+    gate: Gate,
+    x: Float[Tensor, "B *X"],
+    _: Scale,
+    k: Int64[Tensor, " B"],
+    weight: Float[Tensor, " B"] | None = None,
+) -> Terms:
     """log q(k | x) of the component k that each x is in, nats; the features get no gradient."""
     (model,) = gate.model
     with torch.no_grad():
         h = model.features(x)
-    return {"log_gate": -F.nll_loss(gate.net(h), k)}
+    if weight is None:
+        return {"log_gate": -F.nll_loss(gate.net(h), k)}
+    return {"log_gate": -(weight * F.nll_loss(gate.net(h), k, reduction="none")).mean()}
 
 
 def clusters(mean: Float[Tensor, "N L"], n: int, seed: int) -> Int64[Tensor, " N"]:

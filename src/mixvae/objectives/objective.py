@@ -64,7 +64,12 @@ class Objective:
         object.__setattr__(self, "is_bound", self.is_bound and not self.penalties)
 
     def __call__(
-        self, model: nn.Module, x: Tensor, kl_scale: Scale = 1.0, y: Tensor | None = None
+        self,
+        model: nn.Module,
+        x: Tensor,
+        kl_scale: Scale = 1.0,
+        y: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> Terms:
         """Terms of a forward pass over x.
 
@@ -78,13 +83,20 @@ class Objective:
             Weight of the KL terms.
         y
             Class labels (B,) of a conditional model, or None.
+        weight
+            Weights (B,) of the rows, as in :meth:`terms`.
         """
         if self.x_noise and model.training:
             x = x + self.x_noise * torch.randn_like(x)
-        return self.terms(model(x, self.n_samples, y), kl_scale)
+        return self.terms(model(x, self.n_samples, y), kl_scale, weight)
 
-    def terms(self, trace: Trace, kl_scale: Scale = 1.0) -> Terms:
+    def terms(self, trace: Trace, kl_scale: Scale = 1.0, weight: Tensor | None = None) -> Terms:
         """Scalars by name, nats; the objective is their sum, and the loss is its negative.
+
+        With weights a term is the mean of weight times value. Where the weights of all data have
+        the mean 1, its expectation over random batches is the weighted mean over the data, which
+        division by the batch's own sum of weights would bias. Penalties are statistics of the batch
+        without weights.
 
         Parameters
         ----------
@@ -92,6 +104,11 @@ class Objective:
             A forward pass.
         kl_scale
             Weight of the KL terms.
+        weight
+            Weights (B,) of the rows, relative to the mean over all data; None where all are 1.
         """
-        terms = {name: term.mean() for name, term in self.bound(trace, kl_scale).items()}
+        values = self.bound(trace, kl_scale)
+        if weight is not None:
+            values = {name: weight * value for name, value in values.items()}
+        terms = {name: value.mean() for name, value in values.items()}
         return terms | {name: penalty(trace) for name, penalty in self.penalties.items()}

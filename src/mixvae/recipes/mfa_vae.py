@@ -6,6 +6,7 @@ from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -131,6 +132,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
                     reg_covar=self.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
+                    weights=weights_of(data),
                 )
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
@@ -153,8 +155,12 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        fitted, n = mixture.fit(_rows(data.train.x)), len(data.train)
-        linear, likelihood = model.decoder.branch.linear, model.decoder.likelihood
+        fitted = mixture.fit(_rows(data.train.x), (weights_of(data) or (None,))[0])
+        linear, likelihood, n = (
+            model.decoder.branch.linear,
+            model.decoder.likelihood,
+            len(data.train),
+        )
         if isinstance(likelihood, ColumnLikelihood):
             fitted.start(linear, likelihood, model.weights, n)
         else:
@@ -238,6 +244,15 @@ def kind_of_mixture(
     kinds = ColumnKinds.of(columns)
     only: Covariance | None = "diag" if len(kinds.those(*REAL)) < 2 else None
     return covariance or only, partial(MixtureOfColumns, kinds=kinds)
+
+
+def weights_of(data: Dataset) -> tuple[Any, Any] | None:
+    """Weights of training and validation rows in float64, as NumPy's; None where there are none."""
+    own, others = data.train.weight, data.val.weight
+    if own is None:
+        return None
+    others = torch.ones(len(data.val)) if others is None else others
+    return own.double().numpy(), others.double().numpy()
 
 
 def _rows(x: Float[Tensor, "N *X"]) -> Any:

@@ -12,10 +12,11 @@ SMALL = 0.1  # of a GPU's free memory, which data may take
 
 
 class Batch(NamedTuple):
-    """Rows x, and their classes y if the model is conditional."""
+    """Rows x, their classes y if the model is conditional, and their weights if they have any."""
 
     x: Tensor
     y: Tensor | None
+    weight: Tensor | None = None
 
 
 class ShuffledBatches:
@@ -48,7 +49,7 @@ class Batches:
     """Data on a device in the batches of rows that ``order`` names.
 
     Where a GPU has room, all of the data are on it from the beginning, so that no step waits for a
-    copy; elsewhere each batch is copied there.
+    copy; elsewhere each batch is copied there. Weights are relative to their mean.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Batches:
         y: Tensor | None,
         order: ShuffledBatches | Sequence[Tensor],
         device: torch.device | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         self.order, self.device = order, device
         kept = device is not None and device.type == "cuda" and has_room(device, x, y)
-        self.x, self.y = _moved(x, y, device if kept else None)
+        self.x, self.y, self.weight = _moved(Batch(x, y, weight), device if kept else None)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -69,15 +71,16 @@ class Batches:
         for rows in self.order:
             rows = rows.to(self.x.device, non_blocking=True)
             x = self.x.index_select(0, rows)  # three times as fast as by square brackets
-            y = None if self.y is None else self.y[rows]
-            yield _moved(x, y, self.device)
+            others = (None if t is None else t[rows] for t in (self.y, self.weight))
+            yield _moved(Batch(x, *others), self.device)
 
 
-def _moved(x: Tensor, y: Tensor | None, device: torch.device | None) -> Batch:
+def _moved(batch: Batch, device: torch.device | None) -> Batch:
     """The rows on a device, if one is named and they are not there yet."""
-    if device is None or x.device.type == device.type:
-        return Batch(x, y)
-    return Batch(x.to(device), None if y is None else y.to(device))
+    if device is None or batch.x.device.type == device.type:
+        return batch
+    x, *others = batch
+    return Batch(x.to(device), *(None if t is None else t.to(device) for t in others))
 
 
 def has_room(gpu: torch.device, *data: Tensor | None) -> bool:

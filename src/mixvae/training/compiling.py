@@ -23,13 +23,15 @@ class Compiled:
         self.compiled = torch.compile(objective.__call__, mode=mode)
         self.started = False
 
-    def __call__(self, model: MixtureVAE, x: Tensor, weight: Scale, y: Tensor | None) -> Terms:
+    def __call__(
+        self, model: MixtureVAE, x: Tensor, weight: Scale, y: Tensor | None, *weights: Tensor
+    ) -> Terms:
         if not self.started:
             with evaluating(model):  # looks up which KLs there are, which compiled code cannot
                 self.plain(model, x, 1.0, y)
             self.started = True
         scale = torch.full((), float(weight), device=x.device)  # no copy for a GPU to wait for
-        terms: Terms = self.compiled(model, x, scale, y)
+        terms: Terms = self.compiled(model, x, scale, y, *weights)
         return terms
 
 

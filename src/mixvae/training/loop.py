@@ -124,12 +124,13 @@ class PhaseLoop:
 
     def terms(self, batch: Batch, i: int) -> Tensor:
         """The terms of batch i, kept for the means; its noise depends on its place alone."""
-        state, (x, y) = self.state, batch
+        state, (x, y, row_weight) = self.state, batch
         place = (*self.stream, self.machine.rank, state.epoch, i)
         with noise(seed_of(self.settings.seed, *place), self.device), self.autocast():
             x = torch.bernoulli(x) if self.binarize else x
             weight = self.phase.kl_weight(state.step + 1, self.n_steps)
-            terms = self.objective(x, weight, y)
+            weights = () if row_weight is None else (row_weight,)
+            terms = self.objective(x, weight, y, *weights)
         values = torch.stack(list(terms.values()))
         state.means.add(tuple(terms), values.detach(), len(x))
         return values
@@ -247,9 +248,11 @@ class PhaseLoop:
         size, machine, state = self.settings.batch_size, self.machine, self.state
         share = {"rank": machine.rank, "world": machine.world}
         self.order = ShuffledBatches(len(data.train), size, self.settings.seed, **share)
-        self.batches = Batches(data.train.x, self.phase.labels(), self.order, self.device)
+        labels, weight = self.phase.labels(), data.train.relative_weight
+        self.batches = Batches(data.train.x, labels, self.order, self.device, weight)
         y = None if state.model.labels.n_classes is None else data.val.y
-        self.val = Batches(data.val.x, y, even_batches(len(data.val), size), self.device)
+        order, weight = even_batches(len(data.val), size), data.val.relative_weight
+        self.val = Batches(data.val.x, y, order, self.device, weight)
         state.phase, state.n_epochs = self.phase.name, self.phase.epochs
         state.n_batches = len(self.order) * self.phase.passes
         self.steps_an_epoch = -(-state.n_batches // self.settings.accumulate)

@@ -17,8 +17,8 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")  # with whole weights in each
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set for processes that are started together
 T = TypeVar("T")
-Objective = Callable[..., Terms]  # (module, x, kl_weight, y) -> terms
-Bound = Callable[..., Terms]  # (x, kl_weight, y) -> terms
+Objective = Callable[..., Terms]  # (module, x, kl_weight, y) -> terms; weights last, if any
+Bound = Callable[..., Terms]  # (x, kl_weight, y) -> terms, likewise
 
 
 class Machine:
@@ -125,8 +125,8 @@ class _Bound(nn.Module):
         super().__init__()
         self.objective, self.module = objective, module
 
-    def forward(self, x: Tensor, kl_weight: Any, y: Tensor | None) -> Terms:
-        return self.objective(self.module, x, kl_weight, y)
+    def forward(self, x: Tensor, kl_weight: Any, y: Tensor | None, *weights: Tensor) -> Terms:
+        return self.objective(self.module, x, kl_weight, y, *weights)
 
 
 def machine_of(

@@ -43,16 +43,17 @@ def validate(
     means, health = RunningMeans(), HealthMeter()
     model.eval()
     with torch.inference_mode(), autocast():
-        for i, (x, y) in enumerate(data):
+        for i, (x, y, weight) in enumerate(data):
             with noise(seed_of(seed, VAL, 0, i), x.device):
                 trace = model(x, recipe.objective.n_samples, y)
-                values = with_sum(recipe.objective.terms(trace))
+                values = with_sum(recipe.objective.terms(trace, weight=weight))
                 if recipe.bound is not None:
                     terms = recipe.bound(trace).values()
-                    values["elbo"] = sum(terms, x.new_zeros(())).mean()
+                    elbo = sum(terms, x.new_zeros(()))
+                    values["elbo"] = (elbo if weight is None else weight * elbo).mean()
                 means.add(tuple(values), torch.stack(list(values.values())), len(x))
                 if health.n < HEALTH_ROWS:
-                    health.add(model, x, y)
+                    health.add(model, x, y, weight)
         figures = {name: float(value) for name, value in means.pop().items()}
         components = {k: float(v) for k, v in by_component(model, health.pop(model)).items()}
     model.train()

@@ -52,6 +52,7 @@ def from_arrays(
     standardize: Standardize = "auto",
     kinds: Kinds | None = None,
     transform: AnyTransform | None = None,
+    weight: Any = None,
 ) -> Dataset:
     """Make a `Dataset` of arrays, tables or lists of numbers, which are copied.
 
@@ -71,7 +72,7 @@ def from_arrays(
     y
         N integers from 0, shape (N,) or (N, 1).
     val, test
-        Arrays like ``x``, or pairs (x, y), which are these splits.
+        Arrays like ``x``, or tuples (x, y) or (x, y, weight), which are these splits.
     name
         The name of the data in run folders and messages.
     binarize
@@ -92,6 +93,10 @@ def from_arrays(
         those not named: see `MixedColumns`. By default, all columns are real numbers or pixels.
     transform
         A trained model's ``Dataset.transform``, for data given to that model.
+    weight
+        How much each row of ``x`` counts, N finite numbers of at least 0: a row of weight 2 counts
+        as two rows, in standardisation, start, training and figures. Weights that are all equal are
+        left out.
 
     Returns
     -------
@@ -112,10 +117,10 @@ def from_arrays(
     >>> mixvae.data.from_arrays(100 * x[:, 0], name="table").transform.log_scale > 0
     True
     """
-    given = {"x": x, "y": y}
+    given = {"x": x, "y": y, "weight": weight}
     for part, value in (("val", val), ("test", test)):
-        is_pair = isinstance(value, tuple) and len(value) == 2
-        given[f"x_{part}"], given[f"y_{part}"] = value if is_pair else (value, None)
+        own = value if isinstance(value, tuple) and len(value) in (2, 3) else (value,)
+        given |= dict(zip((f"x_{part}", f"y_{part}", f"weight_{part}"), own, strict=False))
     seeds(seed=seed)
     parts = _splits(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
@@ -223,9 +228,10 @@ def _splits(
     transform = choose_transform(given["x"], transform, where=f"{where}, train")
     splits: dict[str, Split] = {}
     for part, ending in (("train", ""), ("val", "_val"), ("test", "_test")):
-        x, y = given.get(f"x{ending}"), given.get(f"y{ending}")
+        x, y, weight = (given.get(f"{name}{ending}") for name in ("x", "y", "weight"))
         if x is not None:
-            splits[part] = make_split(x, y, where=f"{where}, {part}", transform=transform)
+            at = f"{where}, {part}"
+            splits[part] = make_split(x, y, where=at, transform=transform, weight=weight)
         elif y is not None:
             raise MixvaeError(f"{where}: labels y{ending} without images x{ending}; give both.")
     return SourceSplits(**splits, transform=transform)

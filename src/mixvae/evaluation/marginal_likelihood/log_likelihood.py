@@ -1,7 +1,7 @@
 """Held-out log p(x) by importance sampling."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan, log, nan, sqrt
 from typing import Any, Literal
@@ -53,11 +53,13 @@ class LogLikelihood:
     n_samples: int  # S
     method: str = "defensive"  # how it was estimated
     example: Int64[Tensor, " N"] | None = None  # which one each row is; None is all different
+    weight: Float[Tensor, " N"] | None = None  # of each example, with a mean of 1; None is all 1
 
     @property
     def mean(self) -> float:
         """The mean over examples, nats."""
-        return float(self.log_prob.mean())
+        weighted = self.log_prob if self.weight is None else self.weight * self.log_prob
+        return float(weighted.mean())
 
     @property
     def mean_error(self) -> float:
@@ -65,7 +67,7 @@ class LogLikelihood:
 
         Equal rows have the same noise, so that their errors add up; others' are independent.
         """
-        error = self.standard_error
+        error = self.standard_error if self.weight is None else self.weight * self.standard_error
         if self.example is not None:
             error = error.new_zeros(len(error)).index_add(0, self.example, error)
         return float(error.square().sum().sqrt() / len(error))
@@ -243,17 +245,23 @@ class LogLikelihoods:
         x: Float[Tensor, "N *X"],
         n_samples: int,
         keep: Callable[[LogLikelihood], object] | None = None,
+        weight: Float[Tensor, " N"] | None = None,
         **options: Any,
     ) -> None:
         check_density(model, x)
         check_method(model, options.get("method", "defensive"))
         self.estimate = partial(log_likelihood, model, x, n_samples, **options)
-        self.keep = keep
+        self.keep, self.weight, self.likelihood = keep, weight, model.decoder.likelihood
 
     def add(self, batch: Batch) -> None: ...
 
     def result(self) -> dict[str, Any]:
         found = self.estimate()
+        if self.weight is not None:
+            found = replace(found, weight=self.weight)
+            if found.bits_per_dim is not None:
+                bits = bits_per_dim(found.mean, self.likelihood)
+                found = replace(found, bits_per_dim=bits)
         if self.keep is not None:
             self.keep(found)
         return found.to_dict()

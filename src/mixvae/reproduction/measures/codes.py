@@ -38,7 +38,8 @@ def pixel_neighbours(
     if subject.job.row.name != row:
         return {}
     labelled = _labelled(subject, data)
-    train, (x, y) = labelled.seen("train"), spaced(labelled.test, n_test)
+    train, test = labelled.seen("train"), spaced(labelled.test, n_test)
+    x, y = test.x, test.y
     assert train.y is not None
     assert y is not None
     found = {}

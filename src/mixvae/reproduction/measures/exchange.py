@@ -21,7 +21,8 @@ def exchange(subject: Subject, *, n_test: int = 2000) -> dict[str, Any]:
     """
     model = subject.run.recipe.model
     kept = model.kept.nonzero().flatten()
-    x, y = spaced(subject.data.test, n_test)
+    some = spaced(subject.data.test, n_test)
+    x, y = some.x, some.y
     errors: dict[str, list[Tensor]] = {"alone": [], "own": [], "exchanged": []}
     for rows in torch.arange(len(x)).split(100):
         part, labels = x[rows], None if y is None else y[rows]

@@ -34,7 +34,8 @@ def embedding(
         source = results.data(row)
         if data is not None:
             source = results.cache.dataset(results.protocol.data[data])
-        x, y = spaced(source.test, min(n, len(source.test)))
+        some = spaced(source.test, min(n, len(source.test)))
+        x, y = some.x, some.y
         model = results.run(row).recipe.model
         with evaluating(model, 0):
             posterior = model.family.posterior(model.mean_trace(*next(batches(model, x, None, n))))
