@@ -2,7 +2,8 @@
 
     python -m experiments.tables.outliers --data-dir DIR
 
-All rows are scored by a detector that was fitted to all of them, without labels.
+All rows are scored by a detector that was fitted to all of them, without labels. "DeepMixture"
+chooses its number of components for the density of held-out rows.
 """
 
 import time
@@ -21,6 +22,7 @@ TABLES = [
     f"outliers-{name}" for name in ("page-blocks0", "shuttle-c0-vs-c4", "abalone19", "ecoli4")
 ]
 MODELS = ["IsolationForest", "LocalOutlierFactor", "GaussianMixture", "DeepMixture"]
+MODELS += ["DeepMixture, K = 2"]
 SIZES = (1, 2, 5, 10)  # of the Gaussian mixture, whose number of components has the least BIC
 
 
@@ -33,7 +35,8 @@ def inlier_scores(x: np.ndarray, model: str, seed: int) -> np.ndarray:
     if model == "GaussianMixture":
         tried = [GaussianMixture(k, reg_covar=1e-3, random_state=seed).fit(x) for k in SIZES]
         return min(tried, key=lambda mixture: mixture.bic(x)).score_samples(x)
-    return DeepMixture(random_state=seed).fit(x).score_samples(x)
+    n_components = 2 if model == "DeepMixture, K = 2" else None
+    return DeepMixture(n_components, random_state=seed).fit(x).score_samples(x)
 
 
 def compute(table: Table, model: str, seed: int) -> dict[str, Any]:

@@ -603,6 +603,9 @@ class DeepMixture(
     def decision_function(self, X: Any) -> np.ndarray:
         """log p(x) less ``offset_``: negative for outliers.
 
+        A rare group that is tight can have a component of its own, and is then likely: to find such
+        outliers give few components, such as n_components=2.
+
         Parameters
         ----------
         X : array-like or DataFrame
