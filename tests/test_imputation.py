@@ -25,7 +25,7 @@ TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorials" / "missing_values.md
 BLOCKS = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
 START: dict[str, Any] = {
     **{"n_components": 2, "covariance_type": "full", "reg_covar": 0.01, "n_latent": 4},
-    **{"max_epochs": 0, "random_state": 0},
+    **{"max_epochs": 0, "refit": False, "random_state": 0},
 }
 
 
@@ -160,7 +160,7 @@ def test_constant_columns_have_their_value_and_summaries_are_made(tmp_path: Any)
 
 
 def test_models_of_complete_rows_refuse_incomplete_ones() -> None:
-    images = DeepMixture(1, max_epochs=1, recipe="mixture-vae", hidden=(8,))
+    images = DeepMixture(1, max_epochs=1, recipe="mixture-vae", hidden=(8,), random_state=0)
     with pytest.raises(MixvaeError, match=r"missing values are for .* mfa-vae"):
         images.fit(HOLES)
     binary = (X.mean(0) < X).astype(float)

@@ -169,7 +169,7 @@ def test_components_are_those_of_the_rows_at_the_start(some: Any) -> None:
 def test_the_linear_posterior_reads_real_columns_alone() -> None:
     torch.manual_seed(0)
     linear, x = FactorAnalysers(5, 2, 3), torch.randn(4, 2)
-    mean, scale = linear.posterior(x, torch.tensor([1, 3]))
+    mean, scale = linear.posterior(x, columns=torch.tensor([1, 3]))
     alone = FactorAnalysers(2, 2, 3)
     with torch.no_grad():
         alone.mean.copy_(linear.mean[:, [1, 3]])
