@@ -41,8 +41,7 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
     MixvaeError
         For True and images, and for a table with missing or infinite values.
     """
-    if standardize not in (True, False, "auto"):
-        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
+    check_standardize(standardize)
     array = to_numpy(x, where)
     if array.ndim != 2 and standardize is True:
         raise MixvaeError(
@@ -52,9 +51,19 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
     if array.ndim != 2 or array.size == 0 or standardize is False:
         return False
     check_finite(array, columns_of(x), where)
-    has_own_rule = array.dtype.kind == "b" or array.dtype == np.uint8
-    outside = not has_own_rule and bool(array.min() < 0 or array.max() > 1)
+    outside = not is_unit_type(array.dtype) and bool(array.min() < 0 or array.max() > 1)
     return standardize is True or outside
+
+
+def check_standardize(standardize: Standardize) -> None:
+    """Raise `MixvaeError` for anything but True, False and "auto"."""
+    if standardize not in (True, False, "auto"):
+        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
+
+
+def is_unit_type(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type, bool and uint8, are brought to [0, 1] by a rule of their own."""
+    return dtype.kind == "b" or dtype == np.uint8
 
 
 def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) -> Standardization:

@@ -9,8 +9,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from mixvae.data import Dataset
+from mixvae.data.sources import Source
 from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
-from mixvae.initialization.gaussian_mixture import Tried, one_standard_error, search
+from mixvae.initialization.gaussian_mixture import (
+    SEARCH_ROWS,
+    SEARCH_VAL_ROWS,
+    Tried,
+    one_standard_error,
+    search,
+)
 from mixvae.recipes import options_of
 from mixvae.recipes.building import AnyRecipe, class_of, with_options
 from mixvae.recipes.mfa_vae import MixtureOfFactorAnalysers
@@ -31,7 +38,8 @@ def recipe_for(recipe: AnyRecipe, X: Any, *, is_table: bool, binarize: str) -> A
     if recipe != "auto":
         class_of(recipe)
         return recipe
-    if not is_table or binarize != "none" or bool(np.isin(X, (0, 1)).all()):
+    parts = (part for _, part in X.chunks()) if isinstance(X, Source) else (X,)
+    if not is_table or binarize != "none" or all(bool(np.isin(x, (0, 1)).all()) for x in parts):
         return "mixture-vae"
     return "mfa-vae"
 
@@ -131,7 +139,8 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         )
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
-    train, val = (split.x.double().numpy() for split in (data.train, data.val))
+    splits = ((data.train, SEARCH_ROWS), (data.val, SEARCH_VAL_ROWS))
+    train, val = (split.x[:most].double().numpy() for split, most in splits)
     weights = (split.weight for split in (data.train, data.val))
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
     more["weights"] = tuple(None if w is None else w.double().numpy() for w in weights)

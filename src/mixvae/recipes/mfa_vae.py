@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset, Split
+from mixvae.data.rows import Rows, TensorOrRows
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
 from mixvae.initialization.gaussian_mixture import (
@@ -36,6 +36,8 @@ from mixvae.parts.weights import CategoricalWeights, Weights
 from .options import ImportanceWeighted
 from .recipe import Shape
 from .registry import register
+
+START_ROWS, START_VALUES = 4000, 2**21  # by which data that are not in memory are started
 
 
 @register("mfa-vae")
@@ -178,9 +180,15 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
 def _weights(split: Split) -> Any:
     """Weights of rows in float64, as NumPy's, or None."""
-    return None if split.weight is None else split.weight.double().numpy()
+    return None if split.weight is None else split.weight[: _n_rows(split.x)].double().numpy()
 
 
-def _rows(x: Float[Tensor, "N *X"]) -> Any:
-    """Rows in float64, as NumPy's."""
-    return x.flatten(1).double().numpy()
+def _rows(x: TensorOrRows) -> Any:
+    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order."""
+    return x[: _n_rows(x)].flatten(1).double().numpy()
+
+
+def _n_rows(x: TensorOrRows) -> int:
+    """How many rows the start is found by."""
+    most = max(START_ROWS, START_VALUES // x.shape[1])
+    return min(len(x), most) if isinstance(x, Rows) else len(x)

@@ -9,13 +9,14 @@ from copy import deepcopy
 from math import log
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from mixvae.data.rows import Rows, TensorOrRows, parts_of
 from mixvae.distributions import diagonal_normal
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
-from mixvae.errors import MixvaeError, seeds, whole
+from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.families import ExactMixture
 from mixvae.model import MixtureVAE
 from mixvae.seeding import seed_of_row
@@ -38,7 +39,7 @@ def can_be_estimated(model: MixtureVAE) -> bool:
 
 
 def log_joint(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int = 200, *, seed: int = 0
+    model: MixtureVAE, x: TensorOrRows, n_samples: int = 200, *, seed: int = 0
 ) -> tuple[Float64[Tensor, "N K"], LogLikelihood]:
     r"""Log p(x, k) of each row and component, and log p(x), by importance sampling.
 
@@ -86,15 +87,16 @@ def log_joint(
         )
     check_normalised(model)
     model = deepcopy(model).cpu().double().eval()
-    x = x.detach().cpu().double()
-    check_x(model, x)
-    model.decoder.likelihood.check(x)
+    is_a((Tensor, Rows), "torch.from_numpy makes one of an array", x=x)
+    found = []
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
-        found = [_Rows(model, p_z, part, n_samples, seed) for part in x.split(ROWS)]
-    joint, log_prob, error, ess, k_hat = (
-        torch.cat(t) for t in zip(*map(_figures, found), strict=True)
-    )
+        for part in parts_of(x, ROWS):
+            part = part.detach().cpu().double()
+            check_x(model, part)
+            model.decoder.likelihood.check(part)
+            found.append(_figures(_Rows(model, p_z, part, n_samples, seed)))
+    joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*found, strict=True))
     bits = mean_bits(log_prob, model)
     figures = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
     return joint, figures
