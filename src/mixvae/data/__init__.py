@@ -17,6 +17,7 @@ from .choice import Standardize
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
 from .formats import arrays, image_folder, row_sources, table_file
+from .formats.anndata import from_anndata, to_anndata
 from .formats.arrays import from_arrays
 from .rows import Rows
 from .sets import (
@@ -57,10 +58,12 @@ __all__ = [
     "Transform",
     "all_of",
     "descriptions",
+    "from_anndata",
     "from_arrays",
     "load",
     "names",
     "read_source",
+    "to_anndata",
 ]
 
 

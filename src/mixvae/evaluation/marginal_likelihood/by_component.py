@@ -29,7 +29,7 @@ SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as w
 WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
 NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
-ROWS = 200  # at a time
+ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 
 def can_be_estimated(model: MixtureVAE) -> bool:
@@ -91,7 +91,8 @@ def log_joint(
     found = []
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
-        for part in parts_of(x, ROWS):
+        rows = max(1, min(ROWS, VALUES // ((PILOT + n_samples) * x.shape[1:].numel())))
+        for part in parts_of(x, rows):
             part = part.detach().cpu().double()
             check_x(model, part)
             model.decoder.likelihood.check(part)
