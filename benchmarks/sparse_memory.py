@@ -7,7 +7,6 @@ prints the sizes of the table, sparse and dense, and the largest resident memory
 
 import resource
 import time
-
 from tempfile import TemporaryDirectory
 
 import numpy as np

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import load_wine
@@ -258,7 +257,6 @@ def with_value(value: float) -> np.ndarray:
         (with_value(np.nan), {}, "missing values .* 1 of 2314 are NaN, in column 2"),
         (with_value(np.inf), {}, "finite, and 1 of 2314 are infinite, in column 2"),
         (X + 1j, {}, "Complex data not supported"),
-        (csr_matrix(X), {}, "sparse matrix cannot be used"),
         (X.astype(str), {}, "dtype <U32; give float values"),
         (X, {"n_components": "three"}, "n_components must be a whole number"),
         (X, {"n_components": 0}, "n_components must be at least 1"),

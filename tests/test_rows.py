@@ -1,5 +1,6 @@
 """Tables that are not in memory as an array give what arrays give, some rows at a time."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -317,3 +318,21 @@ def test_evaluation_takes_some_rows(tmp_path: Path) -> None:
     data = from_arrays(memory_map(tmp_path))
     recipe = mixvae.build("mixture-vae", data, seed=0, **SMALL)
     assert evaluate(recipe, data.test, n_test=7, log_likelihood=10)["n"] == 7
+
+
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorials" / "larger_than_memory.md"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixvae.errors.MixvaeWarning")
+def test_the_tutorials_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.S)
+    for block in blocks:
+        exec(block.replace("20_000", "2_000"), scope)
+    assert len(blocks) == 6
+    assert isinstance(scope["data"].train.x, Rows)
+    assert [row["epoch"] for row in scope["run"].history] == [0, 1, 2, 3]
+    assert scope["parts"].n_iter_ == 4
+    assert scope["cluster"].shape == (2_000,)
