@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import load_wine
@@ -309,7 +308,6 @@ def with_value(value: float) -> np.ndarray:
         (np.where(X > 5, 1, with_value(np.nan) * 0), {}, "missing values .* 1 of 2314 are NaN, in"),
         (with_value(np.inf), {}, "finite, and 1 of 2314 are infinite, in column 2"),
         (X + 1j, {}, "Complex data not supported"),
-        (csr_matrix(X), {}, "sparse matrix cannot be used"),
         (X.astype(str), {}, "dtype <U32; give float values"),
         (X, {"n_components": "three"}, "n_components must be a whole number"),
         (X, {"n_components": 0}, "n_components must be at least 1"),

@@ -16,10 +16,12 @@ from mixvae.errors import MixvaeError, is_a, seeds, unknown
 from .choice import Standardize
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
-from .formats import arrays, image_folder, table_file
+from .formats import arrays, image_folder, row_sources, table_file
+from .formats.anndata import from_anndata, to_anndata
 from .formats.arrays import from_arrays
 from .mixed_columns import MixedColumns
 from .raw_columns import Kinds
+from .rows import Rows
 from .sets import (
     binarized_mnist,
     cifar10,
@@ -52,6 +54,7 @@ __all__ = [
     "Dataset",
     "Kinds",
     "MixedColumns",
+    "Rows",
     "Split",
     "SplitName",
     "Standardization",
@@ -59,10 +62,12 @@ __all__ = [
     "Transform",
     "all_of",
     "descriptions",
+    "from_anndata",
     "from_arrays",
     "load",
     "names",
     "read_source",
+    "to_anndata",
 ]
 
 
@@ -106,6 +111,9 @@ def load(
 
     Arrays are in .npy or .npz files, tables in .csv, .tsv or .parquet files with the names of the
     columns in the first line (``pip install 'mixvae[tables]'``).
+
+    A folder with .parquet files is one table, of which some rows are read at a time (`Rows`); they
+    are copied once to a temporary file.
 
     A split that the source has is kept as it is. Without one, a fifth of the images is held out
     for test, and ``n_val`` for validation.
@@ -194,6 +202,10 @@ def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -
         The examples; labels are left out where a part has none.
     """
     own = [split for split in (parts.train, parts.val, parts.test) if split is not None]
+    if any(isinstance(split.x, Rows) for split in own):
+        raise MixvaeError(
+            "a folder of Parquet files is for training and evaluation; give one file of it."
+        )
     x = torch.cat([split.x for split in own])
     ys = [split.y for split in own if split.y is not None]
     weights = [torch.ones(len(s)) if s.weight is None else s.weight for s in own]
@@ -254,20 +266,25 @@ def read_source(
     seeds(seed=seed)
     if image_size is not None and (name in DATASETS or path.is_file()):
         raise MixvaeError(f"image_size resizes folders of images, not {name}; leave it out.")
-    is_table = path.is_file() and table_file.is_table(path)
+    is_folder = row_sources.is_folder(path) and name not in DATASETS
+    is_table = is_folder or (path.is_file() and table_file.is_table(path))
     if label_column is not None and not is_table and (name in DATASETS or path.exists()):
         raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
     if kinds is not None and (name in DATASETS or path.is_dir()):
         raise MixvaeError(f"kinds are of the columns of tables, not of {name}; leave them out.")
-    if standardize is True and (name in DATASETS or path.is_dir()):
+    if standardize is True and (name in DATASETS or path.is_dir()) and not is_folder:
         raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")
     if name in DATASETS:
         return name, DATASETS[name].read(data_home(data_dir))
+    options = transform, standardize, HoldOut(n_val, seed=seed), kinds
+    if is_folder:
+        rows, labels = row_sources.parquet_folder(path, label_column)
+        given = {"x": rows, "y": labels}
+        return path.resolve().name, row_sources.splits_of(given, str(path), *options)
     if path.is_dir():
         if isinstance(transform, Standardization):
             raise MixvaeError(f"{path}: expected a table, as in training, got a folder of images.")
         return path.resolve().name, image_folder.read(path, image_size, transform)
-    options = transform, standardize, HoldOut(n_val, seed=seed), kinds
     if path.is_file() and path.suffix in (".npy", ".npz"):
         return path.resolve().name, arrays.read(path, *options)
     if is_table:

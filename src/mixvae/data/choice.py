@@ -44,8 +44,7 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
     MixvaeError
         For True and images, and for a table with infinite values or rows without any.
     """
-    if standardize not in (True, False, "auto"):
-        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
+    check_standardize(standardize)
     array = to_numpy(x, where)
     if array.ndim != 2 and standardize is True:
         raise MixvaeError(
@@ -56,9 +55,19 @@ def needs_standardization(x: Any, standardize: Standardize, *, where: str) -> bo
         return False
     check_finite(array, columns_of(x), where, missing=True)
     check_observed(array, where)
-    has_own_rule = array.dtype.kind == "b" or array.dtype == np.uint8
-    outside = not has_own_rule and bool((array < 0).any() or (array > 1).any())
+    outside = not is_unit_type(array.dtype) and bool((array < 0).any() or (array > 1).any())
     return standardize is True or outside
+
+
+def check_standardize(standardize: Standardize) -> None:
+    """Raise `MixvaeError` for anything but True, False and "auto"."""
+    if standardize not in (True, False, "auto"):
+        raise MixvaeError(f"standardize must be True, False or 'auto'; got {shown(standardize)}.")
+
+
+def is_unit_type(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type, bool and uint8, are brought to [0, 1] by a rule of their own."""
+    return dtype.kind == "b" or dtype == np.uint8
 
 
 def standardization_of(given: Mapping[str, Any], where: str, held_out: HoldOut) -> Standardization:

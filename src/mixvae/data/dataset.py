@@ -19,12 +19,14 @@ from mixvae.seeding import seed_of_row
 from .levels import number_of_steps
 from .mixed_columns import MixedColumns
 from .row_weights import check_weights, relative
+from .rows import Rows, TensorOrRows, parts_of
 from .standardization import Standardization
 from .transform import AS_STORED
 from .transform_record import AnyTransform, transform_difference
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SplitName = Literal["train", "val", "test"]
+HASHED_ROWS = 1000  # of rows that are not in memory
 
 
 def is_square(n: int) -> bool:
@@ -68,7 +70,8 @@ class Split:
     Attributes
     ----------
     x
-        float32 values, images (N, C, H, W) in [0, 1] or vectors (N, D), in [0, 1] or standardised.
+        float32 values, images (N, C, H, W) in [0, 1] or vectors (N, D), in [0, 1] or standardised;
+        or `Rows`, vectors that are read when they are needed.
     y
         int64 class numbers, shape (N,), or None.
     index
@@ -83,7 +86,7 @@ class Split:
         there are weights, a weight.
     """
 
-    x: Float[Tensor, " N *X"]
+    x: TensorOrRows
     y: Int64[Tensor, " M"] | None = None
     index: Int64[Tensor, " L"] | None = None
     weight: Float[Tensor, " W"] | None = None
@@ -91,7 +94,8 @@ class Split:
     def take(self, rows: Int64[Tensor, " R"]) -> "Split":
         """The split of the images at these positions, in this order."""
         own = (self.y, self.index, self.weight)
-        return Split(self.x[rows], *(None if t is None else t[rows] for t in own))
+        x = self.x.take(rows) if isinstance(self.x, Rows) else self.x[rows]
+        return Split(x, *(None if t is None else t[rows] for t in own))
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
@@ -134,11 +138,16 @@ class Split:
         """Hash (BLAKE2b, 16 bytes, hexadecimal) of shapes, types and values, alike on any machine.
 
         It is computed once, at some 70 million values a second; later changes in place are not
-        noticed.
+        noticed. Of `Rows` it is that of 1,000 rows, evenly spaced.
         """
         digest = blake2b(digest_size=16)
         weights = () if self.weight is None else (self.weight,)
-        for part in (self.x, self.y, *weights):
+        x = self.x
+        if isinstance(x, Rows):
+            digest.update(repr(("rows", tuple(x.shape))).encode())
+            n = min(len(x), HASHED_ROWS)
+            x = x[torch.arange(n) * len(x) // n]
+        for part in (x, self.y, *weights):
             if part is None:
                 digest.update(b"none")
                 continue
@@ -199,6 +208,11 @@ class Dataset:
                 f"{self.name}: binarize={self.binarize} is for values in [0, 1], and these are "
                 "standardised; leave it out, or give values in [0, 1] and standardize=False."
             )
+        if self.binarize != "none" and isinstance(self.train.x, Rows):
+            raise MixvaeError(
+                f"{self.name}: binarize={self.binarize} is for pixels in memory; leave it out, or "
+                "give an array."
+            )
         for name, split in (("val", self.val), ("test", self.test)):
             if split.x.shape[1:] != self.x_shape:
                 raise MixvaeError(
@@ -235,17 +249,20 @@ class Dataset:
         x = self.train.x
         if self._is_standardized:
             return False
-        return self.binarize != "none" or bool(((x == 0) | (x == 1)).all())
+        own = (bool(((part == 0) | (part == 1)).all()) for part in parts_of(x))
+        return self.binarize != "none" or all(own)
 
     @cached_property
     def n_trials(self) -> int | None:
         """The smallest n from 2 to 32 whose levels k / n hold all training values, or None.
 
-        None also where fewer than three levels occur, or fewer than half of the n + 1, and for
-        standardised values.
+        None also where fewer than three levels occur, or fewer than half of the n + 1, for
+        standardised values, and for `Rows`.
         """
-        has_none = self.is_binary or self._is_standardized
-        return None if has_none else number_of_steps(self.train.x)
+        x = self.train.x
+        if isinstance(x, Rows) or self.is_binary or self._is_standardized:
+            return None
+        return number_of_steps(x)
 
     @property
     def likelihood(self) -> str:

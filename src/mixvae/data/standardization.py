@@ -15,6 +15,8 @@ from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown
 
 from .columns import check_finite, named
 from .dependence import dependent_columns
+from .sources import Source
+from .survey import Survey
 from .transform import all_text
 
 
@@ -124,10 +126,61 @@ class Standardization:
         constant = least == np.nanmax(x, 0)
         with np.errstate(over="ignore", invalid="ignore"):
             mean, scale = _moments(x, weight)
-            mean, scale = np.where(constant, least, mean), np.where(constant, 0.0, scale)
+        mean = np.where(constant, least, mean)
+        one = cls._checked(mean, scale, constant, len(x), columns, where)
+        one._warn(x, len(x), where)
+        return one
+
+    @classmethod
+    def of_survey(
+        cls, source: Source, found: Survey, train: np.ndarray, *, where: str = "x"
+    ) -> "Standardization":
+        """Choose the standardisation of a source by the statistics of its training rows.
+
+        Parameters
+        ----------
+        source
+            The rows.
+        found
+            From :func:`mixvae.data.survey.survey`.
+        train
+            Numbers of the training rows, of which some are searched for columns that are linear
+            combinations of others.
+        where
+            The name of the table in messages.
+
+        Returns
+        -------
+        Standardization
+            As from :meth:`of`, but for rounding.
+
+        Raises
+        ------
+        MixvaeError
+            As :meth:`of`.
+        """
+        constant = found.constant
+        mean = np.where(constant, found.low, found.mean)
+        one = cls._checked(mean, found.scale, constant, found.n, source.columns, where)
+        n = min(len(train), max(source.chunk, 2 * source.shape[1]))
+        some = source.read(train[np.arange(n) * len(train) // n])
+        one._warn(some.astype(np.float64), found.n, where)
+        return one
+
+    @classmethod
+    def _checked(
+        cls,
+        mean: np.ndarray,
+        scale: np.ndarray,
+        constant: np.ndarray,
+        n: int,
+        columns: tuple[str, ...] | None,
+        where: str,
+    ) -> "Standardization":
+        scale = np.where(constant, 0.0, scale)
         if constant.all():
             raise MixvaeError(
-                f"{where}: all {len(constant)} columns have only one value in the {len(x)} "
+                f"{where}: all {len(constant)} columns have only one value in the {n} "
                 "training rows, which leaves nothing to model; give columns that vary."
             )
         wrong = ~np.isfinite(mean) | ~np.isfinite(scale) | ((scale == 0) & ~constant)
@@ -136,11 +189,9 @@ class Standardization:
                 f"{where}: {named(columns, np.flatnonzero(wrong))} cannot be standardised, as the "
                 "values are too large or too close; change the unit."
             )
-        one = cls(columns, tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist()))
-        one._warn(x, where)
-        return one
+        return cls(columns, tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist()))
 
-    def _warn(self, x: np.ndarray, where: str) -> None:
+    def _warn(self, x: np.ndarray, n: int, where: str) -> None:
         if (missing := np.isnan(x)).any():
             warnings.warn(
                 f"{where}: {int(missing.sum()):,} of {x.size:,} values are missing, in "
@@ -153,7 +204,7 @@ class Standardization:
         if constant.size:
             warnings.warn(
                 f"{where}: {named(self.columns, constant)} left out, with only one value in the "
-                f"{len(x)} training rows; log p(x) is that of the other columns.",
+                f"{n} training rows; log p(x) is that of the other columns.",
                 MixvaeWarning,
                 stacklevel=4,
             )

@@ -9,8 +9,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from mixvae.data import Dataset
+from mixvae.data.sources import Source
 from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
-from mixvae.initialization.gaussian_mixture import Tried, one_standard_error, search
+from mixvae.initialization.gaussian_mixture import (
+    SEARCH_ROWS,
+    SEARCH_VAL_ROWS,
+    Tried,
+    one_standard_error,
+    search,
+)
 from mixvae.recipes import options_of
 from mixvae.recipes.building import AnyRecipe, class_of, with_options
 from mixvae.recipes.mfa_vae import (
@@ -43,7 +50,9 @@ def recipe_for(
     if recipe != "auto":
         class_of(recipe)
         return recipe
-    if not is_table or binarize != "none" or bool((np.isin(X, (0, 1)) | np.isnan(X)).all()):
+    parts = (part for _, part in X.chunks()) if isinstance(X, Source) else (X,)
+    binary = is_table and all(bool((np.isin(x, (0, 1)) | np.isnan(x)).all()) for x in parts)
+    if not is_table or binarize != "none" or binary:
         return "mixture-vae"
     return "mfa-vae"
 
@@ -149,7 +158,8 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         )
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
-    train, val = (split.x.double().numpy() for split in (data.train, data.val))
+    splits = ((data.train, SEARCH_ROWS), (data.val, SEARCH_VAL_ROWS))
+    train, val = (split.x[:most].double().numpy() for split, most in splits)
     columns = whole_recipe.columns
     columns = columns_of_data(data) if columns is None else columns
     given["covariance"], kind = kind_of_mixture(columns, given["covariance"])

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.errors import MixvaeError, shown
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.seeding import noise, seed_of
@@ -58,7 +59,7 @@ class Passes:
 
     def over(
         self,
-        x: Float[Tensor, "N *X"],
+        x: TensorOrRows,
         weight: Float[Tensor, " N"] | None,
         batch_size: int,
     ) -> dict[str, float]:

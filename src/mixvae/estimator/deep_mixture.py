@@ -20,6 +20,7 @@ from torch import Tensor
 from mixvae.data import Binarize, MixedColumns, Standardize
 from mixvae.data.frames import columns_of
 from mixvae.data.row_weights import relative
+from mixvae.data.rows import TensorOrRows
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
@@ -54,6 +55,10 @@ class DeepMixture(
     networks where that raises it further (mfa-vae). Its values may be missing at random, as NaN,
     None or NA: what is said of a row is then said of its observed values. Images, and tables of
     zeros and ones, have a mixture of VAEs (mixture-vae).
+
+    X may also be a table that is not in memory as an array, of which some rows are read at a time:
+    a sparse matrix or array of SciPy, a memory-mapped array, a Dataset or DataLoader of PyTorch
+    (whose labels are not read), or the Path of a folder of Parquet files.
 
     The result for a row depends on its values, the model and ``random_state`` alone.
 
@@ -239,7 +244,7 @@ class DeepMixture(
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (N, ...)
+        X : array-like, DataFrame, sparse or not in memory, shape (N, ...)
             Rows or images to train on; a part of them is held out to choose the model.
         y : None
             Not used.
@@ -330,7 +335,7 @@ class DeepMixture(
         return self
 
     def _keep(
-        self, recipe: BuiltRecipe, x: Tensor, weight: np.ndarray | None, keep_all: bool
+        self, recipe: BuiltRecipe, x: TensorOrRows, weight: np.ndarray | None, keep_all: bool
     ) -> None:
         """Keep the model, without components that no row of a table belongs to."""
         self._by_component = self._is_table and _is_exact(recipe)
@@ -352,7 +357,7 @@ class DeepMixture(
                 "were left out."
             )
 
-    def _assign(self, x: Tensor, weight: np.ndarray | None) -> None:
+    def _assign(self, x: TensorOrRows, weight: np.ndarray | None) -> None:
         """The component of each row, and the proportions of the components."""
         proba = self._proba(x)
         self.labels_: np.ndarray = proba.argmax(1)
@@ -368,7 +373,7 @@ class DeepMixture(
         held_out = x[torch.from_numpy(self.validation_indices_)]
         self.lower_bound_ = float(own) - float(self._reader.log_scale(held_out).mean())
 
-    def _describe(self, x: Tensor, weight: np.ndarray | None) -> None:
+    def _describe(self, x: TensorOrRows, weight: np.ndarray | None) -> None:
         """The attributes that follow from the trained model."""
         if self._by_component:
             components = Components(self.model_)
@@ -551,7 +556,7 @@ class DeepMixture(
                 rows = batches(self.model_, x.float(), None, 500)
                 return self._values(torch.cat([self.model_.reconstruct(x).cpu() for x, _ in rows]))
         proba, components = torch.from_numpy(self._proba(x)), Components(self.model_)
-        mean = torch.zeros_like(x, dtype=torch.float64)
+        mean = torch.zeros(x.shape, dtype=torch.float64)
         for k in range(self.n_components_):
             of = torch.full((len(x),), k)
             mean += proba[:, k : k + 1] * components.decode(components.codes(x, of), of)
@@ -770,19 +775,19 @@ class DeepMixture(
         """Number of columns of :meth:`transform`, which scikit-learn names."""
         return self._codes(torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
 
-    def _codes(self, x: Tensor) -> Tensor:
+    def _codes(self, x: TensorOrRows) -> Tensor:
         model = self.model_
         with evaluating(model):
             rows = batches(model, x, None, 500)
             return torch.cat([model.family.codes(model.mean_trace(part)).cpu() for part, _ in rows])
 
-    def _proba(self, x: Tensor) -> np.ndarray:
+    def _proba(self, x: TensorOrRows) -> np.ndarray:
         if self._by_component:
             joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, seed=self._seed)
             return joint.softmax(1).numpy()
         return cluster_probabilities(self.model_, x.float()).numpy()
 
-    def _log_p(self, x: Tensor, n_samples: int) -> tuple[np.ndarray, str | None]:
+    def _log_p(self, x: TensorOrRows, n_samples: int) -> tuple[np.ndarray, str | None]:
         """log p(x) in the units of X, and why it cannot be relied on, if so."""
         if self._by_component:
             found = log_joint(self.model_, x, n_samples, seed=self._seed)[1]
@@ -790,7 +795,7 @@ class DeepMixture(
             found = log_likelihood(self.model_, x.float(), n_samples, seed=self._seed)
         return found.log_prob.numpy() - self._reader.log_scale(x), found.caveat
 
-    def _x(self, X: Any) -> Tensor:
+    def _x(self, X: Any) -> TensorOrRows:
         """New data as the model's x."""
         check_is_fitted(self, "model_")
         return self._reader.x(self._given(X))
@@ -807,9 +812,9 @@ class DeepMixture(
         )
 
     def __sklearn_tags__(self) -> Any:
-        """scikit-learn's tags: tables may have missing values."""
+        """scikit-learn's tags: tables may have missing values, or be sparse."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
     def _values(self, x: Tensor) -> np.ndarray:

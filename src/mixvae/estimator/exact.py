@@ -5,10 +5,11 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from mixvae.data.rows import TensorOrRows, parts_of
 from mixvae.distributions.pairs import loc_and_scale
 from mixvae.likelihoods import ColumnLikelihood
 from mixvae.likelihoods.columns import OF_CATEGORIES
@@ -36,12 +37,13 @@ class Components:
             self.weights: Float64[Tensor, " K"] = self.model.weights.generate(1)[0].double()
 
     @torch.no_grad()
-    def codes(self, x: Float[Tensor, "N *X"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N L"]:
+    def codes(self, x: TensorOrRows, k: Int64[Tensor, " N"]) -> Float64[Tensor, "N L"]:
         """The posterior mean of the code of each x, under component k."""
-        parts = zip(x.double().split(ROWS), k.split(ROWS), strict=True)
-        return torch.cat(
-            [self.model.infer(own)[0].mean[torch.arange(len(own)), of] for own, of in parts]
-        )
+        found = []
+        for part, of in zip(parts_of(x, ROWS), k.split(ROWS), strict=True):
+            means = self.model.infer(part.double())[0].mean
+            found.append(means[torch.arange(len(part)), of])
+        return torch.cat(found)
 
     def decode(self, z: Float64[Tensor, "N L"], k: Int64[Tensor, " N"]) -> Float64[Tensor, "N *X"]:
         """The mean of x given a code, under component k."""

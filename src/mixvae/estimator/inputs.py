@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
 from torch import Tensor
 
 from mixvae.data import (
@@ -19,14 +20,19 @@ from mixvae.data import (
     Standardize,
     from_arrays,
 )
-from mixvae.data.choice import needs_standardization
-from mixvae.data.columns import check_finite
+from mixvae.data.choice import check_standardize, needs_standardization
+from mixvae.data.columns import check_columns, check_finite
 from mixvae.data.conversion import choose_transform, make_split
-from mixvae.data.dataset import draw_rows
+from mixvae.data.dataset import Split, draw_rows
+from mixvae.data.formats import row_sources
 from mixvae.data.frames import columns_of, is_frame, series_of, type_of
 from mixvae.data.numbers import to_numpy
 from mixvae.data.raw_columns import is_categorical
 from mixvae.data.row_weights import row_weights
+from mixvae.data.rows import Rows, TensorOrRows
+from mixvae.data.sources import Source, source_of
+from mixvae.data.splits import HoldOut
+from mixvae.data.survey import Survey, survey
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, shown
 from mixvae.likelihoods.columns import COUNTS, OF_CATEGORIES
@@ -58,14 +64,18 @@ class Reader:
     binarize: Binarize
     seed: int
 
-    def log_scale(self, x: Tensor) -> np.ndarray:
+    def log_scale(self, x: TensorOrRows) -> np.ndarray:
         """What log p(x) of each row in the units of X is less than that of the model's x."""
-        if isinstance(self.transform, Standardization):
-            return self.transform.log_scales(x)
-        return np.zeros(len(x))
+        if not isinstance(self.transform, Standardization):
+            return np.zeros(len(x))
+        if isinstance(x, Rows):  # of which no values are missing
+            return np.full(len(x), self.transform.log_scale)
+        return self.transform.log_scales(x)
 
-    def x(self, X: Any) -> Tensor:
+    def x(self, X: Any) -> TensorOrRows:
         """The model's x: float64 for a standardised table, otherwise float32."""
+        if isinstance(X, Source):
+            return self._rows(X)
         if isinstance(self.transform, MixedColumns):
             return self.transform.to_float64(X, "X")
         if isinstance(self.transform, Standardization):
@@ -78,6 +88,15 @@ class Reader:
         if self.binarize == "threshold":
             return (x > 0.5).float()
         return draw_rows(x, self.seed) if self.binarize == "dynamic" else x
+
+    def _rows(self, source: Source) -> Rows:
+        if self.binarize != "none":
+            raise MixvaeError("binarize is for pixels in memory; leave it out, or give an array.")
+        real = isinstance(self.transform, Standardization)
+        found = Rows(source, self.transform, torch.float64 if real else torch.float32)
+        if not real:
+            row_sources.check(source, _survey(source), replace(self.transform, columns=None), "X")
+        return found
 
     def values(self, x: Tensor) -> np.ndarray:
         """x in the units of X, with constant columns and categories; of images, x itself."""
@@ -97,7 +116,7 @@ class Reader:
 
 def axes_of(X: Any) -> int:
     """The number of axes of X; 2 where it has none, so that the checks of a table refuse it."""
-    if is_frame(X):
+    if is_frame(X) or isinstance(X, Path | torch.utils.data.Dataset | torch.utils.data.DataLoader):
         return 2
     try:
         return len(X.shape) if hasattr(X, "shape") else np.ndim(X)
@@ -145,7 +164,15 @@ def checked(
     the number of columns are stored, otherwise compared. Raises a
     MixvaeError in scikit-learn's words, and its TypeError for objects that are no numbers.
     """
+    source = source_of(X, "X") if not isinstance(X, Path) else row_sources.parquet_folder(X)[0]
     try:
+        if source is not None:
+            if is_mixed:
+                raise MixvaeError(
+                    "likelihoods of single columns, and of counts and categories, are of tables in "
+                    "memory; give X as an array or a frame, or leave likelihood out."
+                )
+            return _checked_source(estimator, source, reset)
         if is_mixed and (axes_of(X) != 2 or len(X) < (LEAST_ROWS if reset else 1)):
             raise MixvaeError(
                 f"X must be a table of at least {LEAST_ROWS if reset else 1} rows; got "
@@ -162,6 +189,25 @@ def checked(
     check_finite(array, columns_of(X), "X", missing=missing)
     _check_other_names(estimator, X, reset)
     return array
+
+
+def _checked_source(estimator: Any, source: Source, reset: bool) -> Source:
+    if reset and len(source) < LEAST_ROWS:
+        raise MixvaeError(
+            f"Found array with {len(source)} sample(s) (shape={source.shape}) while a minimum of "
+            f"{LEAST_ROWS} is required by {type(estimator).__name__}."
+        )
+    names = getattr(estimator, "feature_names_in_", None)
+    if reset:
+        estimator._columns = None
+        if names is not None:
+            del estimator.feature_names_in_
+        if source.columns is not None:
+            estimator.feature_names_in_ = np.array(source.columns, object)
+    elif names is not None:
+        check_columns(tuple(names), source.columns, "X")
+    _check_n_features(estimator, source, reset=reset)
+    return source
 
 
 def _table(estimator: Any, X: Any, reset: bool) -> np.ndarray:
@@ -238,6 +284,16 @@ def read(
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
+    if isinstance(X, Source):
+        return _read_source(
+            X,
+            real=real,
+            standardize=standardize,
+            validation_fraction=validation_fraction,
+            seed=seed,
+            weight=weight,
+            transform=transform,
+        )
     if kinds is not None:
         order = _order(len(X), validation_fraction, True, seed)
         return _mixed(X, kinds, standardize, order, weight, transform, seed)
@@ -295,9 +351,47 @@ def rows(X: Any, index: np.ndarray) -> Any:
     """Some rows of what :func:`checked` returned."""
     if hasattr(X, "iloc"):
         return X.iloc[index]
-    if hasattr(X, "take") and not isinstance(X, np.ndarray):  # Arrow
+    if hasattr(X, "take") and not isinstance(X, np.ndarray):  # Arrow, or a Source
         return X.take(index)
     return X[index]
+
+
+def _read_source(
+    source: Source,
+    *,
+    real: bool,
+    standardize: Standardize,
+    validation_fraction: float | None,
+    seed: int,
+    weight: np.ndarray | None,
+    transform: AnyTransform | None,
+) -> tuple[Dataset, Reader, np.ndarray]:
+    """As :func:`read`, of rows that are read when they are needed."""
+    check_standardize(standardize)
+    val, train = _order(len(source), validation_fraction, real, seed)
+    found = survey(source, np.sort(train), where="X", weight=weight)
+    if transform is None:
+        asked = True if real else standardize
+        transform = row_sources.transform_of(source, found, asked, np.sort(train), "X")
+        if standardize is False and isinstance(transform, Standardization):
+            transform = _unscaled(transform)
+    given = replace(transform, columns=None)
+    row_sources.check(source, found, given, "X")
+    final = val[:FINAL_ROWS] if isinstance(transform, Standardization) else val
+
+    shuffled = HoldOut(seed=seed).rows("X", None, len(train), ("val", "test"))["train"]
+    train = train[shuffled.numpy()]  # as from_arrays does
+
+    def split(rows: np.ndarray) -> Split:
+        own = None if weight is None else row_weights(weight[rows], len(rows), "X")
+        return Split(Rows(source.take(rows), given), weight=own)
+
+    data = Dataset("X", split(train), split(val), split(final), seed=seed, transform=given)
+    return data, Reader(transform, data.x_shape, "none", seed), val
+
+
+def _survey(source: Source) -> Survey:
+    return survey(source, np.arange(len(source)), where="X")
 
 
 def _part(values: Any, weight: np.ndarray | None, rows: np.ndarray) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.errors import MixvaeWarning
 from mixvae.evaluation.batches import prior_of_clusters
 from mixvae.evaluation.health import component_health
@@ -20,7 +21,7 @@ MOST_ROWS = 5000  # of the training data, over which components are measured
 
 def states_of(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     weights: np.ndarray,
     row_weight: Float[Tensor, " N"] | None = None,
 ) -> tuple[dict[str, np.ndarray], str | None]:

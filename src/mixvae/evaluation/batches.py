@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mixvae.data.dataset import Split
+from mixvae.data.rows import Rows, TensorOrRows
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
@@ -34,7 +35,7 @@ def evaluating(model: nn.Module, seed: int = 0) -> Iterator[None]:
 
 
 def batches(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], y: Classes | None, batch_size: int
+    model: MixtureVAE, x: TensorOrRows, y: Classes | None, batch_size: int
 ) -> Iterator[tuple[Tensor, Classes | None]]:
     """Batches of x in order, on the model's device, with y if the model is conditional.
 
@@ -46,14 +47,16 @@ def batches(
     labels: Sequence[Classes | None] = [None] * n_batches
     if model.labels.n_classes is not None and y is not None:
         labels = y.to(device).tensor_split(n_batches)
-    for x_batch, y_batch in zip(x.tensor_split(n_batches), labels, strict=True):
-        yield x_batch.to(device), y_batch
+    start = 0
+    for rows, y_batch in zip(torch.arange(len(x)).tensor_split(n_batches), labels, strict=True):
+        yield x[start : start + len(rows)].to(device), y_batch
+        start += len(rows)
 
 
 def map_batches(
     function: Callable[[Tensor, Classes | None], Tensor],
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None,
     batch_size: int,
 ) -> Tensor:
@@ -70,14 +73,14 @@ def check_model(model: nn.Module) -> None:
         )
 
 
-def check_x(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> None:
+def check_x(model: MixtureVAE, x: TensorOrRows, y: Tensor | None = None) -> None:
     """Raise `MixvaeError` for x or y of a type or shape that the model does not take."""
     check_model(model)
     expected = model.decoder.likelihood.x_shape
     for name, value in {"x": x, "y": y}.items():
         if value is not None or name == "x":
             advice = "torch.from_numpy makes one of an array, data.test.x is one"
-            is_a(Tensor, advice, **{name: value})
+            is_a((Tensor, Rows) if name == "x" else Tensor, advice, **{name: value})
     dtype = next(model.parameters()).dtype
     if x.layout is not torch.strided or x.dtype != dtype:
         raise MixvaeError(
@@ -98,7 +101,7 @@ def check_x(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> None:
 
 def responsibilities(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None = None,
     *,
     batch_size: int = 500,
@@ -142,7 +145,7 @@ def responsibilities(
 
 def cluster_probabilities(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None = None,
     *,
     batch_size: int = 500,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mixvae.data.rows import TensorOrRows, parts_of
 from mixvae.errors import fits_memory, is_a, whole
 from mixvae.parts.labels import Classes
 from mixvae.recipes.building import BuiltRecipe
@@ -23,7 +24,7 @@ NO_POSTERIOR = "the encoder is deterministic: there is no density q(z | x), and 
 
 def bounds(
     recipe: BuiltRecipe,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None = None,
     *,
     n_samples: int | None = None,
@@ -83,14 +84,15 @@ class Bounds:
     """Accumulator of :func:`bounds`, whose checks it makes."""
 
     def __init__(
-        self, recipe: BuiltRecipe, x: Tensor, *, n_samples: int | None, batch_size: int
+        self, recipe: BuiltRecipe, x: TensorOrRows, *, n_samples: int | None, batch_size: int
     ) -> None:
         self.recipe = recipe
         self.n_samples = recipe.objective.n_samples if n_samples is None else n_samples
         whole(1, n_samples=self.n_samples)
         sizes = (self.n_samples, min(batch_size, len(x)), recipe.n_components, *recipe.x_shape)
         fits_memory(4 * prod(sizes), f"n_samples {self.n_samples} for each of {batch_size} rows")
-        recipe.model.decoder.likelihood.check(x)
+        for part in parts_of(x):
+            recipe.model.decoder.likelihood.check(part)
         self.sums: dict[str, float] = {}
         self.undefined: set[str] = set()
         self.n = 0

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.distributions import with_log_prob
 from mixvae.model import MixtureVAE
 from mixvae.parts.flows import Flowed
@@ -152,7 +153,7 @@ class ComponentHealth:
 
 def component_health(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None = None,
     *,
     batch_size: int = 500,

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.recipes.building import BuiltRecipe
 
 from .feature_network import FeatureNetwork
@@ -18,7 +19,7 @@ class Subject:
     """Arguments of :func:`~mixvae.evaluation.evaluate`, as a metric's functions receive them."""
 
     recipe: BuiltRecipe
-    x: Tensor
+    x: TensorOrRows
     y: Tensor | None = None
     log_likelihood: int = 0
     method: Method = "defensive"

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.distributions import Distribution
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 from mixvae.seeding import Noise
@@ -115,7 +116,7 @@ class Accumulator(Protocol):
 
 def accumulate(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     y: Classes | None,
     accumulators: Sequence[Accumulator],
     *,

@@ -1,6 +1,7 @@
 """A prior that is a mixture of normals, fitted to an autoencoder's codes (Jiang et al. 2017)."""
 
 from mixvae.data.dataset import Dataset
+from mixvae.data.rows import parts_of
 from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective
@@ -28,7 +29,10 @@ class Autoencoder(Initialization):
     def check(self, model: MixtureVAE, data: Dataset) -> None:
         assert isinstance(model.prior, GaussianMixturePrior)
         check_enough("clusters", len(model.prior.logits), data)
-        if data.binarize != "dynamic" and bool((data.train.x == data.train.x[:1]).all()):
+        first = data.train.x[:1]
+        if data.binarize != "dynamic" and all(
+            bool((part == first).all()) for part in parts_of(data.train.x)
+        ):
             raise MixvaeError(
                 f"the {len(data.train)} training examples of {data.name} are all the same and have "
                 "no clusters; look at the data, or use start='random' (--start random)."

@@ -222,20 +222,21 @@ def start_from(
 ) -> None:
     """Make factor analysers, and their weights, those of a fitted GaussianMixture."""
     n_latent = linear.loadings.shape[2]
-    covariances = _covariances(mixture)
-    loadings, scale = factors(torch.from_numpy(covariances), n_latent)
+    if mixture.covariance_type == "diag":  # K matrices D x D could be large
+        scale = torch.from_numpy(mixture.covariances_).sqrt()
+        loadings = torch.zeros(*scale.shape, n_latent, dtype=scale.dtype)
+    else:
+        loadings, scale = factors(torch.from_numpy(_covariances(mixture)), n_latent)
     linear.start_from(torch.from_numpy(mixture.means_), loadings, scale)
     weights.start_from(torch.from_numpy(n_rows * mixture.weights_))
 
 
 def _covariances(mixture: Any) -> Float64[np.ndarray, "K D D"]:
-    """The covariance of each component, whatever the mixture's type."""
+    """The covariance of each component, of type full or tied."""
     found, n = mixture.covariances_, mixture.n_components
     if mixture.covariance_type == "full":
         return np.asarray(found)
-    if mixture.covariance_type == "tied":
-        return np.repeat(found[None], n, 0)
-    return np.stack([np.diag(variances) for variances in found])
+    return np.repeat(found[None], n, 0)
 
 
 def factors(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset
+from mixvae.data.rows import TensorOrRows
 from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, Terms
@@ -121,13 +122,13 @@ def check_enough(what: str, n: int, data: Dataset) -> None:
         )
 
 
-def sampled(data: Dataset, x: Float[Tensor, "N *X"]) -> Float[Tensor, "N *X"]:
+def sampled(data: Dataset, x: TensorOrRows) -> TensorOrRows:
     """Training data as a model sees them: sampled anew where they are binarised dynamically."""
     return torch.bernoulli(x) if data.binarize == "dynamic" else x
 
 
 def posteriors(
-    model: MixtureVAE, x: Float[Tensor, "N *X"]
+    model: MixtureVAE, x: TensorOrRows
 ) -> tuple[Float[Tensor, "N L"], Float[Tensor, "N L"]]:
     """Means and scales of q(z | x) under the model's one component, on the CPU."""
     from mixvae.evaluation.batches import batches, evaluating

@@ -7,11 +7,11 @@ from math import prod
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset
 from mixvae.data.mixed_columns import MixedColumns
+from mixvae.data.rows import Rows, TensorOrRows
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
 from mixvae.initialization.column_mixture import MixtureOfColumns
@@ -42,6 +42,8 @@ from mixvae.parts.weights import CategoricalWeights, Weights
 from .options import ImportanceWeighted
 from .recipe import Shape
 from .registry import register
+
+START_ROWS, START_VALUES = 4000, 2**21  # by which data that are not in memory are started
 
 
 @register("mfa-vae")
@@ -252,12 +254,18 @@ def weights_of(data: Dataset) -> tuple[Any, Any] | None:
     if own is None:
         return None
     others = torch.ones(len(data.val)) if others is None else others
-    return own.double().numpy(), others.double().numpy()
+    return own[: _n_rows(data.train.x)].double().numpy(), others.double().numpy()
 
 
-def _rows(x: Float[Tensor, "N *X"]) -> Any:
-    """Rows in float64, as NumPy's."""
-    return x.flatten(1).double().numpy()
+def _rows(x: TensorOrRows) -> Any:
+    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order."""
+    return x[: _n_rows(x)].flatten(1).double().numpy()
+
+
+def _n_rows(x: TensorOrRows) -> int:
+    """How many rows the start is found by."""
+    most = max(START_ROWS, START_VALUES // x.shape[1])
+    return min(len(x), most) if isinstance(x, Rows) else len(x)
 
 
 def columns_of_data(data: Dataset | None) -> tuple[tuple[str, int], ...]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.seeding import seed_of
 
 SMALL = 0.1  # of a GPU's free memory, which data may take
@@ -14,7 +15,7 @@ SMALL = 0.1  # of a GPU's free memory, which data may take
 class Batch(NamedTuple):
     """Rows x, their classes y if the model is conditional, and their weights if they have any."""
 
-    x: Tensor
+    x: TensorOrRows
     y: Tensor | None
     weight: Tensor | None = None
 
@@ -54,14 +55,15 @@ class Batches:
 
     def __init__(
         self,
-        x: Tensor,
+        x: TensorOrRows,
         y: Tensor | None,
         order: ShuffledBatches | Sequence[Tensor],
         device: torch.device | None = None,
         weight: Tensor | None = None,
     ) -> None:
         self.order, self.device = order, device
-        kept = device is not None and device.type == "cuda" and has_room(device, x, y)
+        in_memory = isinstance(x, Tensor) and device is not None and device.type == "cuda"
+        kept = in_memory and device is not None and has_room(device, x, y)
         self.x, self.y, self.weight = _moved(Batch(x, y, weight), device if kept else None)
 
     def __len__(self) -> int:

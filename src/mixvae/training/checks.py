@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixvae.data.dataset import Dataset
+from mixvae.data.rows import parts_of
 from mixvae.errors import MixvaeError, fits_memory, is_a
 from mixvae.evaluation.batches import batches, evaluating
 from mixvae.initialization.phase import sampled
@@ -48,9 +49,12 @@ def check(recipe: BuiltRecipe, data: Dataset) -> None:
                 )
             labels.check(split.y)
     likelihood = recipe.model.decoder.likelihood
-    likelihood.check(data.val.x)
+    given = [data.val.x]
     if data.binarize != "dynamic":  # whose training data are grey until they are sampled
-        likelihood.check(data.train.x)
+        given.append(data.train.x)
+    for x in given:
+        for part in parts_of(x):
+            likelihood.check(part)
     if recipe.initialization is not None and not recipe.initialization.done:
         recipe.initialization.check(recipe.model, data)
 

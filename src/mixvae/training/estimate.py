@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mixvae.data.rows import TensorOrRows
 from mixvae.initialization import Phase
 from mixvae.objectives import Terms
 from mixvae.recipes.building import BuiltRecipe
@@ -43,7 +44,7 @@ class Estimate:
 
 def estimate(
     recipe: BuiltRecipe,
-    x: Tensor,
+    x: TensorOrRows,
     y: Tensor | None = None,
     *,
     batch_size: int,

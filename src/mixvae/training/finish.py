@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mixvae import plots
 from mixvae.data.dataset import Dataset
+from mixvae.data.rows import Rows
 from mixvae.evaluation import evaluate
 from mixvae.evaluation.batches import n_clusters
 from mixvae.evaluation.data_units import in_data_units
@@ -33,6 +34,7 @@ PICTURES = (
     *("crossed.png", "dependence.png", "interpolations.png"),
     *("profiles.png", "marginals.png", "pairs.png"),
 )
+PICTURED_ROWS = 10_000  # of a table that is not in memory
 PRECISIONS = {"32": "in float32", "bf16": "products in bfloat16", "16": "products in float16"}
 
 
@@ -130,7 +132,9 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
 def _of_table(run: Run, data: Dataset) -> list[Path]:
     """Pictures of a table's columns."""
     model, folder, x = run.recipe.model, run.folder, data.test.x
-    given: dict[str, Any] = {"y": data.test.y, "transform": data.transform}
+    x = x[:PICTURED_ROWS] if isinstance(x, Rows) else x
+    y = None if data.test.y is None else data.test.y[: len(x)]
+    given: dict[str, Any] = {"y": y, "transform": data.transform}
     files = [plots.marginals(model, x, folder / "marginals.png", **given)]
     if n_clusters(model) > 1:
         files.append(plots.profiles(model, x, folder / "profiles.png", **given))

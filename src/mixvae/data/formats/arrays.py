@@ -18,11 +18,12 @@ from mixvae.data.choice import (
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset, Split
 from mixvae.data.raw_columns import Kinds
+from mixvae.data.sources import source_of
 from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, seeds
 
-from . import table_file
+from . import row_sources, table_file
 from .numpy_file import NumpyFile
 
 DEFAULT = HoldOut()
@@ -54,7 +55,10 @@ def from_arrays(
     transform: AnyTransform | None = None,
     weight: Any = None,
 ) -> Dataset:
-    """Make a `Dataset` of arrays, tables or lists of numbers, which are copied.
+    """Make a `Dataset` of arrays, tables or lists of numbers, which are copied, or of a source.
+
+    Sources are tables that are left where they are, of which some rows are read at a time: sparse
+    matrices of SciPy, memory-mapped arrays (N, D), and a Dataset or DataLoader of PyTorch.
 
     Arrays are NumPy's or PyTorch's, tables those of pandas, Polars or PyArrow, whose names of
     columns are kept where they are of type str.
@@ -68,7 +72,8 @@ def from_arrays(
     ----------
     x
         (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W): floats in [0, 1], bool or uint8; or (N, D)
-        of any real numbers.
+        of any real numbers; or a source. A Dataset has rows (D,) as items, or tuples that begin
+        with one.
     y
         N integers from 0, shape (N,) or (N, 1).
     val, test
@@ -117,12 +122,14 @@ def from_arrays(
     >>> mixvae.data.from_arrays(100 * x[:, 0], name="table").transform.log_scale > 0
     True
     """
-    given = {"x": x, "y": y, "weight": weight}
+    source = source_of(x, f"{name}, train")
+    given = {"x": x if source is None else source, "y": y, "weight": weight}
     for part, value in (("val", val), ("test", test)):
         own = value if isinstance(value, tuple) and len(value) in (2, 3) else (value,)
         given |= dict(zip((f"x_{part}", f"y_{part}", f"weight_{part}"), own, strict=False))
     seeds(seed=seed)
-    parts = _splits(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
+    make = _splits if source is None else row_sources.splits_of
+    parts = make(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
 
 

@@ -10,13 +10,14 @@ from copy import deepcopy
 from math import log
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
+from mixvae.data.rows import Rows, TensorOrRows, parts_of
 from mixvae.distributions import CorrelatedNormal, diagonal_normal, widened
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
-from mixvae.errors import MixvaeError, seeds, whole
+from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.families import ExactMixture
 from mixvae.model import MixtureVAE
 from mixvae.seeding import seed_of_row
@@ -29,7 +30,7 @@ SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as w
 WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
 NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
-ROWS = 200  # at a time
+ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 
 def can_be_estimated(model: MixtureVAE) -> bool:
@@ -39,7 +40,7 @@ def can_be_estimated(model: MixtureVAE) -> bool:
 
 
 def log_joint(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int = 200, *, seed: int = 0
+    model: MixtureVAE, x: TensorOrRows, n_samples: int = 200, *, seed: int = 0
 ) -> tuple[Float64[Tensor, "N K"], LogLikelihood]:
     r"""Log p(x, k) of each row and component, and log p(x), by importance sampling.
 
@@ -78,9 +79,8 @@ def log_joint(
     ----------
     Owen & Zhou, Safe and effective importance sampling, JASA 2000.
     """
-    found = list(samples_of(model, x, n_samples, seed))
     with torch.no_grad():
-        figures = [_figures(part) for part in found]
+        figures = [_figures(part) for part in samples_of(model, x, n_samples, seed)]
     joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*figures, strict=True))
     bits = mean_bits(log_prob, model)
     estimate = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
@@ -88,7 +88,7 @@ def log_joint(
 
 
 def samples_of(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], n_samples: int, seed: int, *, means: bool = False
+    model: MixtureVAE, x: TensorOrRows, n_samples: int, seed: int, *, means: bool = False
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -113,12 +113,14 @@ def samples_of(
         )
     check_normalised(model)
     model = deepcopy(model).cpu().double().eval()
-    x = x.detach().cpu().double()
-    check_x(model, x)
-    model.decoder.likelihood.check(x)
+    is_a((Tensor, Rows), "torch.from_numpy makes one of an array", x=x)
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
-        for part in x.split(ROWS):
+        rows = max(1, min(ROWS, VALUES // ((PILOT + n_samples) * x.shape[1:].numel())))
+        for part in parts_of(x, rows):
+            part = part.detach().cpu().double()
+            check_x(model, part)
+            model.decoder.likelihood.check(part)
             yield Samples(model, p_z, part, n_samples, seed, means=means)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.distributions import Distribution
 
+from mixvae.data.rows import TensorOrRows, parts_of
 from mixvae.distributions.sampling import with_log_prob
 from mixvae.errors import MixvaeError, one_of, seeds, whole
 from mixvae.families import ExactMixture
@@ -121,7 +122,7 @@ class LogLikelihood:
 
 def log_likelihood(
     model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
+    x: TensorOrRows,
     n_samples: int | None = None,
     *,
     y: Classes | None = None,
@@ -242,7 +243,7 @@ class LogLikelihoods:
     def __init__(
         self,
         model: MixtureVAE,
-        x: Float[Tensor, "N *X"],
+        x: TensorOrRows,
         n_samples: int,
         keep: Callable[[LogLikelihood], object] | None = None,
         weight: Float[Tensor, " N"] | None = None,
@@ -267,11 +268,12 @@ class LogLikelihoods:
         return found.to_dict()
 
 
-def check_density(model: MixtureVAE, x: Float[Tensor, "N *X"]) -> None:
+def check_density(model: MixtureVAE, x: TensorOrRows) -> None:
     """Raise a MixvaeError unless the model's likelihood is a density, and one of these data."""
     check_x(model, x)
     check_normalised(model)
-    model.decoder.likelihood.check(x)
+    for part in parts_of(x):
+        model.decoder.likelihood.check(part)
 
 
 def check_method(model: MixtureVAE, method: Method) -> None:
