@@ -21,7 +21,6 @@ CLASSIFIER = "the check takes everything with predict_proba and sparse input to 
 FAILING = {
     "check_sample_weight_equivalence_on_dense_data": REPEATED,
     "check_sample_weight_equivalence_on_sparse_data": REPEATED,
-    "check_sample_weights_not_overwritten": "no weighted Gaussian mixture to start from yet",
     "check_estimator_sparse_array": CLASSIFIER,
     "check_estimator_sparse_matrix": CLASSIFIER,
 }
