@@ -80,6 +80,11 @@ else:
     TensorOrRows = Float[Tensor, " N *X"] | Rows
 
 
+def has_missing(x: TensorOrRows) -> bool:
+    """Whether entries are missing, as NaN; never in rows that are read when needed."""
+    return isinstance(x, Tensor) and bool(x.isnan().any())
+
+
 def parts_of(x: TensorOrRows, size: int | None = None) -> Iterator[Tensor]:
     """Rows of x in order, ``size`` at a time; by default a tensor whole, and rows in chunks."""
     if size is None:

@@ -238,19 +238,23 @@ class Standardization:
         """
         return float(np.log(np.array(self.scale)[self._kept]).sum())
 
-    def log_scales(self, x: Float[Tensor, "N D"]) -> np.ndarray:
+    def log_scales(self, x: Any) -> np.ndarray:
         """Sum of the logarithms of the scales of the observed columns of each row.
 
         Parameters
         ----------
         x
-            Standardised rows, NaN where values are missing.
+            Standardised rows (N, D), NaN where values are missing, or `Rows`.
 
         Returns
         -------
         numpy.ndarray
             float64, shape (N,): ``log_scale`` for a row in which nothing is missing.
         """
+        if not isinstance(
+            x, Tensor
+        ):  # rows that are read when needed, whose values are not missing
+            return np.full(len(x), self.log_scale)
         each = np.log(np.array(self.scale)[self._kept])
         return np.asarray(self.log_scale - x.isnan().cpu().double().numpy() @ each)
 

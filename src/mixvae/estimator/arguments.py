@@ -168,11 +168,14 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     return Selection(found)
 
 
-def refits(given: bool | None, n: int, *, real: bool) -> bool:
-    """Whether a model is fitted once more to all N rows."""
+def refits(given: bool | None, x: Any, *, real: bool) -> bool:
+    """Whether a model is fitted once more to all rows x."""
+    few = len(x) < FEW
     if given and not real:
         raise MixvaeError("refit is for tables of real values; leave it out.")
-    return real and (n < FEW if given is None else bool(given))
+    if given and isinstance(x, Source) and not few:
+        raise MixvaeError(f"refit of {FEW} rows or more is for tables in memory; leave it out.")
+    return real and (few if given is None else bool(given))
 
 
 class Patience:

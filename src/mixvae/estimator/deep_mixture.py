@@ -319,7 +319,7 @@ class DeepMixture(
             log_scale = reader.log_scale(data.val.x[:SEARCH_VAL_ROWS])
             self.selection_ = None if chosen is None else chosen.curve(float(log_scale.mean()))
         recipe, self.history_ = trained(recipe, data, training, seed)
-        if not goes_on and arguments.refits(self.refit, len(x_fit), real=real):
+        if not goes_on and arguments.refits(self.refit, x_fit, real=real):
             data, training = all_rows(data), again(training, self.history_)
             recipe = build(asked, data, seed=seed, **options)
             recipe = trained(recipe, data, training, seed)[0]
@@ -363,7 +363,7 @@ class DeepMixture(
         self.labels_: np.ndarray = proba.argmax(1)
         self.weights_ = proba.mean(0) if weight is None else np.average(proba, 0, weight)
 
-    def _record(self, x: Tensor, converged: bool) -> None:
+    def _record(self, x: TensorOrRows, converged: bool) -> None:
         """The attributes that follow from the history of a fit."""
         main = [row for row in self.history_ if MONITOR in row]
         best = best_of(self.history_)

@@ -66,11 +66,9 @@ class Reader:
 
     def log_scale(self, x: TensorOrRows) -> np.ndarray:
         """What log p(x) of each row in the units of X is less than that of the model's x."""
-        if not isinstance(self.transform, Standardization):
-            return np.zeros(len(x))
-        if isinstance(x, Rows):  # of which no values are missing
-            return np.full(len(x), self.transform.log_scale)
-        return self.transform.log_scales(x)
+        if isinstance(self.transform, Standardization):
+            return self.transform.log_scales(x)
+        return np.zeros(len(x))
 
     def x(self, X: Any) -> TensorOrRows:
         """The model's x: float64 for a standardised table, otherwise float32."""

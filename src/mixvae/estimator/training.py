@@ -32,8 +32,8 @@ def trained(
 
 
 def all_rows(data: Dataset) -> Dataset:
-    """The data with the validation rows among the training rows."""
-    splits = (data.train, data.val)
+    """The data, in memory, with the validation rows among the training rows."""
+    splits = tuple(replace(split, x=split.x[:]) for split in (data.train, data.val))
     parts = [[getattr(split, field.name) for split in splits] for field in fields(Split)]
     joined: list[Any] = [None if None in part else torch.cat(part) for part in parts]
     return replace(data, train=Split(*joined))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mixvae.data.dataset import Split
+from mixvae.data.rows import has_missing
 from mixvae.data.standardization import Standardization
 from mixvae.data.transform_record import AnyTransform
 
@@ -38,7 +39,8 @@ def in_data_units(
 
     Examples
     --------
-    >>> from mixvae.data import Standardization
+    >>> from mixvae.data.rows import has_missing
+    from mixvae.data import Standardization
     >>> cm = Standardization(("height",), mean=(170.0,), scale=(10.0,), constant=(False,))
     >>> round(in_data_units({"bounds": {"elbo": -1.4}}, cm)["data_units"]["elbo"], 2)
     -3.7
@@ -57,7 +59,7 @@ def in_data_units(
     shift = transform.log_scale
     if split is not None:
         used = spaced(split, metrics["n"])
-        if used.x.isnan().any():
+        if has_missing(used.x):
             weight = None if used.weight is None else used.weight.numpy()
             shift = float(np.average(transform.log_scales(used.x), weights=weight))
     own = {name: value - shift for name, value in values.items() if value is not None}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixvae.data.dataset import Dataset
 from mixvae.data.mixed_columns import MixedColumns
-from mixvae.data.rows import Rows, TensorOrRows
+from mixvae.data.rows import Rows, TensorOrRows, has_missing
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
 from mixvae.initialization.column_mixture import MixtureOfColumns
@@ -139,7 +139,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
         n_columns = 4 if data is None else prod(data.x_shape)
-        decided["missing"] = data is not None and bool(data.train.x.isnan().any())
+        decided["missing"] = data is not None and has_missing(data.train.x)
         decided["n_latent"] = max(1, int(0.6 * n_columns))
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
