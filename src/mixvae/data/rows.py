@@ -8,14 +8,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mixvae.errors import MixvaeError
+
 from .sources import Source
+from .standardization import Standardization
 from .transform_record import AnyTransform
 
 
 class Rows:
     """Rows of a table that are not in memory, in place of a tensor (N, D).
 
-    Indexing by a slice or by row numbers reads rows, as a tensor.
+    Indexing by a slice or by row numbers reads rows, as a tensor, and raises `MixvaeError` where
+    values are missing.
 
     Parameters
     ----------
@@ -69,9 +73,16 @@ class Rows:
         return Rows(self.source, self.transform)
 
     def _convert(self, array: np.ndarray) -> Tensor:
-        if self.dtype == torch.float64 and hasattr(self.transform, "to_float64"):
-            return self.transform.to_float64(array).contiguous()
-        return self.transform.apply(array).to(self.dtype).contiguous()
+        if self.dtype == torch.float64 and isinstance(self.transform, Standardization):
+            x = self.transform.to_float64(array)
+        else:
+            x = self.transform.apply(array)
+        if x.isnan().any():
+            raise MixvaeError(
+                "values are missing (NaN) among rows that are read when they are needed, which is "
+                "for tables in memory; give an array or a frame, or drop those rows."
+            )
+        return x.to(self.dtype).contiguous()
 
 
 if TYPE_CHECKING:
