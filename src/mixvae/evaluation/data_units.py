@@ -39,8 +39,7 @@ def in_data_units(
 
     Examples
     --------
-    >>> from mixvae.data.rows import has_missing
-    from mixvae.data import Standardization
+    >>> from mixvae.data import Standardization
     >>> cm = Standardization(("height",), mean=(170.0,), scale=(10.0,), constant=(False,))
     >>> round(in_data_units({"bounds": {"elbo": -1.4}}, cm)["data_units"]["elbo"], 2)
     -3.7
