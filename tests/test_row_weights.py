@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -218,3 +219,15 @@ def test_a_quantile_with_weights_is_that_of_repeated_values() -> None:
         repeated = np.quantile(TWICE[:, 0], fraction, method="inverted_cdf")
         assert quantile(X[:, 0], fraction, W) == repeated
     assert quantile(X[:, 0], 0.1, None) == np.percentile(X[:, 0], 10)
+
+
+def test_mixed_tables_have_weights_too() -> None:
+    table = pd.DataFrame({"a": X[:, 0], "kind": np.where(X[:, 1] > 5, "hi", "lo")})
+    weighted = from_arrays(table, kinds="auto", weight=W, n_val=10, n_test=10)
+    index, transform = weighted.train.index, weighted.transform
+    assert index is not None
+    assert weighted.train.weight is not None
+    assert torch.equal(weighted.train.weight, torch.from_numpy(W).float()[index])
+    rows = np.setdiff1d(np.arange(60), torch.cat([weighted.val.index, weighted.test.index]).numpy())
+    mean = np.average(X[rows, 0], weights=W[rows])
+    assert transform.mean[0] == pytest.approx(mean)

@@ -112,8 +112,11 @@ def mixed_columns_of(
     MixedColumns
         For all splits.
     """
-    rows = _training_rows(given, where, held_out, len(given["x"]))
-    return MixedColumns.of(given["x"], rows, kinds, where=f"{where}, train")
+    n, at = len(given["x"]), f"{where}, train"
+    rows = _training_rows(given, where, held_out, n)
+    weight = row_weights(given.get("weight"), n, at)
+    own_weight = None if weight is None else weight.double().numpy()[rows]
+    return MixedColumns.of(given["x"], rows, kinds, where=at, weight=own_weight)
 
 
 def _training_rows(

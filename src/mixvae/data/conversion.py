@@ -64,7 +64,8 @@ def make_split(
     if isinstance(transform, MixedColumns):
         check_columns(transform.columns, columns, where)
         mixed = _in_float32(transform.to_float64(x, where), where)
-        return Split(mixed, None if y is None else class_numbers(y, len(mixed), where))
+        labels = None if y is None else class_numbers(y, len(mixed), where)
+        return Split(mixed, labels, weight=row_weights(weight, len(mixed), where))
     array = to_numpy(x, where)
     transform = _default_transform(array, columns) if transform is None else transform
     check_columns(transform.columns, columns, where)

@@ -75,7 +75,13 @@ class MixedColumns(Standardization):
 
     @classmethod
     def of(  # type: ignore[override]
-        cls, table: Any, rows: np.ndarray, kinds: Kinds = "auto", *, where: str = "x"
+        cls,
+        table: Any,
+        rows: np.ndarray,
+        kinds: Kinds = "auto",
+        *,
+        where: str = "x",
+        weight: np.ndarray | None = None,
     ) -> "MixedColumns":
         """Choose the conversion of a table.
 
@@ -92,6 +98,8 @@ class MixedColumns(Standardization):
             other categories and text categorical, numbers normal.
         where
             The name of the table in messages.
+        weight
+            Weights of the training rows, for weighted means and standard deviations.
 
         Returns
         -------
@@ -103,6 +111,8 @@ class MixedColumns(Standardization):
         MixvaeError
             For what a likelihood is not for, with the name of the column.
         """
+        if weight is not None:  # rows of weight 0 say nothing, not even that a column varies
+            rows, weight = rows[weight > 0], weight[weight > 0]
         raw, names = raw_columns(table, where), columns_of(table)
         asked = kinds_by_name(raw, kinds, where)
         chosen = tuple(asked.get(column.name, column.kind) for column in raw)
@@ -121,7 +131,7 @@ class MixedColumns(Standardization):
         real = np.flatnonzero(np.isin(chosen, REAL) & ~constant)
         if real.size:
             own = tuple(raw[i].name for i in real)
-            standard = Standardization.of(values[:, real], own, where=where)
+            standard = Standardization.of(values[:, real], own, where=where, weight=weight)
             mean[real], scale[real] = standard.mean, standard.scale
         if constant.any():
             warnings.warn(

@@ -336,7 +336,8 @@ def _mixed(
     """As :func:`read`, of a table whose columns are of several kinds."""
     val, train = order
     if transform is None:
-        transform = MixedColumns.of(X, train, kinds, where="X")
+        own = None if weight is None else weight[train]
+        transform = MixedColumns.of(X, train, kinds, where="X", weight=own)
         transform = _unscaled(transform) if standardize is False else transform
     x = make_split(X, where="X", transform=transform)
     x = x if weight is None else replace(x, weight=torch.from_numpy(weight).float())
