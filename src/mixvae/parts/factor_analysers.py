@@ -73,35 +73,21 @@ class FactorAnalysers(nn.Module):
         return torch.baddbmm(mean, z.transpose(0, 1), loadings).transpose(0, 1)
 
     def posterior(
-        self,
-        x: Float[Tensor, "B D"],
-        observed: Bool[Tensor, "B D"] | None = None,
-        columns: slice | Tensor = ALL,
-    ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "*B K L"]]:
+        self, x: Float[Tensor, "B D"], columns: slice | Tensor = ALL
+    ) -> tuple[Float[Tensor, "B K L"], Float[Tensor, "K L"]]:
         r"""Means and scales of the best diagonal normals for p(z | x, k).
 
         The exact posterior has precision :math:`A = I + W^T \operatorname{diag}(s^{-2}) W`. Means
-        are its own, and a scale is :math:`A_{ll}^{-1/2}`, which is exact where A is diagonal. Where
-        entries of x are missing, they are those given the others, of the observed rows of W and s.
+        are its own, and a scale is :math:`A_{ll}^{-1/2}`, which is exact where A is diagonal.
 
         Parameters
         ----------
         x
-            Rows; what they hold where they are not observed has no effect.
-        observed
-            Which entries are observed; None: all.
+            Rows without missing entries.
         columns
             The columns of the factor analysers that those of x are; by default all. The others are
             taken for unknown.
-
-        Returns
-        -------
-        mean, scale
-            Where all entries are observed, scales are the same for all rows, (K, L).
         """
-        if observed is not None:
-            found, root = self.posterior_of_observed(x, observed, columns)
-            return found, root.square().sum(-1).rsqrt()
         mean, loadings, weighted = self._in_float64(columns)
         one = torch.eye(loadings.shape[2], dtype=loadings.dtype, device=loadings.device)
         precision = one + loadings.mT @ weighted
@@ -121,8 +107,12 @@ class FactorAnalysers(nn.Module):
 
         Parameters
         ----------
-        x, observed, columns
-            As in :meth:`posterior`; rows with the same entries observed share a factorisation.
+        x
+            Rows; what they hold where they are not observed has no effect.
+        observed
+            Which entries are observed; rows with the same ones share a factorisation.
+        columns
+            As in :meth:`posterior`.
 
         Returns
         -------
