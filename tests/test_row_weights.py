@@ -17,7 +17,9 @@ from mixvae.errors import MixvaeError
 from mixvae.estimator.states import quantile
 from mixvae.evaluation import component_health, evaluate, log_likelihood
 from mixvae.evaluation.marginal_likelihood.log_likelihood import LogLikelihoods
+from mixvae.initialization.column_mixture import ColumnMixture
 from mixvae.initialization.gaussian_mixture import Mixture, Tried
+from mixvae.likelihoods import ColumnKinds
 from mixvae.objectives import Objective
 from mixvae.training.batches import Batches, ShuffledBatches
 
@@ -231,3 +233,21 @@ def test_mixed_tables_have_weights_too() -> None:
     rows = np.setdiff1d(np.arange(60), torch.cat([weighted.val.index, weighted.test.index]).numpy())
     mean = np.average(X[rows, 0], weights=W[rows])
     assert transform.mean[0] == pytest.approx(mean)
+
+
+def test_a_weight_of_two_is_two_rows_in_a_mixture_of_columns() -> None:
+    kinds = ColumnKinds(
+        (("normal", 1), ("categorical", 3), ("negative-binomial", 1), ("ordinal", 3))
+    )
+    rng = np.random.default_rng(4)
+    codes = rng.integers(0, 3, (60, 2))
+    columns = [X[:, 0] - 5, codes[:, 0], rng.poisson(4, 60), codes[:, 1]]
+    x, w = torch.from_numpy(np.column_stack(columns)), torch.from_numpy(W)
+    r = torch.from_numpy(rng.dirichlet([1, 1], 60))
+    weighted, repeated = (ColumnMixture(kinds, "full", 1e-3) for _ in range(2))
+    weighted.fit(x, r, w)
+    repeated.fit(x.repeat_interleave(w.long(), 0), r.repeat_interleave(w.long(), 0))
+    torch.testing.assert_close(weighted.mean, repeated.mean)
+    torch.testing.assert_close(weighted.covariances, repeated.covariances)
+    torch.testing.assert_close(weighted.log_weights, repeated.log_weights)
+    assert weighted.score_samples(x.numpy()) == pytest.approx(repeated.score_samples(x.numpy()))

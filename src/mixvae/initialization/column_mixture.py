@@ -52,7 +52,7 @@ class MixtureOfColumns(Mixture):
         first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
         found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
         r = torch.from_numpy(first.fit(features, weight).predict_proba(features))
-        found.fit(rows, r, None if weight is None else torch.from_numpy(weight / weight.mean()))
+        found.fit(rows, r, None if weight is None else torch.from_numpy(weight))
         return found
 
 
@@ -85,7 +85,7 @@ class ColumnMixture:
         for _ in range(MAX_ITERATIONS):
             self._take(_Statistics(self.kinds, x, r * weight.unsqueeze(1)))
             joint = self._log_joint(x)
-            mean = float((weight * joint.logsumexp(1)).mean())
+            mean = float(weight @ joint.logsumexp(1) / weight.sum())
             if mean - before < TOLERANCE:
                 break
             before, r = mean, joint.softmax(1)
