@@ -33,7 +33,7 @@ from mixvae.recipes import build
 from mixvae.recipes.building import AnyRecipe, BuiltRecipe
 from mixvae.training.checkpoints import MONITOR, best_of
 
-from . import arguments, inputs, states
+from . import arguments, checks, inputs, states
 from .continuing import Passes, check_same
 from .exact import Components
 from .training import again, all_rows, trained
@@ -273,14 +273,14 @@ class DeepMixture(
             check_same(self._fitted_with, given_arguments)
         seed = arguments.seed_from(self.random_state)
         self._check_contamination()
-        is_table = self._is_table if goes_on else inputs.axes_of(X) < 3
-        kinds = inputs.kinds_asked(X, self.likelihood)
+        is_table = self._is_table if goes_on else checks.axes_of(X) < 3
+        kinds = checks.kinds_asked(X, self.likelihood)
         is_mixed = kinds is not None
-        given = inputs.checked(
+        given = checks.checked(
             self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=is_mixed
         )
         columns = columns_of(X)
-        weight = inputs.weights(sample_weight, given)
+        weight = checks.weights(sample_weight, given)
         counted = np.arange(len(given)) if weight is None else np.flatnonzero(weight)
         x_fit, w_fit = given, weight
         if weight is not None and len(counted) < len(weight):
@@ -425,8 +425,8 @@ class DeepMixture(
             one_epoch = {"max_epochs": 1, "warm_start": False}
             return self._fit(X, sample_weight, given_arguments | one_epoch, keep_all=True)
         self._check_contamination()
-        given = inputs.checked(self, X, is_table=self._is_table, reset=False)
-        weight, x = inputs.weights(sample_weight, given), self._reader.x(given)
+        given = checks.checked(self, X, is_table=self._is_table, reset=False)
+        weight, x = checks.weights(sample_weight, given), self._reader.x(given)
         real = arguments.is_real(self.recipe_.recipe)
         options, _ = arguments.training_options(
             given_arguments, len(x), real=real, is_table=self._is_table
@@ -523,13 +523,13 @@ class DeepMixture(
                 f"the recipe {self.recipe_.name} decodes the codes of all components together, by "
                 "weights that are not in Z; use reconstruct(X)."
             )
-        z = inputs.codes(self, Z, self._n_features_out)
+        z = checks.codes(self, Z, self._n_features_out)
         if labels is None and self.n_components_ > 1:
             raise MixvaeError(
                 f"each of the {self.n_components_} components has codes of its own; give their "
                 "labels too: inverse_transform(Z, labels), labels from predict(X)."
             )
-        k = inputs.labels(labels, len(z), self.n_components_)
+        k = checks.labels(labels, len(z), self.n_components_)
         if _is_exact(self.recipe_):
             return self._values(Components(self.model_).decode(z, k))
         with evaluating(self.model_):
@@ -802,7 +802,7 @@ class DeepMixture(
 
     def _given(self, X: Any) -> Any:
         """New data after the checks: a table as an array."""
-        return inputs.checked(
+        return checks.checked(
             self,
             X,
             is_table=self._is_table,
