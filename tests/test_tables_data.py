@@ -406,6 +406,18 @@ def test_a_trained_runs_transform_is_used_as_it_is() -> None:
 # Records
 
 
+def test_columns_of_few_values_are_named_as_their_density_has_no_upper_limit() -> None:
+    levels = np.arange(100) % 2
+    table = pd.DataFrame({"height": RNG.normal(size=100), "level": levels, "of_99": levels})
+    table.loc[0, "of_99"] = np.nan
+    with pytest.warns(MixvaeWarning) as caught:
+        data.Standardization.of(table.to_numpy(), tuple(table))
+    texts = [str(one.message) for one in caught]
+    assert [text for text in texts if "few distinct values" in text] == [
+        next(text for text in texts if text.startswith("x: column level: few distinct values"))
+    ]
+
+
 def test_a_standardisation_survives_json_exactly() -> None:
     with pytest.warns(MixvaeWarning, match="left out"):
         named = data.Standardization.of(np.c_[X / 3, np.ones(N)], tuple("abcd"))

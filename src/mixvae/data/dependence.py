@@ -1,4 +1,4 @@
-"""Columns of a table that are linear combinations of its other columns."""
+"""Columns by which the density of a table of real values has no upper limit."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 TOLERANCE = 1e-6  # of a column's standard deviation: values are float32, of seven digits
 MOST_COLUMNS = 2000  # of more, the decomposition takes minutes
+MOST_VALUES, LEAST_ROWS = 20, 50  # of a discrete column, and rows for each value
 _BLOCK = 4096  # rows at once
 
 
@@ -51,3 +52,34 @@ def dependent_columns(x: np.ndarray) -> np.ndarray:
     found: Any = qr(r, mode="r", pivoting=True)
     triangle, order = found
     return np.sort(order[np.abs(triangle.diagonal()) <= TOLERANCE * np.sqrt(n)])
+
+
+def discrete_columns(x: np.ndarray) -> np.ndarray:
+    """The columns of at most 20 distinct values, of which each has 50 rows or more on average.
+
+    A density that is narrow about these values has no upper limit, and says nothing of how likely a
+    row is.
+
+    Parameters
+    ----------
+    x
+        Shape (N, D), NaN where values are missing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Indices of columns, in ascending order. A constant column is one of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> discrete_columns(np.column_stack([np.arange(100.0), np.arange(100) % 2])).tolist()
+    [1]
+    """
+    values = [column[~np.isnan(column)] for column in x.T]
+    most = [min(MOST_VALUES, len(own) // LEAST_ROWS) for own in values]
+    each = [
+        len(np.unique(own[: 2 * MOST_VALUES])) <= n and len(np.unique(own)) <= n
+        for own, n in zip(values, most, strict=True)
+    ]
+    return np.flatnonzero(each)

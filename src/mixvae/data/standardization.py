@@ -14,7 +14,7 @@ from torch import Tensor
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown
 
 from .columns import check_finite, named
-from .dependence import dependent_columns
+from .dependence import dependent_columns, discrete_columns
 from .sources import Source
 from .survey import Survey
 from .transform import all_text
@@ -215,6 +215,15 @@ class Standardization:
                 f"{where}: {named(self.columns, dependent)} can be computed from the others by "
                 "linear combination (copies, sums, a column of 0 and 1 for each category), so that "
                 "log p(x) has no upper limit; leave redundant columns out.",
+                MixvaeWarning,
+                stacklevel=4,
+            )
+        discrete = np.setdiff1d(discrete_columns(x), constant)
+        if discrete.size:
+            warnings.warn(
+                f"{where}: {named(self.columns, discrete)}: few distinct values, each in many "
+                "rows, so that a normal density of them has no upper limit; a likelihood of their "
+                "own is for such columns (ordinal, categorical, bernoulli, poisson).",
                 MixvaeWarning,
                 stacklevel=4,
             )
