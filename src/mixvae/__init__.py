@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import plots as plots
     from . import recipes as recipes
     from . import training as training
+    from .comparison import compare as compare
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
@@ -44,6 +45,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 _HOMES = {
     "MixvaeError": "errors",
     "MixvaeWarning": "errors",
+    "compare": "comparison",
     "DeepMixture": "estimator",
     "Recipe": "recipes",
     "build": "recipes",

@@ -166,7 +166,7 @@ def open_run(
     given = {name: values.pop(name) for name in DATA_OPTIONS if name in values}
     if not with_data:
         return load(folder), None, values
-    source = _source(folder, given)
+    source = source_of(folder, given)
     if mend and not source.is_other:
         _mend(folder, source.data)
     run = load(folder)
@@ -180,7 +180,7 @@ def open_run(
     return run, source, values
 
 
-def _source(folder: Path, given: Mapping[str, Any]) -> Source:
+def source_of(folder: Path, given: Mapping[str, Any]) -> Source:
     """The run's own data, or others if ``given`` names them.
 
     Others are binarised and resized as the run's own, have labels in a column of the same name, and

@@ -64,7 +64,18 @@ def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
     path : str or Path
         File to write.
     """
-    write_json(Path(path), _finite(metrics))
+    write_json(Path(path), finite(metrics))
+
+
+def finite(value: Any) -> Any:
+    """The same nested values, with None in place of NaN and infinities, which JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value
 
 
 def _of_metric(metric: Metric, metrics: Mapping[str, Any]) -> str:
@@ -264,14 +275,3 @@ def _number(value: float | None) -> str:
     if value is None or not isfinite(value):
         return "--"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.2f}"
-
-
-def _finite(value: Any) -> Any:
-    """The same nested values, with None in place of NaN and infinities."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value
