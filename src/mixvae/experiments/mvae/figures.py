@@ -71,7 +71,7 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig4",
-        title="test images of CelebA and their reconstructions by MVAE-Gau",
+        title="test images and their reconstructions by MVAE-Gau (the paper: CelebA)",
         about=f"{COLOUR} CelebA is read from the folder celeba among the data, its images "
         "resized to 64 x 64 pixels. CIFAR-10, which can be downloaded, is beside it; the paper "
         "does not show it here.",
@@ -86,7 +86,7 @@ RECONSTRUCTED = [
     ),
     Item(
         name="mvae/fig5",
-        title="test images of ImageNet and their reconstructions by MSVI and MVAE-Gau",
+        title="test images and their reconstructions by MSVI and MVAE-Gau (the paper: ImageNet)",
         about=f"{COLOUR} MSVI has its whole KL. ImageNet is read from the folder imagenet among "
         "the data, its images resized to 64 x 64 pixels. CIFAR-10, which can be downloaded, is "
         "beside it; the paper does not show it here.",
