@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mixvae.data import Binarize, MixedColumns, Standardize
 from mixvae.data.columns import check_observed
+from mixvae.data.filling import filled
 from mixvae.data.frames import columns_of, is_frame
 from mixvae.data.row_weights import relative
 from mixvae.data.rows import TensorOrRows
@@ -37,7 +38,6 @@ from mixvae.training.checkpoints import MONITOR, best_of
 from . import arguments, checks, inputs, states
 from .continuing import Passes, check_same
 from .exact import Components
-from .filling import filled
 from .training import again, all_rows, trained
 
 PREDICT_SAMPLES = 50  # of each component, for its responsibility

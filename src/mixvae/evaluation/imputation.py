@@ -34,8 +34,8 @@ def impute(
     :math:`E[x_{mis} | x_{obs}]`, self-normalised importance-weighted means of p(x | z, k). In
     columns of other than real values, each is one that the column can have: of categories and of 0
     and 1 the most probable one, by probabilities that are averaged so, and of counts the mean
-    rounded. With ``draws`` they are samples of :math:`p(x_{mis} | x_{obs})` with the likelihood's noise, for
-    multiple imputation, of codes that are drawn again by their weights.
+    rounded. With ``draws`` they are samples of :math:`p(x_{mis} | x_{obs})` with the likelihood's
+    noise, for multiple imputation, of codes that are drawn again by their weights.
 
     Parameters
     ----------

@@ -107,9 +107,7 @@ class ColumnKinds:
             2 if name.startswith("zero-inflated") else n if name == "categorical" else 1
             for name, n in self.kinds
         ]
-        return tuple(
-            slice(end - n, end) for end, n in zip(accumulate(sizes), sizes, strict=True)
-        )
+        return tuple(slice(end - n, end) for end, n in zip(accumulate(sizes), sizes, strict=True))
 
     @property
     def n_outputs(self) -> int:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from mixvae.data.frames import is_frame, series_of
-from mixvae.data.numbers import to_numpy
-from mixvae.data.raw_columns import raw_columns
+from .frames import is_frame, series_of
+from .numbers import to_numpy
+from .raw_columns import raw_columns
 
 
 def filled(X: Any, values: np.ndarray) -> Any:
@@ -44,15 +44,17 @@ def _missing(X: Any) -> Bool[np.ndarray, "N D"]:
 def _frame(X: Any, missing: np.ndarray, values: np.ndarray) -> Any:
     if hasattr(X, "iloc"):
         found = X.copy()
-        for i in np.flatnonzero(missing.any(0)):
+        for i in np.flatnonzero(missing.any(0)).tolist():
             column, own = X.iloc[:, i].copy(), missing[:, i]
             column[own] = _of_type(values[own, i], str(column.dtype))
-            found.isetitem(int(i), column)
+            found.isetitem(i, column)
         return found
-    columns = {}
+    columns = dict[str, list[Any]]()
     for i, (name, column) in enumerate(series_of(X)):
         own, type_name = missing[:, i], str(getattr(column, "dtype", getattr(column, "type", "")))
-        filling = dict(zip(np.flatnonzero(own), _of_type(values[own, i], type_name), strict=True))
+        filling = dict(
+            zip(np.flatnonzero(own).tolist(), _of_type(values[own, i], type_name), strict=True)
+        )
         plain = column.to_list() if hasattr(column, "to_list") else column.to_pylist()
         columns[name] = [filling.get(j, value) for j, value in enumerate(plain)]
     if hasattr(X, "get_columns"):  # Polars
