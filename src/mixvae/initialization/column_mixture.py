@@ -10,6 +10,7 @@ entries (NaN) it is the density of the others, and the M step takes the statisti
 from the rows that have it, and those of the normals as :mod:`.expectation_maximization` does.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,9 @@ class MixtureOfColumns(Mixture):
     def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> "ColumnMixture":
         """A mixture of columns, fitted to x by EM.
 
-        The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`.
+        The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`; of
+        incomplete rows those of k-means, with means in place of missing features, as that mixture
+        takes long and gains nothing.
         """
         assert self.kinds is not None
         rows = torch.from_numpy(x)
@@ -59,11 +62,42 @@ class MixtureOfColumns(Mixture):
                 f"entry in {len(rows)} rows; leave them out."
             )
         features = RealFeatures(self.kinds, rows)(rows)
+        w = np.ones(len(x)) if weight is None else weight
+        if np.isnan(features).any():
+            source, k = np.random.RandomState(self.seed % 2**32), self.n_components
+            starts = (clusters(features, k, w, source) for _ in range(self.n_init))
+            fits = [self._from(rows, r, w) for r in starts]
+            return max(fits, key=lambda one: float(w @ one.score_samples(x)))
         first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
+        return self._from(rows, first.fit(features, weight).predict_proba(features), w)
+
+    def _from(self, rows: Tensor, r: np.ndarray, weight: np.ndarray) -> "ColumnMixture":
+        assert self.kinds is not None
         found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
-        r = torch.from_numpy(first.fit(features, weight).predict_proba(features))
-        found.fit(rows, r, None if weight is None else torch.from_numpy(weight))
+        found.fit(rows, torch.from_numpy(r), torch.from_numpy(weight))
         return found
+
+
+def clusters(
+    features: Float64[np.ndarray, "N F"],
+    n_components: int,
+    weight: Float64[np.ndarray, " N"],
+    source: np.random.RandomState,
+) -> Float64[np.ndarray, "N K"]:
+    """The clusters of k-means as columns of 0 and 1, of centred features that may be missing."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    if len(features) < n_components:
+        raise MixvaeError(
+            f"a mixture of {n_components} components needs as many rows; got {len(features)}."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different rows
+        found = KMeans(n_components, n_init=1, random_state=source).fit(
+            np.nan_to_num(features), None, weight
+        )
+    return np.asarray(np.eye(n_components)[found.labels_])
 
 
 class ColumnMixture:
