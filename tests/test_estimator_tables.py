@@ -305,7 +305,11 @@ def with_value(value: float) -> np.ndarray:
         (X[:, :0], {}, r"0 feature\(s\)"),
         (np.ones((20, 3)), {"recipe": "mfa-vae"}, "only one value"),
         (with_value(np.nan), {"recipe": "vae"}, "missing values are for .* mfa-vae"),
-        (np.where(X > 5, 1, with_value(np.nan) * 0), {}, "missing values .* 1 of 2314 are NaN, in"),
+        (
+            np.where(X > 5, 1, with_value(np.nan) * 0),
+            {"recipe": "vae"},
+            "missing values .* 1 of 2314 are NaN, in",
+        ),
         (with_value(np.inf), {}, "finite, and 1 of 2314 are infinite, in column 2"),
         (X + 1j, {}, "Complex data not supported"),
         (X.astype(str), {}, "dtype <U32; give float values"),

@@ -162,8 +162,13 @@ REFUSED: list[tuple[Callable[[], Any], Any, str]] = [
     (frame, {"city": "categories"}, "Did you mean 'categorical'"),
     (frame, "poison", "Did you mean 'poisson'"),
     (lambda: frame().assign(city=[f"c{i}" for i in range(N)]), "auto", "city has 60 categories"),
-    (lambda: frame().assign(height=np.nan), "auto", "60 of 60 are in column height"),
-    (lambda: frame().assign(city=None), "auto", "column city"),
+    (lambda: frame().assign(height=np.nan), "auto", "column height are missing in the 60 training"),
+    (lambda: frame().assign(city=None), "auto", "all values of column city are missing"),
+    (
+        lambda: frame().mask(np.repeat(np.arange(N)[:, None] == 7, 5, 1)),
+        "auto",
+        "missing in 1 of 60 rows, row 7",
+    ),
     (lambda: frame().assign(size=pd.Categorical([None] * N, ["a"])), "auto", "column size"),
     (lambda: frame().assign(height=np.inf), "auto", r"column height.*finite"),
     (

@@ -365,6 +365,7 @@ def test_a_file_with_text_is_trained_on_and_sampled(tmp_path: Path) -> None:
 # The tutorial
 
 
+@pytest.mark.filterwarnings("ignore:.*missing at random:mixvae.MixvaeWarning")
 def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -375,3 +376,5 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         )
     assert agreement_of(names["cluster"], names["group"]) > 0.9
     assert "poisson: visits" in capsys.readouterr().out
+    pd.testing.assert_series_equal(names["filled"].dtypes, names["holes"].dtypes)
+    assert names["filled"].notna().all().all()

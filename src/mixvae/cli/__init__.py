@@ -25,6 +25,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "select": ("select", "prune a run to some of its components"),
     "sample": ("use", "sample new examples from a run"),
     "reconstruct": ("use", "reconstruct examples; images in a picture"),
+    "impute": ("impute", "fill in the missing values of a table"),
     "encode": ("codes", "write the codes of data into an array file"),
     "interpolate": ("codes", "decode lines between the codes of examples"),
     "traverse": ("codes", "vary one latent of an example's code"),

@@ -53,6 +53,8 @@ def check_finite(
     else:
         bad, reason, kind = ~finite, "values must be finite, and", "infinite"
     remedy = "drop those rows or impute the values." if is_missing else "remove or repair those."
+    if is_missing and np.isin(array[~bad], (0, 1)).all():
+        remedy = "give kinds='bernoulli' for mfa-vae, or drop those rows."
     n, first = int(bad.sum()), tuple(int(i) for i in np.argwhere(bad)[0])
     raise MixvaeError(
         f"{where}: {reason} {n} of {bad.size} are {kind}, in "

@@ -12,10 +12,10 @@ from torch import Tensor
 from mixvae.errors import MixvaeError, MixvaeWarning, shown
 from mixvae.likelihoods.columns import COUNTS, KINDS, OF_CATEGORIES, REAL
 
-from .columns import listed, named
+from .columns import check_observed, listed, named
 from .frames import columns_of
 from .raw_columns import Kinds, RawColumn, categories_of, kinds_by_name, raw_columns
-from .standardization import Standardization
+from .standardization import Standardization, warn_of_missing
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class MixedColumns(Standardization):
 
     Columns of real values are standardised, counts stay as they are, and categories become codes 0,
     1, ... A column that has one value in the training rows is left out, as in `Standardization`.
-    log p(x) is a density of the real columns and a probability of the others.
+    A missing value, in a column of any kind, is NaN. log p(x) is a density of the real columns and
+    a probability of the others.
 
     Attributes
     ----------
@@ -52,6 +53,8 @@ class MixedColumns(Standardization):
     (('normal', 'categorical'), tensor([1., 0., 1.]))
     >>> mixed.invert(mixed.apply(x))[:, 1].tolist()
     ['red', 'blue', 'red']
+    >>> mixed.apply(np.array([[2.0, None]], dtype=object))
+    tensor([[0., nan]])
     """
 
     kinds: tuple[str, ...]
@@ -109,7 +112,7 @@ class MixedColumns(Standardization):
         Raises
         ------
         MixvaeError
-            For what a likelihood is not for, with the name of the column.
+            For what a likelihood is not for, and columns without a value, with their names.
         """
         if weight is not None:  # rows of weight 0 say nothing, not even that a column varies
             rows, weight = rows[weight > 0], weight[weight > 0]
@@ -120,18 +123,24 @@ class MixedColumns(Standardization):
             categories_of(column, kind, where, asked=column.name in asked)
             for column, kind in zip(raw, chosen, strict=True)
         )
-        values = _numbers(raw, chosen, categories, where)[rows]
-        constant = values.min(0) == values.max(0)
+        values = _numbers(raw, chosen, categories, where)
+        check_observed(values, where)
+        values = values[rows]
+        warn_of_missing(values, names, where)
+        least = np.nanmin(values, 0)
+        constant = least == np.nanmax(values, 0)
         if constant.all():
             raise MixvaeError(
                 f"{where}: all columns have only one value in the {len(values)} training rows, "
                 "which leaves nothing to model; give columns that vary."
             )
-        mean, scale = np.where(constant, values[0], 0.0), np.where(constant, 0.0, 1.0)
+        mean, scale = np.where(constant, least, 0.0), np.where(constant, 0.0, 1.0)
         real = np.flatnonzero(np.isin(chosen, REAL) & ~constant)
         if real.size:
             own = tuple(raw[i].name for i in real)
-            standard = Standardization.of(values[:, real], own, where=where, weight=weight)
+            with warnings.catch_warnings():  # of missing values it was warned
+                warnings.filterwarnings("ignore", ".*missing at random", MixvaeWarning)
+                standard = Standardization.of(values[:, real], own, where=where, weight=weight)
             mean[real], scale[real] = standard.mean, standard.scale
         if constant.any():
             warnings.warn(
@@ -209,7 +218,8 @@ class MixedColumns(Standardization):
         Returns
         -------
         numpy.ndarray
-            Shape (..., D): of objects where a column has categories, else float64.
+            Shape (..., D): of objects where a column has categories, else float64. Where x is
+            NaN, a category is None and another value NaN.
         """
         stored = self.unscale(x)
         if not any(self.categories):
@@ -217,7 +227,8 @@ class MixedColumns(Standardization):
         table = stored.astype(object)
         for i, own in enumerate(self.categories):
             if own:
-                codes = stored[..., i].round().clip(0, len(own) - 1).astype(int)
+                codes = stored[..., i].round().clip(0, len(own) - 1)
+                codes = np.where(np.isnan(codes), len(own), codes).astype(int)
                 table[..., i] = np.array([*own, None], dtype=object)[codes]
         return table
 
@@ -254,24 +265,29 @@ def _column(
 ) -> Float64[np.ndarray, " N"]:
     if categories:
         code, values = {value: i for i, value in enumerate(categories)}, raw.values.tolist()
-        unseen = [v for v in dict.fromkeys(values) if v not in code]
+        for i in np.flatnonzero(raw.missing):
+            values[i] = None
+        unseen = [v for v in dict.fromkeys(values) if v is not None and v not in code]
         if unseen:
             raise MixvaeError(
                 f"{where}: column {raw.name} has the category {shown(unseen[0])}, which the "
                 f"training data did not have; there are {', '.join(map(str, categories[:8]))}"
-                f"{', ...' if len(categories) > 8 else ''}. Leave those rows out, or recode them."
+                f"{', ...' if len(categories) > 8 else ''}. Recode those values, or make "
+                "them missing: None."
             )
-        return np.array([code[v] for v in values], dtype=np.float64)
+        return np.array([code.get(v, np.nan) for v in values], dtype=np.float64)
     if raw.is_text:
         raise MixvaeError(
             f"{where}: column {raw.name} holds text, and in training held numbers; make it numbers."
         )
     values = raw.values.astype(np.float64)
+    values[raw.missing] = np.nan
     right, needs = np.isfinite(values), "finite values"
     if kind in COUNTS:
         right, needs = right & (values >= 0) & (values == np.floor(values)), "whole numbers from 0"
     elif kind == "bernoulli":
         right, needs = (values == 0) | (values == 1), "0 and 1"
+    right |= raw.missing
     if not right.all():
         raise MixvaeError(
             f"{where}: column {raw.name}, of likelihood {kind}, needs {needs}; {(~right).sum()} of "

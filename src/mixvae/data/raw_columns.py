@@ -1,11 +1,12 @@
 """The columns of a table as it is given: numbers, truth values, or categories, by their types."""
 
 import re
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from mixvae.errors import MixvaeError, shown, unknown
 from mixvae.likelihoods.columns import KINDS, OF_CATEGORIES
@@ -28,7 +29,10 @@ class RawColumn:
     name
         As messages call it.
     values
-        N numbers, truth values, or objects: categories in types that JSON has.
+        N numbers, truth values, or objects: categories in types that JSON has. What they hold where
+        they are missing has no meaning.
+    missing
+        Which of them are missing.
     kind
         The likelihood that its type suggests.
     declared
@@ -37,6 +41,7 @@ class RawColumn:
 
     name: str
     values: np.ndarray
+    missing: Bool[np.ndarray, " N"]
     kind: str
     declared: list[Any] | None = None
 
@@ -48,9 +53,10 @@ class RawColumn:
     @property
     def found(self) -> list[Any]:
         """The values that occur, numbers before text, each in order."""
+        observed = self.values[~self.missing]
         if not self.is_text:
-            return list(np.unique(self.values).tolist())
-        return sorted(set(self.values.tolist()), key=lambda v: (isinstance(v, str), v))
+            return list(np.unique(observed).tolist())
+        return sorted(set(observed.tolist()), key=lambda v: (isinstance(v, str), v))
 
 
 def is_categorical(type_name: str) -> bool:
@@ -82,7 +88,7 @@ def raw_columns(x: Any, where: str) -> list[RawColumn]:
     Raises
     ------
     MixvaeError
-        For another shape, missing values, and types that no likelihood is for.
+        For another shape, and types that no likelihood is for.
     """
     if is_frame(x):
         return [_of_series(name, column, where) for name, column in series_of(x)]
@@ -94,7 +100,7 @@ def raw_columns(x: Any, where: str) -> list[RawColumn]:
 
 def _of_series(name: str, column: Any, where: str) -> RawColumn:
     dtype = type_of(column)
-    text, values = str(dtype), np.asarray(column)
+    text, values = str(dtype), _array_of(column)
     if not is_categorical(text):
         refuse_types({name: text}, where)
     found = _of_values(name, values, where)
@@ -107,33 +113,39 @@ def _of_series(name: str, column: Any, where: str) -> RawColumn:
     return replace(found, kind=kind, declared=own)
 
 
+def _array_of(column: Any) -> np.ndarray:
+    if hasattr(column, "to_pylist") and column.null_count:  # np.asarray fills Arrow's categories
+        found = np.empty(len(column), dtype=object)
+        found[:] = column.to_pylist()
+        return found
+    return np.asarray(column)
+
+
 def _of_values(name: str, column: np.ndarray, where: str) -> RawColumn:
     if column.dtype.kind in "OSU":
-        column = _narrowed(name, column.tolist(), where)
-    elif column.dtype.kind == "f":
-        _refuse_missing(int(np.isnan(column).sum()), name, column, where)
+        given = column.tolist()
+        missing = np.array([_is_missing(value) for value in given], dtype=bool)
+        column = _narrowed(name, given, missing, where)
+    else:
+        missing = column != column  # NaN
     kind = {"b": "bernoulli", "O": "categorical"}.get(column.dtype.kind, "normal")
-    return RawColumn(name, column, kind)
+    return RawColumn(name, column, missing, kind)
 
 
-def _narrowed(name: str, values: list[Any], where: str) -> np.ndarray:
-    """Objects as an array of truth values, of numbers, or of categories."""
-    missing = sum(v is None or v != v or str(v) == "<NA>" for v in values)
-    _refuse_missing(missing, name, values, where)
-    types = {type(plain) for plain in (_plain(v, name, where) for v in values)}
-    if types <= {bool} or types <= {int, float}:
-        return np.array(values)
-    found = np.empty(len(values), dtype=object)
-    found[:] = [_plain(v, name, where) for v in values]
+def _is_missing(value: Any) -> bool:
+    """Whether it is None, NaN, NaT or pandas' NA."""
+    return value is None or str(value) == "<NA>" or bool(value != value)
+
+
+def _narrowed(name: str, values: list[Any], missing: np.ndarray, where: str) -> np.ndarray:
+    """Objects as an array of truth values, of numbers, or of categories; 0 where missing."""
+    observed = [_plain(v, name, where) for v, m in zip(values, missing, strict=True) if not m]
+    types = {type(value) for value in observed}
+    is_number = types <= {int, float}
+    is_plain = is_number or types <= {bool}
+    found = np.zeros(len(values), dtype=np.array(observed).dtype if is_plain else object)
+    found[~missing] = observed
     return found
-
-
-def _refuse_missing(n: int, name: str, values: Sized, where: str) -> None:
-    if n:
-        raise MixvaeError(
-            f"{where}: missing values are not supported yet, and {n} of {len(values)} are in "
-            f"column {name}; drop those rows or impute the values."
-        )
 
 
 def _plain(value: Any, name: str, where: str) -> Any:
@@ -190,7 +202,7 @@ def categories_of(raw: RawColumn, kind: str, where: str, *, asked: bool) -> tupl
             f"{where}: likelihood bernoulli is for two categories, and column {raw.name} has "
             f"{len(found)}; take categorical."
         )
-    if not asked and len(found) > max(FEW, len(raw.values) / 2):
+    if not asked and len(found) > max(FEW, (~raw.missing).sum() / 2):
         raise MixvaeError(
             f"{where}: column {raw.name} has {len(found)} categories in {len(raw.values)} rows, as "
             "names or numbers of rows have; leave it out, or ask for it as categorical by name."

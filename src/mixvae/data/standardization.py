@@ -116,12 +116,7 @@ class Standardization:
         x = rows.astype(np.float64)
         if weight is not None:  # rows of weight 0 say nothing, not even that a column varies
             x, weight = x[weight > 0], weight[weight > 0]
-        missing = np.isnan(x).all(0)
-        if missing.any():
-            raise MixvaeError(
-                f"{where}: all values of {named(columns, np.flatnonzero(missing))} are "
-                f"missing in the {len(x)} training rows; leave out what has none."
-            )
+        warn_of_missing(x, columns, where)
         least = np.nanmin(x, 0)
         constant = least == np.nanmax(x, 0)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -192,14 +187,6 @@ class Standardization:
         return cls(columns, tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist()))
 
     def _warn(self, x: np.ndarray, n: int, where: str) -> None:
-        if (missing := np.isnan(x)).any():
-            warnings.warn(
-                f"{where}: {int(missing.sum()):,} of {x.size:,} values are missing, in "
-                f"{named(self.columns, np.flatnonzero(missing.any(0)))}; they are taken to be "
-                "missing at random.",
-                MixvaeWarning,
-                stacklevel=4,
-            )
         constant = np.flatnonzero(self.constant)
         if constant.size:
             warnings.warn(
@@ -208,7 +195,7 @@ class Standardization:
                 MixvaeWarning,
                 stacklevel=4,
             )
-        complete = x[~missing.any(1)]
+        complete = x[~np.isnan(x).any(1)]
         dependent = np.flatnonzero(self._kept)[dependent_columns(self.to_float64(complete).numpy())]
         if dependent.size:
             warnings.warn(
@@ -351,6 +338,24 @@ class Standardization:
         """A few words for messages."""
         left_out = f", {n} constant left out" if (n := sum(self.constant)) else ""
         return f"{len(self.mean) - n} columns standardised{left_out}"
+
+
+def warn_of_missing(x: np.ndarray, columns: tuple[str, ...] | None, where: str) -> None:
+    """Warn of missing values (NaN) among training rows; raise for a column without any other."""
+    missing = np.isnan(x)
+    if (empty := missing.all(0)).any():
+        raise MixvaeError(
+            f"{where}: all values of {named(columns, np.flatnonzero(empty))} are "
+            f"missing in the {len(x)} training rows; leave out what has none."
+        )
+    if missing.any():
+        warnings.warn(
+            f"{where}: {int(missing.sum()):,} of {x.size:,} values are missing, in "
+            f"{named(columns, np.flatnonzero(missing.any(0)))}; they are taken to be "
+            "missing at random.",
+            MixvaeWarning,
+            stacklevel=4,
+        )
 
 
 def _moments(x: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,14 @@ def recipe_for(
     return "mfa-vae"
 
 
+def kinds_of_incomplete(X: Any, likelihood: Any) -> str | None:
+    """The likelihood of an incomplete table of zeros and ones, in memory; None for other X."""
+    if not (isinstance(X, np.ndarray) and X.ndim == 2 and likelihood in (None, "bernoulli")):
+        return None
+    missing = X != X  # NaN
+    return "bernoulli" if missing.any() and (missing | np.isin(X, (0, 1))).all() else None
+
+
 def is_real(recipe: AnyRecipe) -> bool:
     """Whether a recipe is for tables of real values."""
     return issubclass(class_of(recipe), MixtureOfFactorAnalysers)

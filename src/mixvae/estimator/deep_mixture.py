@@ -18,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from mixvae.data import Binarize, MixedColumns, Standardize
-from mixvae.data.frames import columns_of
+from mixvae.data.columns import check_observed
+from mixvae.data.filling import filled
+from mixvae.data.frames import columns_of, is_frame
 from mixvae.data.row_weights import relative
 from mixvae.data.rows import TensorOrRows
 from mixvae.data.transform_record import AnyTransform
@@ -53,8 +55,9 @@ class DeepMixture(
     (N, C, H, W) it holds images, with floats in [0, 1], bool or uint8. By default a table becomes a
     mixture that starts as the Gaussian mixture of the best held-out log p(x) and is changed by
     networks where that raises it further (mfa-vae). Its values may be missing at random, as NaN,
-    None or NA: what is said of a row is then said of its observed values. Images, and tables of
-    zeros and ones, have a mixture of VAEs (mixture-vae).
+    None or NA: what is said of a row is then said of its observed values. Images, and complete
+    tables of zeros and ones, have a mixture of VAEs (mixture-vae); incomplete ones are tables whose
+    columns have likelihood "bernoulli" (mfa-vae).
 
     X may also be a table that is not in memory as an array, of which some rows are read at a time:
     a sparse matrix or array of SciPy, a memory-mapped array, a Dataset or DataLoader of PyTorch
@@ -275,10 +278,12 @@ class DeepMixture(
         self._check_contamination()
         is_table = self._is_table if goes_on else checks.axes_of(X) < 3
         kinds = checks.kinds_asked(X, self.likelihood)
-        is_mixed = kinds is not None
         given = checks.checked(
-            self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=is_mixed
+            self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=kinds is not None
         )
+        if kinds is None and (kinds := self._kinds_found(given, goes_on)) is not None:
+            given = X if is_frame(X) else given
+        is_mixed = kinds is not None
         columns = columns_of(X)
         weight = checks.weights(sample_weight, given)
         counted = np.arange(len(given)) if weight is None else np.flatnonzero(weight)
@@ -333,6 +338,14 @@ class DeepMixture(
         self._record(x, patience.stopped)
         self._describe(x, weight)
         return self
+
+    def _kinds_found(self, given: Any, goes_on: bool) -> str | None:
+        """The likelihoods of columns that have kinds, though neither types nor arguments say so."""
+        if goes_on:
+            return "auto" if isinstance(self.data_transform_, MixedColumns) else None
+        if self.recipe != "auto" or self.binarize != "none":
+            return None
+        return arguments.kinds_of_incomplete(given, self.likelihood)
 
     def _keep(
         self, recipe: BuiltRecipe, x: TensorOrRows, weight: np.ndarray | None, keep_all: bool
@@ -425,8 +438,10 @@ class DeepMixture(
             one_epoch = {"max_epochs": 1, "warm_start": False}
             return self._fit(X, sample_weight, given_arguments | one_epoch, keep_all=True)
         self._check_contamination()
-        given = checks.checked(self, X, is_table=self._is_table, reset=False)
+        given = self._given(X)
         weight, x = checks.weights(sample_weight, given), self._reader.x(given)
+        if isinstance(x, Tensor) and self._is_table:
+            check_observed(x.numpy(), "X")
         real = arguments.is_real(self.recipe_.recipe)
         options, _ = arguments.training_options(
             given_arguments, len(x), real=real, is_table=self._is_table
@@ -629,13 +644,15 @@ class DeepMixture(
             )
         return self.score_samples(X) - self.offset_
 
-    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 200) -> np.ndarray:
+    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 200) -> Any:
         """X with its missing values filled in, of tables with an exact mixture (mfa-vae).
 
         Values are taken to be missing at random. By default each is its mean given the observed
-        values of the row, an importance-weighted one; with ``draws`` they are samples given these,
-        for multiple imputation. Observed values are returned as they are, and a constant column has
-        its value of training. A row without any observed value is one of the whole mixture.
+        values of the row, an importance-weighted one, or a value of its column: of counts the mean
+        rounded, of categories and truth values the most probable one. With ``draws`` they are
+        samples given the observed values, for multiple imputation. Observed values are returned as
+        they are, and a constant column has its value of training. A row without any observed value
+        is one of the whole mixture.
 
         Parameters
         ----------
@@ -648,8 +665,9 @@ class DeepMixture(
 
         Returns
         -------
-        ndarray, shape (N, D), or (m, N, D) with ``draws``
-            Complete rows, in the units of X.
+        ndarray or DataFrame, shape (N, D)
+            Complete rows, in the units of X; a frame with its names and types where X is one. With
+            ``draws`` an array (m, N, D), or a list of m frames.
 
         Raises
         ------
@@ -668,7 +686,7 @@ class DeepMixture(
             )
         given = self._given(X)
         x = impute(self.model_, self._reader.x(given), n_samples, draws=draws, seed=self._seed)
-        return np.where(np.isnan(given), self._values(x), given)
+        return filled(X if is_frame(X) else given, self._values(x))
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """New rows, and the component of each.

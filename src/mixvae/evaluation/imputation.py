@@ -8,8 +8,12 @@ is observed (Mattei & Frellsen, ICML 2019).
 import torch
 from jaxtyping import Float, Float64
 from torch import Generator, Tensor
+from torch.distributions import Distribution
 
+from mixvae.distributions import Columns
 from mixvae.errors import MixvaeError, whole
+from mixvae.likelihoods import ColumnLikelihood
+from mixvae.likelihoods.columns import OF_CATEGORIES, REAL
 from mixvae.model import MixtureVAE
 from mixvae.seeding import Noise, seed_of, seed_of_row
 
@@ -27,9 +31,11 @@ def impute(
     r"""Rows with their missing values (NaN) filled in, and the observed ones as they are.
 
     Missing values are taken to be missing at random. By default they are the conditional means
-    :math:`E[x_{mis} | x_{obs}]`, self-normalised importance-weighted means of p(x | z, k). With
-    ``draws`` they are samples of :math:`p(x_{mis} | x_{obs})` with the likelihood's noise, for
-    multiple imputation, of codes that are drawn again by their weights.
+    :math:`E[x_{mis} | x_{obs}]`, self-normalised importance-weighted means of p(x | z, k). In
+    columns of other than real values, each is one that the column can have: of categories and of 0
+    and 1 the most probable one, by probabilities that are averaged so, and of counts the mean
+    rounded. With ``draws`` they are samples of :math:`p(x_{mis} | x_{obs})` with the likelihood's
+    noise, for multiple imputation, of codes that are drawn again by their weights.
 
     Parameters
     ----------
@@ -68,7 +74,8 @@ def impute(
     filled = filled if draws is None else filled.repeat(draws, 1, 1)
     rows = x.isnan().any(1).nonzero().squeeze(1).cpu()
     start = 0
-    own_samples = samples_of(model, x[rows.to(x.device)], n_samples, seed, means=draws is None)
+    value = _value if draws is None else None
+    own_samples = samples_of(model, x[rows.to(x.device)], n_samples, seed, value=value)
     for part in own_samples if len(rows) else ():
         own = rows[start : start + len(part.x)]
         start += len(part.x)
@@ -79,12 +86,29 @@ def impute(
     return filled
 
 
+def _value(p_x: Distribution) -> Float64[Tensor, "*S F"]:
+    """The means of D columns, and of several kinds of columns the probabilities of their codes."""
+    base = p_x.base_dist  # type: ignore[attr-defined]
+    more = [base.probs.flatten(-2)] if isinstance(base, Columns) else []
+    return torch.cat([p_x.mean, *more], -1)
+
+
 def _means(part: Samples) -> Float64[Tensor, "n D"]:
-    """E[x | x_obs] of some rows: that of each component, weighted by p(k | x_obs)."""
+    """E[x | x_obs] of some rows, or the value nearest to it or most probable that there is."""
     share = part.joint.masked_fill(~part.matters, -torch.inf).softmax(1)
-    mean = torch.zeros_like(part.x)
+    n_values = next(iter(part.means.values())).shape[1]
+    found = torch.zeros(len(part.x), n_values, dtype=torch.float64)
     for k, (rows, _) in part.weights.items():
-        mean[rows] += share[rows, k].unsqueeze(1) * part.means[k]
+        found[rows] += share[rows, k].unsqueeze(1) * part.means[k]
+    d, likelihood = part.x.shape[1], part.model.decoder.likelihood
+    mean = found[:, :d]
+    if isinstance(likelihood, ColumnLikelihood):
+        kinds = likelihood.kinds
+        others = [i for i in range(d) if i not in kinds.those(*REAL, *OF_CATEGORIES)]
+        mean[:, others] = mean[:, others].round()
+        codes = kinds.those(*OF_CATEGORIES)
+        probs = found[:, d:].unflatten(1, (d, -1))[:, codes]
+        mean[:, codes] = probs.argmax(-1).to(mean)
     return mean
 
 

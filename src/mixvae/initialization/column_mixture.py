@@ -5,9 +5,12 @@ are a normal together,
 
 .. math:: p(x) = \sum_k \pi_k\, N(x_{real}; m_k, S_k) \prod_d p(x_d; \theta_{kd})
 
-With categories alone it is the latent class model (Lazarsfeld & Henry 1968).
+With categories alone it is the latent class model (Lazarsfeld & Henry 1968). Of a row with missing
+entries (NaN) it is the density of the others, and the M step takes the statistics of each column
+from the rows that have it, and those of the normals as :mod:`.expectation_maximization` does.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from mixvae.errors import MixvaeError
 from mixvae.likelihoods import ColumnKinds, ColumnLikelihood
 from mixvae.likelihoods.categories import OrdinalLikelihood
 from mixvae.likelihoods.columns import COUNTS, REAL
@@ -23,10 +27,11 @@ from mixvae.likelihoods.counts import NegativeBinomialLikelihood
 from mixvae.parts.factor_analysers import FactorAnalysers
 from mixvae.parts.weights import CategoricalWeights
 
+from .expectation_maximization import Fitted
 from .gaussian_mixture import Covariance, Mixture, RowWeights, factors
 from .real_features import RealFeatures
 
-LOADING = 0.1  # standard deviation of what a code adds, at first, to columns that are not real
+LOADING = 0.03  # standard deviation of what a code adds, at first, to columns that are not real
 LEAST_ZERO, MOST_ZERO = 0.01, 0.95  # of the probability of an additional zero
 DISPERSION = (1e-3, 10.0)  # limits of the dispersion by moments
 N_STEPS = 20  # of the fixed point for additional zeros
@@ -44,16 +49,55 @@ class MixtureOfColumns(Mixture):
     def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> "ColumnMixture":
         """A mixture of columns, fitted to x by EM.
 
-        The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`.
+        The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`; of
+        incomplete rows those of k-means, with means in place of missing features, as that mixture
+        takes long and gains nothing.
         """
         assert self.kinds is not None
         rows = torch.from_numpy(x)
+        counted = rows if weight is None else rows[torch.from_numpy(weight) > 0]
+        if (empty := counted.isnan().all(0)).any():
+            raise MixvaeError(
+                f"columns {empty.nonzero().flatten().tolist()} (counted from 0) have no observed "
+                f"entry in {len(rows)} rows; leave them out."
+            )
         features = RealFeatures(self.kinds, rows)(rows)
+        w = np.ones(len(x)) if weight is None else weight
+        if np.isnan(features).any():
+            source, k = np.random.RandomState(self.seed % 2**32), self.n_components
+            starts = (clusters(features, k, w, source) for _ in range(self.n_init))
+            fits = [self._from(rows, r, w) for r in starts]
+            return max(fits, key=lambda one: float(w @ one.score_samples(x)))
         first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
+        return self._from(rows, first.fit(features, weight).predict_proba(features), w)
+
+    def _from(self, rows: Tensor, r: np.ndarray, weight: np.ndarray) -> "ColumnMixture":
+        assert self.kinds is not None
         found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
-        r = torch.from_numpy(first.fit(features, weight).predict_proba(features))
-        found.fit(rows, r, None if weight is None else torch.from_numpy(weight))
+        found.fit(rows, torch.from_numpy(r), torch.from_numpy(weight))
         return found
+
+
+def clusters(
+    features: Float64[np.ndarray, "N F"],
+    n_components: int,
+    weight: Float64[np.ndarray, " N"],
+    source: np.random.RandomState,
+) -> Float64[np.ndarray, "N K"]:
+    """The clusters of k-means as columns of 0 and 1, of centred features that may be missing."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    if len(features) < n_components:
+        raise MixvaeError(
+            f"a mixture of {n_components} components needs as many rows; got {len(features)}."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different rows
+        found = KMeans(n_components, n_init=1, random_state=source).fit(
+            np.nan_to_num(features), None, weight
+        )
+    return np.asarray(np.eye(n_components)[found.labels_])
 
 
 class ColumnMixture:
@@ -71,6 +115,7 @@ class ColumnMixture:
         self.kinds, self.covariance, self.reg_covar = kinds, covariance, reg_covar
         self.likelihood = ColumnLikelihood((len(kinds.kinds),), kinds).double()
         self.real = kinds.those(*REAL)
+        self.covariances: Tensor | None = None  # (K, R, R) of the real columns
 
     @torch.no_grad()
     def fit(
@@ -80,7 +125,7 @@ class ColumnMixture:
         weight: Float64[Tensor, " N"] | None = None,
     ) -> None:
         """EM from first responsibilities, until it gains little; counts are smoothed by one row."""
-        before = -torch.inf
+        before, self.covariances = -torch.inf, None
         weight = x.new_ones(len(x)) if weight is None else weight
         for _ in range(MAX_ITERATIONS):
             self._take(_Statistics(self.kinds, x, r * weight.unsqueeze(1)))
@@ -115,6 +160,7 @@ class ColumnMixture:
         loadings = LOADING * n_latent**-0.5 * torch.randn(k, p, n_latent).double()
         scale = torch.ones(k, p, dtype=torch.float64)
         if self.real:
+            assert self.covariances is not None
             outputs = self.kinds.first_outputs(self.real)
             loadings[:, outputs], own = factors(self.covariances, n_latent)
             scale[:] = own.square().mean().sqrt()  # of the others; it counts where all share one
@@ -125,11 +171,12 @@ class ColumnMixture:
 
     def _take(self, found: "_Statistics") -> None:
         """The M step."""
+        before = None if self.covariances is None else self._normals()
         self.log_weights = (found.n[:, 0] / found.n.sum()).clamp_min(1e-12).log()
         self.mean = torch.zeros(len(found.n), self.kinds.n_outputs, dtype=torch.float64)
         if self.real:
             outputs = self.kinds.first_outputs(self.real)
-            self.mean[:, outputs], own = found.moments(self.real, self.reg_covar)
+            self.mean[:, outputs], own = found.moments(self.real, self.reg_covar, before)
             if self.covariance == "tied":
                 own = (self.log_weights.exp()[:, None, None] * own).sum(0).expand_as(own)
             elif self.covariance == "diag":
@@ -141,7 +188,7 @@ class ColumnMixture:
                 found.counts(self.mean, columns, part)
             elif name == "bernoulli":
                 outputs = self.kinds.first_outputs(columns)
-                self.mean[:, outputs] = found.smoothed(found.x[:, columns]).logit()
+                self.mean[:, outputs] = found.smoothed(found.x[:, columns], columns).logit()
             elif name == "categorical":
                 for i in columns:
                     self.mean[:, self.kinds.slices[i]] = found.frequencies(i)[0].log()
@@ -155,14 +202,26 @@ class ColumnMixture:
 
     def _log_joint_of(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N K"]:
         params = torch.cat([self.mean, torch.zeros_like(self.mean)], 1)
-        each = self.likelihood.pixels(params).log_prob(x.unsqueeze(1))  # (N, K, D)
+        missing = x.isnan()
+        each = self.likelihood.pixels(params).log_prob(x.masked_fill(missing, 0).unsqueeze(1))
+        each = each.masked_fill(missing.unsqueeze(1), 0)  # (N, K, D)
         others = [i for i in range(x.shape[1]) if i not in self.real]
         found: Tensor = self.log_weights + each[..., others].sum(-1)
-        if self.real:
+        if self.real and missing[:, self.real].any():
+            found = found + self._normals().log_joint(x[:, self.real].numpy())
+        elif self.real:
             loc = self.mean[:, self.kinds.first_outputs(self.real)]
             normal = MultivariateNormal(loc, self.covariances, validate_args=False)
             found = found + normal.log_prob(x[:, None, self.real])
         return found
+
+    def _normals(self) -> Fitted:
+        """The components' normals of real columns, whose weights are all 1."""
+        assert self.covariances is not None
+        mean = self.mean[:, self.kinds.first_outputs(self.real)]
+        return Fitted(
+            np.ones(len(mean)), mean.numpy(), self.covariances.contiguous().numpy(), "full"
+        )
 
 
 class _Statistics:
@@ -171,47 +230,74 @@ class _Statistics:
     def __init__(
         self, kinds: ColumnKinds, x: Float64[Tensor, "N D"], r: Float64[Tensor, "N K"]
     ) -> None:
-        self.kinds, self.x = kinds, x
+        self.kinds, self.x, self.r = kinds, x.nan_to_num(0), r
+        self.observed = ~x.isnan()
         self.n = r.sum(0).unsqueeze(1)  # (K, 1)
-        self.all = r.sum(1) / r.sum()  # (N,), weights of rows, whose sum is 1
-        self.w = (r / r.sum(0).clamp_min(1e-12)).T  # (K, N), rows that sum to 1
 
-    def smoothed(self, values: Float64[Tensor, "N C"]) -> Float64[Tensor, "K C"]:
-        """Means under each component, with one more row that has the mean of all rows."""
-        return (self.n * (self.w @ values) + self.all @ values) / (self.n + 1)
+    def n_observed(self, columns: list[int]) -> Float64[Tensor, "K C"]:
+        """Sums of the weights of rows that have these columns."""
+        return self.r.T @ self.observed[:, columns].double()
+
+    def smoothed(
+        self, values: Float64[Tensor, "N C"], columns: list[int]
+    ) -> Float64[Tensor, "K C"]:
+        """Means of functions of columns under each component, over the rows that have them.
+
+        There is one more row, which has the mean of all.
+        """
+        n = self.n_observed(columns)
+        sums = self.r.T @ (self.observed[:, columns] * values)
+        return (sums + sums.sum(0) / n.sum(0)) / (n + 1)
 
     def moments(
-        self, columns: list[int], reg_covar: float
+        self, columns: list[int], reg_covar: float, before: Fitted | None
     ) -> tuple[Float64[Tensor, "K R"], Float64[Tensor, "K R R"]]:
-        """Means and covariances of real columns, smoothed by one row of the whole covariance."""
-        x = self.x[:, columns]
-        mean = self.smoothed(x)
-        rest = x - mean.unsqueeze(1)  # (K, N, R)
-        own = torch.einsum("kn,knr,kns->krs", self.w, rest, rest)
-        centred = x - self.all @ x
-        all_rows = (self.all.unsqueeze(1) * centred).T @ centred
-        n = self.n.unsqueeze(2)
-        return mean, (n * own + all_rows) / (n + 1) + reg_covar * torch.eye(len(columns)).to(x)
+        """Means and covariances of real columns, smoothed by one row of the whole covariance.
+
+        Missing entries are as under the normals ``before`` given the others; at first, where there
+        are none, they are the mean of the column.
+        """
+        seen, all_rows = self.observed[:, columns], (self.r.sum(1) / self.r.sum()).unsqueeze(1)
+        w = all_rows * seen
+        overall = (w * self.x[:, columns]).sum(0) / w.sum(0)
+        x = torch.where(seen, self.x[:, columns], overall)
+        centred = x - overall
+        square = (all_rows * centred).T @ centred
+        n = self.n.clamp_min(1e-12)
+        if before is None or seen.all():
+            first = self.r.T @ centred / n
+            mean = overall + n / (n + 1) * first
+            rest = x - mean.unsqueeze(1)  # (K, N, R)
+            own = torch.einsum("nk,knr,kns->krs", self.r, rest, rest) / n.unsqueeze(2)
+        else:
+            holes = torch.where(seen, x, torch.nan).numpy()
+            own_mean, own = before.moments(holes, self.r)
+            mean = (n * own_mean + overall) / (n + 1)
+            shift = own_mean - mean
+            own = own + shift.unsqueeze(2) * shift.unsqueeze(1)
+        n = n.unsqueeze(2)
+        return mean, (n * own + square) / (n + 1) + reg_covar * torch.eye(len(columns)).to(x)
 
     def frequencies(self, column: int) -> tuple[Float64[Tensor, "K C"], Float64[Tensor, " C"]]:
         """Frequencies of categories under each component and in all rows, none of them 0."""
         n_levels = self.kinds.kinds[column][1]
-        one_hot = (self.x[:, column, None] == torch.arange(n_levels)).double()
-        total = self.n.sum()
-        overall = (total * (self.all @ one_hot) + 1) / (total + n_levels)
-        return (self.n * (self.w @ one_hot) + overall) / (self.n + 1), overall
+        seen = self.observed[:, column, None]
+        one_hot = (seen & (self.x[:, column, None] == torch.arange(n_levels))).double()
+        n, sums = self.n_observed([column]), self.r.T @ one_hot
+        overall = (sums.sum(0) + 1) / (n.sum() + n_levels)
+        return (sums + overall) / (n + 1), overall
 
     def counts(self, mean: Tensor, columns: list[int], part: object) -> None:
         """Logarithms of means, dispersions, and logits of additional zeros."""
         x, outputs = self.x[:, columns], self.kinds.first_outputs(columns)
-        rate, dispersion = self.smoothed(x), None
+        rate, dispersion = self.smoothed(x, columns), None
         if isinstance(part, NegativeBinomialLikelihood):
-            square = self.smoothed(x.square())
-            share = self.n / self.n.sum()
+            square, n = self.smoothed(x.square(), columns), self.n_observed(columns)
+            share = n / n.sum(0)
             excess = (share * (square - rate.square() - rate)).sum(0)
             dispersion = (excess / (share * rate.square()).sum(0)).clamp(*DISPERSION)
         if self.kinds.kinds[columns[0]][0].startswith("zero-inflated"):
-            zeros = self.smoothed((x == 0).double())
+            zeros = self.smoothed((x == 0).double(), columns)
             dispersion = None if dispersion is None else torch.ones_like(dispersion)
             zero = torch.full_like(rate, LEAST_ZERO)
             for _ in range(N_STEPS):

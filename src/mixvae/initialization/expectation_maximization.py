@@ -63,18 +63,36 @@ class Fitted:
 
     def score_samples(self, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
         """Log p of the observed entries of each row, nats; 0 where none is observed."""
-        return self._log_joint(x).logsumexp(1).numpy()
+        return self.log_joint(x).logsumexp(1).numpy()
 
     def predict_proba(self, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, "N K"]:
         """Responsibilities p(k | x_observed); the weights where nothing is observed."""
-        return self._log_joint(x).softmax(1).numpy()
+        return self.log_joint(x).softmax(1).numpy()
 
-    def _log_joint(self, x: np.ndarray) -> Float64[Tensor, "N K"]:
+    def log_joint(self, x: Float64[np.ndarray, "N D"]) -> Float64[Tensor, "N K"]:
+        """Log p(x_observed, k) of each row and component, nats."""
         normals = _Normals(self)
         found = torch.empty(len(x), self.n_components, dtype=torch.float64)
         for part in _parts(x):
             found[part.rows] = normals.expect(part)[0].T
         return found
+
+    def moments(
+        self, x: Float64[np.ndarray, "N D"], r: Float64[Tensor, "N K"]
+    ) -> tuple[Float64[Tensor, "K D"], Float64[Tensor, "K D D"]]:
+        """Means and covariances of rows whose missing entries are distributed as given the others.
+
+        Those of an M step with weights r of the rows under each component, whatever covariances
+        this mixture has.
+        """
+        normals, found = _Normals(self), _Moments.none(self)
+        for part in _parts(x):
+            _, deviation, covariance = normals.expect(part)
+            found.add(part, r[part.rows].T, deviation, covariance)
+        n = found.n.clamp_min(1e-12)
+        shift = found.first / n.unsqueeze(1)
+        own = found.second / n[:, None, None] - shift.unsqueeze(2) * shift.unsqueeze(1)
+        return torch.from_numpy(self.means_) + shift, own
 
 
 def fit(

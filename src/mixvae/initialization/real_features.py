@@ -14,7 +14,7 @@ class RealFeatures:
 
     log(1 + x) of counts, a column of 0 and 1 for each category, and other columns, all centred.
     Each is divided by its standard deviation, the columns of one category together, so that their
-    variances add up to 1.
+    variances add up to 1. A missing entry is NaN in all columns of its features.
 
     Parameters
     ----------
@@ -26,13 +26,18 @@ class RealFeatures:
 
     def __init__(self, kinds: ColumnKinds, x: Float[Tensor, "N D"]) -> None:
         self.features = ColumnFeatures(kinds)
-        values = self.features(x.double())
-        self.mean, variance = values.mean(0), values.var(0, correction=0)
+        values = self._values(x)
+        self.mean = values.nanmean(0)
+        variance = (values - self.mean).square().nanmean(0)
         column = self.features.get_buffer("_of")
         total = torch.zeros(len(kinds.kinds)).to(variance).index_add(0, column, variance)
         self.kept, self.scale = variance > 0, total[column].sqrt()
 
     def __call__(self, x: Float[Tensor, "N D"]) -> Float64[np.ndarray, "N F"]:
         """Rows, without the columns of categories that training rows do not have."""
-        values = (self.features(x.double()) - self.mean) / self.scale
+        values = (self._values(x) - self.mean) / self.scale
         return np.asarray(values[:, self.kept].numpy())
+
+    def _values(self, x: Float[Tensor, "N D"]) -> Float64[Tensor, "N F"]:
+        missing = x.isnan()[:, self.features.get_buffer("_of")]
+        return self.features(x.double()).masked_fill(missing, torch.nan)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +107,7 @@ class ColumnKinds:
             2 if name.startswith("zero-inflated") else n if name == "categorical" else 1
             for name, n in self.kinds
         ]
-        ends = torch.tensor(sizes).cumsum(0).tolist()
-        return tuple(slice(end - n, end) for end, n in zip(ends, sizes, strict=True))
+        return tuple(slice(end - n, end) for end, n in zip(accumulate(sizes), sizes, strict=True))
 
     @property
     def n_outputs(self) -> int:
@@ -128,7 +128,8 @@ class ColumnLikelihood(Likelihood):
 
     A decoder's output is the P parameters of ``kinds``, and then P logarithms of scales, which are
     used for columns of real values alone. Columns of one kind are computed together. The mean of
-    categories is the most probable code, and their variance is NaN.
+    categories is the most probable code, and their variance is NaN. Entries of x that are NaN are
+    missing, and log p(x) is that of the others.
 
     Parameters
     ----------
@@ -152,6 +153,7 @@ class ColumnLikelihood(Likelihood):
 
     is_discrete = False
     has_levels = False
+    missing = True
 
     def __init__(self, x_shape: Sequence[int], kinds: ColumnKinds) -> None:
         super().__init__(x_shape)
@@ -204,6 +206,7 @@ class ColumnLikelihood(Likelihood):
         return Columns(parts)
 
     def check(self, x: Tensor) -> None:
+        x = x.masked_fill(x.isnan(), 0)  # a value of every kind
         for name in self.groups:
             part, columns = self.group(name)
             part.check(x[..., columns])

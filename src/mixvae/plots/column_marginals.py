@@ -76,7 +76,8 @@ def marginals(
         n_edges = 9 + min(len(data) // 20, 22)
         bins = np.linspace(*span(data[:, i], samples[:, i]), n_edges).tolist()
         for values, style in ((data, _FILLED), (samples, _LINE)):
-            ax.hist(values[:, i], bins, weights=np.full(len(values), 1 / len(values)), **style)
+            own = values[~np.isnan(values[:, i]), i]
+            ax.hist(own, bins, weights=np.full(len(own), 1 / max(1, len(own))), **style)
         ax.set_title(names[i], fontsize=8)
         ax.tick_params(labelsize=7)
     handles, labels = axes[0].get_legend_handles_labels()

@@ -5,7 +5,7 @@ proposals about the modes of its exact posterior; here are the encoder's posteri
 the prior alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from math import log
 
@@ -26,6 +26,7 @@ from ..batches import check_x
 from .log_likelihood import LogLikelihood, check_normalised, mean_bits
 from .pareto import pareto_k
 
+Value = Callable[[Distribution], Tensor]  # of p(x | z), (S, n, 1, *X), to (S, n, 1, F)
 SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as wide, the prior
 WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
@@ -88,7 +89,12 @@ def log_joint(
 
 
 def samples_of(
-    model: MixtureVAE, x: TensorOrRows, n_samples: int, seed: int, *, means: bool = False
+    model: MixtureVAE,
+    x: TensorOrRows,
+    n_samples: int,
+    seed: int,
+    *,
+    value: Value | None = None,
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -96,8 +102,8 @@ def samples_of(
     ----------
     model, x, n_samples, seed
         As of :func:`log_joint`, whose errors it raises.
-    means
-        Whether means of x are computed too.
+    value
+        A function of p(x | z), of which means are computed too.
 
     Yields
     ------
@@ -121,7 +127,7 @@ def samples_of(
             part = part.detach().cpu().double()
             check_x(model, part)
             model.decoder.likelihood.check(part)
-            yield Samples(model, p_z, part, n_samples, seed, means=means)
+            yield Samples(model, p_z, part, n_samples, seed, value)
 
 
 class Samples:
@@ -137,8 +143,8 @@ class Samples:
         The rows.
     n_samples, seed
         As of :func:`log_joint`.
-    means
-        Whether means of x are computed too.
+    value
+        A function of p(x | z), of which means are computed too.
 
     Attributes
     ----------
@@ -149,7 +155,7 @@ class Samples:
     weights
         Of each component that matters to some rows: these rows, and their log weights (S, n).
     means
-        Of each of these: E[x | x_observed, k] before the observed entries are put in, (n, *X).
+        Of each of these: the means of ``value`` given x_observed and k, (n, F).
     """
 
     def __init__(
@@ -159,8 +165,7 @@ class Samples:
         x: Tensor,
         n_samples: int,
         seed: int,
-        *,
-        means: bool = False,
+        value: Value | None = None,
     ) -> None:
         self.model, self.x, self.p_z = model, x, p_z
         q_z, q_w = model.infer(x)
@@ -175,14 +180,14 @@ class Samples:
         self.joint = torch.stack(first, 1) + self.log_pi
         self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= NEGLIGIBLE
         self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
-        self.means: dict[int, Float64[Tensor, n * X]] = {}
+        self.means: dict[int, Float64[Tensor, "n F"]] = {}
         for k in components:
             rows = self.matters[:, k].nonzero().squeeze(1)
             if len(rows):
                 log_w, p_x = self._weigh(self.noise[:, rows], rows, k)
-                if means:
+                if value is not None:
                     share = log_w.softmax(0)
-                    self.means[k] = torch.einsum("sn,sn...->n...", share, p_x.mean.squeeze(2))
+                    self.means[k] = torch.einsum("sn,snf->nf", share, value(p_x).squeeze(2))
                 self.weights[k] = rows, log_w + self.log_pi[rows, k]
                 self.joint[rows, k] = self.weights[k][1].logsumexp(0) - log(n_samples)
 
