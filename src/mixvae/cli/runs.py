@@ -106,9 +106,9 @@ class Opened(Generic[T]):
         return list(range(len(split))) if split.index is None else split.index.tolist()
 
     def rows(self, name: Part | None) -> tuple[Tensor, Tensor | None]:
-        """A split's x, and their classes if the model is conditional."""
+        """A split's x, and the labels that the model reads: of a conditional one their classes."""
         split = self.split(name)
-        return split.x, None if self.model.labels.n_classes is None else split.y
+        return split.x, self.model.labels.of(split)
 
 
 def of_table(run: Run) -> bool:

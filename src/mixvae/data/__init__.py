@@ -216,7 +216,9 @@ def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -
     y = torch.cat(ys) if len(ys) == len(own) else None
     places = [split.index for split in own if split.index is not None]
     weight = torch.cat(weights) if any(s.weight is not None for s in own) else None
-    in_order = Split(x, y, weight=weight)
+    batches = [split.batch_label for split in own if split.batch_label is not None]
+    label = torch.cat(batches) if len(batches) == len(own) else None
+    in_order = Split(x, y, weight=weight, batch_label=label)
     if len(places) == len(own):  # the source's rows were mixed
         in_order = in_order.take(torch.cat(places).argsort())
     return replace(in_order, index=torch.arange(len(x)))

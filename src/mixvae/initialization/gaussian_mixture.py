@@ -175,7 +175,7 @@ class _Part:
     def log_p(self, mixture: Mixture, *, weighted: bool) -> Float64[np.ndarray, " M"]:
         """Log p of the observed entries of each row to compare on, after a fit to the others."""
         found = mixture.fit(self.train, self.train_weight if weighted else None)
-        if np.isnan(self.val).any():  # which scikit-learn's mixture does not take
+        if np.isnan(self.val).any() and hasattr(found, "means_"):  # scikit-learn's takes none
             values = (found.weights_, found.means_, found.covariances_, found.covariance_type)
             found = Fitted(*values)
         return np.asarray(found.score_samples(self.val))
