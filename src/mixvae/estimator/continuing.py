@@ -64,7 +64,7 @@ class Passes:
         batch_size: int,
         y: Int64[Tensor, " N"] | None = None,
     ) -> dict[str, float]:
-        """Train on all rows, with labels y, once; return the means of the objective and its terms."""
+        """Train on all rows, of labels y, once; return means of the objective and its terms."""
         model, objective, means = self.recipe.model, self.recipe.objective, RunningMeans()
         generator = torch.Generator().manual_seed(seed_of(self.seed, self.n))
         order = torch.randperm(len(x), generator=generator).tensor_split(-(-len(x) // batch_size))

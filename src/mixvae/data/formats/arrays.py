@@ -17,7 +17,7 @@ from mixvae.data.choice import (
     standardization_of,
 )
 from mixvae.data.conversion import choose_transform, make_split
-from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.dataset import Binarize, Dataset
 from mixvae.data.raw_columns import Kinds
 from mixvae.data.sources import source_of
 from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
@@ -195,14 +195,18 @@ def read_table(
     standardize: Standardize = "auto",
     held_out: HoldOut = DEFAULT,
     kinds: Kinds | None = None,
+    batch_column: str | None = None,
+    batch_names: Sequence[BatchName] | None = None,
 ) -> SourceSplits:
-    """The rows of a .csv, .tsv or .parquet file, of which one column may be the class.
+    """The rows of a .csv, .tsv or .parquet file; one column may be the class, one the batch.
 
-    The other arguments are as in :func:`read`. Raises `MixvaeError` where pandas is missing, and
-    for a file or column that cannot be used.
+    ``batch_names`` are those of a trained model. The other arguments are as in :func:`read`. Raises
+    `MixvaeError` where pandas is missing, and for a file or column that cannot be used.
     """
-    x, y = table_file.read(path, label_column)
-    return _splits({"x": x, "y": y}, path.name, transform, standardize, held_out, kinds)
+    x, y, batch = table_file.read(path, label_column, batch_column)
+    given = {"x": x, "y": y, "batch": batch}
+    parts = _splits(given, path.name, transform, standardize, held_out, kinds)
+    return with_batches(parts, given, path.name, None if batch is None else batch_names)
 
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
