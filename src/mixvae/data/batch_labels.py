@@ -80,7 +80,8 @@ def _listed(batch: Any, n: int, where: str) -> list[BatchName]:
         )
     found = [v.item() if isinstance(v, np.generic) else v for v in array.tolist()]
     for i, name in enumerate(found):
-        if name is None or name != name or type(name).__name__ in ("NAType", "NaTType"):
+        is_na = type(name).__name__ in ("NAType", "NaTType")  # of pandas
+        if name is None or is_na or name != name:
             raise MixvaeError(
                 f"{where}: the batch of row {i} is missing; name it, or drop that row."
             )

@@ -211,8 +211,8 @@ def _mixed(
     x = x if weight is None else replace(x, weight=torch.from_numpy(weight).float())
     x = x if batch is None else replace(x, batch_label=batch[0])
     parts = [x.take(torch.from_numpy(rows)) for rows in (train, val, val[:FINAL_ROWS])]
-    data = Dataset("X", parts[0], parts[1], parts[2], seed=seed, transform=transform)
-    data = replace(data, batch_names=_names(batch))
+    names: dict[str, Any] = {"batch_names": _names(batch)}
+    data = Dataset("X", *parts, seed=seed, transform=transform, **names)
     return data, Reader(transform, data.x_shape, "none", seed), val
 
 

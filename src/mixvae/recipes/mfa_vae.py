@@ -154,6 +154,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
         super().start_from(model, data)
+        if self.n_batches != data.n_batches:
+            raise MixvaeError(
+                f"n_batches is {self.n_batches}, and {data.name} has {data.n_batches}; leave it out."
+            )
         if self.start == "random":
             return
         assert self.covariance is not None
