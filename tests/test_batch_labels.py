@@ -19,6 +19,7 @@ from mixvae.evaluation import evaluate, log_likelihood, responsibilities
 from mixvae.evaluation.marginal_likelihood.by_component import log_joint
 from mixvae.initialization.batch_mixture import MixtureWithBatches, fit_normals, with_batch
 from mixvae.initialization.column_mixture import MixtureOfColumns
+from mixvae.initialization.expectation_maximization import Fitted
 from mixvae.initialization.gaussian_mixture import Mixture
 from mixvae.likelihoods import ColumnKinds
 
@@ -98,15 +99,18 @@ def test_log_p_is_that_of_the_mixture_with_shifted_means() -> None:
         for k in range(3)
     ]
     log_p = [np.log(pi[k]) + one.logpdf(x[0, seen]) for k, one in enumerate(each)]
-    found = model(holes[:1], 1, batch[:1]).log_weight
+    found = model(holes[:1], 1, batch[:1]).log_weight.detach()
     assert float(found) == pytest.approx(np.logaddexp.reduce(log_p), abs=1e-6)
 
 
-def test_shifts_maximise_the_likelihood_of_observed_entries() -> None:
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag"])
+@pytest.mark.parametrize("holes", [0.0, 0.1])
+def test_shifts_maximise_the_likelihood_of_observed_entries(covariance: Any, holes: float) -> None:
     x, _, names = normals()
-    x[np.random.default_rng(1).random(x.shape) < 0.1] = np.nan
+    x[np.random.default_rng(1).random(x.shape) < holes] = np.nan
     batch = torch.from_numpy((names == "b").astype(int))
-    found = fit_normals(Mixture(3, "full", 1e-6), x, batch, 2, None)
+    found = fit_normals(Mixture(3, covariance, 1e-6), x, batch, 2, None)
+    assert isinstance(found.mixture, Fitted)
     shift = found.shift.clone()
     assert shift.sum(0).abs().max() < 1e-9
     assert np.allclose(shift.numpy(), SHIFTS, atol=0.2)
@@ -115,6 +119,8 @@ def test_shifts_maximise_the_likelihood_of_observed_entries() -> None:
         return float(found.mixture.score_samples(x - s[batch].numpy()).mean())
 
     best = log_p(shift)
+    assert found.score_samples(with_batch(x, batch)).mean() == pytest.approx(best)
+    assert best == pytest.approx(found.mixture.lower_bound_, abs=0.01)
     for b in range(2):
         for d in range(4):
             for step in (0.05, -0.05):
@@ -123,12 +129,13 @@ def test_shifts_maximise_the_likelihood_of_observed_entries() -> None:
                 assert log_p(other) < best
 
 
-def test_a_weight_of_two_is_two_rows_and_a_batch_without_rows_has_no_shift() -> None:
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_a_weight_of_two_is_two_rows_and_an_empty_batch_has_no_shift(covariance: Any) -> None:
     x, _, names = normals(120)
     batch = torch.from_numpy(2 * (names == "b"))  # 0 and 2 of 3
     weight = 1.0 + (np.arange(120) % 2)
     twice = np.repeat(np.arange(120), weight.astype(int))
-    own = Mixture(1, "full", 1e-3)
+    own = Mixture(1, covariance, 1e-3)
     one = fit_normals(own, x, batch, 3, weight)
     other = fit_normals(own, x[twice], batch[twice], 3, None)
     assert torch.allclose(one.shift, other.shift, atol=1e-8)

@@ -49,18 +49,18 @@ def fit(
     own: MixtureOfColumns,
     x: Float64[Tensor, "N D"],
     batch: Int64[Tensor, " N"],
-    r: Float64[np.ndarray, "N K"],
+    r: Float64[Tensor, "N K"],
     n_batches: int,
     weight: RowWeights,
 ) -> tuple[ColumnMixture, Float64[Tensor, "n_batches P"]]:
     """A mixture of columns and the shifts of batches, by EM from first responsibilities."""
     assert own.kinds is not None
     mixture = ColumnMixture(own.kinds, own.covariance, own.reg_covar)
-    links, given = Links(own.kinds), torch.from_numpy(r)
+    links = Links(own.kinds)
     w = x.new_ones(len(x)) if weight is None else torch.from_numpy(weight)
     shift, before = x.new_zeros(n_batches, own.kinds.n_outputs), -torch.inf
     for _ in range(MAX_ITERATIONS):
-        weighted = given * w.unsqueeze(1)
+        weighted = r * w.unsqueeze(1)
         with torch.no_grad():
             mixture._take(_Statistics(own.kinds, links.without(x, shift[batch]), weighted))
         mixture.mean, shift = links.match(x, batch, weighted, mixture.mean, shift)
@@ -68,7 +68,7 @@ def fit(
         mean = float(w @ joint.logsumexp(1) / w.sum())
         if mean - before < TOLERANCE:
             break
-        before, given = mean, joint.softmax(1)
+        before, r = mean, joint.softmax(1)
     return mixture, shift
 
 

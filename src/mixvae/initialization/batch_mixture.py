@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mixvae.parts.factor_analysers import FactorAnalysers
 
-from . import batch_columns, expectation_maximization
+from . import batch_columns, batch_diagonal, expectation_maximization
 from .column_mixture import ColumnMixture, MixtureOfColumns
 from .expectation_maximization import Fitted, _Normals, _parts
 from .gaussian_mixture import Mixture, RowWeights
@@ -49,7 +49,7 @@ class MixtureWithBatches(Mixture):
             return fit_normals(own, rows, batch, self.n_batches, weight)
         features, first = batch_columns.features_of(own, torch.from_numpy(rows))
         normals = fit_normals(first, features, batch, self.n_batches, weight)
-        r = normals.mixture.predict_proba(features - normals.shift[batch].numpy())
+        r = normals.log_joint(features, batch).softmax(1)
         found = batch_columns.fit(own, torch.from_numpy(rows), batch, r, self.n_batches, weight)
         return FittedWithBatches(*found)
 
@@ -65,11 +65,18 @@ class FittedWithBatches:
 
     def score_samples(self, x: Float64[np.ndarray, "N E"]) -> Float64[np.ndarray, " N"]:
         """Log p(x | b) of rows whose last column is their batch, nats."""
-        rows, batch = split_last(x)
-        if isinstance(self.mixture, Fitted):
-            return self.mixture.score_samples(rows - self.shift[batch].numpy())
-        joint = batch_columns.log_joint(self.mixture, self.shift, torch.from_numpy(rows), batch)
-        return np.asarray(joint.logsumexp(1).numpy())
+        return np.asarray(self.log_joint(*split_last(x)).logsumexp(1).numpy())
+
+    def log_joint(
+        self, x: Float64[np.ndarray, "N D"], batch: Int64[Tensor, " N"]
+    ) -> Float64[Tensor, "N K"]:
+        """Log p(x, k | b) of rows and their batches, nats."""
+        rows, mixture, shift = torch.from_numpy(x), self.mixture, self.shift
+        if isinstance(mixture, ColumnMixture):
+            return batch_columns.log_joint(mixture, shift, rows, batch)
+        if mixture.covariance_type == "diag" and not rows.isnan().any():
+            return batch_diagonal.log_joint(mixture, shift, rows, batch)
+        return log_joint(mixture, x - shift[batch].numpy())
 
     def start(self, linear: FactorAnalysers) -> Any:
         """Give factor analysers the shifts; return the mixture, which gives the rest."""
@@ -101,8 +108,11 @@ def fit_normals(
     w = torch.ones(len(x)).double() if weight is None else torch.from_numpy(weight)
     means, seen = _means(torch.from_numpy(x), batch, w, n_batches)
     firsts = torch.zeros_like(means), centred(means, seen)[0]
-    fits = [_climb(own, x, batch, w, first, seen) for first in firsts]
-    return max(fits, key=lambda one: one[1])[0]
+    if own.covariance == "diag" and not np.isnan(x).any():
+        fits = [batch_diagonal.climb(own, torch.from_numpy(x), batch, w, s) for s in firsts]
+    else:
+        fits = [_climb(own, x, batch, w, first, seen) for first in firsts]
+    return FittedWithBatches(*max(fits, key=lambda one: one[0].lower_bound_))
 
 
 def _climb(
@@ -112,8 +122,8 @@ def _climb(
     weight: Tensor,
     shift: Tensor,
     seen: Tensor,
-) -> tuple[FittedWithBatches, float]:
-    """Turns until one gains little; the fit, and its mean log p(x)."""
+) -> tuple[Fitted, Tensor]:
+    """The mixture and the shifts, after turns until one gains little."""
     options: dict[str, Any] = {"covariance_type": own.covariance, "reg_covar": own.reg_covar}
     options |= {"sample_weight": weight.numpy(), "max_iter": STEPS, "n_init": own.n_init}
     fit, k, seed = expectation_maximization.fit, own.n_components, own.seed % 2**32
@@ -128,7 +138,16 @@ def _climb(
         if found.lower_bound_ - before < TOLERANCE:
             break
         before = found.lower_bound_
-    return FittedWithBatches(found, shift), found.lower_bound_
+    return found, shift
+
+
+def log_joint(mixture: Fitted, rest: Float64[np.ndarray, "N D"]) -> Float64[Tensor, "N K"]:
+    """Log p(x_observed, k | b) of rows less their shifts, nats."""
+    normals = _Normals(mixture)
+    found = torch.empty(len(rest), mixture.n_components, dtype=torch.float64)
+    for part in _parts(rest):
+        found[part.rows] = normals.expect(part)[0].T
+    return found
 
 
 def shift_step(

@@ -156,7 +156,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         super().start_from(model, data)
         if self.n_batches != data.n_batches:
             raise MixvaeError(
-                f"n_batches is {self.n_batches}, and {data.name} has {data.n_batches}; leave it out."
+                f"n_batches is {self.n_batches}, and {data.name} has {data.n_batches}; leave it "
+                "out."
             )
         if self.start == "random":
             return
