@@ -418,3 +418,22 @@ def test_responsibilities_and_log_likelihood_take_the_batch_as_y() -> None:
     found = log_likelihood(recipe.model, x, 300, y=batch).log_prob
     expected = log_joint(recipe.model, x, 300, batch)[1].log_prob
     assert torch.allclose(found.double(), expected, atol=0.05)
+
+
+def test_clusters_are_found_in_many_columns_of_counts() -> None:
+    y, b, rng = clusters(400)
+    base = rng.normal(-1.0, 1.0, 300)
+    log_mean = base + (rng.random((3, 300)) < 0.15) * rng.normal(0, 1.5, (3, 300))
+    log_factor = rng.normal(0, 0.7, (2, 300))
+    x = rng.poisson(np.exp(log_mean[y] + log_factor[b])).astype(float)
+    x = x[:, x.var(0) > 0]
+    kinds = ColumnKinds((("negative-binomial", 1),) * x.shape[1])
+
+    def of(*options: Any) -> MixtureOfColumns:
+        return MixtureOfColumns(*options, kinds=kinds)
+
+    found = MixtureWithBatches(3, "diag", 1e-3, of=of).fit(with_batch(x, b))
+    labels = found.log_joint(x, torch.from_numpy(b)).argmax(1)
+    assert adjusted_rand_score(y, labels) > 0.98
+    left_out = of(3, "diag", 1e-3).fit(x).predict_proba(x).argmax(1)
+    assert adjusted_rand_score(y, left_out) < 0.7

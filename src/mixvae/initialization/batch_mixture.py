@@ -27,6 +27,7 @@ from .gaussian_mixture import Mixture, RowWeights
 
 ROUNDS, STEPS = 40, 5  # turns of components and shifts, and steps of EM in a turn
 TOLERANCE = 1e-3  # of a turn; mean log p(x), nats
+MOST_FEATURES, N_AXES = 50, 20  # more features than that many become principal axes
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ class MixtureWithBatches(Mixture):
     def fit(self, x: Float64[np.ndarray, "N E"], weight: RowWeights = None) -> "FittedWithBatches":
         """The likelier of the fits from no shifts and from the differences of the batches' means.
 
-        Of columns of several kinds, that of their features, from whose responsibilities EM goes on.
+        Of columns of several kinds, that of their features (of many, 20 principal axes), from whose
+        responsibilities EM goes on.
         """
         rows, batch = split_last(x)
         own = self.of(self.n_components, self.covariance, self.reg_covar, self.n_init, self.seed)
         if not isinstance(own, MixtureOfColumns):
             return fit_normals(own, rows, batch, self.n_batches, weight)
         features, first = batch_columns.features_of(own, torch.from_numpy(rows))
+        features = _axes(features, batch, self.n_batches, weight, self.seed)
         normals = fit_normals(first, features, batch, self.n_batches, weight)
         r = normals.log_joint(features, batch).softmax(1)
         found = batch_columns.fit(own, torch.from_numpy(rows), batch, r, self.n_batches, weight)
@@ -113,6 +116,30 @@ def fit_normals(
     else:
         fits = [_climb(own, x, batch, w, first, seen) for first in firsts]
     return FittedWithBatches(*max(fits, key=lambda one: one[0].lower_bound_))
+
+
+def _axes(
+    x: Float64[np.ndarray, "N F"],
+    batch: Int64[Tensor, " N"],
+    n_batches: int,
+    weight: RowWeights,
+    seed: int,
+) -> Float64[np.ndarray, "N A"]:
+    """The principal axes of the deviations from the batches' means, where columns are many.
+
+    With hundreds of columns responsibilities are 0 or 1 from the first step on, and EM stays where
+    it began, be that at the batches.
+    """
+    if x.shape[1] <= MOST_FEATURES:
+        return x
+    from sklearn.utils.extmath import randomized_svd
+
+    w = torch.ones(len(x)).double() if weight is None else torch.from_numpy(weight)
+    means = _means(torch.from_numpy(x), batch, w, n_batches)[0][batch].numpy()
+    x = np.where(np.isnan(x), means, x)
+    rest = np.sqrt(w.numpy())[:, None] * (x - means)
+    axes = randomized_svd(rest, N_AXES, random_state=seed % 2**32)[2]
+    return np.ascontiguousarray(x @ axes.T)
 
 
 def _climb(
