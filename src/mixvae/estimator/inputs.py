@@ -211,8 +211,15 @@ def _mixed(
     x = x if weight is None else replace(x, weight=torch.from_numpy(weight).float())
     x = x if batch is None else replace(x, batch_label=batch[0])
     parts = [x.take(torch.from_numpy(rows)) for rows in (train, val, val[:FINAL_ROWS])]
-    names: dict[str, Any] = {"batch_names": _names(batch)}
-    data = Dataset("X", *parts, seed=seed, transform=transform, **names)
+    data = Dataset(
+        "X",
+        parts[0],
+        parts[1],
+        parts[2],
+        seed=seed,
+        transform=transform,
+        batch_names=_names(batch),
+    )
     return data, Reader(transform, data.x_shape, "none", seed), val
 
 
@@ -257,8 +264,15 @@ def _read_source(
         label = None if batch is None else batch[0][rows]
         return Split(Rows(source.take(rows), given), weight=own, batch_label=label)
 
-    names: dict[str, Any] = {"batch_names": _names(batch)}
-    data = Dataset("X", split(train), split(val), split(final), seed=seed, transform=given, **names)
+    data = Dataset(
+        "X",
+        split(train),
+        split(val),
+        split(final),
+        seed=seed,
+        transform=given,
+        batch_names=_names(batch),
+    )
     return data, Reader(transform, data.x_shape, "none", seed), val
 
 
