@@ -34,6 +34,13 @@ def test_a_layer_takes_the_place_of_x() -> None:
     assert np.array(other.transform.mean) == pytest.approx(np.array(one.transform.mean) / 2)  # type: ignore[union-attr]
 
 
+def test_a_column_of_obs_names_the_batches() -> None:
+    data = from_anndata(cells(scipy.sparse.csr_matrix(X)), batch_key="batch")
+    assert data.batch_names == ("a", "b")
+    for split in (data.train, data.val, data.test):
+        assert torch.equal(split.batch_label, split.index % 2)  # type: ignore[arg-type,operator]
+
+
 def test_results_are_written_beside_the_cells() -> None:
     adata = cells(scipy.sparse.csr_matrix(X))
     mixture = DeepMixture(n_components=2, max_epochs=0, random_state=0).fit(adata.X)
@@ -52,7 +59,5 @@ def test_what_is_not_there_is_refused() -> None:
         from_anndata(adata, "hal")
     with pytest.raises(MixvaeError, match="unknown column of obs 'bath'"):
         from_anndata(adata, batch_key="bath")
-    with pytest.raises(MixvaeError, match="batches are not modelled"):
-        from_anndata(adata, batch_key="batch")
     with pytest.raises(MixvaeError, match="expected an AnnData object"):
         from_anndata(X)

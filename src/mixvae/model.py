@@ -28,7 +28,8 @@ class MixtureVAE(nn.Module):
     of one x. Methods that sample take a ``generator``, on the model's device, for reproducible
     numbers or calls in several threads; by default they use PyTorch's global generator. A
     conditional model's methods need ``y`` (B,), the class of each x, and raise a MixvaeError where
-    it is missing or has an unknown class; so do other models' where ``y`` is given.
+    it is missing or has an unknown class; so do other models' where ``y`` is given. To a model with
+    batch labels (mfa-vae), ``y`` is the number of the batch of each x.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .data.batch_labels import BatchName, check_names
 from .data.transform_record import AnyTransform, read_transform
 from .errors import MixvaeError, MixvaeWarning, is_a
 from .recipes import Recipe, options_of
@@ -64,6 +65,11 @@ class Run:
     def transform(self) -> AnyTransform | None:
         """The scaling of its data; ``mixvae.data.load(path, transform=run.transform)`` uses it."""
         return load_transform(self.folder)
+
+    @property
+    def batch_names(self) -> tuple[BatchName, ...] | None:
+        """The names of the technical batches of its data, in the order of their numbers."""
+        return load_batch_names(self.folder)
 
 
 def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
@@ -173,6 +179,16 @@ def load_transform(folder: Path) -> AnyTransform | None:
         return read_transform(read_json(folder, DATA).get("transform"))
     except MixvaeError as error:
         raise MixvaeError(f"{folder / DATA} does not say how its data were read: {error}") from None
+
+
+def load_batch_names(folder: Path) -> tuple[BatchName, ...] | None:
+    """The names of the batches of a run's data; None where there are none."""
+    if not (folder / DATA).exists():
+        return None
+    try:
+        return check_names(read_json(folder, DATA).get("batch_names"))
+    except MixvaeError as error:
+        raise MixvaeError(f"{folder / DATA} does not say what its batches are: {error}") from None
 
 
 def _recipe_class(folder: Path, name: str, recipes: Iterable[type[Recipe]] = ()) -> type[Recipe]:

@@ -92,10 +92,11 @@ def encode(argv: list[str]) -> None:
 
     opened = open_with(EncodeOptions, encode, argv, name="codes")
     model, split = opened.model, opened.split(opened.options.split)
+    read = model.labels.of(split)
     arrays: dict[str, Any] = {
-        "codes": operations.codes(model, split.x, split.y),
-        "scales": operations.scales(model, split.x, split.y),
-        "weights": cluster_probabilities(model, split.x, split.y),
+        "codes": operations.codes(model, split.x, read),
+        "scales": operations.scales(model, split.x, read),
+        "weights": cluster_probabilities(model, split.x, read),
         "index": split.index,
         "y": split.y,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.data import DATASETS, Binarize, Dataset, Kinds, Standardize, read_source
+from mixvae.data.batch_labels import BatchName
 from mixvae.data.splits import SourceSplits, assemble
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
@@ -44,12 +45,18 @@ class DataOptions:
     age=normal, the others by their types."""
     label_column: str | None = None
     """Column of a table's file that is the class."""
+    batch_column: str | None = None
+    """Column of a table's file that names each row's technical batch (donor, site), for mfa-vae."""
     subset: int | None = None
     """For a quick trial, train on this number of examples only, and validate on a fifth as many,
     but at least 100."""
 
-    def read(self, transform: AnyTransform | None = None) -> tuple[SourceSplits, Dataset]:
-        """The source as it is stored, and split; ``transform`` is that of a trained run."""
+    def read(
+        self,
+        transform: AnyTransform | None = None,
+        batch_names: Sequence[BatchName] | None = None,
+    ) -> tuple[SourceSplits, Dataset]:
+        """The source as it is stored, and split; ``transform`` and names are a trained run's."""
         if self.data is None:
             raise MixvaeError(
                 f"say which data: --data with one of {', '.join(sorted(DATASETS))}, a folder of "
@@ -66,6 +73,8 @@ class DataOptions:
             kinds=kinds_of(self.kinds),
             label_column=self.label_column,
             transform=transform,
+            batch_column=self.batch_column,
+            batch_names=batch_names,
         )
         data = assemble(name, parts, binarize=self.binarize, n_val=self.n_val, seed=self.data_seed)
         return parts, data if self.subset is None else data.subset(self.subset)

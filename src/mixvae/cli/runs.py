@@ -18,7 +18,7 @@ from mixvae.data.formats import table_file
 from mixvae.data.splits import SourceSplits
 from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.model import MixtureVAE
-from mixvae.run import DATA, Run, load, load_transform, read_json
+from mixvae.run import DATA, Run, load, load_batch_names, load_transform, read_json
 
 from .inputs import DATA_OPTIONS, DataOptions, data_options, located, settings_of
 from .parser import Parser, taken
@@ -106,9 +106,9 @@ class Opened(Generic[T]):
         return list(range(len(split))) if split.index is None else split.index.tolist()
 
     def rows(self, name: Part | None) -> tuple[Tensor, Tensor | None]:
-        """A split's x, and their classes if the model is conditional."""
+        """A split's x, and the labels that the model reads: of a conditional one their classes."""
         split = self.split(name)
-        return split.x, None if self.model.labels.n_classes is None else split.y
+        return split.x, self.model.labels.of(split)
 
 
 def of_table(run: Run) -> bool:
@@ -183,9 +183,9 @@ def open_run(
 def source_of(folder: Path, given: Mapping[str, Any]) -> Source:
     """The run's own data, or others if ``given`` names them.
 
-    Others are binarised and resized as the run's own, have labels in a column of the same name, and
-    are looked for in the same folder of named sets; the rest of the run's options (n_val,
-    data_seed, subset) describe how its own were split.
+    Others are binarised and resized as the run's own, have labels and batches in columns of the
+    same names, and are looked for in the same folder of named sets; the rest of the run's options
+    (n_val, data_seed, subset) describe how its own were split.
     """
     own, kept = settings_of(folder).get("data"), set(DATA_OPTIONS)
     is_other = "data" in given and own not in (given["data"], located(given)["data"])
@@ -194,9 +194,10 @@ def source_of(folder: Path, given: Mapping[str, Any]) -> Source:
         if given["data"] not in DATASETS:
             path = Path(given["data"]).expanduser()
             kept |= {"image_size"} if path.is_dir() else set()
-            kept |= {"label_column"} if table_file.is_table(path) else set()
+            kept |= {"label_column", "batch_column"} if table_file.is_table(path) else set()
     options = data_options(folder, given, kept)
-    return Source(options, is_other, *options.read(load_transform(folder)))
+    read = options.read(load_transform(folder), load_batch_names(folder))
+    return Source(options, is_other, *read)
 
 
 def _mend(folder: Path, data: Dataset) -> None:

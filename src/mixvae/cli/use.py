@@ -62,7 +62,8 @@ class SampleOptions(OutputOptions):
     component: int | None = None
     """Sample from this component alone, counted from 0; by default from the whole mixture."""
     label: int | None = None
-    """Sample examples of this class, for a conditional model; by default of all classes in turn."""
+    """Sample examples of this class, for a conditional model, or of this number of a batch, for one
+    with batches; by default of all classes, or batches, in turn."""
     seed: int = 0
     """Seed of the samples."""
 

@@ -5,6 +5,7 @@ docstring describes it, and its file's name is its own. To add one, write it and
 ``DATASETS``.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import torch
 
 from mixvae.errors import MixvaeError, is_a, seeds, unknown
 
+from .batch_labels import BatchName
 from .choice import Standardize
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
@@ -106,6 +108,8 @@ def load(
     kinds: Kinds | None = None,
     label_column: str | None = None,
     transform: AnyTransform | None = None,
+    batch_column: str | None = None,
+    batch_names: Sequence[BatchName] | None = None,
 ) -> Dataset:
     """Load a data set by name, or from a folder of images or a file of arrays or of a table.
 
@@ -148,6 +152,10 @@ def load(
     transform
         That of a trained model, for new data of a user's own; by default the training data decide,
         as in `from_arrays`. A named set has its own.
+    batch_column
+        The column of a table's file that names the technical batch of each row.
+    batch_names
+        Those of a trained model, for new data: see `from_arrays`.
 
     Returns
     -------
@@ -176,6 +184,8 @@ def load(
         kinds=kinds,
         label_column=label_column,
         transform=transform,
+        batch_column=batch_column,
+        batch_names=batch_names,
     )
     data = assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
     return data if subset is None else data.subset(subset)
@@ -216,7 +226,9 @@ def all_of(parts: SourceSplits, *, binarize: Binarize = "none", seed: int = 0) -
     y = torch.cat(ys) if len(ys) == len(own) else None
     places = [split.index for split in own if split.index is not None]
     weight = torch.cat(weights) if any(s.weight is not None for s in own) else None
-    in_order = Split(x, y, weight=weight)
+    batches = [split.batch_label for split in own if split.batch_label is not None]
+    label = torch.cat(batches) if len(batches) == len(own) else None
+    in_order = Split(x, y, weight=weight, batch_label=label)
     if len(places) == len(own):  # the source's rows were mixed
         in_order = in_order.take(torch.cat(places).argsort())
     return replace(in_order, index=torch.arange(len(x)))
@@ -234,6 +246,8 @@ def read_source(
     kinds: Kinds | None = None,
     label_column: str | None = None,
     transform: AnyTransform | None = None,
+    batch_column: str | None = None,
+    batch_names: Sequence[BatchName] | None = None,
 ) -> tuple[str, SourceSplits]:
     """The name and the content of what :func:`load` takes, before splits are held out.
 
@@ -245,7 +259,7 @@ def read_source(
         As in :func:`load`; only checked here, before what may be a long download.
     n_val, seed
         As in :func:`load`: a table is standardised by the rows that will not be held out.
-    image_size, standardize, kinds, label_column, transform
+    image_size, standardize, kinds, label_column, transform, batch_column, batch_names
         As in :func:`load`.
 
     Returns
@@ -270,6 +284,9 @@ def read_source(
     is_table = is_folder or (path.is_file() and table_file.is_table(path))
     if label_column is not None and not is_table and (name in DATASETS or path.exists()):
         raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
+    is_one = is_table and not is_folder
+    if batch_column is not None and not is_one and (name in DATASETS or path.exists()):
+        raise MixvaeError(f"batch_column is of one table ({_TABLES}), not of {name}; leave it out.")
     if kinds is not None and (name in DATASETS or path.is_dir()):
         raise MixvaeError(f"kinds are of the columns of tables, not of {name}; leave them out.")
     if standardize is True and (name in DATASETS or path.is_dir()) and not is_folder:
@@ -288,7 +305,9 @@ def read_source(
     if path.is_file() and path.suffix in (".npy", ".npz"):
         return path.resolve().name, arrays.read(path, *options)
     if is_table:
-        return path.resolve().name, arrays.read_table(path, label_column, *options)
+        return path.resolve().name, arrays.read_table(
+            path, label_column, *options, batch_column, batch_names
+        )
     if path.is_file():
         raise MixvaeError(
             f"{path}: expected a folder of images, a .npy or .npz file, or a table ({_TABLES})."

@@ -16,6 +16,7 @@ from mixvae.errors import MixvaeError, one_of
 from mixvae.likelihoods.columns import OF_CATEGORIES
 from mixvae.seeding import seed_of_row
 
+from .batch_labels import BatchName, check_names
 from .levels import number_of_steps
 from .mixed_columns import MixedColumns
 from .row_weights import check_weights, relative
@@ -78,6 +79,8 @@ class Split:
         int64, shape (N,): the row of each image in the source's array, or None if unknown.
     weight
         float32, shape (N,): how much each row counts, at least 0, or None where all count alike.
+    batch_label
+        int64, shape (N,): the number of the technical batch of each row, or None if unknown.
 
     Raises
     ------
@@ -90,10 +93,11 @@ class Split:
     y: Int64[Tensor, " M"] | None = None
     index: Int64[Tensor, " L"] | None = None
     weight: Float[Tensor, " W"] | None = None
+    batch_label: Int64[Tensor, " B"] | None = None
 
     def take(self, rows: Int64[Tensor, " R"]) -> "Split":
         """The split of the images at these positions, in this order."""
-        own = (self.y, self.index, self.weight)
+        own = (self.y, self.index, self.weight, self.batch_label)
         x = self.x.take(rows) if isinstance(self.x, Rows) else self.x[rows]
         return Split(x, *(None if t is None else t[rows] for t in own))
 
@@ -118,6 +122,12 @@ class Split:
                     f"{tuple(self.weight.shape)} in {self.weight.dtype}."
                 )
             check_weights(self.weight, "split")
+        batch = self.batch_label
+        if batch is not None and (batch.dtype != int64 or batch.shape != self.x.shape[:1]):
+            raise MixvaeError(
+                f"expected one int64 batch label for each of the {len(self.x)} rows, got shape "
+                f"{tuple(batch.shape)} in {batch.dtype}."
+            )
 
     @property
     def relative_weight(self) -> Float[Tensor, " W"] | None:
@@ -141,13 +151,13 @@ class Split:
         noticed. Of `Rows` it is that of 1,000 rows, evenly spaced.
         """
         digest = blake2b(digest_size=16)
-        weights = () if self.weight is None else (self.weight,)
+        others = [t for t in (self.weight, self.batch_label) if t is not None]
         x = self.x
         if isinstance(x, Rows):
             digest.update(repr(("rows", tuple(x.shape))).encode())
             n = min(len(x), HASHED_ROWS)
             x = x[torch.arange(n) * len(x) // n]
-        for part in (x, self.y, *weights):
+        for part in (x, self.y, *others):
             if part is None:
                 digest.update(b"none")
                 continue
@@ -178,6 +188,8 @@ class Dataset:
     transform
         What was done to the stored values, and is to be done to new data: a `Transform`, the
         `Standardization` of a table of real values, or the `MixedColumns` of one of several kinds.
+    batch_names
+        The names of the technical batches that the splits' ``batch_label`` counts, or None.
 
     Raises
     ------
@@ -193,6 +205,7 @@ class Dataset:
     binarize: Binarize = "none"
     seed: int = 0
     transform: AnyTransform = AS_STORED
+    batch_names: tuple[BatchName, ...] | None = None
 
     def __repr__(self) -> str:
         """One line with name, shape and sizes."""
@@ -219,6 +232,28 @@ class Dataset:
                     f"{self.name}: all splits must have images of one shape, but train has "
                     f"{self.x_shape} and {name} {tuple(split.x.shape[1:])}; resize or reshape one."
                 )
+        self._check_batches()
+
+    def _check_batches(self) -> None:
+        """Check that batch labels and the names of batches belong together."""
+        check_names(self.batch_names)
+        for name, split in self._splits.items():
+            label, n = split.batch_label, self.n_batches
+            if (label is None) != (self.batch_names is None):
+                raise MixvaeError(
+                    f"{self.name}: batches have names, and the rows of all splits labels, or "
+                    f"neither; {name} does not. mixvae.data.from_arrays(batch=...) makes both."
+                )
+            if label is not None and not (label.min() >= 0 and label.max() < n):
+                raise MixvaeError(
+                    f"{self.name}: batch labels of {name} must be 0 ... {n - 1}, as there are {n} "
+                    f"names; got {int(label.min())} to {int(label.max())}."
+                )
+
+    @property
+    def n_batches(self) -> int:
+        """Number of technical batches; 1 where none are known."""
+        return 1 if self.batch_names is None else len(self.batch_names)
 
     @property
     def _splits(self) -> dict[str, Split]:
@@ -350,6 +385,7 @@ class Dataset:
             "likelihood": self.likelihood,
             "seed": self.seed,
             "transform": self.transform.to_dict(),
+            **({} if self.batch_names is None else {"batch_names": list(self.batch_names)}),
             "content": {part: split.content_hash for part, split in self._splits.items()},
         }
 
@@ -383,6 +419,9 @@ class Dataset:
             for option in ("binarize", "seed")
             if described.get(option) != own[option]
         ]
+        before, now = described.get("batch_names"), own.get("batch_names")
+        if before != now:
+            differences.append(f"batches were {before}, are {now}")
         if described.get("transform") != own["transform"]:
             differences.append(transform_difference(described.get("transform"), self.transform))
         return "; ".join(differences)

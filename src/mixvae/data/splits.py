@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -9,6 +10,7 @@ from torch import Generator, Tensor
 
 from mixvae.errors import MixvaeError, seeds
 
+from .batch_labels import BatchName
 from .dataset import Binarize, Dataset, Split
 from .transform import AS_STORED
 from .transform_record import AnyTransform
@@ -33,12 +35,15 @@ class SourceSplits:
         The source's own splits, or None.
     transform
         How stored values were scaled.
+    batch_names
+        The names of the technical batches of the rows, or None.
     """
 
     train: Split
     val: Split | None = None
     test: Split | None = None
     transform: AnyTransform = AS_STORED
+    batch_names: tuple[BatchName, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,9 @@ def assemble(
     """
     seeds(seed=seed)
     held_out, train = HoldOut(n_val, n_test, seed), parts.train
-    splits = {p: s for p, s in (("test", parts.test), ("val", parts.val)) if s is not None}
+    splits: dict[str, Any] = {
+        p: s for p, s in (("test", parts.test), ("val", parts.val)) if s is not None
+    }
     for part, n in (("test", n_test), ("val", n_val)):
         if part in splits and n is not None:
             raise MixvaeError(
@@ -132,7 +139,8 @@ def assemble(
             )
     rows = held_out.rows(name, train.y, len(train), splits)
     splits |= {part: _take(train, index) for part, index in rows.items()}
-    data = Dataset(name, **splits, binarize=binarize, seed=seed, transform=parts.transform)
+    own: dict[str, Any] = {"transform": parts.transform, "batch_names": parts.batch_names}
+    data = Dataset(name, **splits | own, binarize=binarize, seed=seed)
     return _binarized(data)
 
 

@@ -24,6 +24,7 @@ from mixvae.recipes.mfa_vae import (
     MixtureOfFactorAnalysers,
     columns_of_data,
     kind_of_mixture,
+    rows_of,
     weights_of,
 )
 from mixvae.training.checkpoints import MONITOR, TrainingState
@@ -167,10 +168,10 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
     splits = ((data.train, SEARCH_ROWS), (data.val, SEARCH_VAL_ROWS))
-    train, val = (split.x[:most].double().numpy() for split, most in splits)
+    train, val = (rows_of(split, data.n_batches, most) for split, most in splits)
     columns = whole_recipe.columns
     columns = columns_of_data(data) if columns is None else columns
-    given["covariance"], kind = kind_of_mixture(columns, given["covariance"])
+    given["covariance"], kind = kind_of_mixture(columns, given["covariance"], data)
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
     found = search(train, val, kind_of_mixture=kind, weights=weights_of(data), **given, **more)
     return Selection(found)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixvae.data import (
     Kinds,
 )
+from mixvae.data.batch_labels import BatchName, batch_numbers, listed
 from mixvae.data.columns import check_columns, check_finite
 from mixvae.data.formats import row_sources
 from mixvae.data.frames import columns_of, is_frame, series_of, type_of
@@ -23,6 +24,7 @@ from mixvae.data.sources import Source, source_of
 from mixvae.errors import MixvaeError, shown
 from mixvae.likelihoods.columns import COUNTS, OF_CATEGORIES
 
+Batches = tuple[Tensor, tuple[BatchName, ...]]  # numbers of the rows' batches, names of all
 LEAST_ROWS = 3  # two to train on, and one to validate
 
 
@@ -158,6 +160,26 @@ def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
         raise MixvaeError(" ".join(str(error).split())) from error
     found = row_weights(checked, len(checked), "sample_weight")
     return None if found is None else checked
+
+
+def batches(
+    batch: Any, n: int, known: tuple[BatchName, ...] | None, *, reset: bool = False
+) -> Batches | None:
+    """The numbers of the batches of n rows, and the names of all; None where there are none.
+
+    With ``reset`` those that occur are the names, otherwise ``known``; rows then have batches if
+    and only if those of ``fit`` had some.
+    """
+    if reset or (batch is not None and known is not None):
+        return None if batch is None else batch_numbers(batch, n, "X", None if reset else known)
+    if batch is not None:
+        raise MixvaeError("the model was fitted without batch; leave it out, or fit with it.")
+    if known is not None:
+        raise MixvaeError(
+            "the model was fitted with batch, on which its densities depend: give batch, the batch "
+            f"of each row (known are {listed(known)})."
+        )
+    return None
 
 
 def codes(estimator: Any, Z: Any, n_latent: int) -> Tensor:

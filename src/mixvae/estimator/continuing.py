@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -62,15 +62,16 @@ class Passes:
         x: TensorOrRows,
         weight: Float[Tensor, " N"] | None,
         batch_size: int,
+        y: Int64[Tensor, " N"] | None = None,
     ) -> dict[str, float]:
-        """Train on all rows once; return the means of the objective and its terms."""
+        """Train on all rows, of labels y, once; return means of the objective and its terms."""
         model, objective, means = self.recipe.model, self.recipe.objective, RunningMeans()
         generator = torch.Generator().manual_seed(seed_of(self.seed, self.n))
         order = torch.randperm(len(x), generator=generator).tensor_split(-(-len(x) // batch_size))
         model.train()
-        for i, batch in enumerate(Batches(x, None, order, weight=weight)):
+        for i, batch in enumerate(Batches(x, y, order, weight=weight)):
             with noise(seed_of(self.seed, TRAIN, self.n, i)):
-                terms = objective(model, batch.x, weight=batch.weight)
+                terms = objective(model, batch.x, y=batch.y, weight=batch.weight)
             values = torch.stack(list(terms.values()))
             if not isfinite(float(values.detach().sum())):
                 raise NonFiniteError(

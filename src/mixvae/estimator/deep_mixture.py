@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from mixvae.data import Binarize, MixedColumns, Standardize
+from mixvae.data.batch_labels import BatchName, listed
 from mixvae.data.columns import check_observed
 from mixvae.data.filling import filled
 from mixvae.data.frames import columns_of, is_frame
@@ -30,6 +31,7 @@ from mixvae.evaluation.imputation import impute
 from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
 from mixvae.evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
 from mixvae.initialization.gaussian_mixture import SEARCH_VAL_ROWS
+from mixvae.parts.labels import Classes
 from mixvae.pruning import prune
 from mixvae.recipes import build
 from mixvae.recipes.building import AnyRecipe, BuiltRecipe
@@ -136,7 +138,8 @@ class DeepMixture(
         Proportions of the components; of a joint mixture, mean weights over the training rows.
     means_ : ndarray, shape (K, D)
         Mean of x under each component, in the units of X: of tables with an exact mixture. Of
-        categories it is the most probable one, and covariances_ are NaN.
+        categories it is the most probable one, and covariances_ are NaN. With batches it is the
+        mean over these, and covariances_ are means of those in each batch.
     covariances_ : ndarray, shape (K, D, D)
         Covariance of x under each component, in the units of X, computed when it is read.
     n_iter_ : int
@@ -171,6 +174,8 @@ class DeepMixture(
         Its model.
     data_transform_ : Standardization, MixedColumns or Transform
         Transform of stored values, applied to new data too.
+    batches_ : tuple or None
+        The names of the batches that ``fit`` was given, sorted.
 
     Examples
     --------
@@ -187,6 +192,7 @@ class DeepMixture(
 
     _is_table: bool
     recipe_: BuiltRecipe
+    batches_: tuple[BatchName, ...] | None
     data_transform_: AnyTransform
 
     def __init__(
@@ -242,7 +248,9 @@ class DeepMixture(
         self.warm_start = warm_start
         self.binarize = binarize
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, batch: Any = None
+    ) -> "DeepMixture":
         """Train on X.
 
         Parameters
@@ -254,18 +262,40 @@ class DeepMixture(
         sample_weight : array-like, shape (N,), optional
             How much each row counts, at least 0, in standardisation, start, training, ``weights_``
             and ``offset_``: a row of weight 2 counts as two rows, one of weight 0 as none.
+        batch : array-like of str or int, shape (N,), optional
+            The technical batch of each row (donor, site), of tables with mfa-vae. Each shifts all
+            components alike, so that these do not explain it. All that is said of a row is then
+            given its batch, as log p(x | batch), and other methods need ``batch`` too.
 
         Returns
         -------
         DeepMixture
             This estimator.
         """
-        return self._fit(X, sample_weight, self.get_params(deep=False))
+        return self._fit(X, sample_weight, batch, self.get_params(deep=False))
+
+    def fit_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None, batch: Any = None
+    ) -> np.ndarray:
+        """:meth:`fit`, then :meth:`transform` of the same rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight, batch
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (N, L), or (N, K L) in a joint mixture
+            Codes.
+        """
+        return self.fit(X, y, sample_weight, batch).transform(X, batch)
 
     def _fit(
         self,
         X: Any,
         sample_weight: Any,
+        batch: Any,
         given_arguments: dict[str, Any],
         *,
         keep_all: bool = False,
@@ -286,10 +316,13 @@ class DeepMixture(
         is_mixed = kinds is not None
         columns = columns_of(X)
         weight = checks.weights(sample_weight, given)
+        known = self.batches_ if goes_on else None
+        batches = checks.batches(batch, len(given), known, reset=not goes_on)
         counted = np.arange(len(given)) if weight is None else np.flatnonzero(weight)
-        x_fit, w_fit = given, weight
+        x_fit, w_fit, b_fit = given, weight, batches
         if weight is not None and len(counted) < len(weight):
             x_fit, w_fit = inputs.rows(given, counted), weight[counted]
+            b_fit = None if batches is None else (batches[0][counted], batches[1])
         asked: AnyRecipe = self.recipe_.recipe if goes_on else self.recipe
         asked = arguments.recipe_for(
             asked, x_fit, is_table=is_table, binarize=self.binarize, is_mixed=is_mixed
@@ -306,7 +339,13 @@ class DeepMixture(
             kinds=kinds,
             weight=w_fit,
             transform=self.data_transform_ if goes_on else None,
+            batch=b_fit,
         )
+        if data.n_batches > 1 and not real:
+            raise MixvaeError(
+                "batch is for tables with the recipe mfa-vae; leave it out, or give "
+                "recipe='mfa-vae'."
+            )
         n_rows, options = len(data.train), dict[str, Any]()
         if not goes_on:
             options = arguments.recipe_options(
@@ -333,10 +372,11 @@ class DeepMixture(
         self._passes: Passes | None = None
         self.data_transform_, self.validation_indices_ = reader.transform, counted[held_out]
         self.n_features_in_ = int(given.shape[1] if is_table else np.prod(data.x_shape))
-        x = reader.x(given)
-        self._keep(recipe, x, weight, keep_all or goes_on)
+        self.batches_ = data.batch_names
+        x, b = reader.x(given), batches[0] if batches and data.n_batches > 1 else None
+        self._keep(recipe, x, weight, keep_all or goes_on, b)
         self._record(x, patience.stopped)
-        self._describe(x, weight)
+        self._describe(x, weight, b)
         return self
 
     def _kinds_found(self, given: Any, goes_on: bool) -> str | None:
@@ -348,14 +388,19 @@ class DeepMixture(
         return arguments.kinds_of_incomplete(given, self.likelihood)
 
     def _keep(
-        self, recipe: BuiltRecipe, x: TensorOrRows, weight: np.ndarray | None, keep_all: bool
+        self,
+        recipe: BuiltRecipe,
+        x: TensorOrRows,
+        weight: np.ndarray | None,
+        keep_all: bool,
+        b: Classes | None,
     ) -> None:
         """Keep the model, without components that no row of a table belongs to."""
         self._by_component = self._is_table and _is_exact(recipe)
         self.recipe_, self.model_ = recipe, recipe.model
         n_before = recipe.n_components
         while True:
-            self._assign(x, weight)
+            self._assign(x, weight, b)
             counted = slice(None) if weight is None else weight > 0
             used = np.unique(self.labels_[counted])
             prunes = self._by_component and not keep_all
@@ -370,9 +415,9 @@ class DeepMixture(
                 "were left out."
             )
 
-    def _assign(self, x: TensorOrRows, weight: np.ndarray | None) -> None:
+    def _assign(self, x: TensorOrRows, weight: np.ndarray | None, b: Classes | None) -> None:
         """The component of each row, and the proportions of the components."""
-        proba = self._proba(x)
+        proba = self._proba(x, b)
         self.labels_: np.ndarray = proba.argmax(1)
         self.weights_ = proba.mean(0) if weight is None else np.average(proba, 0, weight)
 
@@ -386,7 +431,7 @@ class DeepMixture(
         held_out = x[torch.from_numpy(self.validation_indices_)]
         self.lower_bound_ = float(own) - float(self._reader.log_scale(held_out).mean())
 
-    def _describe(self, x: TensorOrRows, weight: np.ndarray | None) -> None:
+    def _describe(self, x: TensorOrRows, weight: np.ndarray | None, b: Classes | None) -> None:
         """The attributes that follow from the trained model."""
         if self._by_component:
             components = Components(self.model_)
@@ -395,7 +440,7 @@ class DeepMixture(
         elif hasattr(self, "means_"):  # of an earlier fit
             del self.means_
         row_weight = None if weight is None else torch.from_numpy(weight)
-        found = states.states_of(self.model_, x.float(), self.weights_, row_weight)
+        found = states.states_of(self.model_, x.float(), self.weights_, row_weight, b)
         self._components, warning = found
         if warning is not None:
             states.warn(warning)
@@ -406,9 +451,12 @@ class DeepMixture(
         if fraction is not None:
             some = slice(None, None, -(-len(x) // OFFSET_ROWS))
             own = None if weight is None else weight[some]
-            self.offset_ = states.quantile(self._log_p(x[some], 200)[0], fraction, own)
+            batch = None if b is None else b[some]
+            self.offset_ = states.quantile(self._log_p(x[some], 200, batch)[0], fraction, own)
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, batch: Any = None
+    ) -> "DeepMixture":
         """Train on the rows of X once, as a part of data that come in parts.
 
         The first call is a :meth:`fit` of one epoch, which decides the transform, the number of
@@ -427,6 +475,8 @@ class DeepMixture(
             Not used.
         sample_weight : array-like, shape (N,), optional
             How much each row counts relative to the others of X, as in :meth:`fit`.
+        batch : array-like, shape (N,), optional
+            The batch of each row, as in :meth:`fit`; the first call must have all of them.
 
         Returns
         -------
@@ -436,12 +486,13 @@ class DeepMixture(
         given_arguments = self.get_params(deep=False)
         if not hasattr(self, "recipe_"):
             one_epoch = {"max_epochs": 1, "warm_start": False}
-            return self._fit(X, sample_weight, given_arguments | one_epoch, keep_all=True)
+            return self._fit(X, sample_weight, batch, given_arguments | one_epoch, keep_all=True)
         self._check_contamination()
         given = self._given(X)
         weight, x = checks.weights(sample_weight, given), self._reader.x(given)
         if isinstance(x, Tensor) and self._is_table:
             check_observed(x.numpy(), "X")
+        b = self._batch(batch, len(x))
         real = arguments.is_real(self.recipe_.recipe)
         options, _ = arguments.training_options(
             given_arguments, len(x), real=real, is_table=self._is_table
@@ -450,31 +501,33 @@ class DeepMixture(
             optimizer = torch.optim.Adam(self.model_.parameters(), lr=options["lr"])
             self._passes = Passes(self.recipe_, optimizer, self._seed)
         row_weight = None if weight is None else relative(torch.from_numpy(weight).float())
-        figures = self._passes.over(x.float(), row_weight, options["batch_size"])
+        figures = self._passes.over(x.float(), row_weight, options["batch_size"], b)
         row = {"phase": "partial", "epoch": self._passes.n}
         self.history_.append(row | {f"train/{name}": v for name, v in figures.items()})
         self.n_iter_, self.converged_ = self.n_iter_ + 1, False
         self.lower_bound_ = figures["objective"] - float(self._reader.log_scale(x).mean())
-        self._assign(x, weight)
-        self._describe(x, weight)
+        self._assign(x, weight, b)
+        self._describe(x, weight, b)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, batch: Any = None) -> np.ndarray:
         """The component (vade, gmvae: cluster) with the largest responsibility for each row.
 
         Parameters
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
         ndarray, shape (N,)
             Indices, counted from 0.
         """
-        return self.predict_proba(X).argmax(1)
+        return self.predict_proba(X, batch).argmax(1)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, batch: Any = None) -> np.ndarray:
         """Responsibilities of the components for each row.
 
         They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples`, and
@@ -485,15 +538,18 @@ class DeepMixture(
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
         ndarray, shape (N, K)
             Responsibilities; rows sum to one.
         """
-        return self._proba(self._x(X))
+        x = self._x(X)
+        return self._proba(x, self._batch(batch, len(x)))
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any, batch: Any = None) -> np.ndarray:
         """Posterior means of the codes.
 
         In an exact mixture (mfa-vae, mixture-vae), where one component generates x, this is the
@@ -505,6 +561,8 @@ class DeepMixture(
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
@@ -512,12 +570,13 @@ class DeepMixture(
             Codes.
         """
         x = self._x(X)
+        b = self._batch(batch, len(x))
         if self._by_component:
-            labels = torch.from_numpy(self._proba(x).argmax(1))
-            return Components(self.model_).codes(x, labels).numpy()
+            labels = torch.from_numpy(self._proba(x, b).argmax(1))
+            return Components(self.model_).codes(x, labels, b).numpy()
         return self._codes(x.float()).numpy()
 
-    def inverse_transform(self, Z: Any, labels: Any = None) -> np.ndarray:
+    def inverse_transform(self, Z: Any, labels: Any = None, batch: Any = None) -> np.ndarray:
         """The mean of x for codes.
 
         Parameters
@@ -526,6 +585,8 @@ class DeepMixture(
             Codes, as from :meth:`transform`.
         labels : array-like of int, shape (N,), optional
             The component of each code, as from :meth:`predict`, where there are several.
+        batch : array-like or str, shape (N,), optional
+            The batch of each code, where :meth:`fit` was given some; one name stands for all.
 
         Returns
         -------
@@ -546,19 +607,22 @@ class DeepMixture(
             )
         k = checks.labels(labels, len(z), self.n_components_)
         if _is_exact(self.recipe_):
-            return self._values(Components(self.model_).decode(z, k))
+            b = self._batch(batch, len(z))
+            return self._values(Components(self.model_).decode(z, k, b))
         with evaluating(self.model_):
             z = z[None, :, None].to(next(self.model_.parameters()))
             p_x = self.model_.decode(z, torch.ones_like(z[..., 0]))
             return self._values(p_x.mean[0, :, 0])
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any, batch: Any = None) -> np.ndarray:
         """Reconstructions from the means of codes and weights.
 
         Parameters
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
@@ -566,22 +630,24 @@ class DeepMixture(
             Reconstructions, in the units of X and shaped as the model's x.
         """
         x = self._x(X)
+        b = self._batch(batch, len(x))
         if not self._by_component:
             with evaluating(self.model_):
                 rows = batches(self.model_, x.float(), None, 500)
                 return self._values(torch.cat([self.model_.reconstruct(x).cpu() for x, _ in rows]))
-        proba, components = torch.from_numpy(self._proba(x)), Components(self.model_)
+        proba, components = torch.from_numpy(self._proba(x, b)), Components(self.model_)
         mean = torch.zeros(x.shape, dtype=torch.float64)
         for k in range(self.n_components_):
             of = torch.full((len(x),), k)
-            mean += proba[:, k : k + 1] * components.decode(components.codes(x, of), of)
+            mean += proba[:, k : k + 1] * components.decode(components.codes(x, of, b), of, b)
         if columns := components.categories:  # codes have no averages
             best = proba.argmax(1)
-            mean[:, columns] = components.decode(components.codes(x, best), best)[:, columns]
+            found = components.decode(components.codes(x, best, b), best, b)
+            mean[:, columns] = found[:, columns]
         return self._values(mean)
 
-    def score_samples(self, X: Any, *, n_samples: int = 200) -> np.ndarray:
-        """Importance-sampling estimates of log p(x), for x in the units of X.
+    def score_samples(self, X: Any, batch: Any = None, *, n_samples: int = 200) -> np.ndarray:
+        """Importance-sampling estimates of log p(x), for x in the units of X; of log p(x | batch).
 
         An estimate is too low on average, by a bias that vanishes as the number of samples grows. A
         warning says where Pareto k-hat finds the estimates unreliable, which takes 139 samples.
@@ -590,6 +656,8 @@ class DeepMixture(
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
         n_samples : int
             Number S of importance samples for each row, and each component of a table's mixture.
 
@@ -598,12 +666,13 @@ class DeepMixture(
         ndarray, shape (N,)
             Estimates in nats, summed over the values of a row.
         """
-        log_p, caveat = self._log_p(self._x(X), n_samples)
+        x = self._x(X)
+        log_p, caveat = self._log_p(x, n_samples, self._batch(batch, len(x)))
         if caveat is not None:
             warnings.warn(f"log p(x) is {caveat}. {HELP}", MixvaeWarning, stacklevel=2)
         return log_p
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, batch: Any = None) -> float:
         """The mean of :meth:`score_samples`.
 
         Parameters
@@ -612,15 +681,17 @@ class DeepMixture(
             Rows or images, shaped as in :meth:`fit`.
         y : None
             Not used.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
         float
             Mean estimate of log p(x) in nats; higher is better.
         """
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, batch).mean())
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any, batch: Any = None) -> np.ndarray:
         """log p(x) less ``offset_``: negative for outliers.
 
         A rare group that is tight can have a component of its own, and is then likely: to find such
@@ -630,6 +701,8 @@ class DeepMixture(
         ----------
         X : array-like or DataFrame
             Rows or images, shaped as in :meth:`fit`.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
@@ -642,9 +715,11 @@ class DeepMixture(
                 "no offset_ was computed, as log p(x) takes long for these data; give "
                 "contamination, such as 0.1, and fit again."
             )
-        return self.score_samples(X) - self.offset_
+        return self.score_samples(X, batch) - self.offset_
 
-    def impute(self, X: Any, *, draws: int | None = None, n_samples: int = 200) -> Any:
+    def impute(
+        self, X: Any, batch: Any = None, *, draws: int | None = None, n_samples: int = 200
+    ) -> Any:
         """X with its missing values filled in, of tables with an exact mixture (mfa-vae).
 
         Values are taken to be missing at random. By default each is its mean given the observed
@@ -658,6 +733,8 @@ class DeepMixture(
         ----------
         X : array-like or DataFrame, shape (N, D)
             Rows as in :meth:`fit`, with NaN, None or NA where values are missing.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
         draws : int, optional
             Number m of samples of the missing values.
         n_samples : int
@@ -685,10 +762,11 @@ class DeepMixture(
                 "with recipe='mfa-vae'."
             )
         given = self._given(X)
-        x = impute(self.model_, self._reader.x(given), n_samples, draws=draws, seed=self._seed)
+        x, b = self._reader.x(given), self._batch(batch, len(given))
+        x = impute(self.model_, x, n_samples, b, draws=draws, seed=self._seed)
         return filled(X if is_frame(X) else given, self._values(x))
 
-    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, n_samples: int = 1, batch: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """New rows, and the component of each.
 
         Rows of a table's exact mixture are samples of p(x). Others, as images, are means of
@@ -700,6 +778,8 @@ class DeepMixture(
         ----------
         n_samples : int
             Number of rows.
+        batch : array-like or str, shape (N,), optional
+            The batch of each row, where :meth:`fit` was given some; one name stands for all rows.
 
         Returns
         -------
@@ -711,7 +791,8 @@ class DeepMixture(
         check_is_fitted(self, "model_")
         whole(1, n_samples=n_samples)
         if self._by_component:
-            x, k = Components(self.model_).sample(n_samples, self._seed)
+            b = self._batch(batch, n_samples)
+            x, k = Components(self.model_).sample(n_samples, self._seed, b)
             return self._values(x), k.numpy()
         with evaluating(self.model_, self._seed):
             x = self.model_.sample(n_samples).cpu()
@@ -763,6 +844,8 @@ class DeepMixture(
             f"{self.n_iter_} epochs, {ended}; objective of held-out rows {self.lower_bound_:.3f} "
             "nats",
         ]
+        if self.batches_ is not None:
+            head.append(f"densities are log p(x | batch); batches are {listed(self.batches_)}")
         if isinstance(self.data_transform_, MixedColumns):
             head += self.data_transform_.lines()
         if self.selection_ is not None:
@@ -791,6 +874,8 @@ class DeepMixture(
     @property
     def _n_features_out(self) -> int:
         """Number of columns of :meth:`transform`, which scikit-learn names."""
+        if self._by_component:
+            return int(self.model_.prior(self.model_.encode).event_shape[0])
         return self._codes(torch.zeros(1, *self.recipe_.x_shape)).shape[-1]
 
     def _codes(self, x: TensorOrRows) -> Tensor:
@@ -799,16 +884,18 @@ class DeepMixture(
             rows = batches(model, x, None, 500)
             return torch.cat([model.family.codes(model.mean_trace(part)).cpu() for part, _ in rows])
 
-    def _proba(self, x: TensorOrRows) -> np.ndarray:
+    def _proba(self, x: TensorOrRows, b: Classes | None = None) -> np.ndarray:
         if self._by_component:
-            joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, seed=self._seed)
+            joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, b, seed=self._seed)
             return joint.softmax(1).numpy()
         return cluster_probabilities(self.model_, x.float()).numpy()
 
-    def _log_p(self, x: TensorOrRows, n_samples: int) -> tuple[np.ndarray, str | None]:
+    def _log_p(
+        self, x: TensorOrRows, n_samples: int, b: Classes | None
+    ) -> tuple[np.ndarray, str | None]:
         """log p(x) in the units of X, and why it cannot be relied on, if so."""
         if self._by_component:
-            found = log_joint(self.model_, x, n_samples, seed=self._seed)[1]
+            found = log_joint(self.model_, x, n_samples, b, seed=self._seed)[1]
         else:
             found = log_likelihood(self.model_, x.float(), n_samples, seed=self._seed)
         return found.log_prob.numpy() - self._reader.log_scale(x), found.caveat
@@ -817,6 +904,11 @@ class DeepMixture(
         """New data as the model's x."""
         check_is_fitted(self, "model_")
         return self._reader.x(self._given(X))
+
+    def _batch(self, batch: Any, n: int) -> Classes | None:
+        """The numbers of the batches of new data, where the model reads them."""
+        found = checks.batches(batch, n, self.batches_)
+        return None if found is None or self.model_.labels.n_classes is None else found[0]
 
     def _given(self, X: Any) -> Any:
         """New data after the checks: a table as an array."""

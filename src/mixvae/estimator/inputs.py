@@ -16,6 +16,7 @@ from mixvae.data import (
     Standardize,
     from_arrays,
 )
+from mixvae.data.batch_labels import BatchName
 from mixvae.data.choice import check_standardize, needs_standardization
 from mixvae.data.columns import check_finite
 from mixvae.data.conversion import choose_transform, make_split
@@ -28,6 +29,8 @@ from mixvae.data.splits import HoldOut
 from mixvae.data.survey import Survey, survey
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
+
+from .checks import Batches
 
 Transformed = TypeVar("Transformed", bound=Standardization)
 FINAL_ROWS = 100  # held-out rows of a table for the run's last figures, which no one reads
@@ -115,6 +118,7 @@ def read(
     kinds: Kinds | None = None,
     weight: np.ndarray | None = None,
     transform: AnyTransform | None = None,
+    batch: Batches | None = None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """X as training and validation data, how to read new data, and the rows for validation.
 
@@ -136,6 +140,8 @@ def read(
         Weights of the rows, above 0.
     transform
         That of an earlier fit, which is then the one.
+    batch
+        The batches of the rows.
     """
     if real and binarize != "none":
         raise MixvaeError("binarize is for pixels, not for a table of real values; leave it out.")
@@ -148,10 +154,11 @@ def read(
             seed=seed,
             weight=weight,
             transform=transform,
+            batch=batch,
         )
     if kinds is not None:
         order = _order(len(X), validation_fraction, True, seed)
-        return _mixed(X, kinds, standardize, order, weight, transform, seed)
+        return _mixed(X, kinds, standardize, order, weight, transform, seed, batch)
     if not real and np.ndim(X) == 2:
         check_finite(np.asarray(X), columns, "X")
     if transform is None and not (needs_standardization(X, standardize, where="X") or real):
@@ -171,13 +178,16 @@ def read(
     data = from_arrays(
         values[train],
         weight=None if weight is None else weight[train],
-        val=_part(values, weight, val),
-        test=_part(values, weight, final),
+        batch=None if batch is None else batch[0][train],
+        batch_names=None if batch is None else range(len(batch[1])),
+        val=_part(values, weight, batch, val),
+        test=_part(values, weight, batch, final),
         name="X",
         binarize=binarize,
         seed=seed,
         transform=given,
     )
+    data = replace(data, batch_names=_names(batch))
     return data, Reader(transform, data.x_shape, binarize, seed), val
 
 
@@ -189,6 +199,7 @@ def _mixed(
     weight: np.ndarray | None,
     transform: Any,
     seed: int,
+    batch: Batches | None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """As :func:`read`, of a table whose columns are of several kinds."""
     val, train = order
@@ -198,8 +209,17 @@ def _mixed(
         transform = _unscaled(transform) if standardize is False else transform
     x = make_split(X, where="X", transform=transform)
     x = x if weight is None else replace(x, weight=torch.from_numpy(weight).float())
+    x = x if batch is None else replace(x, batch_label=batch[0])
     parts = [x.take(torch.from_numpy(rows)) for rows in (train, val, val[:FINAL_ROWS])]
-    data = Dataset("X", parts[0], parts[1], parts[2], seed=seed, transform=transform)
+    data = Dataset(
+        "X",
+        parts[0],
+        parts[1],
+        parts[2],
+        seed=seed,
+        transform=transform,
+        batch_names=_names(batch),
+    )
     return data, Reader(transform, data.x_shape, "none", seed), val
 
 
@@ -221,6 +241,7 @@ def _read_source(
     seed: int,
     weight: np.ndarray | None,
     transform: AnyTransform | None,
+    batch: Batches | None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """As :func:`read`, of rows that are read when they are needed."""
     check_standardize(standardize)
@@ -240,9 +261,18 @@ def _read_source(
 
     def split(rows: np.ndarray) -> Split:
         own = None if weight is None else row_weights(weight[rows], len(rows), "X")
-        return Split(Rows(source.take(rows), given), weight=own)
+        label = None if batch is None else batch[0][rows]
+        return Split(Rows(source.take(rows), given), weight=own, batch_label=label)
 
-    data = Dataset("X", split(train), split(val), split(final), seed=seed, transform=given)
+    data = Dataset(
+        "X",
+        split(train),
+        split(val),
+        split(final),
+        seed=seed,
+        transform=given,
+        batch_names=_names(batch),
+    )
     return data, Reader(transform, data.x_shape, "none", seed), val
 
 
@@ -250,9 +280,16 @@ def _survey(source: Source) -> Survey:
     return survey(source, np.arange(len(source)), where="X")
 
 
-def _part(values: Any, weight: np.ndarray | None, rows: np.ndarray) -> Any:
-    """Some rows, and their weights."""
-    return values[rows] if weight is None else (values[rows], None, weight[rows])
+def _part(
+    values: Any, weight: np.ndarray | None, batch: Batches | None, rows: np.ndarray
+) -> tuple[Any, ...]:
+    """Some rows, no classes, and their weights and batches if there are any."""
+    own = None if weight is None else weight[rows]
+    return values[rows], None, own, None if batch is None else batch[0][rows]
+
+
+def _names(batch: Batches | None) -> tuple[BatchName, ...] | None:
+    return None if batch is None else batch[1]
 
 
 def _order(n: int, fraction: float | None, real: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mixvae.data.rows import TensorOrRows
@@ -24,6 +24,7 @@ def states_of(
     x: TensorOrRows,
     weights: np.ndarray,
     row_weight: Float[Tensor, " N"] | None = None,
+    batch: Int64[Tensor, " N"] | None = None,
 ) -> tuple[dict[str, np.ndarray], str | None]:
     """Figures of each component by name, and the warning of dead and collapsed ones.
 
@@ -32,7 +33,8 @@ def states_of(
     """
     some = slice(None, None, -(-len(x) // MOST_ROWS))
     row_weight = None if row_weight is None else row_weight[some]
-    health = component_health(model, x[some], weight=row_weight)
+    batch = None if batch is None else batch[some]
+    health = component_health(model, x[some], batch, weight=row_weight)
     state = np.full(len(health.kl), "alive", object)
     warning = None
     if not isinstance(model.decoder, ResidualDecoder):

@@ -50,7 +50,8 @@ def _start_alone(
     recipe: BuiltRecipe, data: Dataset, batch_size: int, seed: int
 ) -> tuple[BuiltRecipe, list[dict[str, Any]]]:
     order, device = even_batches(len(data.val), batch_size), torch.device("cpu")
-    val = Batches(data.val.x, None, order, device, data.val.relative_weight)
+    labels = recipe.model.labels.of(data.val)
+    val = Batches(data.val.x, labels, order, device, data.val.relative_weight)
     figures, _ = validate(recipe, recipe.model, val, seed, nullcontext)
     recipe.model.eval()
     row = {"phase": "main", "epoch": 0, "step": 0, "kl_scale": 1.0}

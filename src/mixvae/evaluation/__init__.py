@@ -165,12 +165,14 @@ def evaluate(
     some = spaced(split, n_test)
     x, y, weight = some.x, some.y, some.relative_weight
     model = recipe.model
+    read = model.labels.of(some)
     if tuple(x.shape[1:]) != recipe.x_shape:
         raise MixvaeError(
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}, and the data "
             f"have {tuple(x.shape[1:])}; evaluate on the data set that it was trained on."
         )
     check_x(model, x, y)
+    check_x(model, x, read)
     if features is not None:
         features.check(recipe.x_shape)
     subject = Subject(
@@ -178,6 +180,7 @@ def evaluate(
         x=x,
         y=y,
         weight=weight,
+        read=read,
         log_likelihood=log_likelihood,
         method=method,
         n_steps=n_steps,
@@ -190,7 +193,7 @@ def evaluate(
     )
     accumulators = {metric.name: metric.compute(subject) for metric in chosen(subject, metrics)}
     each = list(accumulators.values())
-    accumulate(model, x, y, each, batch_size=batch_size, seed=seed, weight=weight)
+    accumulate(model, x, read, each, batch_size=batch_size, seed=seed, weight=weight)
     return {
         "recipe": recipe.name,
         "n_components": recipe.n_components,

@@ -92,6 +92,11 @@ def check_x(model: MixtureVAE, x: TensorOrRows, y: Tensor | None = None) -> None
             f"the model takes x of shape (N, {', '.join(map(str, expected))}), N at least 1; got "
             f"{tuple(x.shape)}."
         )
+    check_labels(x, y)
+
+
+def check_labels(x: TensorOrRows, y: Tensor | None) -> None:
+    """Raise `MixvaeError` for labels that are not one whole number for each row of x."""
     if y is not None and (y.dtype != torch.int64 or y.shape != x.shape[:1]):
         raise MixvaeError(
             f"y must have the class of each of the {len(x)} x; got {len(y)} in {y.dtype} of shape "

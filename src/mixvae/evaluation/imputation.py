@@ -15,6 +15,7 @@ from mixvae.errors import MixvaeError, whole
 from mixvae.likelihoods import ColumnLikelihood
 from mixvae.likelihoods.columns import OF_CATEGORIES, REAL
 from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
 from mixvae.seeding import Noise, seed_of, seed_of_row
 
 from .marginal_likelihood.by_component import Samples, samples_of
@@ -24,6 +25,7 @@ def impute(
     model: MixtureVAE,
     x: Float[Tensor, "N D"],
     n_samples: int = 200,
+    y: Classes | None = None,
     *,
     draws: int | None = None,
     seed: int = 0,
@@ -45,6 +47,8 @@ def impute(
         Rows, (N, D), in float64 or in the model's precision.
     n_samples
         Importance samples for each component that matters for a row.
+    y
+        (N,), the batches of x, for a model that reads them.
     draws
         Number m of samples of each row's missing values.
     seed
@@ -75,7 +79,9 @@ def impute(
     rows = x.isnan().any(1).nonzero().squeeze(1).cpu()
     start = 0
     value = _value if draws is None else None
-    own_samples = samples_of(model, x[rows.to(x.device)], n_samples, seed, value=value)
+    read = None if y is None else y.cpu()[rows]
+    some = x[rows.to(x.device)]
+    own_samples = samples_of(model, some, n_samples, seed, value=value, y=read)
     for part in own_samples if len(rows) else ():
         own = rows[start : start + len(part.x)]
         start += len(part.x)
@@ -131,7 +137,7 @@ def _draws(part: Samples, m: int, seed: int) -> Float64[Tensor, "m n D"]:
             for j in of.unique().tolist():
                 own = (of == j).nonzero().squeeze(1)
                 codes = z[i, j, its[own]][:, None, None]
-                p_x = part.model.decoder.of_component(codes, components[j])
+                p_x = part.decode(codes, torch.tensor([i]), components[j])
                 found[own, i] = p_x.sample()[:, 0, 0]
     return found
 

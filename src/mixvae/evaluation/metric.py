@@ -31,6 +31,7 @@ class Subject:
     features: FeatureNetwork | None = None
     n_permutations: int = 0
     weight: Tensor | None = None
+    read: Tensor | None = None  # labels that the model reads: classes, or batches
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ METRICS: list[Metric] = [
         "log_likelihood",
         lambda s: LogLikelihoods(
             *(s.recipe.model, s.x, s.log_likelihood, s.keep, s.weight),
-            y=s.y,
+            y=s.read,
             seed=s.seed,
             method=s.method,
             n_steps=s.n_steps,

@@ -107,6 +107,7 @@ def fit(
     seed: int = 0,
     sample_weight: Float64[np.ndarray, " N"] | None = None,
     responsibilities: Float64[np.ndarray, "N K"] | None = None,
+    start: Fitted | None = None,
 ) -> Fitted:
     """A Gaussian mixture fitted to the observed entries of weighted rows.
 
@@ -133,6 +134,8 @@ def fit(
         Weight of each row, at least 0: a weight of 2 is two rows.
     responsibilities
         First responsibilities, in place of k-means.
+    start
+        A mixture to go on from, in place of both.
 
     Returns
     -------
@@ -162,6 +165,8 @@ def fit(
             f"columns {np.flatnonzero(empty).tolist()} (counted from 0) have no observed entry; "
             "leave them out."
         )
+    if start is not None:
+        return _climb(start, list(_parts(x, weight)), reg_covar, max_iter, tol)
     mean = (seen * np.nan_to_num(x)).sum(0) / seen.sum(0)
     filled = np.where(np.isnan(x), mean, x)
     source, parts = np.random.RandomState(seed), list(_parts(x, weight))

@@ -27,6 +27,7 @@ from mixvae.likelihoods.columns import REAL
 from mixvae.nn import MLP, full_precision
 from mixvae.nn.linear import Linear
 
+from .batch_shift import BatchShift
 from .column_features import ColumnFeatures
 from .decoders import Decoder
 
@@ -49,10 +50,17 @@ class FactorAnalysers(nn.Module):
     noise
         What has a scale s of its own: each column of each component (component, decoder), each
         column, or all columns one.
+    n_batches
+        Number of technical batches; of several each has a shift, which :meth:`decode` leaves out.
     """
 
     def __init__(
-        self, n_columns: int, n_latent: int, n_components: int, noise: Noise = "component"
+        self,
+        n_columns: int,
+        n_latent: int,
+        n_components: int,
+        noise: Noise = "component",
+        n_batches: int = 1,
     ) -> None:
         super().__init__()
         at_least(1, n_columns=n_columns, n_latent=n_latent, n_components=n_components)
@@ -61,6 +69,7 @@ class FactorAnalysers(nn.Module):
         self.mean = nn.Parameter(torch.randn(n_components, n_columns))
         self.loadings = nn.Parameter(scale * torch.randn(n_components, n_columns, n_latent))
         self.log_scale = nn.Parameter(torch.zeros(shape))
+        self.shift = BatchShift(n_batches, n_columns) if n_batches > 1 else None
 
     @property
     def log_scales(self) -> Float[Tensor, "K D"]:
@@ -223,7 +232,8 @@ class ResidualPosterior(nn.Module):
     r"""The linear model's posterior, changed by a network: :math:`N(\mu + r, (\sigma e^{t})^2)`.
 
     Entries of x that are NaN are missing: the posterior is then that given the others, with
-    correlations, which those of complete rows do not have at the start.
+    correlations, which those of complete rows do not have at the start. Where batches have shifts,
+    a one-hot of the batch follows x: the linear model is given x less its shift, the network both.
 
     Parameters
     ----------
@@ -264,9 +274,13 @@ class ResidualPosterior(nn.Module):
 
     def forward(self, h: Float[Tensor, "B 1 D"]) -> Distribution:
         of_x, of_linear = self._columns
+        h, batch = split_batch(h, self._linear[0].shift)
         x = full_precision(h.squeeze(1))[:, of_x]
+        if (shift := self._linear[0].shift) is not None:
+            x = x - full_precision(shift(batch.squeeze(1)))[:, of_linear]
         observed = ~x.isnan()
-        r, t = full_precision(self.residual(self.features(h))).chunk(2, -1)
+        read = torch.cat([self.features(h), batch], -1)
+        r, t = full_precision(self.residual(read)).chunk(2, -1)
         factor = t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()
         if observed.all():
             mean, scale = self._linear[0].posterior(x, columns=of_linear)
@@ -277,6 +291,8 @@ class ResidualPosterior(nn.Module):
 
 class ResidualBranch(nn.Module):
     """Codes to means and log scales, linear in the code, changed by a network.
+
+    Where batches have shifts, a one-hot of the batch follows the code.
 
     Parameters
     ----------
@@ -293,11 +309,22 @@ class ResidualBranch(nn.Module):
     def forward(self, z: Float[Tensor, "N M L"], k: slice = ALL) -> Float[Tensor, "N M P"]:
         n_columns = self.linear.mean.shape[1]
         change = full_precision(self.residual(z, k))
+        z, batch = split_batch(z, self.linear.shift)
         mean = self.linear.decode(full_precision(z), k) + change[..., :n_columns]
+        if self.linear.shift is not None:
+            mean = mean + full_precision(self.linear.shift(batch))
         log_scale = self.linear.log_scales[k].expand_as(mean)
         if change.shape[-1] > n_columns:
             log_scale = log_scale + change[..., n_columns:].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)
         return torch.cat([mean, log_scale], -1)
+
+
+def split_batch(
+    values: Float[Tensor, "*N V"], shift: BatchShift | None
+) -> tuple[Float[Tensor, "*N U"], Float[Tensor, "*N n"]]:
+    """Values and the one-hot of the batch that follows them, which is empty without shifts."""
+    n = values.shape[-1] - (0 if shift is None else shift.n_batches)
+    return values[..., :n], values[..., n:]
 
 
 class ResidualDecoder(Decoder):

@@ -1,10 +1,11 @@
-"""Class labels as inputs of a conditional model's encoders and decoders."""
+"""Class or batch labels as inputs of a conditional model's encoders and decoders."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mixvae.data.dataset import Split
 from mixvae.errors import MixvaeError
 
 Classes = Int64[Tensor, " B"]
@@ -14,6 +15,16 @@ class Labels:
     """The labels of an unconditional model: x and z are unchanged, and y must be None."""
 
     n_classes: int | None = None
+
+    def of(self, split: Split) -> Classes | None:
+        """The labels of a split that the model reads; None where it reads none.
+
+        Parameters
+        ----------
+        split
+            A split of the data.
+        """
+        return None
 
     def condition_x(self, x: Float[Tensor, "B *X"], y: Classes | None) -> Tensor:
         """The encoders' input."""
@@ -50,6 +61,9 @@ class OneHot(Labels):
     def __init__(self, n_classes: int, *, planes: bool = False) -> None:
         self.n_classes, self.planes = n_classes, planes
 
+    def of(self, split: Split) -> Classes | None:
+        return split.y
+
     def condition_x(self, x: Float[Tensor, "B *X"], y: Classes | None) -> Tensor:
         one_hot = self._one_hot(y, x.dtype)
         if not self.planes:
@@ -80,3 +94,34 @@ class OneHot(Labels):
         if y is None or y.device.type == "cpu":
             y = self.check(y)
         return F.one_hot(y, self.n_classes).to(dtype)
+
+
+class BatchLabels(OneHot):
+    """Numbers of technical batches as a one-hot after x and z, for decoders that read it there.
+
+    Parameters
+    ----------
+    n_batches
+        Number of batches, 0 ... n_batches - 1.
+    """
+
+    def __init__(self, n_batches: int) -> None:
+        super().__init__(n_batches)
+
+    def of(self, split: Split) -> Classes | None:
+        return split.batch_label
+
+    def check(self, y: Classes | None) -> Classes:
+        """The batches; raises a MixvaeError if they are missing or one of them is unknown."""
+        known = f"0 ... {self.n_classes - 1}"
+        if y is None:
+            raise MixvaeError(
+                f"this model was trained with batch labels: give the batch of each x ({known})."
+            )
+        unseen = y[(y < 0) | (y >= self.n_classes)].unique().tolist()
+        if unseen:
+            raise MixvaeError(
+                f"the model knows the batches {known}, and was given "
+                f"{', '.join(map(str, unseen[:5]))}, which it has never seen."
+            )
+        return y

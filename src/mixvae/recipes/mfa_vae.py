@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mixvae.data.dataset import Dataset
+from mixvae.data.dataset import Dataset, Split
 from mixvae.data.mixed_columns import MixedColumns
 from mixvae.data.rows import Rows, TensorOrRows, has_missing
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
+from mixvae.initialization.batch_mixture import FittedWithBatches, MixtureWithBatches, with_batch
 from mixvae.initialization.column_mixture import MixtureOfColumns
 from mixvae.initialization.gaussian_mixture import (
     Covariance,
@@ -36,6 +37,7 @@ from mixvae.parts.factor_analysers import (
     ResidualDecoder,
     ResidualPosterior,
 )
+from mixvae.parts.labels import NO_LABELS, BatchLabels, Labels
 from mixvae.parts.priors import NormalPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
@@ -95,6 +97,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     that are missing at random. By default whether training rows have any. Without, incomplete rows
     are read too, with 0 in place of what is missing. Densities are of observed entries always."""
 
+    n_batches: int | None = None
+    """Number of technical batches (donors, sites), each of which shifts the mean of every column in
+    all components alike; networks read it too. By default those of the data; 1: none."""
+
     def check(self) -> None:
         super().check()
         if self.reg_covar is not None and self.reg_covar < 0:
@@ -123,11 +129,11 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         undecided = None in (self.n_components, self.covariance, self.reg_covar)
         fitted = data is not None and self.start == "gaussian-mixture"
         if data is not None and fitted and undecided:
-            covariance, kind = kind_of_mixture(columns, self.covariance)
+            covariance, kind = kind_of_mixture(columns, self.covariance, data)
             chosen = one_standard_error(
                 search(
-                    _rows(data.train.x),
-                    _rows(data.val.x),
+                    rows_of(data.train, data.n_batches),
+                    rows_of(data.val, data.n_batches),
                     kind_of_mixture=kind,
                     n_components=self.n_components,
                     covariance=covariance,
@@ -140,6 +146,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             decided = {name: getattr(chosen, name) for name in decided}
         n_columns = 4 if data is None else prod(data.x_shape)
         decided["missing"] = data is not None and has_missing(data.train.x)
+        decided["n_batches"] = 1 if data is None else data.n_batches
         decided["n_latent"] = max(1, int(0.6 * n_columns))
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
@@ -147,22 +154,29 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
         super().start_from(model, data)
+        if self.n_batches != data.n_batches:
+            raise MixvaeError(
+                f"n_batches is {self.n_batches}, and {data.name} has {data.n_batches}; leave it "
+                "out."
+            )
         if self.start == "random":
             return
         assert self.covariance is not None
         assert self.reg_covar is not None
         sizes = self._sizes(data.x_shape)
-        kind = kind_of_mixture(self.columns, self.covariance)[1]
+        kind = kind_of_mixture(self.columns, self.covariance, data)[1]
         mixture = kind(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        fitted = mixture.fit(_rows(data.train.x), (weights_of(data) or (None,))[0])
+        fitted = mixture.fit(rows_of(data.train, data.n_batches), (weights_of(data) or (None,))[0])
         linear, likelihood, n = (
             model.decoder.branch.linear,
             model.decoder.likelihood,
             len(data.train),
         )
+        if isinstance(fitted, FittedWithBatches):
+            fitted = fitted.start(linear)
         if isinstance(likelihood, ColumnLikelihood):
             fitted.start(linear, likelihood, model.weights, n)
         else:
@@ -179,7 +193,15 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return ColumnKinds.of(self.columns) if self.columns else None
 
     def encoder_features(self, x_shape: Shape) -> int:
-        return prod(x_shape)
+        return prod(x_shape) + self._n_one_hot
+
+    def make_labels(self) -> Labels:
+        return BatchLabels(self._n_one_hot) if self._n_one_hot else NO_LABELS
+
+    @property
+    def _n_one_hot(self) -> int:
+        """Number of entries of a batch's one-hot; none where there is one batch."""
+        return self.n_batches if self.n_batches is not None and self.n_batches > 1 else 0
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         if self.kinds is not None:
@@ -192,12 +214,13 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return slots
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, prod(x_shape))))
+        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, self.encoder_features(x_shape))))
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
         n_columns, n_latent, k = self._sizes(x_shape)
         features = ObservedFeatures(bool(self.missing), self.kinds)
         n_features = features.n_features(n_columns)
+        n_features += self._n_one_hot
         residual = ComponentMLP(n_features, 2 * n_latent, self.hidden, k)
         return ResidualPosterior(residual, features, self.kinds)
 
@@ -207,9 +230,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         n_columns, n_latent, k = self._sizes(x_shape)
         n_columns = self.kinds.n_outputs if self.kinds else n_columns
-        linear = FactorAnalysers(n_columns, n_latent, k, self.noise)
+        linear = FactorAnalysers(n_columns, n_latent, k, self.noise, self.n_batches or 1)
         n_outputs = (1 + (self.noise == "decoder")) * n_columns
-        residual = ComponentMLP(n_latent, n_outputs, self.hidden[::-1], k)
+        n_inputs = n_latent + self._n_one_hot
+        residual = ComponentMLP(n_inputs, n_outputs, self.hidden[::-1], k)
         return ResidualDecoder(ResidualBranch(linear, residual), likelihood)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
@@ -232,7 +256,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
 
 def kind_of_mixture(
-    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None
+    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None, data: Dataset
 ) -> tuple[Covariance | None, Callable[..., Mixture]]:
     """The covariance of the mixture to start from, where there is no choice, and its kind.
 
@@ -240,12 +264,17 @@ def kind_of_mixture(
     ----------
     columns, covariance
         As of the recipe. Of less than two real columns the covariance is diagonal.
+    data
+        The data, whose batches have shifts.
     """
-    if not columns:
-        return covariance, Mixture
-    kinds = ColumnKinds.of(columns)
-    only: Covariance | None = "diag" if len(kinds.those(*REAL)) < 2 else None
-    return covariance or only, partial(MixtureOfColumns, kinds=kinds)
+    kind: Callable[..., Mixture] = Mixture
+    if columns:
+        kinds = ColumnKinds.of(columns)
+        covariance = covariance or ("diag" if len(kinds.those(*REAL)) < 2 else None)
+        kind = partial(MixtureOfColumns, kinds=kinds)
+    if data.n_batches > 1:
+        kind = partial(MixtureWithBatches, of=kind, n_batches=data.n_batches)
+    return covariance, kind
 
 
 def weights_of(data: Dataset) -> tuple[Any, Any] | None:
@@ -257,9 +286,23 @@ def weights_of(data: Dataset) -> tuple[Any, Any] | None:
     return own[: _n_rows(data.train.x)].double().numpy(), others.double().numpy()
 
 
-def _rows(x: TensorOrRows) -> Any:
-    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order."""
-    return x[: _n_rows(x)].flatten(1).double().numpy()
+def rows_of(split: Split, n_batches: int = 1, most: int | None = None) -> Any:
+    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order.
+
+    Where there are several batches, their number is a last column.
+
+    Parameters
+    ----------
+    split
+        The rows.
+    n_batches
+        Number of batches.
+    most
+        How many rows; by default as many as the start is found by.
+    """
+    x, batch = split.x, split.batch_label
+    rows = x[: _n_rows(x) if most is None else most].flatten(1).double().numpy()
+    return rows if batch is None or n_batches == 1 else with_batch(rows, batch[: len(rows)])
 
 
 def _n_rows(x: TensorOrRows) -> int:

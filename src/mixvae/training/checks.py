@@ -12,7 +12,7 @@ from mixvae.data.rows import parts_of
 from mixvae.errors import MixvaeError, fits_memory, is_a
 from mixvae.evaluation.batches import batches, evaluating
 from mixvae.initialization.phase import sampled
-from mixvae.parts.labels import OneHot
+from mixvae.parts.labels import BatchLabels, OneHot
 from mixvae.recipes.building import BuiltRecipe, build
 from mixvae.seeding import noise
 
@@ -40,14 +40,21 @@ def check(recipe: BuiltRecipe, data: Dataset) -> None:
             f"the recipe {recipe.name} was built for x of shape {recipe.x_shape}; "
             f"the data {data.name} have {data.x_shape}. Build it for these data."
         )
-    if isinstance(labels := recipe.model.labels, OneHot):
+    labels = recipe.model.labels
+    if data.n_batches > 1 and not isinstance(labels, BatchLabels):
+        raise MixvaeError(
+            f"{data.name} has batch labels, which this model of the recipe {recipe.name} does not "
+            "read; use mfa-vae with its n_batches, or leave batch out."
+        )
+    if isinstance(labels, OneHot):
         for name, split in {"train": data.train, "val": data.val, "test": data.test}.items():
-            if split.y is None:
+            y = labels.of(split)
+            if y is None and not isinstance(labels, BatchLabels):
                 raise MixvaeError(
                     f"the recipe {recipe.name} is conditional on class labels, and {data.name} "
                     f"({name}) has none; give some, or leave conditional out."
                 )
-            labels.check(split.y)
+            labels.check(y)
     likelihood = recipe.model.decoder.likelihood
     given = [data.val.x]
     if data.binarize != "dynamic":  # whose training data are grey until they are sampled
@@ -98,7 +105,8 @@ def _check_objective(recipe: BuiltRecipe, data: Dataset, batch_size: int) -> Non
     for n in (2, 1) if smallest == 1 else (min(FEW, smallest),):
         try:
             with evaluating(model):
-                x, y = data.train.x[:n], None if data.train.y is None else data.train.y[:n]
+                x, y = data.train.x[:n], model.labels.of(data.train)
+                y = None if y is None else y[:n]
                 _try(recipe, *next(batches(model, sampled(data, x), y, n)))
         except Exception as error:  # of a user's own code, almost any
             kind = "" if isinstance(error, MixvaeError) else f"{type(error).__name__}: "

@@ -44,7 +44,7 @@ def announce(state: TrainingState, data: Dataset, before: Sequence[Phase], devic
     expected = estimate(
         recipe,
         data.train.x,
-        None if recipe.model.labels.n_classes is None else data.train.y,
+        recipe.model.labels.of(data.train),
         batch_size=settings.batch_size,
         epochs=settings.max_epochs,
         bf16=settings.precision == "bf16",
@@ -112,7 +112,7 @@ def finish(run: Run, data: Dataset, settings: Settings, *, pictures: bool) -> di
 def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
     """Draw the run folder's pictures, from test data."""
     model, folder = run.recipe.model, run.folder
-    x, y = data.test.x[:2000], None if data.test.y is None else data.test.y[:2000]
+    x, y = data.test.x[:2000], _labels(run, data, 2000)
     files = _of_table(run, data) if data.is_table else _of_images(run, x, y)
     files += [
         plots.codes(model, x, y, folder / "codes.png"),
@@ -133,7 +133,7 @@ def _of_table(run: Run, data: Dataset) -> list[Path]:
     """Pictures of a table's columns."""
     model, folder, x = run.recipe.model, run.folder, data.test.x
     x = x[:PICTURED_ROWS] if isinstance(x, Rows) else x
-    y = None if data.test.y is None else data.test.y[: len(x)]
+    y = _labels(run, data, len(x))
     given: dict[str, Any] = {"y": y, "transform": data.transform}
     files = [plots.marginals(model, x, folder / "marginals.png", **given)]
     if n_clusters(model) > 1:
@@ -141,6 +141,13 @@ def _of_table(run: Run, data: Dataset) -> list[Path]:
     if x.shape[1] > 1:
         files.append(plots.pairs(model, x, folder / "pairs.png", **given))
     return files
+
+
+def _labels(run: Run, data: Dataset, n: int) -> Tensor | None:
+    """What colours the first test rows: the labels that the model reads, else their classes."""
+    read = run.recipe.model.labels.of(data.test)
+    y = data.test.y if read is None else read
+    return None if y is None else y[:n]
 
 
 def _of_images(run: Run, x: Tensor, y: Tensor | None) -> list[Path]:

@@ -250,7 +250,7 @@ class PhaseLoop:
         self.order = ShuffledBatches(len(data.train), size, self.settings.seed, **share)
         labels, weight = self.phase.labels(), data.train.relative_weight
         self.batches = Batches(data.train.x, labels, self.order, self.device, weight)
-        y = None if state.model.labels.n_classes is None else data.val.y
+        y = state.model.labels.of(data.val)
         order, weight = even_batches(len(data.val), size), data.val.relative_weight
         self.val = Batches(data.val.x, y, order, self.device, weight)
         state.phase, state.n_epochs = self.phase.name, self.phase.epochs

@@ -22,7 +22,6 @@ def phases_of(
             recipe.model, recipe.objective, data, seed=seed, n_batches=n_batches
         )
     warmup = settings.warmup_epochs * -(-n_batches // settings.accumulate)
-    conditional = recipe.model.labels.n_classes is not None
     mode = compile if isinstance(compile, str) else None
     main = Phase(
         settings.phase,
@@ -30,7 +29,7 @@ def phases_of(
         Compiled(recipe.objective, mode) if compile else recipe.objective,
         settings.max_epochs,
         kl_weight=lambda step, _: min(1.0, step / warmup) if warmup else 1.0,
-        labels=lambda: data.train.y if conditional else None,
+        labels=lambda: recipe.model.labels.of(data.train),
         own_schedule=True,
         validated=True,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from mixvae.data.dataset import Dataset
 from mixvae.data.numbers import to_numpy
 from mixvae.data.sources import ArraySource, Source, source_of
-from mixvae.errors import MixvaeError, shown, unknown
+from mixvae.errors import MixvaeError, unknown
 
 from .arrays import from_arrays
 
@@ -25,8 +25,8 @@ def from_anndata(
     layer
         The layer to take instead of ``X``.
     batch_key
-        The column of ``obs`` that names each cell's batch. There is no model of batches yet: it is
-        refused.
+        The column of ``obs`` that names each cell's batch (`batch` of
+        :func:`mixvae.data.from_arrays`).
     **options
         Other arguments of :func:`mixvae.data.from_arrays`, such as ``y`` or ``seed``.
 
@@ -40,10 +40,16 @@ def from_anndata(
     MixvaeError
         For another object, and an unknown layer or column.
     """
-    return from_arrays(matrix_of(adata, layer, batch_key), **{"name": "anndata"} | options)
+    own: dict[str, Any] = {"name": "anndata"}
+    x = matrix_of(adata, layer)
+    if batch_key is not None:
+        if batch_key not in adata.obs:
+            raise unknown("column of obs", batch_key, map(str, adata.obs))
+        own["batch"] = adata.obs[batch_key]
+    return from_arrays(x, **own | options)
 
 
-def matrix_of(adata: Any, layer: str | None = None, batch_key: str | None = None) -> Source:
+def matrix_of(adata: Any, layer: str | None = None) -> Source:
     """The values of an AnnData object, with the names of its variables."""
     if not all(hasattr(adata, name) for name in ("X", "obs", "var_names")):
         raise MixvaeError(
@@ -51,10 +57,6 @@ def matrix_of(adata: Any, layer: str | None = None, batch_key: str | None = None
         )
     if layer is not None and layer not in adata.layers:
         raise unknown("layer", layer, adata.layers)
-    if batch_key is not None:
-        if batch_key not in adata.obs:
-            raise unknown("column of obs", batch_key, map(str, adata.obs))
-        raise MixvaeError(f"batch_key={shown(batch_key)}: batches are not modelled; leave it out.")
     values = adata.X if layer is None else adata.layers[layer]
     source = source_of(values, "anndata") or ArraySource(to_numpy(values, "anndata"))
     source.columns = tuple(map(str, adata.var_names))

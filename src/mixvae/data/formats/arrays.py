@@ -1,7 +1,7 @@
 """Arrays and tables in memory, or in .npy and .npz files."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mixvae.data.batch_labels import BatchName, batch_numbers
 from mixvae.data.choice import (
     Standardize,
     mixed_columns_of,
@@ -16,7 +17,7 @@ from mixvae.data.choice import (
     standardization_of,
 )
 from mixvae.data.conversion import choose_transform, make_split
-from mixvae.data.dataset import Binarize, Dataset, Split
+from mixvae.data.dataset import Binarize, Dataset
 from mixvae.data.raw_columns import Kinds
 from mixvae.data.sources import source_of
 from mixvae.data.splits import SPLIT_OF, HoldOut, SourceSplits, assemble
@@ -54,6 +55,8 @@ def from_arrays(
     kinds: Kinds | None = None,
     transform: AnyTransform | None = None,
     weight: Any = None,
+    batch: Any = None,
+    batch_names: Sequence[BatchName] | None = None,
 ) -> Dataset:
     """Make a `Dataset` of arrays, tables or lists of numbers, which are copied, or of a source.
 
@@ -77,7 +80,8 @@ def from_arrays(
     y
         N integers from 0, shape (N,) or (N, 1).
     val, test
-        Arrays like ``x``, or tuples (x, y) or (x, y, weight), which are these splits.
+        Arrays like ``x``, or tuples (x, y), (x, y, weight) or (x, y, weight, batch), which are
+        these splits.
     name
         The name of the data in run folders and messages.
     binarize
@@ -102,6 +106,12 @@ def from_arrays(
         How much each row of ``x`` counts, N finite numbers of at least 0: a row of weight 2 counts
         as two rows, in standardisation, start, training and figures. Weights that are all equal are
         left out.
+    batch
+        The name of the technical batch (donor, site) of each row of ``x``, N of text or whole
+        numbers, which `mfa-vae` reads and components do not explain.
+    batch_names
+        A trained model's ``Dataset.batch_names``, for data given to that model; by default those of
+        ``batch``, sorted.
 
     Returns
     -------
@@ -123,14 +133,32 @@ def from_arrays(
     True
     """
     source = source_of(x, f"{name}, train")
-    given = {"x": x if source is None else source, "y": y, "weight": weight}
+    given = {"x": x if source is None else source, "y": y, "weight": weight, "batch": batch}
     for part, value in (("val", val), ("test", test)):
-        own = value if isinstance(value, tuple) and len(value) in (2, 3) else (value,)
-        given |= dict(zip((f"x_{part}", f"y_{part}", f"weight_{part}"), own, strict=False))
+        own = value if isinstance(value, tuple) and len(value) in (2, 3, 4) else (value,)
+        roles = (f"{role}_{part}" for role in ("x", "y", "weight", "batch"))
+        given |= dict(zip(roles, own, strict=False))
     seeds(seed=seed)
     make = _splits if source is None else row_sources.splits_of
     parts = make(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
+    parts = with_batches(parts, given, name, batch_names)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
+
+
+def with_batches(
+    parts: SourceSplits,
+    given: Mapping[str, Any],
+    where: str,
+    names: Sequence[BatchName] | None = None,
+) -> SourceSplits:
+    """The splits with the batch labels among batch, batch_val and batch_test, if there are any."""
+    own = {part: getattr(parts, part) for part in ("train", "val", "test")}
+    for part, split in own.items():
+        labels = given.get("batch" if part == "train" else f"batch_{part}")
+        if split is not None and labels is not None:
+            numbers, names = batch_numbers(labels, len(split), f"{where}, {part}", names)
+            own[part] = replace(split, batch_label=numbers)
+    return replace(parts, **own, batch_names=None if names is None else tuple(names))
 
 
 def read(
@@ -167,14 +195,18 @@ def read_table(
     standardize: Standardize = "auto",
     held_out: HoldOut = DEFAULT,
     kinds: Kinds | None = None,
+    batch_column: str | None = None,
+    batch_names: Sequence[BatchName] | None = None,
 ) -> SourceSplits:
-    """The rows of a .csv, .tsv or .parquet file, of which one column may be the class.
+    """The rows of a .csv, .tsv or .parquet file; one column may be the class, one the batch.
 
-    The other arguments are as in :func:`read`. Raises `MixvaeError` where pandas is missing, and
-    for a file or column that cannot be used.
+    ``batch_names`` are those of a trained model. The other arguments are as in :func:`read`. Raises
+    `MixvaeError` where pandas is missing, and for a file or column that cannot be used.
     """
-    x, y = table_file.read(path, label_column)
-    return _splits({"x": x, "y": y}, path.name, transform, standardize, held_out, kinds)
+    x, y, batch = table_file.read(path, label_column, batch_column)
+    given = {"x": x, "y": y, "batch": batch}
+    parts = _splits(given, path.name, transform, standardize, held_out, kinds)
+    return with_batches(parts, given, path.name, None if batch is None else batch_names)
 
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:
@@ -233,7 +265,7 @@ def _splits(
     ):
         transform = standardization_of(given, where, held_out)
     transform = choose_transform(given["x"], transform, where=f"{where}, train")
-    splits: dict[str, Split] = {}
+    splits: dict[str, Any] = {}
     for part, ending in (("train", ""), ("val", "_val"), ("test", "_test")):
         x, y, weight = (given.get(f"{name}{ending}") for name in ("x", "y", "weight"))
         if x is not None:

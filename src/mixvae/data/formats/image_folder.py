@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixvae.data.conversion import choose_transform, make_split
-from mixvae.data.dataset import Split
 from mixvae.data.splits import SourceSplits
 from mixvae.data.transform import Transform
 from mixvae.errors import MixvaeError
@@ -67,7 +67,7 @@ def read(
     x = {part: np.array([next(arrays) for _ in files[part]]) for part in classes}
     given = None if transform is None or transform.scale == 1 else transform
     chosen = choose_transform(x["train"], given, where=str(folders["train"]))
-    splits: dict[str, Split] = {}
+    splits: dict[str, Any] = {}
     for part, names in classes.items():
         y = None if names is None else [numbers[name] for name in names]
         splits[part] = make_split(x[part], y, where=str(folders[part]), transform=chosen)

@@ -54,7 +54,7 @@ def splits_of(
     if transform is None:
         transform = transform_of(source, found, standardize, train, at)
     check(source, found, transform, at)
-    splits = {"train": Split(Rows(source, transform), y, weight=weight)}
+    splits: dict[str, Any] = {"train": Split(Rows(source, transform), y, weight=weight)}
     for part in own:
         values = [given.get(f"{name}_{part}") for name in ("x", "y", "weight")]
         splits[part] = _split(values, transform, f"{where}, {part}")

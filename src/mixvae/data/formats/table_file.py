@@ -21,25 +21,24 @@ def is_table(path: Path) -> bool:
     return path.suffix == ".parquet" or _kind(path) in _SEPARATORS
 
 
-def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray | None]:
-    """The columns of a table and, of the one named ``label_column``, class numbers.
+def read(
+    path: Path, label_column: str | None = None, batch_column: str | None = None
+) -> tuple[Any, np.ndarray | None, Any]:
+    """The columns of a table, class numbers of ``label_column`` and names of ``batch_column``.
 
     Classes, of any type, are numbered in sorted order from 0. Raises `MixvaeError` where pandas is
-    missing, for a damaged file, and for a label column that is not there or misses values.
+    missing, for a damaged file, and for a column that is not there or of labels that are missing.
     """
-    frame = _read(path)
+    frame, batch = _read(path), None
     _check_names(path, [str(name) for name in frame.columns])
+    if batch_column is not None:
+        if batch_column == label_column:
+            raise MixvaeError(f"{path}: {batch_column!r} cannot be both labels and batches.")
+        batch = _column(frame, path, batch_column, "batch", "batches")
+        frame = frame.drop(columns=batch_column)
     if label_column is None:
-        return frame, None
-    if label_column not in frame.columns:
-        known = [str(name) for name in frame.columns]
-        near = get_close_matches(label_column, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise MixvaeError(
-            f"{path}: no column {label_column!r} of labels.{hint} Its columns: {listed(known)}. "
-            "Leave label_column out (--label-column null) where there are no labels."
-        )
-    labels = frame[label_column]
+        return frame, None, batch
+    labels = _column(frame, path, label_column, "label", "labels")
     if labels.isna().any():
         raise MixvaeError(
             f"{path}: {int(labels.isna().sum())} of {len(labels)} labels in the column "
@@ -52,7 +51,20 @@ def read(path: Path, label_column: str | None = None) -> tuple[Any, np.ndarray |
             f"{path}: the labels in the column {label_column} cannot be sorted ({error}); "
             "make them of one type."
         ) from error
-    return frame.drop(columns=label_column), classes
+    return frame.drop(columns=label_column), classes, batch
+
+
+def _column(frame: Any, path: Path, column: str, option: str, what: str) -> Any:
+    """A column that an option names."""
+    if column not in frame.columns:
+        known = [str(name) for name in frame.columns]
+        near = get_close_matches(column, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise MixvaeError(
+            f"{path}: no column {column!r} of {what}.{hint} Its columns: {listed(known)}. "
+            f"Leave {option}_column out (--{option}-column null) where there are no {what}."
+        )
+    return frame[column]
 
 
 def _check_names(path: Path, names: list[str]) -> None:

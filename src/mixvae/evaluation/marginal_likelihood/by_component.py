@@ -8,6 +8,7 @@ the prior alone.
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from math import log
+from typing import Any
 
 import torch
 from jaxtyping import Float64, Int64
@@ -20,9 +21,10 @@ from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.families import ExactMixture
 from mixvae.model import MixtureVAE
+from mixvae.parts.labels import Classes
 from mixvae.seeding import seed_of_row
 
-from ..batches import check_x
+from ..batches import check_labels, check_x
 from .log_likelihood import LogLikelihood, check_normalised, mean_bits
 from .pareto import pareto_k
 
@@ -37,11 +39,16 @@ ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 def can_be_estimated(model: MixtureVAE) -> bool:
     """Whether :func:`log_joint` takes the model."""
     prior = model.prior(model.encode) if isinstance(model.family, ExactMixture) else None
-    return prior is not None and is_diagonal_normal(prior) and model.labels.n_classes is None
+    return prior is not None and is_diagonal_normal(prior)
 
 
 def log_joint(
-    model: MixtureVAE, x: TensorOrRows, n_samples: int = 200, *, seed: int = 0
+    model: MixtureVAE,
+    x: TensorOrRows,
+    n_samples: int = 200,
+    y: Classes | None = None,
+    *,
+    seed: int = 0,
 ) -> tuple[Float64[Tensor, "N K"], LogLikelihood]:
     r"""Log p(x, k) of each row and component, and log p(x), by importance sampling.
 
@@ -61,6 +68,8 @@ def log_joint(
         Rows, (N, *X), in float64 or in the model's precision.
     n_samples
         Samples S for each component that matters.
+    y
+        (N,), the classes or batches of x, for a model that reads them: log p(x, k | y).
     seed
         Seed of the noise.
 
@@ -74,14 +83,14 @@ def log_joint(
     Raises
     ------
     MixvaeError
-        For another family or posterior, a conditional model, or data outside the support.
+        For another family or posterior, labels that do not fit, or data outside the support.
 
     References
     ----------
     Owen & Zhou, Safe and effective importance sampling, JASA 2000.
     """
     with torch.no_grad():
-        figures = [_figures(part) for part in samples_of(model, x, n_samples, seed)]
+        figures = [_figures(part) for part in samples_of(model, x, n_samples, seed, y=y)]
     joint, log_prob, error, ess, k_hat = (torch.cat(t) for t in zip(*figures, strict=True))
     bits = mean_bits(log_prob, model)
     estimate = LogLikelihood(log_prob, error, ess, k_hat, bits, n_samples, "by component")
@@ -95,6 +104,7 @@ def samples_of(
     seed: int,
     *,
     value: Value | None = None,
+    y: Classes | None = None,
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -104,6 +114,8 @@ def samples_of(
         As of :func:`log_joint`, whose errors it raises.
     value
         A function of p(x | z), of which means are computed too.
+    y
+        As of :func:`log_joint`.
 
     Yields
     ------
@@ -120,6 +132,9 @@ def samples_of(
     check_normalised(model)
     model = deepcopy(model).cpu().double().eval()
     is_a((Tensor, Rows), "torch.from_numpy makes one of an array", x=x)
+    check_labels(x, y)
+    y = None if y is None or model.labels.n_classes is None else y.cpu()
+    start = 0
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
         rows = max(1, min(ROWS, VALUES // ((PILOT + n_samples) * x.shape[1:].numel())))
@@ -127,7 +142,9 @@ def samples_of(
             part = part.detach().cpu().double()
             check_x(model, part)
             model.decoder.likelihood.check(part)
-            yield Samples(model, p_z, part, n_samples, seed, value)
+            own = None if y is None else y[start : start + len(part)]
+            yield Samples(model, p_z, part, n_samples, seed, value=value, y=own)
+            start += len(part)
 
 
 class Samples:
@@ -145,6 +162,8 @@ class Samples:
         As of :func:`log_joint`.
     value
         A function of p(x | z), of which means are computed too.
+    y
+        The rows' labels, where the model reads them.
 
     Attributes
     ----------
@@ -165,10 +184,12 @@ class Samples:
         x: Tensor,
         n_samples: int,
         seed: int,
+        *,
         value: Value | None = None,
+        y: Classes | None = None,
     ) -> None:
-        self.model, self.x, self.p_z = model, x, p_z
-        q_z, q_w = model.infer(x)
+        self.model, self.x, self.p_z, self.y = model, x, p_z, y
+        q_z, q_w = model.infer(x, y)
         self.q_z = q_z
         kept = model.kept.log()  # 0, or -inf for components that dropout removed
         self.log_pi = q_w.mean.log() + kept  # (N, K)
@@ -200,8 +221,23 @@ class Samples:
     ) -> tuple[Float64[Tensor, "S n"], Distribution]:
         """log p(x, z | k) - log q(z | x, k) of samples of component k, and p(x | z, k)."""
         z, log_ratio = self.codes(noise, rows, k)
-        p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
+        p_x = self.decode(z.unsqueeze(2), rows, k)
         return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio, p_x
+
+    def decode(self, z: Float64[Tensor, "S n 1 L"], rows: Int64[Tensor, " n"], k: int) -> Any:
+        """p(x | z, k) of codes of some rows, of which the labels are read.
+
+        Parameters
+        ----------
+        z
+            Codes.
+        rows
+            Which of the rows.
+        k
+            The component.
+        """
+        y = None if self.y is None else self.y[rows]
+        return self.model.decoder.of_component(self.model.labels.condition_z(z, y), k)
 
     def codes(
         self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
