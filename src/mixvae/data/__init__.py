@@ -270,7 +270,7 @@ def read_source(
     is_table = is_folder or (path.is_file() and table_file.is_table(path))
     if label_column is not None and not is_table and (name in DATASETS or path.exists()):
         raise MixvaeError(f"label_column is of tables ({_TABLES}), not of {name}; leave it out.")
-    if kinds is not None and (name in DATASETS or path.is_dir()):
+    if kinds is not None and (name in DATASETS or path.is_dir()) and not is_folder:
         raise MixvaeError(f"kinds are of the columns of tables, not of {name}; leave them out.")
     if standardize is True and (name in DATASETS or path.is_dir()) and not is_folder:
         raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")

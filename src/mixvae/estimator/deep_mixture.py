@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from mixvae.data import Binarize, MixedColumns, Standardize
+from mixvae.data.counts import are_counts
 from mixvae.data.frames import columns_of
 from mixvae.data.row_weights import relative
 from mixvae.data.rows import TensorOrRows
@@ -25,7 +26,12 @@ from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
 from mixvae.evaluation.imputation import impute
-from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
+from mixvae.evaluation.marginal_likelihood.by_component import (
+    WIDE,
+    can_be_estimated,
+    log_joint,
+    responsibilities,
+)
 from mixvae.evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
 from mixvae.initialization.gaussian_mixture import SEARCH_VAL_ROWS
 from mixvae.pruning import prune
@@ -81,6 +87,11 @@ class DeepMixture(
         Or that of some columns by name (of an array by number), such as {"visits": "poisson"}, the
         others by their types: categories and text "categorical", ordered categories "ordinal",
         truth values "bernoulli", numbers "normal". So is a frame with such columns read without it.
+    library_size : {"none", "median"} or float, optional
+        Whether the means of counts are proportional to the row's library size, the sum of its
+        counts, as of cells in sequencing: no, or divided by a typical sum, which is the median of
+        training rows or a number. Densities are then log p(x | library size), and components,
+        reconstructions and samples those of rows of the typical one. By default none.
     standardize : {"auto"} or bool
         Divide columns by their standard deviation, less their mean. "auto": real tables.
     covariance_type : {"full", "tied", "diag"}, optional
@@ -194,6 +205,7 @@ class DeepMixture(
         hidden: Sequence[int] | None = None,
         network: str | None = None,
         likelihood: str | Mapping[Any, str] | None = None,
+        library_size: Literal["none", "median"] | float | None = None,
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
@@ -219,6 +231,7 @@ class DeepMixture(
         self.hidden = hidden
         self.network = network
         self.likelihood = likelihood
+        self.library_size = library_size
         self.standardize = standardize
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
@@ -277,7 +290,13 @@ class DeepMixture(
         kinds = checks.kinds_asked(X, self.likelihood)
         is_mixed = kinds is not None
         given = checks.checked(
-            self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=is_mixed
+            self,
+            X,
+            is_table=is_table,
+            reset=not goes_on,
+            missing=True,
+            is_mixed=is_mixed,
+            counts=are_counts(kinds),
         )
         columns = columns_of(X)
         weight = checks.weights(sample_weight, given)
@@ -393,7 +412,8 @@ class DeepMixture(
         if fraction is not None:
             some = slice(None, None, -(-len(x) // OFFSET_ROWS))
             own = None if weight is None else weight[some]
-            self.offset_ = states.quantile(self._log_p(x[some], 200)[0], fraction, own)
+            n_samples = PREDICT_SAMPLES if self._by_component and x.shape[1] > WIDE else 200
+            self.offset_ = states.quantile(self._log_p(x[some], n_samples)[0], fraction, own)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "DeepMixture":
         """Train on the rows of X once, as a part of data that come in parts.
@@ -462,7 +482,8 @@ class DeepMixture(
     def predict_proba(self, X: Any) -> np.ndarray:
         """Responsibilities of the components for each row.
 
-        They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples`, and
+        They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples` (of more
+        than 200 columns by the mean code of each component, where these are 20 nats apart), and
         q(k | x) of images'; the mean weights E[w | x] in a joint mixture, whose components all take
         part in every x; and q(c | x) of the clusters in vade and gmvae.
 
@@ -747,6 +768,11 @@ class DeepMixture(
         ]
         if isinstance(self.data_transform_, MixedColumns):
             head += self.data_transform_.lines()
+        if isinstance(size := recipe.options.get("library_size"), float):
+            head.append(
+                "counts: means are proportional to the row's library size, its sum of counts over "
+                f"{size:g}; densities are log p(x | library size)"
+            )
         if self.selection_ is not None:
             one = next(row for row in self.selection_ if row["chosen"])
             head.append(
@@ -783,8 +809,7 @@ class DeepMixture(
 
     def _proba(self, x: TensorOrRows) -> np.ndarray:
         if self._by_component:
-            joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, seed=self._seed)
-            return joint.softmax(1).numpy()
+            return responsibilities(self.model_, x, PREDICT_SAMPLES, seed=self._seed).numpy()
         return cluster_probabilities(self.model_, x.float()).numpy()
 
     def _log_p(self, x: TensorOrRows, n_samples: int) -> tuple[np.ndarray, str | None]:
@@ -808,7 +833,8 @@ class DeepMixture(
             is_table=self._is_table,
             reset=False,
             missing=self.model_.decoder.likelihood.missing,
-            is_mixed=isinstance(self._reader.transform, MixedColumns),
+            is_mixed=isinstance(transform := self._reader.transform, MixedColumns),
+            counts=isinstance(transform, MixedColumns) and transform.counts is not None,
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -6,6 +6,7 @@ from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
 from mixvae.initialization.column_mixture import MixtureOfColumns
 from mixvae.initialization.gaussian_mixture import (
+    REGULARISATION,
+    SEARCH_VAL_ROWS,
     Covariance,
     Mixture,
     one_standard_error,
@@ -23,7 +26,7 @@ from mixvae.initialization.gaussian_mixture import (
     start_from,
 )
 from mixvae.likelihoods import ColumnKinds, ColumnLikelihood, Likelihood, likelihood
-from mixvae.likelihoods.columns import REAL
+from mixvae.likelihoods.columns import COUNTS, REAL
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.parts.decoders import Decoder
@@ -40,10 +43,12 @@ from mixvae.parts.priors import NormalPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
 from .options import ImportanceWeighted
-from .recipe import Shape
+from .recipe import Recipe, Shape
 from .registry import register
 
 START_ROWS, START_VALUES = 4000, 2**21  # by which data that are not in memory are started
+IN_MEMORY = 2**23  # values in memory; of more, as of those that are not, some rows are taken
+MOST_LATENTS = 60  # of wide tables
 
 
 @register("mfa-vae")
@@ -75,6 +80,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """For a table whose columns are of several kinds: the likelihood of each, and its number of
     categories (1 for all but categorical and ordinal). By default those of the data; none where all
     columns are real."""
+    library_size: Literal["none", "median"] | float = "none"
+    """Whether means of counts are proportional to the row's library size, the sum of its counts, as
+    of cells in sequencing: none, or divided by a typical sum, which is a number or the median of
+    training rows. Densities are then log p(x | library size)."""
     noise: Noise = "decoder"
     """What the noise's scale depends on: the code, by a network (decoder); the column and the
     component (component); the column; or nothing (all)."""
@@ -112,26 +121,39 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
                 raise MixvaeError(
                     "x_noise is for tables whose columns are all real; leave it out, or make it 0."
                 )
+        columns = () if self.columns is None else self.columns
+        has_counts = self.columns is None or any(name in COUNTS for name, *_ in columns)
+        if self.library_size != "none" and not has_counts:
+            raise MixvaeError(
+                "library_size is for counts, of which there are no columns; leave it out."
+            )
         if not self.hidden:
             raise MixvaeError("hidden must name at least one width, such as [128, 128]; got none.")
+
+    def resolve(self, data: Dataset | None = None) -> "Recipe":
+        size = typical_library_size(self, data)
+        found = self if size is None else replace(self, library_size=size)
+        return super(MixtureOfFactorAnalysers, found).resolve(data)
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
         columns = self.columns
         if columns is None:
             columns = columns_of_data(data)
-        undecided = None in (self.n_components, self.covariance, self.reg_covar)
+        own = without_choice(self, columns)
+        undecided = None in (own.n_components, own.covariance, own.reg_covar)
+        decided |= {name: v for name in decided if (v := getattr(own, name)) is not None}
         fitted = data is not None and self.start == "gaussian-mixture"
         if data is not None and fitted and undecided:
-            covariance, kind = kind_of_mixture(columns, self.covariance)
+            covariance, kind = kind_of_mixture(columns, own.covariance, self.typical_sum)
             chosen = one_standard_error(
                 search(
-                    _rows(data.train.x),
-                    _rows(data.val.x),
+                    rows_of(data.train.x),
+                    data.val.x[:SEARCH_VAL_ROWS].flatten(1).double().numpy(),
                     kind_of_mixture=kind,
-                    n_components=self.n_components,
+                    n_components=own.n_components,
                     covariance=covariance,
-                    reg_covar=self.reg_covar,
+                    reg_covar=own.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
                     weights=weights_of(data),
@@ -140,7 +162,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             decided = {name: getattr(chosen, name) for name in decided}
         n_columns = 4 if data is None else prod(data.x_shape)
         decided["missing"] = data is not None and has_missing(data.train.x)
-        decided["n_latent"] = max(1, int(0.6 * n_columns))
+        decided["n_latent"] = n_latent_of(n_columns)
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
         return super().decided_by(data) | decided | {"columns": columns}
@@ -152,12 +174,12 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert self.covariance is not None
         assert self.reg_covar is not None
         sizes = self._sizes(data.x_shape)
-        kind = kind_of_mixture(self.columns, self.covariance)[1]
+        kind = kind_of_mixture(self.columns, self.covariance, self.typical_sum)[1]
         mixture = kind(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
         assert isinstance(model.weights, CategoricalWeights)
-        fitted = mixture.fit(_rows(data.train.x), (weights_of(data) or (None,))[0])
+        fitted = mixture.fit(rows_of(data.train.x), (weights_of(data) or (None,))[0])
         linear, likelihood, n = (
             model.decoder.branch.linear,
             model.decoder.likelihood,
@@ -178,12 +200,17 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         """The likelihood of each column; None where all are real."""
         return ColumnKinds.of(self.columns) if self.columns else None
 
+    @property
+    def typical_sum(self) -> float | None:
+        """The sum of counts of a row of library size 1; None where library sizes do not count."""
+        return self.library_size if isinstance(self.library_size, float) else None
+
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape)
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         if self.kinds is not None:
-            return ColumnLikelihood(x_shape, self.kinds)
+            return ColumnLikelihood(x_shape, self.kinds, self.typical_sum)
         return likelihood(self.likelihood, x_shape, missing=len(x_shape) == 1)
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> dict[str, Any]:
@@ -196,7 +223,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
         n_columns, n_latent, k = self._sizes(x_shape)
-        features = ObservedFeatures(bool(self.missing), self.kinds)
+        features = ObservedFeatures(bool(self.missing), self.kinds, self.typical_sum)
         n_features = features.n_features(n_columns)
         residual = ComponentMLP(n_features, 2 * n_latent, self.hidden, k)
         return ResidualPosterior(residual, features, self.kinds)
@@ -208,9 +235,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         n_columns, n_latent, k = self._sizes(x_shape)
         n_columns = self.kinds.n_outputs if self.kinds else n_columns
         linear = FactorAnalysers(n_columns, n_latent, k, self.noise)
-        n_outputs = (1 + (self.noise == "decoder")) * n_columns
+        has_scales = self.kinds is None or self.kinds.has_scales
+        n_outputs = (1 + (has_scales and self.noise == "decoder")) * n_columns
         residual = ComponentMLP(n_latent, n_outputs, self.hidden[::-1], k)
-        return ResidualDecoder(ResidualBranch(linear, residual), likelihood)
+        return ResidualDecoder(ResidualBranch(linear, residual, has_scales), likelihood)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
         return NormalPrior(Tensor(self._sizes(x_shape)[1]).zero_())
@@ -231,21 +259,62 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return prod(x_shape), self.n_latent, self.n_components
 
 
+def n_latent_of(n_columns: int) -> int:
+    """The size L of a code by default: 0.6 D, at least 1, and at most ``MOST_LATENTS``."""
+    return max(1, min(int(0.6 * n_columns), MOST_LATENTS))
+
+
+def typical_library_size(recipe: MixtureOfFactorAnalysers, data: Dataset | None) -> float | None:
+    """The typical sum of counts that a recipe asks for; None where it asks for none.
+
+    Raises a MixvaeError where it is that of data, and there are none, or none with counts.
+    """
+    if recipe.library_size == "none":
+        return None
+    columns = columns_of_data(data) if recipe.columns is None else recipe.columns
+    counts = [i for i, (name, _) in enumerate(columns) if name in COUNTS]
+    if not counts and (data is not None or columns):
+        raise MixvaeError(
+            "library_size is for counts, of which the data have no columns; leave it out, or name "
+            "a likelihood of counts."
+        )
+    if isinstance(recipe.library_size, float):
+        return recipe.library_size
+    if data is None:
+        raise MixvaeError(
+            "library_size median is that of training rows; give data, or the typical sum of counts."
+        )
+    return max(1.0, float(np.median(rows_of(data.train.x)[:, counts].sum(1))))
+
+
+def without_choice(
+    recipe: MixtureOfFactorAnalysers, columns: Sequence[Sequence[int | str]]
+) -> MixtureOfFactorAnalysers:
+    """The recipe with a covariance and its regularisation, where no column is real to have them."""
+    if not columns or ColumnKinds.of(columns).has_scales:
+        return recipe
+    reg_covar = REGULARISATION[0] if recipe.reg_covar is None else recipe.reg_covar
+    return replace(recipe, covariance=recipe.covariance or "diag", reg_covar=reg_covar)
+
+
 def kind_of_mixture(
-    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None
+    columns: Sequence[Sequence[int | str]] | None,
+    covariance: Covariance | None,
+    library_size: float | None = None,
 ) -> tuple[Covariance | None, Callable[..., Mixture]]:
     """The covariance of the mixture to start from, where there is no choice, and its kind.
 
     Parameters
     ----------
-    columns, covariance
-        As of the recipe. Of less than two real columns the covariance is diagonal.
+    columns, covariance, library_size
+        As of the recipe, the last a number. Of less than two real columns the covariance is
+        diagonal.
     """
     if not columns:
         return covariance, Mixture
     kinds = ColumnKinds.of(columns)
     only: Covariance | None = "diag" if len(kinds.those(*REAL)) < 2 else None
-    return covariance or only, partial(MixtureOfColumns, kinds=kinds)
+    return covariance or only, partial(MixtureOfColumns, kinds=kinds, library_size=library_size)
 
 
 def weights_of(data: Dataset) -> tuple[Any, Any] | None:
@@ -254,18 +323,24 @@ def weights_of(data: Dataset) -> tuple[Any, Any] | None:
     if own is None:
         return None
     others = torch.ones(len(data.val)) if others is None else others
-    return own[: _n_rows(data.train.x)].double().numpy(), others.double().numpy()
+    return own[_some(data.train.x)].double().numpy(), others.double().numpy()
 
 
-def _rows(x: TensorOrRows) -> Any:
-    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order."""
-    return x[: _n_rows(x)].flatten(1).double().numpy()
+def rows_of(x: TensorOrRows) -> Any:
+    """Rows in float64, as NumPy's: all of a table in memory, unless it is large."""
+    return x[_some(x)].flatten(1).double().numpy()
 
 
-def _n_rows(x: TensorOrRows) -> int:
-    """How many rows the start is found by."""
-    most = max(START_ROWS, START_VALUES // x.shape[1])
-    return min(len(x), most) if isinstance(x, Rows) else len(x)
+def _some(x: TensorOrRows) -> slice:
+    """The rows that the start is found by: all, or some of a large table.
+
+    Of rows that are not in memory, which are in no order, they are the first.
+    """
+    d = prod(x.shape[1:])
+    most = max(START_ROWS, START_VALUES // d)
+    if isinstance(x, Rows):
+        return slice(most)
+    return slice(None, None, -(-len(x) // most) if len(x) * d > IN_MEMORY else None)
 
 
 def columns_of_data(data: Dataset | None) -> tuple[tuple[str, int], ...]:

@@ -30,6 +30,8 @@ SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as w
 WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
 NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
+WIDE = 200  # columns; of more, a row's responsibilities are by few samples where these are clear
+CLEAR = -20.0  # nats; what a component of a wide table has less than the best, to be left out
 ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 
@@ -87,8 +89,36 @@ def log_joint(
     return joint, estimate
 
 
+def responsibilities(
+    model: MixtureVAE, x: TensorOrRows, n_samples: int, *, seed: int = 0
+) -> Float64[Tensor, "N K"]:
+    r"""Responsibilities p(k | x) of each row, from :func:`log_joint`.
+
+    Of more than 200 columns the components are mostly many nats apart, and samples take long. There
+    each component is first estimated at its posterior's mean code :math:`\mu`, by
+    :math:`\log \pi_k\, p(x|\mu, k)\, p(\mu) / q(\mu|x, k)`, which is log p(x, k) itself where q is
+    the exact posterior. Only rows with several components within 20 nats of the best are sampled,
+    and of these components. This is in float32, to some thousandths of a nat.
+
+    Parameters
+    ----------
+    model, x, n_samples, seed
+        As of :func:`log_joint`, whose errors it raises.
+    """
+    is_wide = x.shape[1:].numel() > WIDE
+    with torch.no_grad():
+        parts = samples_of(model, x, n_samples, seed, clear=CLEAR if is_wide else None)
+        return torch.cat([part.joint for part in parts]).softmax(1)
+
+
 def samples_of(
-    model: MixtureVAE, x: TensorOrRows, n_samples: int, seed: int, *, means: bool = False
+    model: MixtureVAE,
+    x: TensorOrRows,
+    n_samples: int,
+    seed: int,
+    *,
+    means: bool = False,
+    clear: float | None = None,
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -98,6 +128,8 @@ def samples_of(
         As of :func:`log_joint`, whose errors it raises.
     means
         Whether means of x are computed too.
+    clear
+        As of :class:`Samples`.
 
     Yields
     ------
@@ -112,16 +144,17 @@ def samples_of(
             "mfa-vae and mixture-vae; for others there is mixvae.evaluation.log_likelihood."
         )
     check_normalised(model)
-    model = deepcopy(model).cpu().double().eval()
+    dtype = torch.float64 if clear is None else torch.float32
+    model = deepcopy(model).cpu().to(dtype).eval()
     is_a((Tensor, Rows), "torch.from_numpy makes one of an array", x=x)
     with torch.no_grad():
         p_z = model.prior(model.encode).expand((model.n_components,))
         rows = max(1, min(ROWS, VALUES // ((PILOT + n_samples) * x.shape[1:].numel())))
         for part in parts_of(x, rows):
-            part = part.detach().cpu().double()
+            part = part.detach().cpu().to(dtype)
             check_x(model, part)
             model.decoder.likelihood.check(part)
-            yield Samples(model, p_z, part, n_samples, seed, means=means)
+            yield Samples(model, p_z, part, n_samples, seed, means=means, clear=clear)
 
 
 class Samples:
@@ -139,6 +172,9 @@ class Samples:
         As of :func:`log_joint`.
     means
         Whether means of x are computed too.
+    clear
+        What components have less than the best, in nats, to be left out, and rows with one other
+        alone not to be sampled; the pilot is then the posterior's mean. None: all are sampled.
 
     Attributes
     ----------
@@ -161,6 +197,7 @@ class Samples:
         seed: int,
         *,
         means: bool = False,
+        clear: float | None = None,
     ) -> None:
         self.model, self.x, self.p_z = model, x, p_z
         q_z, q_w = model.infer(x)
@@ -168,12 +205,16 @@ class Samples:
         kept = model.kept.log()  # 0, or -inf for components that dropout removed
         self.log_pi = q_w.mean.log() + kept  # (N, K)
         noise = [self._noise(row, PILOT + n_samples, seed) for row in x]
-        pilot, self.noise = torch.stack(noise, 1).split([PILOT, n_samples])
+        pilot, self.noise = torch.stack(noise, 1).to(x.dtype).split([PILOT, n_samples])
+        pilot = pilot if clear is None else torch.zeros_like(pilot[:1])
         every = torch.arange(len(x))
         components = range(model.n_components)
-        first = [self._weigh(pilot, every, k)[0].logsumexp(0) - log(PILOT) for k in components]
+        first = [self._weigh(pilot, every, k)[0].logsumexp(0) - log(len(pilot)) for k in components]
         self.joint = torch.stack(first, 1) + self.log_pi
-        self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= NEGLIGIBLE
+        least = NEGLIGIBLE if clear is None else clear
+        self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= least
+        if clear is not None:
+            self.matters &= self.matters.sum(1, keepdim=True) > 1
         self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
         self.means: dict[int, Float64[Tensor, n * X]] = {}
         for k in components:
