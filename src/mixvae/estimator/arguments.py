@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log2
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -154,7 +154,7 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     whole_recipe: Any = with_options(recipe, options)
     columns = whole_recipe.columns
     columns = columns_of_data(data) if columns is None else columns
-    whole_recipe = without_choice(whole_recipe, columns)
+    whole_recipe = without_choice(whole_recipe, columns, prod(data.x_shape))
     given = {name: getattr(whole_recipe, name) for name in CHOSEN}
     n, k = len(data.train), given["n_components"]
     if k is not None and k > n:

@@ -64,7 +64,8 @@ class DeepMixture(
 
     X may also be a table that is not in memory as an array, of which some rows are read at a time:
     a sparse matrix or array of SciPy, a memory-mapped array, a Dataset or DataLoader of PyTorch
-    (whose labels are not read), or the Path of a folder of Parquet files.
+    (whose labels are not read), or the Path of a folder of Parquet files. Its columns are real, or
+    counts of one likelihood.
 
     The result for a row depends on its values, the model and ``random_state`` alone.
 
@@ -76,7 +77,8 @@ class DeepMixture(
         cross-validation if there are fewer than 1,000);
         other recipes have a number of their own, or choose it by component dropout.
     n_latent : int, optional
-        Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns.
+        Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns, at
+        most 60.
     hidden : sequence of int, optional
         Widths of the networks' hidden layers. By default by the recipe, and (64, 64) for tables of
         fewer than 20,000 rows.
@@ -95,7 +97,8 @@ class DeepMixture(
     standardize : {"auto"} or bool
         Divide columns by their standard deviation, less their mean. "auto": real tables.
     covariance_type : {"full", "tied", "diag"}, optional
-        Covariance of the Gaussian mixture that a table's model starts from. By default the best.
+        Covariance of the Gaussian mixture that a table's model starts from. By default the best,
+        and diag for more than 300 columns.
     reg_covar : float, optional
         Added to the diagonal of its covariances, of standardised columns. By default the best.
     n_init : int, optional
@@ -483,7 +486,7 @@ class DeepMixture(
         """Responsibilities of the components for each row.
 
         They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples` (of more
-        than 200 columns by the mean code of each component, where these are 20 nats apart), and
+        than 200 columns by the mean code of each component, where these are 12 nats apart), and
         q(k | x) of images'; the mean weights E[w | x] in a joint mixture, whose components all take
         part in every x; and q(c | x) of the clusters in vade and gmvae.
 

@@ -49,6 +49,7 @@ from .registry import register
 START_ROWS, START_VALUES = 4000, 2**21  # by which data that are not in memory are started
 IN_MEMORY = 2**23  # values in memory; of more, as of those that are not, some rows are taken
 MOST_LATENTS = 60  # of wide tables
+WIDE = 300  # columns; of more, the Gaussian mixture has diagonal covariances
 
 
 @register("mfa-vae")
@@ -67,7 +68,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     mixture is within a standard error of the best on validation rows, or with fewer than 1,000 rows
     by cross-validation of training and validation rows. Without data 10."""
     n_latent: int | None = None
-    """Size L of each component's code. By default 0.6 D of D columns, at least 1."""
+    """Size L of each component's code. By default 0.6 D of D columns, from 1 to 60."""
     hidden: Sequence[int] = (128, 128)
     """Widths of the networks' hidden layers."""
     x_noise: float | None = None
@@ -91,7 +92,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """Initialisation, when the recipe is built for data: scikit-learn's GaussianMixture, or
     random weights."""
     covariance: Covariance | None = None
-    """Covariance of the Gaussian mixture to start from. By default the best in the same choice."""
+    """Covariance of the Gaussian mixture to start from. By default the best in the same choice, and
+    diag for more than 300 columns."""
     reg_covar: float | None = None
     """Added to the diagonal of its covariances. By default the best of 0.001, 0.01 and 1e-6."""
     n_init: int = 1
@@ -140,7 +142,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         columns = self.columns
         if columns is None:
             columns = columns_of_data(data)
-        own = without_choice(self, columns)
+        n_columns = 4 if data is None else prod(data.x_shape)
+        own = without_choice(self, columns, n_columns)
         undecided = None in (own.n_components, own.covariance, own.reg_covar)
         decided |= {name: v for name in decided if (v := getattr(own, name)) is not None}
         fitted = data is not None and self.start == "gaussian-mixture"
@@ -160,7 +163,6 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
                 )
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
-        n_columns = 4 if data is None else prod(data.x_shape)
         decided["missing"] = data is not None and has_missing(data.train.x)
         decided["n_latent"] = n_latent_of(n_columns)
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
@@ -288,10 +290,15 @@ def typical_library_size(recipe: MixtureOfFactorAnalysers, data: Dataset | None)
 
 
 def without_choice(
-    recipe: MixtureOfFactorAnalysers, columns: Sequence[Sequence[int | str]]
+    recipe: MixtureOfFactorAnalysers, columns: Sequence[Sequence[int | str]], n_columns: int
 ) -> MixtureOfFactorAnalysers:
-    """The recipe with a covariance and its regularisation, where no column is real to have them."""
+    """The recipe with the covariance, and its regularisation, where data leave no choice.
+
+    Without real columns they have no effect; full ones of more than 300 columns take too long.
+    """
     if not columns or ColumnKinds.of(columns).has_scales:
+        if n_columns > WIDE and recipe.covariance is None:
+            return replace(recipe, covariance="diag")
         return recipe
     reg_covar = REGULARISATION[0] if recipe.reg_covar is None else recipe.reg_covar
     return replace(recipe, covariance=recipe.covariance or "diag", reg_covar=reg_covar)

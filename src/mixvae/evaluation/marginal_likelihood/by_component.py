@@ -10,7 +10,7 @@ from copy import deepcopy
 from math import log
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
@@ -31,7 +31,7 @@ WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
 NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
 WIDE = 200  # columns; of more, a row's responsibilities are by few samples where these are clear
-CLEAR = -20.0  # nats; what a component of a wide table has less than the best, to be left out
+CLEAR = -12.0  # nats; what a component of a wide table has less than the best, to be left out
 ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 
@@ -91,13 +91,13 @@ def log_joint(
 
 def responsibilities(
     model: MixtureVAE, x: TensorOrRows, n_samples: int, *, seed: int = 0
-) -> Float64[Tensor, "N K"]:
+) -> Float[Tensor, "N K"]:
     r"""Responsibilities p(k | x) of each row, from :func:`log_joint`.
 
     Of more than 200 columns the components are mostly many nats apart, and samples take long. There
     each component is first estimated at its posterior's mean code :math:`\mu`, by
     :math:`\log \pi_k\, p(x|\mu, k)\, p(\mu) / q(\mu|x, k)`, which is log p(x, k) itself where q is
-    the exact posterior. Only rows with several components within 20 nats of the best are sampled,
+    the exact posterior. Only rows with several components within 12 nats of the best are sampled,
     and of these components. This is in float32, to some thousandths of a nat.
 
     Parameters
@@ -215,8 +215,8 @@ class Samples:
         self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= least
         if clear is not None:
             self.matters &= self.matters.sum(1, keepdim=True) > 1
-        self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
-        self.means: dict[int, Float64[Tensor, n * X]] = {}
+        self.weights: dict[int, tuple[Int64[Tensor, " n"], Float[Tensor, "S n"]]] = {}
+        self.means: dict[int, Float[Tensor, n * X]] = {}
         for k in components:
             rows = self.matters[:, k].nonzero().squeeze(1)
             if len(rows):
@@ -232,16 +232,16 @@ class Samples:
         return torch.randn(n, *self.q_z.event_shape, generator=generator, dtype=torch.float64)
 
     def _weigh(
-        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
-    ) -> tuple[Float64[Tensor, "S n"], Distribution]:
+        self, noise: Float[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float[Tensor, "S n"], Distribution]:
         """log p(x, z | k) - log q(z | x, k) of samples of component k, and p(x | z, k)."""
         z, log_ratio = self.codes(noise, rows, k)
         p_x = self.model.decoder.of_component(z.unsqueeze(2), k)
         return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio, p_x
 
     def codes(
-        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
-    ) -> tuple[Float64[Tensor, "S n L"], Float64[Tensor, "S n"]]:
+        self, noise: Float[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float[Tensor, "S n L"], Float[Tensor, "S n"]]:
         """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k).
 
         Parameters
@@ -275,7 +275,7 @@ def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
     return diagonal_normal(loc[rows, k], scale[rows, k])
 
 
-def _of_noise(q: Distribution, noise: Float64[Tensor, "S n L"]) -> Float64[Tensor, "S n L"]:
+def _of_noise(q: Distribution, noise: Float[Tensor, "S n L"]) -> Float[Tensor, "S n L"]:
     """Samples of a normal, from standard normal noise."""
     if isinstance(q, CorrelatedNormal):
         return q.of_noise(noise)
