@@ -240,6 +240,16 @@ def test_the_first_means_are_those_of_a_row_of_typical_size() -> None:
     np.testing.assert_allclose(own.detach().mean(), dispersion, rtol=0.15)
 
 
+@pytest.mark.parametrize("likelihood", COUNTS)
+def test_a_column_without_counts_in_the_rows_of_the_start_is_started(likelihood: str) -> None:
+    x = counts().astype(float)
+    x[:, 2] = 0
+    found = MixtureOfColumns(2, "diag", kinds=ColumnKinds(((likelihood, 1),) * D)).fit(x)
+    assert found.mean.isfinite().all()
+    assert np.isfinite(found.score_samples(counts().astype(float))).all()
+    assert adjusted_rand_score(Y, found.predict_proba(x).argmax(1)) > 0.7
+
+
 def test_library_sizes_need_counts() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     with pytest.raises(MixvaeError, match="library_size is for counts"):

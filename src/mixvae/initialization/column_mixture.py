@@ -254,7 +254,8 @@ class _Statistics:
         """Logarithms of means, dispersions, and logits of additional zeros."""
         x, outputs = self.x[:, columns], self.kinds.first_outputs(columns)
         size, squared_size = self.smoothed(self.size), self.smoothed(self.size.square())
-        rate, dispersion = self.smoothed(x) / size, None
+        least = 0.5 / self.n.sum() / (self.n + 1)  # as if columns without counts had half a one
+        rate, dispersion = (self.smoothed(x) / size).clamp_min(least), None
         if isinstance(part, NegativeBinomialLikelihood):
             square, squared_mean = self.smoothed(x.square()), rate.square() * squared_size
             share = self.n / self.n.sum()
