@@ -105,7 +105,7 @@ def test_em_of_categories_never_lowers_the_smoothed_likelihood() -> None:
 def mixture_statistics(found: ColumnMixture, x: Any, r: Any) -> Any:
     from mixvae.initialization.column_mixture import _Statistics
 
-    return _Statistics(found.kinds, x, r)
+    return _Statistics(found.kinds, x, r, x.new_ones(len(x), 1))
 
 
 def test_log_p_of_a_mixture_of_columns_is_scipys() -> None:

@@ -287,7 +287,7 @@ def read_source(
     is_one = is_table and not is_folder
     if batch_column is not None and not is_one and (name in DATASETS or path.exists()):
         raise MixvaeError(f"batch_column is of one table ({_TABLES}), not of {name}; leave it out.")
-    if kinds is not None and (name in DATASETS or path.is_dir()):
+    if kinds is not None and (name in DATASETS or path.is_dir()) and not is_folder:
         raise MixvaeError(f"kinds are of the columns of tables, not of {name}; leave them out.")
     if standardize is True and (name in DATASETS or path.is_dir()) and not is_folder:
         raise MixvaeError(f"standardize=True is for tables, not for {name}; leave it out.")

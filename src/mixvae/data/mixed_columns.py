@@ -13,9 +13,11 @@ from mixvae.errors import MixvaeError, MixvaeWarning, shown
 from mixvae.likelihoods.columns import COUNTS, KINDS, OF_CATEGORIES, REAL
 
 from .columns import check_observed, listed, named
+from .counts import check_counts
 from .frames import columns_of
 from .raw_columns import Kinds, RawColumn, categories_of, kinds_by_name, raw_columns
 from .standardization import Standardization, warn_of_missing
+from .survey import Survey
 
 
 @dataclass(frozen=True)
@@ -143,14 +145,50 @@ class MixedColumns(Standardization):
                 standard = Standardization.of(values[:, real], own, where=where, weight=weight)
             mean[real], scale[real] = standard.mean, standard.scale
         if constant.any():
-            warnings.warn(
-                f"{where}: {named(names, np.flatnonzero(constant))} left out, with only one value "
-                f"in the {len(values)} training rows.",
-                MixvaeWarning,
-                stacklevel=3,
-            )
+            _warn_left_out(names, constant, len(values), where)
         numbers = tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist())
         return cls(names, *numbers, chosen, categories)
+
+    @classmethod
+    def of_counts(
+        cls, found: Survey, kind: str, columns: tuple[str, ...] | None, *, where: str = "x"
+    ) -> "MixedColumns":
+        """The conversion of a table that is not in memory, whose columns are all counts.
+
+        Parameters
+        ----------
+        found
+            Statistics of its training rows.
+        kind
+            The likelihood of every column.
+        columns
+            Their names.
+        where
+            The name of the table in messages.
+
+        Raises
+        ------
+        MixvaeError
+            Where no column varies.
+        """
+        constant = found.constant
+        if constant.all():
+            raise MixvaeError(
+                f"{where}: all columns have only one value in the {found.n} training rows, which "
+                "leaves nothing to model; give columns that vary."
+            )
+        if constant.any():
+            _warn_left_out(columns, constant, found.n, where)
+        n = len(constant)
+        mean, scale = np.where(constant, found.low, 0.0), np.where(constant, 0.0, 1.0)
+        numbers = tuple(mean.tolist()), tuple(scale.tolist()), tuple(constant.tolist())
+        return cls(columns, *numbers, (kind,) * n, ((),) * n)
+
+    @cached_property
+    def counts(self) -> str | None:
+        """The likelihood of every column, where all are counts of the same one; otherwise None."""
+        kinds = set(self.kinds)
+        return self.kinds[0] if len(kinds) == 1 and kinds <= set(COUNTS) else None
 
     @property
     def kept_kinds(self) -> tuple[tuple[str, int], ...]:
@@ -182,6 +220,9 @@ class MixedColumns(Standardization):
             For another number of columns, a category that training data did not have, and values
             that a column's likelihood is not for.
         """
+        if self.counts is not None and _is_numeric(table):
+            check_counts(table, self.columns, self.counts, where)
+            return super().to_float64(table)
         raw = raw_columns(table, where)
         if len(raw) != len(self.kinds):
             raise MixvaeError(
@@ -250,6 +291,21 @@ class MixedColumns(Standardization):
         parts = ", ".join(f"{kept.count(name)} {name}" for name in dict.fromkeys(kept))
         left_out = f"; {n} constant left out" if (n := sum(self.constant)) else ""
         return f"{len(kept)} columns ({parts}){left_out}"
+
+
+def _is_numeric(table: Any) -> bool:
+    return isinstance(table, np.ndarray) and table.dtype.kind in "buif" and table.ndim == 2
+
+
+def _warn_left_out(
+    names: tuple[str, ...] | None, constant: np.ndarray, n_rows: int, where: str
+) -> None:
+    warnings.warn(
+        f"{where}: {named(names, np.flatnonzero(constant))} left out, with only one value in the "
+        f"{n_rows} training rows.",
+        MixvaeWarning,
+        stacklevel=4,
+    )
 
 
 def _numbers(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .columns import check_finite
+from .counts import check_counts
 from .sources import Source
 
 
@@ -47,6 +48,7 @@ def survey(
     *,
     where: str,
     weight: np.ndarray | None = None,
+    counts: str | None = None,
 ) -> Survey:
     """Statistics of a source, chunk by chunk.
 
@@ -62,11 +64,13 @@ def survey(
         The name of the table in messages.
     weight
         Weights of all rows of the source, (N,).
+    counts
+        The likelihood of counts that the values are for, if they are.
 
     Raises
     ------
     MixvaeError
-        For missing and infinite values.
+        For missing and infinite values, and values that are no counts where they should be.
     """
     weights = np.zeros(len(source))
     weights[train] = 1 if weight is None else weight[train]
@@ -75,7 +79,10 @@ def survey(
     low, high = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
     least, greatest, is_binary = np.inf, -np.inf, True
     for rows, values in source.chunks():
-        check_finite(values, source.columns, f"{where}, rows {rows[0]} to {rows[-1]}")
+        at = f"{where}, rows {rows[0]} to {rows[-1]}"
+        check_finite(values, source.columns, at)
+        if counts is not None:
+            check_counts(values, source.columns, counts, at)
         least, greatest = min(least, values.min()), max(greatest, values.max())
         is_binary = is_binary and bool(((values == 0) | (values == 1)).all())
         own = weights[rows] > 0

@@ -11,6 +11,8 @@ from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
 from .hierarchical import Hierarchical, independent_levels
 from .kumaraswamy import Kumaraswamy, kl_series
+from .library_size import OfLibrarySize, log_library_size
+from .negative_binomial import NegativeBinomialOfMean
 from .normal_mixture import NormalMixture, kl_to_mixture, mixture
 from .observed import ObservedEntries
 from .outer import OuterProduct
@@ -34,8 +36,10 @@ __all__ = [
     "Hierarchical",
     "Kumaraswamy",
     "LogisticMixture",
+    "NegativeBinomialOfMean",
     "NormalMixture",
     "ObservedEntries",
+    "OfLibrarySize",
     "OuterProduct",
     "StickBreaking",
     "ZeroInflated",
@@ -46,6 +50,7 @@ __all__ = [
     "kl_pairs",
     "kl_series",
     "kl_to_mixture",
+    "log_library_size",
     "log_prob_each",
     "log_prob_widened",
     "mixture",

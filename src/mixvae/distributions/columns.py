@@ -1,6 +1,7 @@
 """Distribution of the columns of a table, of which some are of one kind and some of another."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,9 @@ class Columns(Distribution):
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = tuple(parts)
-        self._order = torch.cat([columns for columns, _ in self.parts]).argsort()
+        columns = torch.cat([columns for columns, _ in self.parts])
+        self._order = columns.argsort()
+        self._is_ordered = len(self.parts) == 1 and bool((columns.diff() > 0).all())
         batch = (*self.parts[0][1].batch_shape[:-1], len(self._order))
         super().__init__(torch.Size(batch), validate_args=False)
 
@@ -65,6 +68,8 @@ class Columns(Distribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self._joined(lambda p, _: p.sample(torch.Size(sample_shape)))
 
-    def _joined(self, value: Callable[[Distribution, Tensor], Tensor]) -> Tensor:
+    def _joined(self, value: Callable[[Distribution, Any], Tensor]) -> Tensor:
         """A value of each kind's distribution, the columns in order."""
+        if self._is_ordered:
+            return value(self.parts[0][1], slice(None))
         return torch.cat([value(p, columns) for columns, p in self.parts], -1)[..., self._order]

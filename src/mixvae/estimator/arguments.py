@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log2
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ from mixvae.recipes.mfa_vae import (
     columns_of_data,
     kind_of_mixture,
     rows_of,
+    typical_library_size,
     weights_of,
+    without_choice,
 )
 from mixvae.training.checkpoints import MONITOR, TrainingState
 
@@ -35,7 +37,7 @@ SMALL, SMALL_HIDDEN = 20_000, (64, 64)  # a real table of fewer rows has smaller
 ROWS_IN_ALL, EPOCHS = 250_000, (15, 300)  # that training on a real table sees, roughly
 PATIENCE, CLIP = 20, 10.0  # epochs, and the largest norm of a gradient
 OPTIONS = {  # of recipes, by argument
-    **{name: name for name in ("n_latent", "hidden", "network", "likelihood")},
+    **{name: name for name in ("n_latent", "hidden", "network", "likelihood", "library_size")},
     **{"covariance_type": "covariance", "reg_covar": "reg_covar", "n_init": "n_init"},
 }
 N_INIT = 3  # fits of the Gaussian mixture where its number of components is given
@@ -158,6 +160,9 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
     if not is_real(recipe):
         return None
     whole_recipe: Any = with_options(recipe, options)
+    columns = whole_recipe.columns
+    columns = columns_of_data(data) if columns is None else columns
+    whole_recipe = without_choice(whole_recipe, columns, prod(data.x_shape))
     given = {name: getattr(whole_recipe, name) for name in CHOSEN}
     n, k = len(data.train), given["n_components"]
     if k is not None and k > n:
@@ -169,9 +174,8 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         return None
     splits = ((data.train, SEARCH_ROWS), (data.val, SEARCH_VAL_ROWS))
     train, val = (rows_of(split, data.n_batches, most) for split, most in splits)
-    columns = whole_recipe.columns
-    columns = columns_of_data(data) if columns is None else columns
-    given["covariance"], kind = kind_of_mixture(columns, given["covariance"], data)
+    size = typical_library_size(whole_recipe, data)
+    given["covariance"], kind = kind_of_mixture(columns, given["covariance"], data, size)
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
     found = search(train, val, kind_of_mixture=kind, weights=weights_of(data), **given, **more)
     return Selection(found)

@@ -70,21 +70,23 @@ def checked(
     reset: bool,
     missing: bool = False,
     is_mixed: bool = False,
+    counts: bool = False,
 ) -> Any:
     """X after scikit-learn's checks: a table as an array (N, D), images as they are.
 
     Values of a table may be missing where ``missing`` says so, and are then NaN. A table of several
-    kinds of columns stays as it is, but for the number of its rows. With ``reset`` the names and
+    kinds of columns stays as it is, but for the number of its rows; it is in memory, unless all are
+    ``counts`` of one likelihood. With ``reset`` the names and
     the number of columns are stored, otherwise compared. Raises a
     MixvaeError in scikit-learn's words, and its TypeError for objects that are no numbers.
     """
     source = source_of(X, "X") if not isinstance(X, Path) else row_sources.parquet_folder(X)[0]
     try:
         if source is not None:
-            if is_mixed:
+            if is_mixed and not counts:
                 raise MixvaeError(
-                    "likelihoods of single columns, and of counts and categories, are of tables in "
-                    "memory; give X as an array or a frame, or leave likelihood out."
+                    "likelihoods of single columns, and of categories, are of tables in memory; "
+                    "give X as an array or a frame, or one likelihood of counts, or leave it out."
                 )
             return _checked_source(estimator, source, reset)
         if is_mixed and (axes_of(X) != 2 or len(X) < (LEAST_ROWS if reset else 1)):

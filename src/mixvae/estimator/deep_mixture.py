@@ -20,6 +20,7 @@ from torch import Tensor
 from mixvae.data import Binarize, MixedColumns, Standardize
 from mixvae.data.batch_labels import BatchName, listed
 from mixvae.data.columns import check_observed
+from mixvae.data.counts import are_counts
 from mixvae.data.filling import filled
 from mixvae.data.frames import columns_of, is_frame
 from mixvae.data.row_weights import relative
@@ -28,7 +29,12 @@ from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError, MixvaeWarning, is_number, shown, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
 from mixvae.evaluation.imputation import impute
-from mixvae.evaluation.marginal_likelihood.by_component import can_be_estimated, log_joint
+from mixvae.evaluation.marginal_likelihood.by_component import (
+    WIDE,
+    can_be_estimated,
+    log_joint,
+    responsibilities,
+)
 from mixvae.evaluation.marginal_likelihood.log_likelihood import HELP, log_likelihood
 from mixvae.initialization.gaussian_mixture import SEARCH_VAL_ROWS
 from mixvae.parts.labels import Classes
@@ -63,7 +69,8 @@ class DeepMixture(
 
     X may also be a table that is not in memory as an array, of which some rows are read at a time:
     a sparse matrix or array of SciPy, a memory-mapped array, a Dataset or DataLoader of PyTorch
-    (whose labels are not read), or the Path of a folder of Parquet files.
+    (whose labels are not read), or the Path of a folder of Parquet files. Its columns are real, or
+    counts of one likelihood.
 
     The result for a row depends on its values, the model and ``random_state`` alone.
 
@@ -75,7 +82,8 @@ class DeepMixture(
         cross-validation if there are fewer than 1,000);
         other recipes have a number of their own, or choose it by component dropout.
     n_latent : int, optional
-        Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns.
+        Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns, at
+        most 60.
     hidden : sequence of int, optional
         Widths of the networks' hidden layers. By default by the recipe, and (64, 64) for tables of
         fewer than 20,000 rows.
@@ -86,10 +94,16 @@ class DeepMixture(
         Or that of some columns by name (of an array by number), such as {"visits": "poisson"}, the
         others by their types: categories and text "categorical", ordered categories "ordinal",
         truth values "bernoulli", numbers "normal". So is a frame with such columns read without it.
+    library_size : {"none", "median"} or float, optional
+        Whether the means of counts are proportional to the row's library size, the sum of its
+        counts, as of cells in sequencing: no, or divided by a typical sum, which is the median of
+        training rows or a number. Densities are then log p(x | library size), and components,
+        reconstructions and samples those of rows of the typical one. By default none.
     standardize : {"auto"} or bool
         Divide columns by their standard deviation, less their mean. "auto": real tables.
     covariance_type : {"full", "tied", "diag"}, optional
-        Covariance of the Gaussian mixture that a table's model starts from. By default the best.
+        Covariance of the Gaussian mixture that a table's model starts from. By default the best,
+        and diag for more than 300 columns.
     reg_covar : float, optional
         Added to the diagonal of its covariances, of standardised columns. By default the best.
     n_init : int, optional
@@ -203,6 +217,7 @@ class DeepMixture(
         hidden: Sequence[int] | None = None,
         network: str | None = None,
         likelihood: str | Mapping[Any, str] | None = None,
+        library_size: Literal["none", "median"] | float | None = None,
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
@@ -228,6 +243,7 @@ class DeepMixture(
         self.hidden = hidden
         self.network = network
         self.likelihood = likelihood
+        self.library_size = library_size
         self.standardize = standardize
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
@@ -309,7 +325,13 @@ class DeepMixture(
         is_table = self._is_table if goes_on else checks.axes_of(X) < 3
         kinds = checks.kinds_asked(X, self.likelihood)
         given = checks.checked(
-            self, X, is_table=is_table, reset=not goes_on, missing=True, is_mixed=kinds is not None
+            self,
+            X,
+            is_table=is_table,
+            reset=not goes_on,
+            missing=True,
+            is_mixed=kinds is not None,
+            counts=are_counts(kinds),
         )
         if kinds is None and (kinds := self._kinds_found(given, goes_on)) is not None:
             given = X if is_frame(X) else given
@@ -452,7 +474,8 @@ class DeepMixture(
             some = slice(None, None, -(-len(x) // OFFSET_ROWS))
             own = None if weight is None else weight[some]
             batch = None if b is None else b[some]
-            self.offset_ = states.quantile(self._log_p(x[some], 200, batch)[0], fraction, own)
+            n_samples = PREDICT_SAMPLES if self._by_component and x.shape[1] > WIDE else 200
+            self.offset_ = states.quantile(self._log_p(x[some], n_samples, batch)[0], fraction, own)
 
     def partial_fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, batch: Any = None
@@ -530,7 +553,8 @@ class DeepMixture(
     def predict_proba(self, X: Any, batch: Any = None) -> np.ndarray:
         """Responsibilities of the components for each row.
 
-        They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples`, and
+        They are p(k | x) of a table's exact mixture, estimated as in :meth:`score_samples` (of more
+        than 200 columns by the mean code of each component, where these are 12 nats apart), and
         q(k | x) of images'; the mean weights E[w | x] in a joint mixture, whose components all take
         part in every x; and q(c | x) of the clusters in vade and gmvae.
 
@@ -848,6 +872,11 @@ class DeepMixture(
             head.append(f"densities are log p(x | batch); batches are {listed(self.batches_)}")
         if isinstance(self.data_transform_, MixedColumns):
             head += self.data_transform_.lines()
+        if isinstance(size := recipe.options.get("library_size"), float):
+            head.append(
+                "counts: means are proportional to the row's library size, its sum of counts over "
+                f"{size:g}; densities are log p(x | library size)"
+            )
         if self.selection_ is not None:
             one = next(row for row in self.selection_ if row["chosen"])
             head.append(
@@ -886,8 +915,8 @@ class DeepMixture(
 
     def _proba(self, x: TensorOrRows, b: Classes | None = None) -> np.ndarray:
         if self._by_component:
-            joint, _ = log_joint(self.model_, x, PREDICT_SAMPLES, b, seed=self._seed)
-            return joint.softmax(1).numpy()
+            found = responsibilities(self.model_, x, PREDICT_SAMPLES, b, seed=self._seed)
+            return found.numpy()
         return cluster_probabilities(self.model_, x.float()).numpy()
 
     def _log_p(
@@ -918,7 +947,8 @@ class DeepMixture(
             is_table=self._is_table,
             reset=False,
             missing=self.model_.decoder.likelihood.missing,
-            is_mixed=isinstance(self._reader.transform, MixedColumns),
+            is_mixed=isinstance(transform := self._reader.transform, MixedColumns),
+            counts=isinstance(transform, MixedColumns) and transform.counts is not None,
         )
 
     def __sklearn_tags__(self) -> Any:

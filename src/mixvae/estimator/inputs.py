@@ -20,6 +20,7 @@ from mixvae.data.batch_labels import BatchName
 from mixvae.data.choice import check_standardize, needs_standardization
 from mixvae.data.columns import check_finite
 from mixvae.data.conversion import choose_transform, make_split
+from mixvae.data.counts import counts_of
 from mixvae.data.dataset import Split, draw_rows
 from mixvae.data.formats import row_sources
 from mixvae.data.row_weights import row_weights
@@ -155,6 +156,7 @@ def read(
             weight=weight,
             transform=transform,
             batch=batch,
+            kinds=kinds,
         )
     if kinds is not None:
         order = _order(len(X), validation_fraction, True, seed)
@@ -242,12 +244,16 @@ def _read_source(
     weight: np.ndarray | None,
     transform: AnyTransform | None,
     batch: Batches | None,
+    kinds: Kinds | None,
 ) -> tuple[Dataset, Reader, np.ndarray]:
     """As :func:`read`, of rows that are read when they are needed."""
     check_standardize(standardize)
+    counts = None if kinds is None else counts_of(kinds, "X")
     val, train = _order(len(source), validation_fraction, real, seed)
-    found = survey(source, np.sort(train), where="X", weight=weight)
-    if transform is None:
+    found = survey(source, np.sort(train), where="X", weight=weight, counts=counts)
+    if transform is None and counts is not None:
+        transform = MixedColumns.of_counts(found, counts, source.columns, where="X")
+    elif transform is None:
         asked = True if real else standardize
         transform = row_sources.transform_of(source, found, asked, np.sort(train), "X")
         if standardize is False and isinstance(transform, Standardization):

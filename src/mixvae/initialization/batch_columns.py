@@ -42,7 +42,7 @@ def features_of(
     """Rows as features, and the Gaussian mixture of these whose responsibilities are first."""
     assert own.kinds is not None
     first = Mixture(own.n_components, "diag", START_REG, own.n_init, own.seed)
-    return RealFeatures(own.kinds, x)(x), first
+    return RealFeatures(own.kinds, x, own.library_size)(x), first
 
 
 def fit(
@@ -55,15 +55,15 @@ def fit(
 ) -> tuple[ColumnMixture, Float64[Tensor, "n_batches P"]]:
     """A mixture of columns and the shifts of batches, by EM from first responsibilities."""
     assert own.kinds is not None
-    mixture = ColumnMixture(own.kinds, own.covariance, own.reg_covar)
-    links = Links(own.kinds)
+    mixture = ColumnMixture(own.kinds, own.covariance, own.reg_covar, own.library_size)
+    links, size = Links(own.kinds), mixture._sizes(x)
     w = x.new_ones(len(x)) if weight is None else torch.from_numpy(weight)
     shift, before = x.new_zeros(n_batches, own.kinds.n_outputs), -torch.inf
     for _ in range(MAX_ITERATIONS):
         weighted = r * w.unsqueeze(1)
         with torch.no_grad():
-            mixture._take(_Statistics(own.kinds, links.without(x, shift[batch]), weighted))
-        mixture.mean, shift = links.match(x, batch, weighted, mixture.mean, shift)
+            mixture._take(_Statistics(own.kinds, links.without(x, shift[batch]), weighted, size))
+        mixture.mean, shift = links.match(x, batch, weighted, mixture.mean, shift, size)
         joint = log_joint(mixture, shift, x, batch)
         mean = float(w @ joint.logsumexp(1) / w.sum())
         if mean - before < TOLERANCE:
@@ -123,15 +123,22 @@ class Links:
         r: Float64[Tensor, "N K"],
         mean: Float64[Tensor, "K P"],
         shift: Float64[Tensor, "n_batches P"],
+        size: Float64[Tensor, "N 1"],
     ) -> tuple[Float64[Tensor, "K P"], Float64[Tensor, "n_batches P"]]:
-        """The components' parameters and the shifts, after steps of both given r (weighted)."""
+        """The components' parameters and the shifts, after steps of both given r (weighted).
+
+        Means of counts are those of rows of library size 1, and missing entries say nothing.
+        """
         values = self._values(x)
+        exposure = torch.ones_like(values)
+        exposure[:, self.counts] = size.expand(-1, len(self.counts))
+        exposure, values = exposure.masked_fill(values.isnan(), 0), values.nan_to_num(0)
         n = x.new_zeros(len(shift), r.shape[1], values.shape[1])
         sums = torch.zeros_like(n)
         for b in range(len(shift)):
             own = r[batch == b].T
-            n[b], sums[b] = own.sum(1, keepdim=True), own @ values[batch == b]
-        seen = n[..., 0].sum(1) > 0
+            n[b], sums[b] = own @ exposure[batch == b], own @ values[batch == b]
+        seen = n.sum((1, 2)) > 0
         for _ in range(MATCHES):
             mean = mean + self._step(mean, shift, n, sums, 0)
             shift = shift + self._step(mean, shift, n, sums, 1)
@@ -151,7 +158,8 @@ class Links:
         found = x.new_zeros(len(x), self.kinds.n_outputs)
         for i, (own, (name, n)) in enumerate(zip(self.kinds.slices, self.kinds.kinds, strict=True)):
             if name == "categorical":
-                found[:, own] = (x[:, i, None] == torch.arange(n)).double()
+                one_hot = (x[:, i, None] == torch.arange(n)).double()
+                found[:, own] = one_hot.masked_fill(x[:, i, None].isnan(), torch.nan)
             else:
                 found[:, own.start] = x[:, i]
         return found

@@ -19,6 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from mixvae.distributions import log_library_size
 from mixvae.errors import MixvaeError
 from mixvae.likelihoods import ColumnKinds, ColumnLikelihood
 from mixvae.likelihoods.categories import OrdinalLikelihood
@@ -35,8 +36,10 @@ LOADING = 0.03  # standard deviation of what a code adds, at first, to columns t
 LEAST_ZERO, MOST_ZERO = 0.01, 0.95  # of the probability of an additional zero
 DISPERSION = (1e-3, 10.0)  # limits of the dispersion by moments
 N_STEPS = 20  # of the fixed point for additional zeros
-MAX_ITERATIONS, TOLERANCE = 50, 1e-3  # of EM; mean log p(x), nats
+MAX_ITERATIONS, TOLERANCE = 50, 1e-3  # of EM; mean log p(x), nats, or each 100 of them
 VALUES = 4_000_000  # of rows, components and columns at a time
+WIDE, N_PRINCIPAL = 100, 20  # of more columns than the first, so many principal components
+N_STARTS = 10  # of k-means
 START_REG = 1e-2  # added to the variances of the Gaussian mixture whose responsibilities are first
 
 
@@ -45,13 +48,15 @@ class MixtureOfColumns(Mixture):
     """How a mixture of columns of several kinds is fitted; its covariance is of the real ones."""
 
     kinds: ColumnKinds | None = None
+    library_size: float | None = None
 
     def fit(self, x: Float64[np.ndarray, "N D"], weight: RowWeights = None) -> "ColumnMixture":
         """A mixture of columns, fitted to x by EM.
 
         The first responsibilities are those of a Gaussian mixture of :class:`RealFeatures`; of
         incomplete rows those of k-means, with means in place of missing features, as that mixture
-        takes long and gains nothing.
+        takes long and gains nothing; and of more than 100 columns the clusters of their principal
+        components by k-means, since a Gaussian mixture finds noise there.
         """
         assert self.kinds is not None
         rows = torch.from_numpy(x)
@@ -61,21 +66,29 @@ class MixtureOfColumns(Mixture):
                 f"columns {empty.nonzero().flatten().tolist()} (counted from 0) have no observed "
                 f"entry in {len(rows)} rows; leave them out."
             )
-        features = RealFeatures(self.kinds, rows)(rows)
+        features = RealFeatures(self.kinds, rows, self.library_size)(rows)
         w = np.ones(len(x)) if weight is None else weight
-        if np.isnan(features).any():
+        if np.isnan(features).any() and len(self.kinds.kinds) <= WIDE:
             source, k = np.random.RandomState(self.seed % 2**32), self.n_components
             starts = (clusters(features, k, w, source) for _ in range(self.n_init))
             fits = [self._from(rows, r, w) for r in starts]
             return max(fits, key=lambda one: float(w @ one.score_samples(x)))
-        first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
-        return self._from(rows, first.fit(features, weight).predict_proba(features), w)
+        return self._from(rows, self._first(np.nan_to_num(features), weight), w)
 
     def _from(self, rows: Tensor, r: np.ndarray, weight: np.ndarray) -> "ColumnMixture":
         assert self.kinds is not None
-        found = ColumnMixture(self.kinds, self.covariance, self.reg_covar)
+        found = ColumnMixture(self.kinds, self.covariance, self.reg_covar, self.library_size)
         found.fit(rows, torch.from_numpy(r), torch.from_numpy(weight))
         return found
+
+    def _first(
+        self, features: Float64[np.ndarray, "N F"], weight: RowWeights
+    ) -> Float64[np.ndarray, "N K"]:
+        """The first responsibilities."""
+        if self.kinds is not None and len(self.kinds.kinds) > WIDE:
+            return _clusters(features, self.n_components, self.seed % 2**32, weight)
+        first = Mixture(self.n_components, "diag", START_REG, self.n_init, self.seed)
+        return np.asarray(first.fit(features, weight).predict_proba(features))
 
 
 def clusters(
@@ -109,11 +122,20 @@ class ColumnMixture:
         The likelihood of each column.
     covariance, reg_covar
         Of the real columns together: their type, and what is added to their diagonals.
+    library_size
+        As of :class:`.ColumnLikelihood`.
     """
 
-    def __init__(self, kinds: ColumnKinds, covariance: Covariance, reg_covar: float) -> None:
+    def __init__(
+        self,
+        kinds: ColumnKinds,
+        covariance: Covariance,
+        reg_covar: float,
+        library_size: float | None = None,
+    ) -> None:
         self.kinds, self.covariance, self.reg_covar = kinds, covariance, reg_covar
-        self.likelihood = ColumnLikelihood((len(kinds.kinds),), kinds).double()
+        self.library_size = library_size
+        self.likelihood = ColumnLikelihood((len(kinds.kinds),), kinds, library_size).double()
         self.real = kinds.those(*REAL)
         self.covariances: Tensor | None = None  # (K, R, R) of the real columns
 
@@ -125,15 +147,22 @@ class ColumnMixture:
         weight: Float64[Tensor, " N"] | None = None,
     ) -> None:
         """EM from first responsibilities, until it gains little; counts are smoothed by one row."""
-        before, self.covariances = -torch.inf, None
+        before, self.covariances, size = -torch.inf, None, self._sizes(x)
         weight = x.new_ones(len(x)) if weight is None else weight
         for _ in range(MAX_ITERATIONS):
-            self._take(_Statistics(self.kinds, x, r * weight.unsqueeze(1)))
+            self._take(_Statistics(self.kinds, x, r * weight.unsqueeze(1), size))
             joint = self._log_joint(x)
             mean = float(weight @ joint.logsumexp(1) / weight.sum())
-            if mean - before < TOLERANCE:
+            if mean - before < TOLERANCE * max(1.0, abs(mean) / 100):
                 break
             before, r = mean, joint.softmax(1)
+
+    def _sizes(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N 1"]:
+        """Library sizes of rows over the typical one; 1 where they do not count."""
+        if self.library_size is None:
+            return x.new_ones(len(x), 1)
+        counts = torch.tensor(self.kinds.those(*COUNTS))
+        return log_library_size(x, counts, self.library_size).exp()
 
     def score_samples(self, x: Float64[np.ndarray, "N D"]) -> Float64[np.ndarray, " N"]:
         """log p(x) of rows, nats."""
@@ -201,7 +230,8 @@ class ColumnMixture:
         return torch.cat([self._log_joint_of(rows) for rows in x.split(n)])
 
     def _log_joint_of(self, x: Float64[Tensor, "N D"]) -> Float64[Tensor, "N K"]:
-        params = torch.cat([self.mean, torch.zeros_like(self.mean)], 1)
+        no_scales = torch.zeros(len(self.mean), self.likelihood.n_params - self.mean.shape[1])
+        params = torch.cat([self.mean, no_scales.to(self.mean)], 1)
         missing = x.isnan()
         each = self.likelihood.pixels(params).log_prob(x.masked_fill(missing, 0).unsqueeze(1))
         each = each.masked_fill(missing.unsqueeze(1), 0)  # (N, K, D)
@@ -224,13 +254,30 @@ class ColumnMixture:
         )
 
 
+def _clusters(
+    x: Float64[np.ndarray, "N F"], n_components: int, seed: int, weight: RowWeights
+) -> Float64[np.ndarray, "N K"]:
+    """Clusters of the first principal components by k-means, as columns of 0 and 1."""
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    n = min(N_PRINCIPAL, *x.shape)
+    scores = PCA(n, svd_solver="randomized", random_state=seed).fit_transform(x)
+    k_means = KMeans(n_components, n_init=N_STARTS, random_state=seed)
+    return np.asarray(np.eye(n_components)[k_means.fit(scores, sample_weight=weight).labels_])
+
+
 class _Statistics:
     """Weighted statistics of rows under each component."""
 
     def __init__(
-        self, kinds: ColumnKinds, x: Float64[Tensor, "N D"], r: Float64[Tensor, "N K"]
+        self,
+        kinds: ColumnKinds,
+        x: Float64[Tensor, "N D"],
+        r: Float64[Tensor, "N K"],
+        size: Float64[Tensor, "N 1"],
     ) -> None:
-        self.kinds, self.x, self.r = kinds, x.nan_to_num(0), r
+        self.kinds, self.x, self.r, self.size = kinds, x.nan_to_num(0), r, size
         self.observed = ~x.isnan()
         self.n = r.sum(0).unsqueeze(1)  # (K, 1)
 
@@ -290,18 +337,22 @@ class _Statistics:
     def counts(self, mean: Tensor, columns: list[int], part: object) -> None:
         """Logarithms of means, dispersions, and logits of additional zeros."""
         x, outputs = self.x[:, columns], self.kinds.first_outputs(columns)
-        rate, dispersion = self.smoothed(x, columns), None
+        size = self.smoothed(self.size.expand(-1, len(columns)), columns)
+        squared_size = self.smoothed(self.size.square().expand(-1, len(columns)), columns)
+        least = 0.5 / self.n.sum() / (self.n + 1)  # as if columns without counts had half a one
+        rate, dispersion = (self.smoothed(x, columns) / size).clamp_min(least), None
         if isinstance(part, NegativeBinomialLikelihood):
-            square, n = self.smoothed(x.square(), columns), self.n_observed(columns)
+            square, squared_mean = self.smoothed(x.square(), columns), rate.square() * squared_size
+            n = self.n_observed(columns)
             share = n / n.sum(0)
-            excess = (share * (square - rate.square() - rate)).sum(0)
-            dispersion = (excess / (share * rate.square()).sum(0)).clamp(*DISPERSION)
+            excess = (share * (square - squared_mean - rate * size)).sum(0)
+            dispersion = (excess / (share * squared_mean).sum(0)).clamp(*DISPERSION)
         if self.kinds.kinds[columns[0]][0].startswith("zero-inflated"):
             zeros = self.smoothed((x == 0).double(), columns)
             dispersion = None if dispersion is None else torch.ones_like(dispersion)
             zero = torch.full_like(rate, LEAST_ZERO)
             for _ in range(N_STEPS):
-                own = rate / (1 - zero)
+                own = rate * size / (1 - zero)
                 none = -own if dispersion is None else -own.log1p()  # log P(0) for dispersion 1
                 zero = (zeros - none.exp()) / (-torch.expm1(none))
                 zero = zero.clamp(LEAST_ZERO, MOST_ZERO)

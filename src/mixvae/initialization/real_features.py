@@ -22,10 +22,14 @@ class RealFeatures:
         The likelihood of each column.
     x
         Training rows.
+    library_size
+        As of :class:`.ColumnLikelihood`.
     """
 
-    def __init__(self, kinds: ColumnKinds, x: Float[Tensor, "N D"]) -> None:
-        self.features = ColumnFeatures(kinds)
+    def __init__(
+        self, kinds: ColumnKinds, x: Float[Tensor, "N D"], library_size: float | None = None
+    ) -> None:
+        self.features = ColumnFeatures(kinds, library_size)
         values = self._values(x)
         self.mean = values.nanmean(0)
         variance = (values - self.mean).square().nanmean(0)

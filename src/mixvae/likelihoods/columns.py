@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mixvae.distributions import Columns
+from mixvae.distributions import Columns, OfLibrarySize
 from mixvae.errors import MixvaeError, one_of, shown, whole
 
 from .bernoulli import BernoulliLikelihood
@@ -114,6 +114,11 @@ class ColumnKinds:
         """Number P of parameters."""
         return int(self.slices[-1].stop)
 
+    @property
+    def has_scales(self) -> bool:
+        """Whether some columns are of real values, whose likelihoods have scales."""
+        return bool(self.those(*REAL))
+
     def those(self, *names: str) -> list[int]:
         """The columns of these likelihoods, counted from 0."""
         return [i for i, (name, _) in enumerate(self.kinds) if name in names]
@@ -127,9 +132,9 @@ class ColumnLikelihood(Likelihood):
     """Independent columns, each with a likelihood of its own kind.
 
     A decoder's output is the P parameters of ``kinds``, and then P logarithms of scales, which are
-    used for columns of real values alone. Columns of one kind are computed together. The mean of
-    categories is the most probable code, and their variance is NaN. Entries of x that are NaN are
-    missing, and log p(x) is that of the others.
+    used for columns of real values alone: without any there are none. Columns of one kind are
+    computed together. The mean of categories is the most probable code, and their variance is NaN.
+    Entries of x that are NaN are missing, and log p(x) is that of the others.
 
     Parameters
     ----------
@@ -137,11 +142,15 @@ class ColumnLikelihood(Likelihood):
         (D,)
     kinds
         The likelihood of each of the D columns.
+    library_size
+        A typical sum of the counts of a row. The means of counts are then those of the decoder
+        times the row's own sum divided by it, which is taken for known: log p(x | library size). By
+        default they are those of the decoder.
 
     Raises
     ------
     MixvaeError
-        Unless there are D kinds.
+        Unless there are D kinds, and for a library size that is not positive or of no counts.
 
     Examples
     --------
@@ -155,15 +164,25 @@ class ColumnLikelihood(Likelihood):
     has_levels = False
     missing = True
 
-    def __init__(self, x_shape: Sequence[int], kinds: ColumnKinds) -> None:
+    def __init__(
+        self, x_shape: Sequence[int], kinds: ColumnKinds, library_size: float | None = None
+    ) -> None:
         super().__init__(x_shape)
         if self.x_shape != (len(kinds.kinds),):
             raise MixvaeError(
                 f"expected a likelihood for each column of x, which has shape {self.x_shape}; got "
                 f"{len(kinds.kinds)}."
             )
-        self.kinds = kinds
+        self.kinds, self.library_size = kinds, library_size
+        counts = kinds.those(*COUNTS)
+        if library_size is not None and not (counts and library_size > 0):
+            raise MixvaeError(
+                f"a library size is positive, and of columns of counts, of which there are "
+                f"{len(counts)}; got {library_size}."
+            )
+        self.register_buffer("_counts", torch.tensor(counts).long(), persistent=False)
         self.groups = nn.ModuleDict()
+        self._slices: dict[str, slice | None] = {}  # the outputs of a kind that follow each other
         for name in dict.fromkeys(name for name, _ in kinds.kinds):
             self._add(name, kinds.those(name))
 
@@ -177,13 +196,14 @@ class ColumnLikelihood(Likelihood):
             own = [[i, i + self.kinds.n_outputs] for (i,) in own]
         if name != "categorical":
             own = [list(part) for part in zip(*own, strict=True)]
-        outputs = torch.tensor([i for part in own for i in part])
+        outputs = [i for part in own for i in part]
+        self._slices[name] = _slice_of(outputs)
         self.register_buffer(f"_columns_{name}", torch.tensor(columns), persistent=False)
-        self.register_buffer(f"_outputs_{name}", outputs, persistent=False)
+        self.register_buffer(f"_outputs_{name}", torch.tensor(outputs), persistent=False)
 
     @property
     def param_shape(self) -> tuple[int, ...]:
-        return (2 * self.kinds.n_outputs,)
+        return ((1 + self.kinds.has_scales) * self.kinds.n_outputs,)
 
     def group(self, name: str) -> tuple[Likelihood, Tensor]:
         """The likelihood of one kind, and its columns.
@@ -198,10 +218,21 @@ class ColumnLikelihood(Likelihood):
         return part, self.get_buffer(f"_columns_{name}")
 
     def pixels(self, params: Tensor) -> Distribution:
+        if self.library_size is None:
+            return self._columns_of(params)
+        shape = (*params.shape[:-1], *self.x_shape)
+        given = partial(self._columns_of, params)
+        return OfLibrarySize(given, shape, self.get_buffer("_counts"), self.library_size)
+
+    def _columns_of(self, params: Tensor, log_size: Tensor | None = None) -> Columns:
+        """The columns, with means of counts that are multiplied by a library size."""
         parts = []
         for name in self.groups:
             part, columns = self.group(name)
-            own = params[..., self.get_buffer(f"_outputs_{name}")]
+            own = params[..., self._slices[name] or self.get_buffer(f"_outputs_{name}")]
+            if log_size is not None and name in COUNTS:
+                rates, zeros = own[..., : len(columns)] + log_size, own[..., len(columns) :]
+                own = torch.cat([rates, zeros.expand_as(rates)], -1) if zeros.shape[-1] else rates
             parts.append((columns, part.pixels(own.unflatten(-1, part.param_shape))))
         return Columns(parts)
 
@@ -210,3 +241,9 @@ class ColumnLikelihood(Likelihood):
         for name in self.groups:
             part, columns = self.group(name)
             part.check(x[..., columns])
+
+
+def _slice_of(numbers: list[int]) -> slice | None:
+    """The slice that has these numbers, if there is one: with tensors, indexing takes longer."""
+    found = slice(numbers[0], numbers[-1] + 1)
+    return found if numbers == list(range(found.start, found.stop)) else None

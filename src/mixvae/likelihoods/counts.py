@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, NegativeBinomial, Poisson
+from torch.distributions import Distribution, Poisson
 
-from mixvae.distributions import ZeroInflated
+from mixvae.distributions import NegativeBinomialOfMean, ZeroInflated
 
 from .likelihood import Likelihood, refuse
 
@@ -87,9 +87,7 @@ class NegativeBinomialLikelihood(PoissonLikelihood):
         self.log_dispersion = nn.Parameter(torch.zeros(self.x_shape))
 
     def counts(self, log_rate: Tensor) -> Distribution:
-        log_dispersion = self.log_dispersion.clamp(*LOG_DISPERSION)
-        size = (-log_dispersion).exp().expand_as(log_rate)
-        return NegativeBinomial(size, logits=log_rate + log_dispersion, validate_args=False)
+        return NegativeBinomialOfMean(log_rate, self.log_dispersion.clamp(*LOG_DISPERSION))
 
 
 class _Inflated(PoissonLikelihood):

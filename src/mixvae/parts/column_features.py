@@ -4,19 +4,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mixvae.distributions import log_library_size
 from mixvae.likelihoods.columns import COUNTS, ColumnKinds
 
 
 class ColumnFeatures(nn.Module):
     """Rows of a table as numbers of similar size.
 
-    Counts x become log(1 + x), C categories C columns of 0 and 1, the codes of C ordered categories
-    values from -1 to 1. Other columns stay as they are.
+    Counts x become log(1 + x), or log(1 + x / s) for a row of library size s. C categories become C
+    columns of 0 and 1, and the codes of C ordered categories values from -1 to 1. Other columns
+    stay as they are.
 
     Parameters
     ----------
     kinds
         The likelihood of each of the D columns.
+    library_size
+        As of :class:`.ColumnLikelihood`.
 
     Examples
     --------
@@ -25,9 +29,9 @@ class ColumnFeatures(nn.Module):
     tensor([[0., 1., 0., 1., 0.]])
     """
 
-    def __init__(self, kinds: ColumnKinds) -> None:
+    def __init__(self, kinds: ColumnKinds, library_size: float | None = None) -> None:
         super().__init__()
-        self.kinds = kinds
+        self.kinds, self.library_size = kinds, library_size
         repeats = [n if name == "categorical" else 1 for name, n in kinds.kinds]
         self.n_features = sum(repeats)  # F
         of = torch.arange(len(repeats)).repeat_interleave(torch.tensor(repeats))
@@ -39,6 +43,7 @@ class ColumnFeatures(nn.Module):
         }
         tensors = {name: torch.tensor(flags)[of] for name, flags in is_of.items()}
         steps = torch.tensor([max(n - 1, 1) for _, n in kinds.kinds])[of]
+        tensors["summed"] = torch.tensor(kinds.those(*COUNTS)).long()
         for name, tensor in {"of": of, "code": code, "steps": steps, **tensors}.items():
             self.register_buffer(f"_{name}", tensor, persistent=False)
 
@@ -46,7 +51,9 @@ class ColumnFeatures(nn.Module):
         get = self.get_buffer
         values = x[..., get("_of")]
         one_hot = (values == get("_code")).to(x.dtype)
-        counts = torch.where(get("_counts"), values, 0).log1p()
+        counts = torch.where(get("_counts"), values, 0)
+        if self.library_size is not None:
+            counts = counts / log_library_size(x, get("_summed"), self.library_size).exp()
         found = torch.where(get("_categorical"), one_hot, values)
         found = torch.where(get("_ordinal"), 2 * values / get("_steps") - 1, found)
-        return torch.where(get("_counts"), counts, found)
+        return torch.where(get("_counts"), counts.log1p(), found)

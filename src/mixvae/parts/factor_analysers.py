@@ -210,12 +210,19 @@ class ObservedFeatures(nn.Module):
     kinds
         The likelihood of each column, for :class:`ColumnFeatures`; None: all are real, and read as
         they are.
+    library_size
+        As of :class:`.ColumnLikelihood`.
     """
 
-    def __init__(self, mask: bool = True, kinds: ColumnKinds | None = None) -> None:
+    def __init__(
+        self,
+        mask: bool = True,
+        kinds: ColumnKinds | None = None,
+        library_size: float | None = None,
+    ) -> None:
         super().__init__()
         self.mask = mask
-        self.values = nn.Identity() if kinds is None else ColumnFeatures(kinds)
+        self.values = nn.Identity() if kinds is None else ColumnFeatures(kinds, library_size)
 
     def n_features(self, n_columns: int) -> int:
         """Number F of features of a row."""
@@ -300,11 +307,15 @@ class ResidualBranch(nn.Module):
         The factor analysers.
     residual
         z and k to what is added to the D means, or with 2 D outputs to the log scales too.
+    has_scales
+        Whether there are log scales, which counts and categories do not have.
     """
 
-    def __init__(self, linear: FactorAnalysers, residual: ComponentMLP) -> None:
+    def __init__(
+        self, linear: FactorAnalysers, residual: ComponentMLP, has_scales: bool = True
+    ) -> None:
         super().__init__()
-        self.linear, self.residual = linear, residual
+        self.linear, self.residual, self.has_scales = linear, residual, has_scales
 
     def forward(self, z: Float[Tensor, "N M L"], k: slice = ALL) -> Float[Tensor, "N M P"]:
         n_columns = self.linear.mean.shape[1]
@@ -313,6 +324,8 @@ class ResidualBranch(nn.Module):
         mean = self.linear.decode(full_precision(z), k) + change[..., :n_columns]
         if self.linear.shift is not None:
             mean = mean + full_precision(self.linear.shift(batch))
+        if not self.has_scales:
+            return mean
         log_scale = self.linear.log_scales[k].expand_as(mean)
         if change.shape[-1] > n_columns:
             log_scale = log_scale + change[..., n_columns:].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)

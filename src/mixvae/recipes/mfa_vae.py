@@ -6,6 +6,7 @@ from functools import partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from mixvae.families import ExactMixture, Family
 from mixvae.initialization.batch_mixture import FittedWithBatches, MixtureWithBatches, with_batch
 from mixvae.initialization.column_mixture import MixtureOfColumns
 from mixvae.initialization.gaussian_mixture import (
+    REGULARISATION,
+    SEARCH_VAL_ROWS,
     Covariance,
     Mixture,
     one_standard_error,
@@ -24,7 +27,7 @@ from mixvae.initialization.gaussian_mixture import (
     start_from,
 )
 from mixvae.likelihoods import ColumnKinds, ColumnLikelihood, Likelihood, likelihood
-from mixvae.likelihoods.columns import REAL
+from mixvae.likelihoods.columns import COUNTS, REAL
 from mixvae.model import MixtureVAE
 from mixvae.objectives import Objective, mixture_bound
 from mixvae.parts.decoders import Decoder
@@ -42,10 +45,13 @@ from mixvae.parts.priors import NormalPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
 from .options import ImportanceWeighted
-from .recipe import Shape
+from .recipe import Recipe, Shape
 from .registry import register
 
 START_ROWS, START_VALUES = 4000, 2**21  # by which data that are not in memory are started
+IN_MEMORY = 2**23  # values in memory; of more, as of those that are not, some rows are taken
+MOST_LATENTS = 60  # of wide tables
+WIDE = 300  # columns; of more, the Gaussian mixture has diagonal covariances
 
 
 @register("mfa-vae")
@@ -64,7 +70,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     mixture is within a standard error of the best on validation rows, or with fewer than 1,000 rows
     by cross-validation of training and validation rows. Without data 10."""
     n_latent: int | None = None
-    """Size L of each component's code. By default 0.6 D of D columns, at least 1."""
+    """Size L of each component's code. By default 0.6 D of D columns, from 1 to 60."""
     hidden: Sequence[int] = (128, 128)
     """Widths of the networks' hidden layers."""
     x_noise: float | None = None
@@ -77,6 +83,10 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """For a table whose columns are of several kinds: the likelihood of each, and its number of
     categories (1 for all but categorical and ordinal). By default those of the data; none where all
     columns are real."""
+    library_size: Literal["none", "median"] | float = "none"
+    """Whether means of counts are proportional to the row's library size, the sum of its counts, as
+    of cells in sequencing: none, or divided by a typical sum, which is a number or the median of
+    training rows. Densities are then log p(x | library size)."""
     noise: Noise = "decoder"
     """What the noise's scale depends on: the code, by a network (decoder); the column and the
     component (component); the column; or nothing (all)."""
@@ -84,7 +94,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
     """Initialisation, when the recipe is built for data: scikit-learn's GaussianMixture, or
     random weights."""
     covariance: Covariance | None = None
-    """Covariance of the Gaussian mixture to start from. By default the best in the same choice."""
+    """Covariance of the Gaussian mixture to start from. By default the best in the same choice, and
+    diag for more than 300 columns."""
     reg_covar: float | None = None
     """Added to the diagonal of its covariances. By default the best of 0.001, 0.01 and 1e-6."""
     n_init: int = 1
@@ -118,36 +129,49 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
                 raise MixvaeError(
                     "x_noise is for tables whose columns are all real; leave it out, or make it 0."
                 )
+        columns = () if self.columns is None else self.columns
+        has_counts = self.columns is None or any(name in COUNTS for name, *_ in columns)
+        if self.library_size != "none" and not has_counts:
+            raise MixvaeError(
+                "library_size is for counts, of which there are no columns; leave it out."
+            )
         if not self.hidden:
             raise MixvaeError("hidden must name at least one width, such as [128, 128]; got none.")
+
+    def resolve(self, data: Dataset | None = None) -> "Recipe":
+        size = typical_library_size(self, data)
+        found = self if size is None else replace(self, library_size=size)
+        return super(MixtureOfFactorAnalysers, found).resolve(data)
 
     def decided_by(self, data: Dataset | None) -> dict[str, Any]:
         decided: dict[str, Any] = {"n_components": 10, "covariance": "full", "reg_covar": 1e-3}
         columns = self.columns
         if columns is None:
             columns = columns_of_data(data)
-        undecided = None in (self.n_components, self.covariance, self.reg_covar)
+        n_columns = 4 if data is None else prod(data.x_shape)
+        own = without_choice(self, columns, n_columns)
+        undecided = None in (own.n_components, own.covariance, own.reg_covar)
+        decided |= {name: v for name in decided if (v := getattr(own, name)) is not None}
         fitted = data is not None and self.start == "gaussian-mixture"
         if data is not None and fitted and undecided:
-            covariance, kind = kind_of_mixture(columns, self.covariance, data)
+            covariance, kind = kind_of_mixture(columns, own.covariance, data, self.typical_sum)
             chosen = one_standard_error(
                 search(
                     rows_of(data.train, data.n_batches),
-                    rows_of(data.val, data.n_batches),
+                    rows_of(data.val, data.n_batches, SEARCH_VAL_ROWS),
                     kind_of_mixture=kind,
-                    n_components=self.n_components,
+                    n_components=own.n_components,
                     covariance=covariance,
-                    reg_covar=self.reg_covar,
+                    reg_covar=own.reg_covar,
                     n_init=self.n_init,
                     seed=self.start_seed,
                     weights=weights_of(data),
                 )
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
-        n_columns = 4 if data is None else prod(data.x_shape)
         decided["missing"] = data is not None and has_missing(data.train.x)
         decided["n_batches"] = 1 if data is None else data.n_batches
-        decided["n_latent"] = max(1, int(0.6 * n_columns))
+        decided["n_latent"] = n_latent_of(n_columns)
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
         return super().decided_by(data) | decided | {"columns": columns}
@@ -164,7 +188,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         assert self.covariance is not None
         assert self.reg_covar is not None
         sizes = self._sizes(data.x_shape)
-        kind = kind_of_mixture(self.columns, self.covariance, data)[1]
+        kind = kind_of_mixture(self.columns, self.covariance, data, self.typical_sum)[1]
         mixture = kind(sizes[2], self.covariance, self.reg_covar, self.n_init, self.start_seed)
         assert isinstance(model.decoder, ResidualDecoder)
         assert isinstance(model.posterior, ResidualPosterior)
@@ -192,6 +216,11 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         """The likelihood of each column; None where all are real."""
         return ColumnKinds.of(self.columns) if self.columns else None
 
+    @property
+    def typical_sum(self) -> float | None:
+        """The sum of counts of a row of library size 1; None where library sizes do not count."""
+        return self.library_size if isinstance(self.library_size, float) else None
+
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape) + self._n_one_hot
 
@@ -205,7 +234,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         if self.kinds is not None:
-            return ColumnLikelihood(x_shape, self.kinds)
+            return ColumnLikelihood(x_shape, self.kinds, self.typical_sum)
         return likelihood(self.likelihood, x_shape, missing=len(x_shape) == 1)
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> dict[str, Any]:
@@ -218,7 +247,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def make_posterior(self, x_shape: Shape) -> nn.Module:
         n_columns, n_latent, k = self._sizes(x_shape)
-        features = ObservedFeatures(bool(self.missing), self.kinds)
+        features = ObservedFeatures(bool(self.missing), self.kinds, self.typical_sum)
         n_features = features.n_features(n_columns)
         n_features += self._n_one_hot
         residual = ComponentMLP(n_features, 2 * n_latent, self.hidden, k)
@@ -231,10 +260,11 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         n_columns, n_latent, k = self._sizes(x_shape)
         n_columns = self.kinds.n_outputs if self.kinds else n_columns
         linear = FactorAnalysers(n_columns, n_latent, k, self.noise, self.n_batches or 1)
-        n_outputs = (1 + (self.noise == "decoder")) * n_columns
+        has_scales = self.kinds is None or self.kinds.has_scales
+        n_outputs = (1 + (has_scales and self.noise == "decoder")) * n_columns
         n_inputs = n_latent + self._n_one_hot
         residual = ComponentMLP(n_inputs, n_outputs, self.hidden[::-1], k)
-        return ResidualDecoder(ResidualBranch(linear, residual), likelihood)
+        return ResidualDecoder(ResidualBranch(linear, residual, has_scales), likelihood)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
         return NormalPrior(Tensor(self._sizes(x_shape)[1]).zero_())
@@ -255,15 +285,62 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
         return prod(x_shape), self.n_latent, self.n_components
 
 
+def n_latent_of(n_columns: int) -> int:
+    """The size L of a code by default: 0.6 D, at least 1, and at most ``MOST_LATENTS``."""
+    return max(1, min(int(0.6 * n_columns), MOST_LATENTS))
+
+
+def typical_library_size(recipe: MixtureOfFactorAnalysers, data: Dataset | None) -> float | None:
+    """The typical sum of counts that a recipe asks for; None where it asks for none.
+
+    Raises a MixvaeError where it is that of data, and there are none, or none with counts.
+    """
+    if recipe.library_size == "none":
+        return None
+    columns = columns_of_data(data) if recipe.columns is None else recipe.columns
+    counts = [i for i, (name, _) in enumerate(columns) if name in COUNTS]
+    if not counts and (data is not None or columns):
+        raise MixvaeError(
+            "library_size is for counts, of which the data have no columns; leave it out, or name "
+            "a likelihood of counts."
+        )
+    if isinstance(recipe.library_size, float):
+        return recipe.library_size
+    if data is None:
+        raise MixvaeError(
+            "library_size median is that of training rows; give data, or the typical sum of counts."
+        )
+    return max(1.0, float(np.nanmedian(np.nansum(rows_of(data.train)[:, counts], 1))))
+
+
+def without_choice(
+    recipe: MixtureOfFactorAnalysers, columns: Sequence[Sequence[int | str]], n_columns: int
+) -> MixtureOfFactorAnalysers:
+    """The recipe with the covariance, and its regularisation, where data leave no choice.
+
+    Without real columns they have no effect; full ones of more than 300 columns take too long.
+    """
+    if not columns or ColumnKinds.of(columns).has_scales:
+        if n_columns > WIDE and recipe.covariance is None:
+            return replace(recipe, covariance="diag")
+        return recipe
+    reg_covar = REGULARISATION[0] if recipe.reg_covar is None else recipe.reg_covar
+    return replace(recipe, covariance=recipe.covariance or "diag", reg_covar=reg_covar)
+
+
 def kind_of_mixture(
-    columns: Sequence[Sequence[int | str]] | None, covariance: Covariance | None, data: Dataset
+    columns: Sequence[Sequence[int | str]] | None,
+    covariance: Covariance | None,
+    data: Dataset,
+    library_size: float | None = None,
 ) -> tuple[Covariance | None, Callable[..., Mixture]]:
     """The covariance of the mixture to start from, where there is no choice, and its kind.
 
     Parameters
     ----------
-    columns, covariance
-        As of the recipe. Of less than two real columns the covariance is diagonal.
+    columns, covariance, library_size
+        As of the recipe, the last a number. Of less than two real columns the covariance is
+        diagonal.
     data
         The data, whose batches have shifts.
     """
@@ -271,7 +348,7 @@ def kind_of_mixture(
     if columns:
         kinds = ColumnKinds.of(columns)
         covariance = covariance or ("diag" if len(kinds.those(*REAL)) < 2 else None)
-        kind = partial(MixtureOfColumns, kinds=kinds)
+        kind = partial(MixtureOfColumns, kinds=kinds, library_size=library_size)
     if data.n_batches > 1:
         kind = partial(MixtureWithBatches, of=kind, n_batches=data.n_batches)
     return covariance, kind
@@ -283,11 +360,11 @@ def weights_of(data: Dataset) -> tuple[Any, Any] | None:
     if own is None:
         return None
     others = torch.ones(len(data.val)) if others is None else others
-    return own[: _n_rows(data.train.x)].double().numpy(), others.double().numpy()
+    return own[_some(data.train.x)].double().numpy(), others.double().numpy()
 
 
 def rows_of(split: Split, n_batches: int = 1, most: int | None = None) -> Any:
-    """Rows in float64, as NumPy's: all in memory, or the first of others, which are in no order.
+    """Rows in float64, as NumPy's: all of a table in memory, unless it is large.
 
     Where there are several batches, their number is a last column.
 
@@ -298,17 +375,24 @@ def rows_of(split: Split, n_batches: int = 1, most: int | None = None) -> Any:
     n_batches
         Number of batches.
     most
-        How many rows; by default as many as the start is found by.
+        How many rows, the first; by default as many as the start is found by.
     """
     x, batch = split.x, split.batch_label
-    rows = x[: _n_rows(x) if most is None else most].flatten(1).double().numpy()
-    return rows if batch is None or n_batches == 1 else with_batch(rows, batch[: len(rows)])
+    some = _some(x) if most is None else slice(most)
+    rows = x[some].flatten(1).double().numpy()
+    return rows if batch is None or n_batches == 1 else with_batch(rows, batch[some])
 
 
-def _n_rows(x: TensorOrRows) -> int:
-    """How many rows the start is found by."""
-    most = max(START_ROWS, START_VALUES // x.shape[1])
-    return min(len(x), most) if isinstance(x, Rows) else len(x)
+def _some(x: TensorOrRows) -> slice:
+    """The rows that the start is found by: all, or some of a large table.
+
+    Of rows that are not in memory, which are in no order, they are the first.
+    """
+    d = prod(x.shape[1:])
+    most = max(START_ROWS, START_VALUES // d)
+    if isinstance(x, Rows):
+        return slice(most)
+    return slice(None, None, -(-len(x) // most) if len(x) * d > IN_MEMORY else None)
 
 
 def columns_of_data(data: Dataset | None) -> tuple[tuple[str, int], ...]:

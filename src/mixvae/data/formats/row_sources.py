@@ -10,8 +10,10 @@ import numpy as np
 from mixvae.data.choice import Standardize, check_standardize, is_unit_type
 from mixvae.data.columns import check_columns
 from mixvae.data.conversion import class_numbers, make_split
+from mixvae.data.counts import counts_of
 from mixvae.data.dataset import Split
 from mixvae.data.frames import read_frame
+from mixvae.data.mixed_columns import MixedColumns
 from mixvae.data.numbers import to_numpy
 from mixvae.data.raw_columns import Kinds
 from mixvae.data.row_weights import row_weights
@@ -35,23 +37,21 @@ def splits_of(
 ) -> SourceSplits:
     """The splits among x, y, weight, x_val and so on, where x is a `Source`.
 
-    One pass over x finds the statistics by which it is standardised. Others may be sources or
-    arrays.
+    One pass over x finds the statistics by which it is standardised, or checks that it holds
+    counts. Others may be sources or arrays.
     """
     check_standardize(standardize)
     source, at = given["x"], f"{where}, train"
-    if kinds is not None:
-        raise MixvaeError(
-            f"{where}: kinds of columns are of tables in memory, and these rows are read when they "
-            "are needed; leave kinds out, or give an array or a frame."
-        )
+    counts = None if kinds is None else counts_of(kinds, where)
     y = None if given.get("y") is None else class_numbers(given["y"], len(source), at)
     weight = row_weights(given.get("weight"), len(source), at)
     own = [part for part in ("val", "test") if given.get(f"x_{part}") is not None]
     train = held_out.rows(where, y, len(source), own)["train"].sort().values.numpy()
     weights = None if weight is None else weight.double().numpy()
-    found = survey(source, train, where=at, weight=weights)
-    if transform is None:
+    found = survey(source, train, where=at, weight=weights, counts=counts)
+    if transform is None and counts is not None:
+        transform = MixedColumns.of_counts(found, counts, source.columns, where=at)
+    elif transform is None:
         transform = transform_of(source, found, standardize, train, at)
     check(source, found, transform, at)
     splits: dict[str, Any] = {"train": Split(Rows(source, transform), y, weight=weight)}
@@ -91,7 +91,9 @@ def _split(values: list[Any], transform: AnyTransform, where: str) -> Split:
     source = source_of(x, where)
     if source is None:
         return make_split(x, y, where=where, transform=transform, weight=weight)
-    check(source, survey(source, np.arange(len(source)), where=where), transform, where)
+    counts = transform.counts if isinstance(transform, MixedColumns) else None
+    found = survey(source, np.arange(len(source)), where=where, counts=counts)
+    check(source, found, transform, where)
     y = None if y is None else class_numbers(y, len(source), where)
     return Split(Rows(source, transform), y, weight=row_weights(weight, len(source), where))
 

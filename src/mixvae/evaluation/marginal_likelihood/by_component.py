@@ -11,7 +11,7 @@ from math import log
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
@@ -33,6 +33,8 @@ SHARES = (0.9, 0.08, 0.02)  # of the samples: from the posterior, one twice as w
 WIDER = 2.0
 PILOT = 4  # samples that tell which components matter for a row
 NEGLIGIBLE = log(1e-4)  # of p(x): a component that has less keeps its pilot's estimate
+WIDE = 200  # columns; of more, a row's responsibilities are by few samples where these are clear
+CLEAR = -12.0  # nats; what a component of a wide table has less than the best, to be left out
 ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 
@@ -97,6 +99,33 @@ def log_joint(
     return joint, estimate
 
 
+def responsibilities(
+    model: MixtureVAE,
+    x: TensorOrRows,
+    n_samples: int,
+    y: Classes | None = None,
+    *,
+    seed: int = 0,
+) -> Float[Tensor, "N K"]:
+    r"""Responsibilities p(k | x) of each row, from :func:`log_joint`.
+
+    Of more than 200 columns the components are mostly many nats apart, and samples take long. There
+    each component is first estimated at its posterior's mean code :math:`\mu`, by
+    :math:`\log \pi_k\, p(x|\mu, k)\, p(\mu) / q(\mu|x, k)`, which is log p(x, k) itself where q is
+    the exact posterior. Only rows with several components within 12 nats of the best are sampled,
+    and of these components. This is in float32, to some thousandths of a nat.
+
+    Parameters
+    ----------
+    model, x, n_samples, y, seed
+        As of :func:`log_joint`, whose errors it raises.
+    """
+    is_wide = x.shape[1:].numel() > WIDE
+    with torch.no_grad():
+        parts = samples_of(model, x, n_samples, seed, y=y, clear=CLEAR if is_wide else None)
+        return torch.cat([part.joint for part in parts]).softmax(1)
+
+
 def samples_of(
     model: MixtureVAE,
     x: TensorOrRows,
@@ -105,6 +134,7 @@ def samples_of(
     *,
     value: Value | None = None,
     y: Classes | None = None,
+    clear: float | None = None,
 ) -> Iterator["Samples"]:
     """The weighted samples of :func:`log_joint`, some rows at a time.
 
@@ -116,6 +146,8 @@ def samples_of(
         A function of p(x | z), of which means are computed too.
     y
         As of :func:`log_joint`.
+    clear
+        As of :class:`Samples`.
 
     Yields
     ------
@@ -130,7 +162,8 @@ def samples_of(
             "mfa-vae and mixture-vae; for others there is mixvae.evaluation.log_likelihood."
         )
     check_normalised(model)
-    model = deepcopy(model).cpu().double().eval()
+    dtype = torch.float64 if clear is None else torch.float32
+    model = deepcopy(model).cpu().to(dtype).eval()
     is_a((Tensor, Rows), "torch.from_numpy makes one of an array", x=x)
     check_labels(x, y)
     y = None if y is None or model.labels.n_classes is None else y.cpu()
@@ -139,11 +172,11 @@ def samples_of(
         p_z = model.prior(model.encode).expand((model.n_components,))
         rows = max(1, min(ROWS, VALUES // ((PILOT + n_samples) * x.shape[1:].numel())))
         for part in parts_of(x, rows):
-            part = part.detach().cpu().double()
+            part = part.detach().cpu().to(dtype)
             check_x(model, part)
             model.decoder.likelihood.check(part)
             own = None if y is None else y[start : start + len(part)]
-            yield Samples(model, p_z, part, n_samples, seed, value=value, y=own)
+            yield Samples(model, p_z, part, n_samples, seed, value=value, y=own, clear=clear)
             start += len(part)
 
 
@@ -164,6 +197,9 @@ class Samples:
         A function of p(x | z), of which means are computed too.
     y
         The rows' labels, where the model reads them.
+    clear
+        What components have less than the best, in nats, to be left out, and rows with one other
+        alone not to be sampled; the pilot is then the posterior's mean. None: all are sampled.
 
     Attributes
     ----------
@@ -187,6 +223,7 @@ class Samples:
         *,
         value: Value | None = None,
         y: Classes | None = None,
+        clear: float | None = None,
     ) -> None:
         self.model, self.x, self.p_z, self.y = model, x, p_z, y
         q_z, q_w = model.infer(x, y)
@@ -194,14 +231,18 @@ class Samples:
         kept = model.kept.log()  # 0, or -inf for components that dropout removed
         self.log_pi = q_w.mean.log() + kept  # (N, K)
         noise = [self._noise(row, PILOT + n_samples, seed) for row in x]
-        pilot, self.noise = torch.stack(noise, 1).split([PILOT, n_samples])
+        pilot, self.noise = torch.stack(noise, 1).to(x.dtype).split([PILOT, n_samples])
+        pilot = pilot if clear is None else torch.zeros_like(pilot[:1])
         every = torch.arange(len(x))
         components = range(model.n_components)
-        first = [self._weigh(pilot, every, k)[0].logsumexp(0) - log(PILOT) for k in components]
+        first = [self._weigh(pilot, every, k)[0].logsumexp(0) - log(len(pilot)) for k in components]
         self.joint = torch.stack(first, 1) + self.log_pi
-        self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= NEGLIGIBLE
-        self.weights: dict[int, tuple[Int64[Tensor, " n"], Float64[Tensor, "S n"]]] = {}
-        self.means: dict[int, Float64[Tensor, "n F"]] = {}
+        least = NEGLIGIBLE if clear is None else clear
+        self.matters = self.joint - self.joint.logsumexp(1, keepdim=True) >= least
+        if clear is not None:
+            self.matters &= self.matters.sum(1, keepdim=True) > 1
+        self.weights: dict[int, tuple[Int64[Tensor, " n"], Float[Tensor, "S n"]]] = {}
+        self.means: dict[int, Float[Tensor, "n F"]] = {}
         for k in components:
             rows = self.matters[:, k].nonzero().squeeze(1)
             if len(rows):
@@ -217,8 +258,8 @@ class Samples:
         return torch.randn(n, *self.q_z.event_shape, generator=generator, dtype=torch.float64)
 
     def _weigh(
-        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
-    ) -> tuple[Float64[Tensor, "S n"], Distribution]:
+        self, noise: Float[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float[Tensor, "S n"], Distribution]:
         """log p(x, z | k) - log q(z | x, k) of samples of component k, and p(x | z, k)."""
         z, log_ratio = self.codes(noise, rows, k)
         p_x = self.decode(z.unsqueeze(2), rows, k)
@@ -240,8 +281,8 @@ class Samples:
         return self.model.decoder.of_component(self.model.labels.condition_z(z, y), k)
 
     def codes(
-        self, noise: Float64[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
-    ) -> tuple[Float64[Tensor, "S n L"], Float64[Tensor, "S n"]]:
+        self, noise: Float[Tensor, "S n L"], rows: Int64[Tensor, " n"], k: int
+    ) -> tuple[Float[Tensor, "S n L"], Float[Tensor, "S n"]]:
         """Samples of component k for some rows, and their log p(z | k) - log q(z | x, k).
 
         Parameters
@@ -275,7 +316,7 @@ def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
     return diagonal_normal(loc[rows, k], scale[rows, k])
 
 
-def _of_noise(q: Distribution, noise: Float64[Tensor, "S n L"]) -> Float64[Tensor, "S n L"]:
+def _of_noise(q: Distribution, noise: Float[Tensor, "S n L"]) -> Float[Tensor, "S n L"]:
     """Samples of a normal, from standard normal noise."""
     if isinstance(q, CorrelatedNormal):
         return q.of_noise(noise)
