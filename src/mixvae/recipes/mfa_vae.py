@@ -110,7 +110,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     n_batches: int | None = None
     """Number of technical batches (donors, sites), each of which shifts the mean of every column in
-    all components alike; networks read it too. By default those of the data; 1: none."""
+    all components alike; networks read it too. By default those of the data, if several."""
 
     def check(self) -> None:
         super().check()
@@ -170,7 +170,8 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
             ).mixture
             decided = {name: getattr(chosen, name) for name in decided}
         decided["missing"] = data is not None and has_missing(data.train.x)
-        decided["n_batches"] = 1 if data is None else data.n_batches
+        if data is not None and data.n_batches > 1:
+            decided["n_batches"] = data.n_batches
         decided["n_latent"] = n_latent_of(n_columns)
         regularisation = decided["reg_covar"] if self.reg_covar is None else self.reg_covar
         decided["x_noise"] = regularisation**0.5 if fitted and not columns else 0.0
@@ -178,7 +179,7 @@ class MixtureOfFactorAnalysers(ImportanceWeighted):
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
         super().start_from(model, data)
-        if self.n_batches != data.n_batches:
+        if (self.n_batches or 1) != data.n_batches:
             raise MixvaeError(
                 f"n_batches is {self.n_batches}, and {data.name} has {data.n_batches}; leave it "
                 "out."
