@@ -21,6 +21,7 @@ from mixvae.errors import MixvaeError, MixvaeWarning, whole
 from mixvae.evaluation.batches import batches, cluster_probabilities, evaluating
 from mixvae.evaluation.imputation import impute
 from mixvae.evaluation.marginal_likelihood.by_component import (
+    can_be_estimated,
     log_joint,
     responsibilities,
 )
