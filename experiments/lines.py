@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,20 @@ class Lines:
         table = [head, ["---"] * len(head), *rows]
         body = "\n".join("| " + " | ".join(row) + " |" for row in table)
         self.md.write_text(f"{title}\n\n{text}\n\n{body}\n\nMade by `{command.strip()}`.\n")
+
+
+def table_options(about: str, **choices: Sequence[Any]) -> argparse.Namespace:
+    """The folder of tables, the seeds, and of each list of choices those that are asked for."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    for name, values in choices.items():
+        kind = type(values[0])
+        parser.add_argument(f"--{name}", nargs="+", type=kind, choices=values, default=values)
+    args = parser.parse_args()
+    if args.data_dir is None:
+        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
+    return args
 
 
 def shard(runs: Sequence[Run], title: str) -> Iterator[Run]:

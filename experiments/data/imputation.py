@@ -25,19 +25,16 @@ share of missing numbers within the middle nine tenths of 200 draws, which shoul
 are means over seeds; seconds are of one core.
 """
 
-import os
 import time
 import warnings
-from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from experiments.data.incomplete import MIXED, REAL, Case, Figures, case_of
-from experiments.lines import Lines
+from experiments.lines import Lines, table_options
 from experiments.run import ROOT, commit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
@@ -87,7 +84,7 @@ MODELS: dict[str, Callable[[Case], Figures]] = {
 
 def main() -> None:
     """Compute the lines that are missing, then write the table."""
-    args = arguments()
+    args = table_options(__doc__ or "", tables=TABLES, shares=SHARES, models=list(MODELS))
     warnings.simplefilter("ignore", MixvaeWarning)  # that values are missing
     warnings.simplefilter("ignore", ConvergenceWarning)
     for table, share, seed in product(args.tables, args.shares, args.seeds):
@@ -131,20 +128,6 @@ def write() -> None:
             figures += [mean(rows, "coverage", 3), str(len(rows)), mean(rows, "seconds", 0)]
             body.append([key[0], f"{key[1]:.0%}", key[2], *figures])
     LINES.write(__doc__ or "", head, body)
-
-
-def arguments() -> Namespace:
-    """What the command line asks for."""
-    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
-    parser.add_argument("--shares", nargs="+", type=float, choices=SHARES, default=SHARES)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    args = parser.parse_args()
-    if args.data_dir is None:
-        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
-    return args
 
 
 if __name__ == "__main__":

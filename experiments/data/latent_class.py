@@ -17,10 +17,8 @@ standard error over rows. "accuracy" and "nmi" compare classes with clusters of 
 many components as classes are asked for. Figures are means over seeds.
 """
 
-import os
 import time
 import warnings
-from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from experiments.lines import Lines
+from experiments.lines import Lines, table_options
 from experiments.run import ROOT, commit
 from experiments.tables.clusters import accuracy
 from numpy.typing import NDArray
@@ -127,7 +125,7 @@ MODELS = ("latent class", "start", "DeepMixture")
 
 def main() -> None:
     """Compute the lines that are missing, then write the table."""
-    args = arguments()
+    args = table_options(__doc__ or "", tables=TABLES)
     warnings.simplefilter("ignore", MixvaeWarning)  # that components are empty
     for name, seed in product(args.tables, args.seeds):
         keys = [{"table": name, "model": model, "seed": seed} for model in MODELS]
@@ -184,18 +182,6 @@ def write() -> None:
             seconds = f"{np.mean([float(row['seconds']) for row in rows]):.0f}"
             body.append([*key, f"{mean['log_p']:.2f}", gain, k, *fits, seconds])
     LINES.write(__doc__ or "", head, body)
-
-
-def arguments() -> Namespace:
-    """What the command line asks for."""
-    parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    args = parser.parse_args()
-    if args.data_dir is None:
-        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
-    return args
 
 
 if __name__ == "__main__":

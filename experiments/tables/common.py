@@ -1,16 +1,13 @@
 """What the studies of tables by estimators share: a line for each fit, and the table of means."""
 
-import os
-from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiments.lines import Lines
+from experiments.lines import Lines, table_options
 from experiments.run import ROOT, commit
 from numpy.typing import NDArray
 
@@ -29,14 +26,7 @@ def run(
     name: str, about: str, tables: Sequence[str], models: Sequence[str], compute: Compute
 ) -> None:
     """Compute the lines that are missing of results/tables/NAME.csv, then write the table."""
-    parser = ArgumentParser(description=about.partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
-    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
-    parser.add_argument("--models", nargs="+", choices=models, default=models)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    args = parser.parse_args()
-    if args.data_dir is None:
-        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
+    args = table_options(about, tables=tables, models=models)
     lines = Lines(ROOT / "results/tables" / name)
     for table in args.tables:
         with np.load(args.data_dir / f"{table}.npz") as file:

@@ -22,9 +22,7 @@ with 200 codes of each component, a lower bound in expectation. Every figure is 
 and a line that stands there is not computed again.
 """
 
-import argparse
 import json
-import os
 import tempfile
 import time
 from collections import defaultdict
@@ -37,7 +35,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments.lines import Lines
+from experiments.lines import Lines, table_options
 from experiments.run import ROOT, commit
 from experiments.tables.flow import fit_flow
 from sklearn.mixture import BayesianGaussianMixture
@@ -223,7 +221,7 @@ SEEDLESS = ("GaussianMixture", "factor analysers, start")  # the same for every 
 
 def main() -> None:
     """Compute the lines that are missing, then write the table."""
-    args = arguments()
+    args = table_options(__doc__ or "", tables=TABLES, models=list(MODELS))
     for name in args.tables:
         table = Table.read(name, args.data_dir)
         for seed, model in product(args.seeds, args.models):
@@ -273,19 +271,6 @@ def write() -> None:
             log_p = f"{mean(rows, 'log_px'):.2f}"
             body.append([*key, log_p, gain, median, str(len(rows)), seconds])
     LINES.write(__doc__ or "", head, body)
-
-
-def arguments() -> argparse.Namespace:
-    """What the command line asks for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MIXVAE_DATA"))
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    args = parser.parse_args()
-    if args.data_dir is None:
-        parser.error("give the folder of the tables, --data-dir DIR, or set MIXVAE_DATA")
-    return args
 
 
 if __name__ == "__main__":
