@@ -301,7 +301,9 @@ def figures(
     )
     each = _EachRow(run)
     weight = None if some.weight is None else some.weight.double().numpy()
-    accumulate(run.recipe.model, some.x, some.y, [each], batch_size=batch_size, seed=seed)
+    model = run.recipe.model
+    y = model.labels.of(some)
+    accumulate(model, some.x, y, [each], batch_size=batch_size, seed=seed)
     values = each.values
     if kept:
         values["log_likelihood"] = kept[0].log_prob.double().numpy()
@@ -321,7 +323,7 @@ def figures(
         in_use=run.recipe.n_components - len(out_of_use),
         data=data,
         content=some.content_hash,
-        is_discrete=run.recipe.model.decoder.likelihood.is_discrete,
+        is_discrete=model.decoder.likelihood.is_discrete,
         values=values,
         weight=weight,
         caveat=kept[0].caveat if kept else None,
