@@ -1,4 +1,4 @@
-"""What the tests share. Shapes in signatures are checked too: pyproject.toml tells pytest."""
+"""What the tests share. Shapes in signatures are checked too, as pyproject.toml tells pytest."""
 
 from collections.abc import Callable, Iterator
 
@@ -25,6 +25,27 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", before)
+
+
+LONG = (  # files of long computations, more than half of whose time would be the checks
+    "test_annealed",
+    "test_estimator_continuing",
+    "test_experiments_gmm",
+    "test_experiments_mvae",
+    "test_log_likelihood",
+    "test_loop",
+    "test_multiple_importance",
+    "test_run_folder",
+    "test_splitting",
+    "test_training",
+)
+
+
+@pytest.fixture(autouse=True)
+def shapes(request: pytest.FixtureRequest) -> None:
+    """Shapes in signatures are checked but in long computations, whose parts other tests check."""
+    if request.path.stem in LONG or "tutorial" in request.node.name:
+        request.getfixturevalue("unchecked")
 
 
 @pytest.fixture

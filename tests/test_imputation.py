@@ -190,7 +190,9 @@ def test_the_tutorials_blocks_run(tmp_path: Any, monkeypatch: pytest.MonkeyPatch
     scope: dict[str, Any] = {}
     for block in BLOCKS:
         quick = block.replace("max_epochs=30", "max_epochs=2")
-        exec(quick.replace("random_state=0)", "random_state=0, max_epochs=2)"), scope)
+        exec(
+            quick.replace("random_state=0)", "random_state=0, max_epochs=2, n_components=3)"), scope
+        )
     assert len(BLOCKS) == 7
     assert scope["filled"].shape == (178, 13)
     assert not np.isnan(scope["filled"]).any()

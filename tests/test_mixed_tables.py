@@ -370,7 +370,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in BLOCKS:
-        quick = block.replace("random_state=0", "random_state=0, max_epochs=1")
+        quick = block.replace("random_state=0", "random_state=0, max_epochs=1, n_init=1")
         exec(
             quick.replace("max_epochs=10,", "max_epochs=1, progress=False, pictures=False,"), names
         )

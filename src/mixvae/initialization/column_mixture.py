@@ -275,9 +275,10 @@ class _Statistics:
         kinds: ColumnKinds,
         x: Float64[Tensor, "N D"],
         r: Float64[Tensor, "N K"],
-        size: Float64[Tensor, "N 1"],
+        size: Float64[Tensor, "N 1"] | None = None,
     ) -> None:
-        self.kinds, self.x, self.r, self.size = kinds, x.nan_to_num(0), r, size
+        self.kinds, self.x, self.r = kinds, x.nan_to_num(0), r
+        self.size = x.new_ones(len(x), 1) if size is None else size
         self.observed = ~x.isnan()
         self.n = r.sum(0).unsqueeze(1)  # (K, 1)
 

@@ -265,7 +265,7 @@ class Samples:
         p_x = self.decode(z.unsqueeze(2), rows, k)
         return p_x.log_prob(self.x[rows].unsqueeze(1)).squeeze(2) + log_ratio, p_x
 
-    def decode(self, z: Float64[Tensor, "S n 1 L"], rows: Int64[Tensor, " n"], k: int) -> Any:
+    def decode(self, z: Float[Tensor, "S n 1 L"], rows: Int64[Tensor, " n"], k: int) -> Any:
         """p(x | z, k) of codes of some rows, of which the labels are read.
 
         Parameters
