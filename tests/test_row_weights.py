@@ -251,3 +251,25 @@ def test_a_weight_of_two_is_two_rows_in_a_mixture_of_columns() -> None:
     torch.testing.assert_close(weighted.covariances, repeated.covariances)
     torch.testing.assert_close(weighted.log_weights, repeated.log_weights)
     assert weighted.score_samples(x.numpy()) == pytest.approx(repeated.score_samples(x.numpy()))
+
+
+def test_the_search_of_a_large_table_pairs_rows_with_their_own_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: dict[str, Any] = {}
+
+    def search(train: Any, val: Any, *, weights: Any, **more: Any) -> Any:
+        found.update(train=train, val=val, weights=weights)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixvae.recipes.mfa_vae.IN_MEMORY", 100)
+    monkeypatch.setattr("mixvae.recipes.mfa_vae.START_ROWS", 60)
+    monkeypatch.setattr("mixvae.recipes.mfa_vae.START_VALUES", 100)
+    monkeypatch.setattr("mixvae.estimator.arguments.search", search)
+    x = np.random.default_rng(0).uniform(1, 2, (300, 2))
+    with pytest.raises(KeyboardInterrupt):
+        mixvae.DeepMixture(standardize=False, random_state=0).fit(x, sample_weight=x[:, 0])
+    assert len(found["train"]) < 100
+    for rows, weight in zip((found["train"], found["val"]), found["weights"], strict=True):
+        ratio = weight[: len(rows)] / rows[:, 0]
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)

@@ -12,7 +12,6 @@ from mixvae.data import Dataset
 from mixvae.data.sources import Source
 from mixvae.errors import MixvaeError, at_least, is_number, shown, whole
 from mixvae.initialization.gaussian_mixture import (
-    SEARCH_ROWS,
     SEARCH_VAL_ROWS,
     Tried,
     one_standard_error,
@@ -172,8 +171,8 @@ def select(recipe: AnyRecipe, data: Dataset, options: dict[str, Any]) -> Selecti
         )
     if whole_recipe.start != "gaussian-mixture" or None not in given.values():
         return None
-    splits = ((data.train, SEARCH_ROWS), (data.val, SEARCH_VAL_ROWS))
-    train, val = (rows_of(split, data.n_batches, most) for split, most in splits)
+    train = rows_of(data.train, data.n_batches)  # those of weights_of
+    val = rows_of(data.val, data.n_batches, SEARCH_VAL_ROWS)
     size = typical_library_size(whole_recipe, data)
     given["covariance"], kind = kind_of_mixture(columns, given["covariance"], data, size)
     more = {"n_init": whole_recipe.n_init, "seed": whole_recipe.start_seed}
