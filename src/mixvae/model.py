@@ -360,6 +360,7 @@ class MixtureVAE(nn.Module):
         component: int | None = None,
         y: Classes | None = None,
         *,
+        weights: Float[Tensor, " K"] | None = None,
         noise: bool = False,
         generator: Generator | None = None,
     ) -> Float[Tensor, "n *X"]:
@@ -375,6 +376,8 @@ class MixtureVAE(nn.Module):
             Which component generates them, counted from 0; None is the whole mixture.
         y
             Class labels (n,) of a conditional model; otherwise None.
+        weights
+            Mixing weights (K,) of the whole mixture, adding up to 1; None are those of the prior.
         noise
             Sample x from p(x | z), as the rows of a table, instead of taking its mean.
         generator
@@ -390,7 +393,7 @@ class MixtureVAE(nn.Module):
             samples = self.sample_each(n, y, noise=noise, generator=generator)
             return samples[:, self.check_component(component)]
         with noise_from(generator):
-            w = self._kept_weights(n)
+            w = self._kept_weights(n) if weights is None else weights.expand(n, -1)
             p_x = self.decode(self._prior_codes(n), w.unsqueeze(0), y)
             samples = self._shown(p_x, noise)  # (n, K or 1, *X)
             if samples.shape[1] == 1:

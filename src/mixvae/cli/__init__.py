@@ -30,6 +30,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "interpolate": ("codes", "decode lines between the codes of examples"),
     "traverse": ("codes", "vary one latent of an example's code"),
     "cross": ("codes", "decode the code of every component by every other"),
+    "explore": ("explore", "explore a run on a page in the browser"),
     "reproduce": ("reproduce", "train and write a table or figure of a paper"),
 }
 HELP = f"""usage: mixvae COMMAND ...

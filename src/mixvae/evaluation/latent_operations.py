@@ -163,7 +163,7 @@ def interpolate(
         z2, r2, _ = _codes_and_responsibilities(model, end, y)
         a = torch.linspace(0, 1, n_steps).to(z1)
         z = torch.lerp(z1, z2, a[:, None, None, None])[:, :, _rolled(model, shift)]
-        return _decode(model, z, torch.lerp(r1, r2, a[:, None, None]), classes)
+        return decode(model, z, torch.lerp(r1, r2, a[:, None, None]), classes)
 
 
 def traverse(
@@ -221,7 +221,37 @@ def traverse(
         z[:, :, component, latent] = values.to(z).unsqueeze(1)
         if alone:
             return model.decode_each(z, classes).mean[:, :, component].cpu()
-        return _decode(model, z, r.expand(len(z), -1, -1), classes)
+        return decode(model, z, r.expand(len(z), -1, -1), classes)
+
+
+def decode(
+    model: MixtureVAE,
+    z: Float[Tensor, "T B K L"],
+    w: Float[Tensor, "T B K"],
+    y: Classes | None = None,
+) -> Float[Tensor, "T B *X"]:
+    """Mean of x given codes, by all components together.
+
+    Parameters
+    ----------
+    model
+        A model in evaluation mode.
+    z
+        (T, B, K, L), codes on the model's device.
+    w
+        (T, B, K), weights of the components' means, or of what the decoder merges itself.
+    y
+        (B,), the classes, for a conditional model.
+
+    Returns
+    -------
+    means
+        (T, B, *X), on the CPU.
+    """
+    mean = model.decode(z, w, y).mean
+    if mean.shape[2] == 1:
+        return mean.squeeze(2).cpu()
+    return (w.reshape(*w.shape, *[1] * (mean.dim() - 3)) * mean).sum(2).cpu()
 
 
 def check_latent(latent: int, n_latent: int) -> int:
@@ -297,19 +327,6 @@ def _codes_and_responsibilities(
     x, y = _as_one_batch(model, x, y)
     t = model.mean_trace(x, y)
     return t.z[0], model.family.responsibilities(t), y
-
-
-def _decode(
-    model: MixtureVAE,
-    z: Float[Tensor, "T B K L"],
-    r: Float[Tensor, "T B K"],
-    y: Classes | None,
-) -> Float[Tensor, "T B *X"]:
-    """Mean of x over the components, weighted by r unless the decoder merges them itself."""
-    mean = model.decode(z, r, y).mean
-    if mean.shape[2] == 1:
-        return mean.squeeze(2).cpu()
-    return (r.reshape(*r.shape, *[1] * (mean.dim() - 3)) * mean).sum(2).cpu()
 
 
 def _rolled(model: MixtureVAE, shift: int) -> Int64[Tensor, " K"]:

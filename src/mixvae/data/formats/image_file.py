@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,18 +24,39 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndar
     pixels to resize to. Raises `MixvaeError` for what cannot be read, for more than 8 bits a
     channel, which would be lost, and for animations and files of several pages.
     """
+    try:
+        with path.open("rb") as file:
+            return decode_image(file, str(path), image_size)
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+
+
+def decode_image(
+    file: BinaryIO,
+    where: str,
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
+) -> np.ndarray:
+    """The image in an open file, as :func:`read_image`; refused above ``max_pixels``."""
     pillow = _pillow()
     try:
         # given a path, Pillow may map the file into memory, and then scrambles a turned TIFF image
-        with path.open("rb") as file, pillow.open(file, formats=_FORMATS) as image:
-            _check(image, path)
+        with pillow.open(file, formats=_FORMATS) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise MixvaeError(
+                    f"{where}: at most {max_pixels:,} pixels are read, got {image.width:,} x "
+                    f"{image.height:,}; make the image smaller."
+                )
+            _check(image, file, where)
             return _pixels(_upright(image), image_size)
     except MixvaeError:
         raise
     except Exception as error:  # damaged files have Pillow raise anything
-        raise MixvaeError(
-            f"{path}: cannot be read as an image ({error}); remove or replace it."
-        ) from error
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: str, error: Exception) -> MixvaeError:
+    return MixvaeError(f"{where}: cannot be read as an image ({error}); remove or replace it.")
 
 
 def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
@@ -48,14 +69,16 @@ def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
     return array
 
 
-def _check(image: Any, path: Path) -> None:
+def _check(image: Any, file: BinaryIO, where: str) -> None:
     """Raise unless there is one image, of 8 bits, to which Pillow would cut it without a word."""
     kind = ""
     if image.mode.startswith(_DEEP):  # converting would clip the values
         kind = f"Pillow's mode {image.mode}"
     elif image.format == "PNG":
-        with path.open("rb") as file:
-            bits = file.read(_PNG_BIT_DEPTH + 1)[_PNG_BIT_DEPTH]
+        place = file.tell()  # where Pillow goes on reading
+        file.seek(_PNG_BIT_DEPTH)
+        bits = file.read(1)[0]
+        file.seek(place)
         kind = f"{bits} bits" if bits > 8 else ""
     elif image.format == "TIFF":
         bits = max(image.tag_v2.get(_TIFF_BITS, (1,)))
@@ -63,12 +86,12 @@ def _check(image: Any, path: Path) -> None:
         kind = f"{bits} bits" if bits > 8 else "" if unsigned else "signed values"
     if kind:
         raise MixvaeError(
-            f"{path}: expected 8 bits a channel, got {kind}; convert the image first."
+            f"{where}: expected 8 bits a channel, got {kind}; convert the image first."
         )
     # a JPEG file with further images (Pillow's MPO) holds previews or other views of the same
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise MixvaeError(
-            f"{path}: expected one image, got several frames or pages; save each as a file of its "
+            f"{where}: expected one image, got several frames or pages; save each as a file of its "
             "own."
         )
 
