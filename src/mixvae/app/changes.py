@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from mixvae.errors import MixvaeError, at_least, finite, shown
 from mixvae.evaluation.batches import check_x, evaluating
@@ -22,7 +23,8 @@ class Changed:
     Attributes
     ----------
     codes, scales
-        (K, L), the codes after the changes, and the posterior's standard deviations.
+        (K, L), the codes after the changes, and the posterior's standard deviations; NaN where
+        these have no closed form.
     responsibilities
         (K,), of the components for x, which no change alters.
     weights
@@ -94,7 +96,7 @@ def decode_changed(
         read = z[:, :, _sources(model, sources)]
         return Changed(
             codes=z[0, 0].cpu(),
-            scales=t.q_z.stddev[0].cpu(),
+            scales=_scales(t.q_z)[0].cpu(),
             responsibilities=r[0].cpu(),
             weights=w[0].cpu(),
             each=model.decode_each(read, y).mean[0, 0].cpu(),
@@ -136,6 +138,13 @@ def no_exchange(model: MixtureVAE) -> str | None:
             "exchanging codes only permutes the reconstructions."
         )
     return None
+
+
+def _scales(q_z: Distribution) -> Tensor:
+    try:
+        return q_z.stddev
+    except NotImplementedError:  # of stick-breaking weights
+        return torch.full_like(q_z.mean, torch.nan)
 
 
 def _sources(model: MixtureVAE, sources: Sequence[int] | None) -> list[int]:

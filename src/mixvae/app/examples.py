@@ -70,7 +70,7 @@ def from_image(
     notes = _changes(found.shape, (channels, height, width))
     if notes and not resize:
         raise OtherShapeError(
-            f"the image is {_words(*found.shape[:2], found.ndim == 3)}; the model takes "
+            f"the image is {_words(found.shape[0], found.shape[1], found.ndim == 3)}; the model takes "
             f"{_words(height, width, channels == 3)}. It can be converted."
         )
     if found.shape[:2] != (height, width):
@@ -207,13 +207,17 @@ def _changes(found: Sequence[int], to: tuple[int, int, int]) -> list[str]:
     channels, height, width = to
     notes = []
     if tuple(found[:2]) != (height, width):
-        turned = "" if found[0] * width == found[1] * height else ", so that its sides' ratio changed"
+        turned = (
+            "" if found[0] * width == found[1] * height else ", so that its sides' ratio changed"
+        )
         notes.append(
             f"The image was resized from {found[0]} x {found[1]} to {height} x {width} pixels "
             f"(height x width){turned}."
         )
     if (len(found) == 3) != (channels == 3):
-        notes.append("Colours became grey." if channels == 1 else "Grey became three equal colours.")
+        notes.append(
+            "Colours became grey." if channels == 1 else "Grey became three equal colours."
+        )
     return notes
 
 
@@ -225,7 +229,9 @@ def _as_data(x: Float[Tensor, "1 *X"], data: Dataset) -> tuple[Float[Tensor, "1 
         drawn = draw_rows(x, data.seed)
         return drawn, ["Pixels were sampled, 0 or 1, with the grey level as probability."]
     if data.is_binary:
-        return (x > 0.5).float(), ["Pixels above one half became 1, others 0, as the data have them."]
+        return (x > 0.5).float(), [
+            "Pixels above one half became 1, others 0, as the data have them."
+        ]
     if (n := data.n_trials) is not None:
         return (x * n).round() / n, [f"Pixels were rounded to the {n + 1} levels of the data."]
     return x, []

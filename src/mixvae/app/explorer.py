@@ -290,6 +290,7 @@ class Explorer:
         if isinstance(family, ExactMixture):
             return {
                 "name": "responsibility",
+                "largest": "most responsible",
                 "what": "Responsibilities are the probabilities p(k | x) of the components, by "
                 "their bounds on log p(x). The model reconstructs by the components' mean, weighted "
                 "by them.",
@@ -305,7 +306,7 @@ class Explorer:
                 f"The weights{kind} are those of the components in the posterior of one code, "
                 "q(z | x) = sum_k w_k q(z | x, k)."
             )
-        return {"name": "mixing weight", "what": what}
+        return {"name": "mixing weight", "largest": "largest weight", "what": what}
 
     @property
     def _notes(self) -> list[str]:

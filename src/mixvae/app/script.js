@@ -100,7 +100,7 @@ function cell(column, value) {
 // Several x with captions: pictures, or one table.
 function show(where, xs, captions, most = -1) {
   where.classList.toggle("scroll", isTable());
-  if (isTable()) where.tabIndex = 0;
+  if (isTable()) Object.assign(where, { tabIndex: 0, role: "region" });
   where.replaceChildren(...(isTable() ? [values(captions, xs, most)] : xs.map((x, i) => captioned(x, captions[i]))));
 }
 
@@ -241,7 +241,7 @@ async function refresh() {
 function showScene() {
   const label = scene.label === null ? "" : `, label ${scene.label}`;
   const names = [`example (${scene.name}${label})`, several() ? "all components together" : "reconstruction"];
-  const errors = isTable() ? "in standard deviations or units of the columns" : "of pixels in [0, 1]";
+  const errors = isTable() ? "of values as the model sees them" : "of pixels in [0, 1]";
   $("scene-says").textContent = `Root mean squared error ${fixed(scene.error, 3)} (${errors}).${changes()}`;
   if (isTable()) {
     const parts = several() ? scene.components : [];
@@ -260,14 +260,9 @@ function showScene() {
 
 // Beside the sliders, so that what they do is seen: the component's reconstruction and the whole.
 function showLatentsView() {
-  $("latents-view").hidden = isTable();
-  if (isTable()) return;
   const c = several() && scene.components.find((one) => one.index === Number($("component").value));
-  $("latents-view").replaceChildren(
-    captioned(scene.x, "example"),
-    ...(c ? [captioned(c.x, `component ${c.index} alone`)] : []),
-    captioned(scene.whole, several() ? "all together" : "reconstruction"),
-  );
+  const names = ["example", ...(c ? [`component ${c.index} alone`] : []), several() ? "all together" : "reconstruction"];
+  show($("latents-view"), [scene.x, ...(c ? [c.x] : []), scene.whole], names);
 }
 
 function changes() {
@@ -305,7 +300,7 @@ function card(c) {
   const k = c.index;
   const most = k === scene.most_responsible;
   const kept = about.kept[k];
-  const marks = (most ? ": most responsible" : "") + (kept ? "" : " (dropped)");
+  const marks = (most ? `: ${about.weights.largest}` : "") + (kept ? "" : " (dropped)");
   const article = make("article", { id: `component-${k}`, className: `card${most ? " most" : ""}${kept ? "" : " dropped"}` });
   const facts = make("div", { className: "grow small" }, make("div", { className: "share" }), meter(c.responsibility), make("div", { className: "rms" }));
   const row = make("div", { className: "row" });
@@ -317,10 +312,10 @@ function card(c) {
   article.append(make("label", {}, "Weight", slider, make("output", { className: "weight-is" })));
   if (!about.no_exchange) {
     const select = make("select", { className: "source", attributes: { "aria-label": `code that sub-decoder ${k} reads` } });
-    for (const other of scene.components) select.append(option(other.index, other.index === k ? `${k} (its own)` : other.index));
+    for (const other of scene.components) select.append(option(other.index, other.index === k ? `${k} (own)` : other.index));
     select.value = k;
     select.addEventListener("change", handled(() => setSource(k, Number(select.value))));
-    article.append(make("label", {}, "Decodes the code of", select));
+    article.append(make("label", {}, "Decodes code of", select));
   }
   return article;
 }
@@ -495,6 +490,9 @@ async function start() {
     $("shift-label").hidden = true;
   }
   $("cross-of").hidden = !isTable();
+  $("places-are").hidden = !isTable();
+  if (isTable()) $("cross").textContent = "Decode it by all";
+  if (isTable() && !about.no_exchange) $("cross-says").textContent = "The code of a component, decoded by every sub-decoder. A frame marks its own.";
   $("own-image").hidden = isTable();
   $("own-row").hidden = !isTable();
   $("whole").hidden = isTable();

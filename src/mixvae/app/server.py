@@ -209,8 +209,10 @@ def _checked(answer: Answer, *, loopback: bool) -> Answer:
     async def checked(request: "Request") -> "Response":
         host = request.headers.get("host", "")
         origin = request.headers.get("origin")
-        if loopback and host.rpartition(":")[0] not in LOOPBACK_NAMES and (
-            host not in LOOPBACK_NAMES
+        if (
+            loopback
+            and host.rpartition(":")[0] not in LOOPBACK_NAMES
+            and (host not in LOOPBACK_NAMES)
         ):
             response = _error(f"the host {host[:80]!r} is not this page's; use 127.0.0.1.", 403)
         elif origin is not None and origin not in (f"http://{host}", f"https://{host}"):

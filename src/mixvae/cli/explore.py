@@ -41,6 +41,4 @@ def explore(argv: list[str]) -> None:
     from mixvae.app.server import listen, serve
 
     listen(options.host, options.port).close()  # before what takes time
-    serve(
-        Explorer(run, source.data), options.host, options.port, browser=not options.no_browser
-    )
+    serve(Explorer(run, source.data), options.host, options.port, browser=not options.no_browser)

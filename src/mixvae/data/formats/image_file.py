@@ -1,8 +1,9 @@
 """Reading an image file as 8-bit pixels, with Pillow."""
 
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> np.ndar
 
 
 def decode_image(
-    file: BinaryIO,
+    file: BufferedIOBase,
     where: str,
     image_size: tuple[int, int] | None = None,
     max_pixels: int | None = None,
@@ -69,7 +70,7 @@ def _pixels(image: Any, image_size: tuple[int, int] | None) -> np.ndarray:
     return array
 
 
-def _check(image: Any, file: BinaryIO, where: str) -> None:
+def _check(image: Any, file: BufferedIOBase, where: str) -> None:
     """Raise unless there is one image, of 8 bits, to which Pillow would cut it without a word."""
     kind = ""
     if image.mode.startswith(_DEEP):  # converting would clip the values
