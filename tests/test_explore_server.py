@@ -50,9 +50,7 @@ def test_several_requests_at_a_time_have_their_own_answers(url: str, explorer: E
     assert found == [explorer.decode(one) for one in asked]
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example:1"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example:1"])
 def test_another_host_is_refused(url: str, host: str) -> None:
     status, answer = post(url + "api/about", Host=host)
     assert status == 403

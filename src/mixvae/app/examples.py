@@ -69,10 +69,8 @@ def from_image(
     found = decode_image(BytesIO(content), "the file", max_pixels=MAX_PIXELS)
     notes = _changes(found.shape, (channels, height, width))
     if notes and not resize:
-        raise OtherShapeError(
-            f"the image is {_words(found.shape[0], found.shape[1], found.ndim == 3)}; the model takes "
-            f"{_words(height, width, channels == 3)}. It can be converted."
-        )
+        own, model = _words(*found.shape), _words(height, width, *[3] * (channels == 3))
+        raise OtherShapeError(f"the image is {own}; the model takes {model}. It can be converted.")
     if found.shape[:2] != (height, width):
         found = decode_image(BytesIO(content), "the file", (height, width), MAX_PIXELS)
     x = _channels(found, channels)
@@ -237,5 +235,5 @@ def _as_data(x: Float[Tensor, "1 *X"], data: Dataset) -> tuple[Float[Tensor, "1 
     return x, []
 
 
-def _words(height: int, width: int, colour: bool) -> str:
-    return f"{height} x {width} pixels (height x width) in {'colour' if colour else 'grey'}"
+def _words(height: int, width: int, *colours: int) -> str:
+    return f"{height} x {width} pixels (height x width) in {'colour' if colours else 'grey'}"

@@ -292,8 +292,8 @@ class Explorer:
                 "name": "responsibility",
                 "largest": "most responsible",
                 "what": "Responsibilities are the probabilities p(k | x) of the components, by "
-                "their bounds on log p(x). The model reconstructs by the components' mean, weighted "
-                "by them.",
+                "their bounds on log p(x). The model reconstructs by the components' mean, "
+                "weighted by them.",
             }
         kind = "" if q_w is None or isinstance(q_w, Delta) else f" ({type(q_w).__name__} weights)"
         if isinstance(family, Joint):

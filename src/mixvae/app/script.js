@@ -534,6 +534,7 @@ on("random", "click", async () => {
 });
 on("class", "change", () => choose(state.example, Number($("class").value)));
 on("file", "change", () => uploadImage(false));
+for (const id of ["file", "csv"]) on(id, "click", () => { $(id).value = ""; }); // the same file again is a change
 on("invert", "change", () => uploadImage(false));
 on("convert", "click", () => uploadImage(true));
 on("csv", "change", async () => {
