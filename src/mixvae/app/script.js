@@ -300,13 +300,12 @@ function card(c) {
   const k = c.index;
   const most = k === scene.most_responsible;
   const kept = about.kept[k];
-  const marks = (most ? `: ${about.weights.largest}` : "") + (kept ? "" : " (dropped)");
   const article = make("article", { id: `component-${k}`, className: `card${most ? " most" : ""}${kept ? "" : " dropped"}` });
-  const facts = make("div", { className: "grow small" }, make("div", { className: "share" }), meter(c.responsibility), make("div", { className: "rms" }));
+  const facts = make("div", { className: "grow small" }, make("div", { className: "share" }), meter(c.responsibility), make("div", { className: "rms" }), ...(most ? [make("strong", {}, about.weights.largest)] : []));
   const row = make("div", { className: "row" });
   if (!isTable()) row.append(picture(c.x, `reconstruction by component ${k}`));
   row.append(facts);
-  article.append(make("h3", {}, `Component ${k}${marks}`), row);
+  article.append(make("h3", {}, `Component ${k}${kept ? "" : " (dropped)"}`), row);
   const slider = make("input", { type: "range", min: 0, max: 1, step: 0.01, disabled: !kept, className: "weight", attributes: { "aria-label": `weight of component ${k}` } });
   slider.addEventListener("input", handled(() => setWeight(k, Number(slider.value))));
   article.append(make("label", {}, "Weight", slider, make("output", { className: "weight-is" })));

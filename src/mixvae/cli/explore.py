@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mixvae.app.server import check_installed
+from mixvae.app.explorer import Explorer
+from mixvae.app.server import check_installed, serve
 
 from .parser import taken
 from .runs import open_run, parser_of
@@ -33,12 +34,8 @@ def explore(argv: list[str]) -> None:
     """
     parser = parser_of(explore)
     parser.add_options("page", ExploreOptions)
-    check_installed() if not {"-h", "--help"} & set(argv) else None
     run, source, values = open_run(parser, argv)
     assert source is not None
+    check_installed()
     options = taken(ExploreOptions, values)
-    from mixvae.app.explorer import Explorer
-    from mixvae.app.server import listen, serve
-
-    listen(options.host, options.port).close()  # before what takes time
     serve(Explorer(run, source.data), options.host, options.port, browser=not options.no_browser)
