@@ -19,6 +19,7 @@ from mixvae.evaluation.batches import cluster_probabilities, evaluating, prior_o
 from mixvae.evaluation.latent_operations import codes, cross_decode, interpolate
 from mixvae.evaluation.marginal_likelihood.log_likelihood import log_likelihood
 from mixvae.families import ExactMixture, Joint
+from mixvae.parts.labels import BatchLabels
 from mixvae.run import Run
 
 from .changes import Changed, decode_changed, no_exchange, normalised
@@ -77,6 +78,7 @@ class Explorer:
             "kept": model.kept.tolist(),
             "splits": {name: len(self._split(name)) for name in ("train", "val", "test")},
             "n_classes": model.labels.n_classes,
+            "label": "batch" if isinstance(model.labels, BatchLabels) else "label",
             "weights": self._weights_are,
             "no_exchange": no_exchange(model),
             "max_components": MAX_COMPONENTS,
@@ -168,7 +170,8 @@ class Explorer:
         row = _whole(asked, "row", 0, len(split) - 1, 0)
         rows = range(row, min(len(split), row + _whole(asked, "n", 1, MAX_SAMPLES, 12)))
         label = [None if split.y is None else int(split.y[i]) for i in rows]
-        return {"rows": list(rows), "labels": label, "x": [self.shown.of(split.x[i]) for i in rows]}
+        x = [self.shown.of(one) for one in split.x[row : rows.stop]]
+        return {"rows": list(rows), "labels": label, "x": x}
 
     def image(self, content: bytes, asked: Mapping[str, Any]) -> Json:
         """Take an uploaded image file as an example."""

@@ -239,7 +239,7 @@ async function refresh() {
 }
 
 function showScene() {
-  const label = scene.label === null ? "" : `, label ${scene.label}`;
+  const label = scene.label === null ? "" : `, ${about.label} ${scene.label}`;
   const names = [`example (${scene.name}${label})`, several() ? "all components together" : "reconstruction"];
   const errors = isTable() ? "of values as the model sees them" : "of pixels in [0, 1]";
   $("scene-says").textContent = `Root mean squared error ${fixed(scene.error, 3)} (${errors}).${changes()}`;
@@ -503,6 +503,7 @@ async function start() {
   if (isTable()) buildFields();
   if (about.n_classes !== null) {
     $("class-label").hidden = false;
+    if (about.label === "batch") $("class-label").firstChild.textContent = "Batch ";
     $("class").replaceChildren(...Array.from({ length: about.n_classes }, (_, c) => option(c, c)));
   }
   limits();

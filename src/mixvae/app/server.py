@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import socket
 import sys
 import traceback
@@ -33,7 +34,8 @@ FILES = {
     "/style.css": ("style.css", "text/css"),
 }
 QUESTIONS = (
-    *("about", "decode", "interpolate", "cross", "sample", "log_likelihood", "thumbnails", "row"),
+    *("about", "decode", "interpolate", "cross", "sample"),
+    *("log_likelihood", "thumbnails", "row"),
 )
 UPLOADS = ("image", "csv")
 HEADERS = {
@@ -45,7 +47,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 Answer = Callable[["Request"], Awaitable["Response"]]
 
 
@@ -209,11 +210,7 @@ def _checked(answer: Answer, *, loopback: bool) -> Answer:
     async def checked(request: "Request") -> "Response":
         host = request.headers.get("host", "")
         origin = request.headers.get("origin")
-        if (
-            loopback
-            and host.rpartition(":")[0] not in LOOPBACK_NAMES
-            and (host not in LOOPBACK_NAMES)
-        ):
+        if loopback and not _is_this_machine(host):
             response = _error(f"the host {host[:80]!r} is not this page's; use 127.0.0.1.", 403)
         elif origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             response = _error("requests by other web sites are not answered.", 403)
@@ -223,6 +220,15 @@ def _checked(answer: Answer, *, loopback: bool) -> Answer:
         return response
 
     return checked
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine as no other web site can."""
+    name = re.sub(r":\d*$", "", host).strip("[]")
+    try:
+        return name == "localhost" or is_loopback(name)
+    except ValueError:  # no address
+        return False
 
 
 async def _file(path: str, request: "Request") -> "Response":
