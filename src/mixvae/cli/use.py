@@ -250,10 +250,8 @@ def _sampled(options: SampleOptions) -> str:
 
 def _names_of(model: MixtureVAE, label: int | None) -> list[str]:
     """Names of the columns of a picture that has all classes in turn."""
-    n_classes = model.labels.n_classes
-    return (
-        [] if n_classes is None or label is not None else [f"class {c}" for c in range(n_classes)]
-    )
+    n_classes = model.labels.n_classes if label is None else None
+    return [] if n_classes is None else [f"class {c}" for c in range(n_classes)]
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:

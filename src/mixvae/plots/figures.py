@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from mixvae.errors import MixvaeError
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike
 
 DPI = 150
 MAX_WIDTH = 10.0  # inches of panels in a row: wider figures are shown too small to read
 LETTER = 0.088  # width of a letter of a title, in inches
 MAX_COLOURS = 20  # more are hard to distinguish
-# Okabe and Ito's colours for the colour-blind, without yellow, which is faint on white. With markers
-# or line styles, whose numbers share no factor with that of the colours, no two of 20 look the same.
+# Okabe and Ito's colours for the colour-blind, without yellow, which is faint on white. The numbers
+# of markers and of line styles share no factor with theirs, so that no two of 20 look the same.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = "os^DvP<X>*"
 LINES = ("-", "--", ":")
@@ -107,14 +108,14 @@ def marked(palette: Mapping[int, str]) -> Iterator[tuple[int, str, str]]:
 
 def scatter(
     ax: "Axes",
-    points: Float[Tensor, "N 2"],
-    labels: Int64[Tensor, " N"],
+    points: "ArrayLike",
+    labels: "ArrayLike",
     palette: Mapping[int, str],
     *,
     size: float = 9,
 ) -> None:
     """Points with the colour and marker of their label; small grey ones for labels without."""
-    at, label = points.detach().cpu().numpy(), labels.cpu().numpy()
+    at, label = np.asarray(points), np.asarray(labels)
     unknown = ~np.isin(label, list(palette))
     ax.scatter(at[unknown, 0], at[unknown, 1], s=size / 2, color="0.6", linewidths=0)
     for value, colour, marker in marked(palette):

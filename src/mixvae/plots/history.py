@@ -132,7 +132,11 @@ def _draw(ax: "Axes", panel: Panel) -> None:
     for i, (label, key) in enumerate(panel.lines.items()):
         values = panel.values(key)
         if any(map(isfinite, values)):
-            style = {"color": colours[i], "ls": LINES[i % len(LINES)], "marker": marker}
+            style: dict[str, Any] = {
+                "color": colours[i],
+                "ls": LINES[i % len(LINES)],
+                "marker": marker,
+            }
             ax.plot(epochs, values, label=label, **style)
         late += filter(isfinite, values[len(values) // 10 :])
     if late:  # limits without the first tenth of the epochs, which would flatten the rest

@@ -1,5 +1,6 @@
 """Responsibilities of the components for the data."""
 
+from collections import Counter
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from mixvae.evaluation.batches import cluster_probabilities
 from mixvae.model import MixtureVAE
 
-from .components import component_names
+from .components import MAX_COMPONENTS, component_names
 from .figures import COLOURS, panels, save
 
 if TYPE_CHECKING:
@@ -55,16 +56,17 @@ def weights(
     _bars(axes[0], r, kept, state)
     surest = r.amax(-1)
     low = min(1 / int(kept.sum()), 0.9)
-    axes[1].hist(
-        surest.tolist(), torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist(), color=COLOURS[0]
-    )
+    bins = torch.linspace(low - 1e-6, 1 + 1e-6, 31).tolist()
+    axes[1].hist(surest.tolist(), bins, color=COLOURS[0])
     axes[1].set(xlabel="largest responsibility", ylabel="number of x", title="certainty")
     if y is not None:
         _heat_map(fig, axes[2], r, y)
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=8)
     what = "components" if model.n_components == r.shape[1] else "clusters of the prior"
-    return save(fig, path, f"Responsibilities of the {r.shape[1]} {what} for {len(r):,} x")
+    counts = Counter(state.values())
+    states = "".join(f", {counts[word]} {word}" for word in sorted(counts))
+    return save(fig, path, f"Responsibilities of the {r.shape[1]} {what} for {len(r):,} x{states}")
 
 
 def _bars(
@@ -78,10 +80,10 @@ def _bars(
     ax.axhline(1 / int(kept.sum()), color="0.3", ls="--", lw=1, label="even share")
     top = 1.1 * float(np.maximum(share, used).max())
     ax.set(xlabel="component", ylabel="share of x", ylim=(0, top), title="use of components")
-    for i, word in state.items():
+    for i, word in state.items() if len(k) <= MAX_COMPONENTS else ():
         text = {"rotation": 90, "color": "0.2", "va": "bottom", "ha": "center", "fontsize": 7}
         ax.text(i, max(share[i], used[i]) + 0.02 * top, word, text)
-    if state:
+    if state and len(k) <= MAX_COMPONENTS:
         ax.set_ylim(0, 1.35 * top)
     ax.set_xticks(k[:: ceil(len(k) / 10)])
 

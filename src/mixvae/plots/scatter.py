@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -80,10 +80,10 @@ def codes(
         by_component = palette(component[own])
         scatter(axes[-1], together[own], component[own], by_component)
         axes[-1].set_title("all components", fontsize=9)
-        legend = {"title": "component", "loc": "outside lower center", "ncols": 10}
+        legend: dict[str, Any] = {"title": "component", "loc": "outside lower center", "ncols": 10}
         fig.legend(handles=dots(by_component), fontsize=8, **legend)
     if y is not None:
-        fig.legend(handles=dots(by_label), title="label", loc="outside right upper", fontsize=8)
+        fig.legend(handles=dots(by_label), title="label", loc="outside right center", fontsize=8)
     for group in [axes] if shared else [[ax] for ax in axes]:
         _same_scale(group, n_latent=mu.shape[-1])
     return save(fig, path, _title(model, shared, own, only(len(shown), len(names))))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from mixvae.evaluation.batches import batches, evaluating, spaced
 from mixvae.plots.figures import dots, palette, panels, save, scatter
 
@@ -43,8 +45,7 @@ def embedding(
         place = TSNE(perplexity=min(PERPLEXITY, len(z) / 4), init="pca", random_state=0)
         at = place.fit_transform(z)
         colours = {} if y is None else palette(y)
-        labels = torch.zeros(len(at), dtype=torch.int64) if y is None else y
-        scatter(ax, torch.from_numpy(at), labels, colours, size=6)
+        scatter(ax, at, np.zeros(len(at), int) if y is None else y.numpy(), colours, size=6)
         ax.set(title=row.name, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     if colours:
         fig.legend(handles=dots(colours), title="label", loc="outside right center", fontsize=8)
