@@ -1,7 +1,7 @@
 """Pictures as a reader needs them: legible, complete, and without anything that misleads."""
 
 import re
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from mixvae.evaluation import responsibilities
 from mixvae.model import MixtureVAE
 from mixvae.plots import figures
 from mixvae.plots.components import component_names
+
+pytestmark = pytest.mark.usefixtures("unchecked")  # wrong types are to reach the plots
 
 ROOT = Path(__file__).parents[1]
 N = 60
@@ -124,7 +126,6 @@ def test_the_most_responsible_component_is_framed(monkeypatch: pytest.MonkeyPatc
     plots.reconstructions(EXACT, X, "one.png", n=5)
     best = responsibilities(EXACT, X[:5]).argmax(1).tolist()
     assert shown["framed"] == [(k + 1, i) for i, k in enumerate(best)]
-    plots.reconstructions(small("m-vae", learn_weights=False), X, "one.png", n=5)
 
 
 def test_a_traversal_includes_the_code_of_its_example(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +208,7 @@ def test_twenty_labels_can_be_told_apart_and_in_grey_their_neighbours() -> None:
     for styles in (figures.MARKERS, figures.LINES):
         looks = list(zip(colours, cycle(styles), strict=False))
         assert len(set(looks)) == 20
-        assert all(a[1] != b[1] for a, b in zip(looks, looks[1:], strict=False))
+        assert all(a[1] != b[1] for a, b in pairwise(looks))
 
 
 def test_one_example_is_enough_for_every_picture(drawn: list[Figure], tmp_path: Path) -> None:
@@ -246,15 +247,12 @@ NAN = [[float("nan")] * 2] * 2
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_no_file(
-    call: Any, message: str, tmp_path: Path, request: pytest.FixtureRequest
+    call: Any, message: str, tmp_path: Path
 ) -> None:
-    from beartype.roar import BeartypeCallHintParamViolation as OfTests
-
-    with pytest.raises((MixvaeError, OfTests)) as raised:
+    with pytest.raises(MixvaeError) as raised:
         call(tmp_path / "one.png")
-    if not isinstance(raised.value, OfTests):  # type hints are checked in the tests alone
-        assert message in str(raised.value)
-        assert "\n" not in str(raised.value)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
 
