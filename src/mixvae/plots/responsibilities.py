@@ -63,7 +63,12 @@ def weights(
         _heat_map(fig, axes[2], r, y)
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=8)
-    what = "components" if model.n_components == r.shape[1] else "clusters of the prior"
+    word, what = "component", "components"
+    if model.n_components != r.shape[1]:
+        word, what = "cluster", "clusters of the prior"
+    axes[0].set(xlabel=word, title=f"use of {word}s")
+    if y is not None:
+        axes[2].set_ylabel(word)
     counts = Counter(state.values())
     states = "".join(f", {counts[word]} {word}" for word in sorted(counts))
     return save(fig, path, f"Responsibilities of the {r.shape[1]} {what} for {len(r):,} x{states}")
