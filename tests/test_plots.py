@@ -42,10 +42,10 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
 
     def grid(rows: Any, labels: Any, title: str, path: str, **more: Any) -> Path:
-        shown.append({"rows": rows, "labels": labels, **more})
+        shown.append({"rows": rows, "labels": labels, "title": title, **more})
         return Path(path)
 
-    for module in (plots.images, plots.latents):
+    for module in (plots.images, plots.latents, plots.traversing):
         monkeypatch.setattr(module, "grid", grid)
     return shown
 
@@ -107,15 +107,11 @@ def test_two_latents_are_shown_as_they_are_and_more_on_their_widest_axes() -> No
     assert plane[:, 0].var() > plane[:, 1].var()
 
 
-def test_the_first_row_of_reconstructions_is_the_data(tmp_path: Path) -> None:
-    recipe = small("vae", (3, 8, 8))
-    red = torch.zeros(4, 3, 8, 8)
-    red[:, 0] = 1.0
-    picture = pixels(plots.reconstructions(recipe.model, red, tmp_path / "r.png"))
-    is_red = (picture == np.array([1, 0, 0], np.float32)).all(-1)
-    rows = np.flatnonzero(is_red.any(1))
-    assert is_red.mean() > 0.2
-    assert rows.max() < 0.6 * len(picture)
+def test_the_first_row_of_reconstructions_is_the_data(grids: list[dict[str, Any]]) -> None:
+    model, x = small("vae", (3, 8, 8)).model, torch.rand(4, 3, 8, 8)
+    plots.reconstructions(model, x, "unused.png", n=3)
+    torch.testing.assert_close(grids[0]["rows"][0], x[:3])
+    torch.testing.assert_close(grids[0]["rows"][1], model.eval().reconstruct(x[:3]))
 
 
 def test_a_seed_gives_the_same_samples_and_the_random_state_is_kept(tmp_path: Path) -> None:
@@ -242,8 +238,6 @@ def hsic(shuffled: float = 0.001) -> dict[str, Any]:
 def test_dependence_is_drawn_as_it_is_measured(tmp_path: Path) -> None:
     values = dependence(small("m-vae", (36,)).model, torch.rand(20, 36))
     pixels(plots.dependence(values, tmp_path / "dependence.png", dropped=[1]))
-    none = {key: np.full_like(value, np.nan).tolist() for key, value in values.items()}
-    pixels(plots.dependence(none, tmp_path / "none.png"))
 
 
 def test_the_dependence_of_a_code_on_itself_is_not_shown(tmp_path: Path) -> None:
@@ -252,15 +246,6 @@ def test_the_dependence_of_a_code_on_itself_is_not_shown(tmp_path: Path) -> None
         other["pairs"][k][k] = 7.0
     first = plots.dependence(values, tmp_path / "a.png").read_bytes()
     assert plots.dependence(other, tmp_path / "b.png").read_bytes() == first
-
-
-def test_dependence_has_one_colour_scale(tmp_path: Path) -> None:
-    a, b = (
-        pixels(plots.dependence(hsic(shuffled), tmp_path / "a.png")) for shuffled in (0.001, 0.1)
-    )
-    left = slice(0, a.shape[1] // 3)
-    assert (a[:, left].mean(-1) < 0.5).mean() > 0.05  # dark cells
-    assert (b[:, left].mean(-1) < 0.5).mean() < 0.03  # next to much larger values they are pale
 
 
 def test_a_run_draws_what_its_model_has_to_show(tmp_path: Path) -> None:
@@ -301,8 +286,8 @@ HISTORY = [
 
 @pytest.mark.parametrize(
     "history",
-    [HISTORY, HISTORY[:1], [{}], [], [{"epoch": 0, "train/objective": float("nan")}]],
-    ids=["whole", "one epoch", "an empty row", "none", "nan"],
+    [HISTORY, HISTORY[:1], [{}, *HISTORY], [{"train/objective": 1.0, "val/elbo": float("nan")}]],
+    ids=["whole", "one epoch", "an empty row", "nan"],
 )
 def test_curves_cope_with_whatever_a_history_lacks(
     history: list[dict[str, float]], tmp_path: Path
@@ -315,9 +300,9 @@ def test_dropout_rates_share_a_panel_and_so_do_the_numbers_that_they_choose(
 ) -> None:
     numbers, panels = [], plots.history.panels
 
-    def counted(n: int, *args: float) -> Any:
+    def counted(n: int, *args: float, **more: float) -> Any:
         numbers.append(n)
-        return panels(n, *args)
+        return panels(n, *args, **more)
 
     monkeypatch.setattr(plots.history, "panels", counted)
     chosen = {"val/kept": 3.0, "val/selected": 2.4, **{f"val/rate_{k}": 0.1 for k in range(3)}}

@@ -153,3 +153,25 @@ def test_what_a_table_is(shape, names, expected):
     assert data.is_table is expected
     if len(shape) == 2:
         assert mixvae.data.from_arrays(x * 3).is_table  # standardised
+
+
+def test_unordered_categories_are_compared_one_by_one(monkeypatch, tmp_path: Path):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 2, 90)
+    colour = np.where(group == 1, "green", rng.choice(["blue", "red"], 90))
+    frame = pandas.DataFrame({"size": rng.normal(size=90) + 9 * group, "colour": colour})
+    data = mixvae.data.from_arrays(frame, kinds="auto", name="mixed")
+    model = mixvae.build("mfa-vae", data, n_components=2, seed=0, hidden=[4]).model
+    x = data.train.x
+    table = Columns.of(model, x, None, data.transform)
+    assert table.categories == [(), ("blue", "green", "red")]
+    by_category = table.by_category()
+    assert by_category.names == ["size", "colour = blue", "colour = green", "colour = red"]
+    codes = x[:, 1].long()
+    torch.testing.assert_close(by_category.x[:, 1:], torch.eye(3)[codes])
+    torch.testing.assert_close(table.told_apart[1], by_category.told_apart[1:].max())
+    made = figures_of(column_marginals, monkeypatch)
+    plots.marginals(model, x, tmp_path / "one.png", transform=data.transform)
+    (ax,) = [ax for ax in made[0][0].axes if ax.get_title() == "colour"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["blue", "green", "red"]

@@ -13,6 +13,8 @@ from mixvae import plots
 from mixvae.errors import MixvaeError, finite, fits_memory, whole
 from mixvae.evaluation import latent_operations as operations
 from mixvae.model import MixtureVAE
+from mixvae.plots.components import MAX_COMPONENTS
+from mixvae.plots.traversing import check_index, traversal_range
 from mixvae.storage.files import write_array, write_arrays
 
 from .rows import Axes, save_rows, write_columns
@@ -58,10 +60,11 @@ class TraverseOptions(SplitOptions):
     """Index of the example in the split, counted from 0."""
     together: bool = False
     """Decode by the whole mixture, not by the component alone."""
-    from_: float = -3.0
-    """The first value; the codes' prior has standard deviation 1."""
-    to: float = 3.0
-    """The last value."""
+    from_: float | None = None
+    """The first value; the codes' prior has standard deviation 1. By default -3, or further if the
+    example's own code is, so that the range includes it."""
+    to: float | None = None
+    """The last value; by default 3, or further if the example's own code is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +159,9 @@ def interpolate(argv: list[str]) -> None:
 def traverse(argv: list[str]) -> None:
     """Set one latent of an example's code to several values and decode, to see what it stands for.
 
-    A picture has a row for each component; an array has the shape (components, steps, ...). A
-    table's .csv has the component and the latent's value as columns before its own.
+    A picture has a row for each component, of at most 20, and a frame at the value nearest to that
+    of the example; an array has the shape (components, steps, ...). A table's .csv has the
+    component and the latent's value as columns before its own.
 
       mixvae traverse runs/mvae-digits-001 --latent 3 --from -2 --to 2 --steps 5
       mixvae traverse runs/mvae-digits-001 --component 0 --index 7 --together
@@ -166,19 +170,29 @@ def traverse(argv: list[str]) -> None:
     options, model, out = opened.options, opened.model, opened.out
     latent, alone = options.latent, not options.together
     whole(1, steps=options.steps)
-    finite(**{"from": options.from_, "to": options.to})
+    given = {"from": options.from_, "to": options.to}
+    finite(**{name: value for name, value in given.items() if value is not None})
     k, i = options.component, options.index
     components = range(model.n_components) if k is None else [k]
     _check_size(model, 1, options.steps)
-    _check_cells(out, len(components) * (options.steps + 1))
-    x, y = opened.rows(options.split)
-    if not 0 <= i < len(x):
-        raise MixvaeError(f"index must be in 0 ... {len(x) - 1}, the split's examples; got {i}.")
-    x, y = x[i : i + 1], None if y is None else y[i : i + 1]
-    values = torch.linspace(options.from_, options.to, options.steps).tolist()
+    _check_cells(out, min(len(components), MAX_COMPONENTS) * (options.steps + 1))
+    all_x, all_y = opened.rows(options.split)
+    check_index(i, len(all_x))
+    x, y = all_x[i : i + 1], None if all_y is None else all_y[i : i + 1]
+    reach = traversal_range(model, x, latent, components=components, y=y, n_steps=2)
+    ends = [end if v is None else v for end, v in zip(reach, given.values(), strict=True)]
+    values = torch.linspace(ends[0], ends[1], options.steps).tolist()
     if out.suffix == ".png":
         plots.traversals(
-            model, x, out, latent=latent, values=values, components=components, y=y, alone=alone
+            model,
+            all_x,
+            out,
+            latent=latent,
+            values=values,
+            components=None if k is None else [k],
+            y=all_y,
+            alone=alone,
+            index=i,
         )
     else:
         rows = [

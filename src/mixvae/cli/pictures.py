@@ -1,5 +1,7 @@
 """Images as a .png file, tiled, or as a .npy file."""
 
+import sys
+from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -8,16 +10,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mixvae.errors import MixvaeError
-from mixvae.storage.files import whole, write_array
+from mixvae.storage.files import write_array
 
-MIN_WIDTH = 600  # pixels; small images are enlarged to it
+MAX_COLUMNS = 12  # of originals and reconstructions
 
 
 def check_path(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise a MixvaeError for a file of another kind, or in a folder that is not there."""
+    """Raise a MixvaeError for a file of another kind, or in a folder that is not there.
+
+    What is going to be replaced is said.
+    """
     if path.suffix not in suffixes:
         raise MixvaeError(f"the output must be a {' or a '.join(suffixes)} file; got {path}.")
     check_folder(path)
+    say_if_replaced(path)
+
+
+def say_if_replaced(path: Path) -> None:
+    """Print to stderr that a file is there already, which a command is about to replace."""
+    if path.is_file():
+        print(f"{path} is there already and will be replaced", file=sys.stderr)
 
 
 def check_image(path: Path, x_shape: tuple[int, ...]) -> None:
@@ -35,31 +47,32 @@ def check_folder(path: Path) -> None:
 def save(
     path: Path,
     images: Float[Tensor, "N *X"],
+    title: str,
+    *,
     above: Float[Tensor, "N *X"] | None = None,
-    n_columns: int | None = None,
+    columns: Sequence[str] = (),
 ) -> Path:
-    """Write images: tiled, with others above them, in a .png; themselves alone in a .npy."""
+    """Write images: tiled, with others above them, in a .png; themselves alone in a .npy.
+
+    The columns of a picture may have names, which then go in turn.
+    """
     if path.suffix == ".npy":
         write_array(path, images.numpy())
         return path
-    from matplotlib.image import imsave
+    from mixvae.plots.tiles import grid
 
-    n_columns = n_columns or (ceil(sqrt(len(images))) if above is None else 16)
+    n_columns = len(columns) or (ceil(sqrt(len(images))) if above is None else MAX_COLUMNS)
     n_columns = min(len(images), n_columns)
-    rows = _rows(images, n_columns)
+    rows, labels = _rows(images, n_columns), [""]
     if above is not None:
         rows = torch.stack([_rows(above, n_columns), rows], 1).flatten(0, 1)
-    canvas = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # (R H, n W, C)
-    scale = ceil(MIN_WIDTH / canvas.shape[1])
-    canvas = canvas.repeat_interleave(scale, 0).repeat_interleave(scale, 1).clamp(0, 1)
-    with whole(path) as partial:
-        imsave(partial, canvas.expand(-1, -1, 3).numpy(), format="png")
-    return path
+        labels = ["original", "reconstruction"]
+    labels = labels * (len(rows) // len(labels))
+    return grid(rows, labels, title, path, columns=columns[:n_columns])
 
 
-def _rows(images: Float[Tensor, "N C H W"], n_columns: int) -> Float[Tensor, "R n C H+1 W+1"]:
-    """Rows of images with light lines between them, the last row padded with blank images."""
-    framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=0.5)
-    missing = -len(framed) % n_columns
-    blank = framed.new_ones(missing, *framed.shape[1:])
-    return torch.cat([framed, blank]).unflatten(0, (-1, n_columns))
+def _rows(images: Float[Tensor, "N *X"], n_columns: int) -> Float[Tensor, "R n *X"]:
+    """Rows of images, the last row padded with blank ones."""
+    missing = -len(images) % n_columns
+    blank = images.new_full((missing, *images.shape[1:]), torch.nan)
+    return torch.cat([images, blank]).unflatten(0, (-1, n_columns))

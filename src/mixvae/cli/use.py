@@ -21,7 +21,7 @@ from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays
 
 from .parser import dashed, taken
-from .pictures import check_folder, check_image, save
+from .pictures import check_folder, check_image, save, say_if_replaced
 from .rows import save_rows
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
@@ -171,7 +171,7 @@ def sample(argv: list[str]) -> None:
     if opened.is_table:
         print(save_rows(out, x, opened.run.transform))
     else:
-        print(save(out, x, n_columns=model.labels.n_classes if label is None else None))
+        print(save(out, x, _sampled(options), columns=_names_of(model, label)))
 
 
 def reconstruct(argv: list[str]) -> None:
@@ -197,7 +197,9 @@ def reconstruct(argv: list[str]) -> None:
         axes = {"row": opened.row_numbers(options.split)[: options.n]}
         print(save_rows(opened.out, found, opened.run.transform, axes))
     else:
-        print(save(opened.out, found, above=x))
+        by = "the mixture" if k is None else f"component {k} alone"
+        title = f"Reconstructions by {by}\nAbove: the examples of the split, in order."
+        print(save(opened.out, found, title, above=x))
 
 
 def _check_given(options: EvaluateOptions) -> None:
@@ -212,8 +214,8 @@ def _check_given(options: EvaluateOptions) -> None:
 
 def _write(
     estimate: LogLikelihood, path: Path, of: str, log_scale: np.ndarray | None
-) -> tuple[Path, Path]:
-    """Write every example's estimate as arrays, and the histogram of log p(x).
+) -> tuple[Path, ...]:
+    """Write every example's estimate as arrays, and the histogram of log p(x), if any is finite.
 
     ``log_scale`` is that of each row's standardised columns, which the data's units have less.
     """
@@ -221,7 +223,10 @@ def _write(
     arrays = {name: getattr(estimate, name).numpy() for name in names}
     if log_scale is not None:
         arrays["log_prob_data_units"] = arrays["log_prob"] - log_scale
+    say_if_replaced(file)
     write_arrays(file, **arrays)
+    if not estimate.log_prob.isfinite().any():
+        return (file,)
     picture = plots.log_likelihood(
         estimate.log_prob,
         Path(f"{path}.png"),
@@ -230,6 +235,23 @@ def _write(
         log_scale=None if log_scale is None or np.ptp(log_scale) else float(log_scale[0]),
     )
     return file, picture
+
+
+def _sampled(options: SampleOptions) -> str:
+    """Title of a picture of samples."""
+    k, label = options.component, options.label
+    of = "the mixture" if k is None else f"component {k}"
+    of += "" if label is None else f", class {label}"
+    return (
+        f"Samples of {of} (means of p(x | z))\n"
+        f"Each image has a code of its own from the prior, seed {options.seed}."
+    )
+
+
+def _names_of(model: MixtureVAE, label: int | None) -> list[str]:
+    """Names of the columns of a picture that has all classes in turn."""
+    n_classes = model.labels.n_classes if label is None else None
+    return [] if n_classes is None else [f"class {c}" for c in range(n_classes)]
 
 
 def _classes(model: MixtureVAE, n: int, label: int | None) -> Tensor | None:

@@ -8,10 +8,11 @@ from .component_profiles import profiles
 from .dependence import dependence
 from .history import curves
 from .images import reconstructions, samples
-from .latents import crossed, interpolations, traversals
+from .latents import crossed, interpolations
 from .likelihood import log_likelihood
 from .responsibilities import weights
 from .scatter import codes
+from .traversing import traversals
 
 __all__ = [
     "codes",

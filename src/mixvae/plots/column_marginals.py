@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,18 @@ from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 
 from .columns import Columns, span
-from .figures import colours_of, panels, save
+from .figures import MARKERS, colours_of, panels, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.lines import Line2D
 
 MAX_COLUMNS = 12
 MAX_PAIRED = 4  # columns, which have six pairs
 MAX_POINTS = 1000  # more would hide each other
 MAX_NAMED = 20  # components in the legend
-MARKERS = "os^DvP<X>*"
+MAX_CODES, MAX_LETTERS = 6, 10  # categories named on an axis, and letters of their names
 MASSES = (0.9, 0.5)  # of the samples inside the outlines
 GRID, BLUR = 60, 2.0  # cells a side, in which samples are counted, and blurred by so many cells
 
@@ -80,6 +82,7 @@ def marginals(
             ax.hist(own, bins, weights=np.full(len(own), 1 / max(1, len(own))), **style)
         ax.set_title(names[i], fontsize=8)
         ax.tick_params(labelsize=7)
+        _name_codes(ax.xaxis, table.categories[i])
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside right center", fontsize=8)
     fig.supylabel("share of rows", fontsize=9)
@@ -147,6 +150,8 @@ def pairs(
         ax.set_xlabel(table.names[i], fontsize=8)
         ax.set_ylabel(table.names[j], fontsize=8)
         ax.tick_params(labelsize=7)
+        _name_codes(ax.xaxis, table.categories[i])
+        _name_codes(ax.yaxis, table.categories[j])
     fig.legend(
         handles=[*handles[:MAX_NAMED], *outline],
         title="component",
@@ -154,6 +159,14 @@ def pairs(
         fontsize=8,
     )
     return save(fig, path, "Pairs of columns: data by component, and samples of the model")
+
+
+def _name_codes(axis: "Axis", categories: Sequence[Any]) -> None:
+    """Put categories in the place of their codes, every second one or fewer where they are many."""
+    if categories:
+        step = ceil(len(categories) / MAX_CODES)
+        names = [str(c)[:MAX_LETTERS] for c in categories[::step]]
+        axis.set_ticks(range(0, len(categories), step), names)
 
 
 def _points(

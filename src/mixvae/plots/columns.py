@@ -1,12 +1,14 @@
 """The columns of a table as pictures show them: names, units, how they tell components apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mixvae.data.mixed_columns import MixedColumns
 from mixvae.data.standardization import Standardization
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
@@ -33,12 +35,15 @@ class Columns:
         (N, K), probabilities of the components, or of the clusters of a prior.
     transform
         That of the data, with names and units; None: columns have numbers, and x's own units.
+    own_names
+        Names of the columns in place of the transform's.
     """
 
     model: MixtureVAE
     x: Float[Tensor, "N D"]
     r: Float[Tensor, "N K"]
     transform: AnyTransform | None
+    own_names: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -61,7 +66,7 @@ class Columns:
     def names(self) -> list[str]:
         """A name for each column, shortened; its number where there are no names."""
         known = None if self.transform is None else self.transform.kept_columns
-        names = known or tuple(f"column {i}" for i in range(self.x.shape[1]))
+        names = self.own_names or known or tuple(f"column {i}" for i in range(self.x.shape[1]))
         return [n if len(n) <= LONGEST else f"{n[: LONGEST - 1]}…" for n in names]
 
     @property
@@ -79,8 +84,50 @@ class Columns:
 
     @property
     def told_apart(self) -> Float[Tensor, " D"]:
-        """The share of each column's variance that is between components."""
-        return self.r.mean(0) @ self.means.nan_to_num(0.0).square()
+        """The share of each column's variance that is between components.
+
+        Of unordered categories, the largest share of any category.
+        """
+        share = self.r.mean(0) @ self.means.nan_to_num(0.0).square()
+        for i, categories in enumerate(self._unordered):
+            if categories:
+                one = replace(self, x=self._indicators(i, len(categories)), transform=None)
+                share[i] = one.told_apart.max()
+        return share
+
+    @property
+    def categories(self) -> list[tuple[Any, ...]]:
+        """The categories of each column in the order of their codes; () for numbers."""
+        if not isinstance(self.transform, MixedColumns):
+            return [()] * self.x.shape[1]
+        each = zip(self.transform.categories, self.transform.constant, strict=True)
+        return [own for own, constant in each if not constant]
+
+    @property
+    def _unordered(self) -> list[tuple[Any, ...]]:
+        """The categories of each column, () where they have an order or are two."""
+        if not isinstance(self.transform, MixedColumns):
+            return [()] * self.x.shape[1]
+        kinds = [
+            kind
+            for kind, constant in zip(self.transform.kinds, self.transform.constant, strict=True)
+            if not constant
+        ]
+        each = zip(self.categories, kinds, strict=True)
+        return [own if kind == "categorical" else () for own, kind in each]
+
+    def _indicators(self, i: int, n: int) -> Float[Tensor, "N n"]:
+        """Whether each row has each of the n categories of a column, 0 or 1; NaN where missing."""
+        code = self.x[:, i, None]
+        return (code == torch.arange(n)).to(self.x.dtype).where(~code.isnan(), torch.nan)
+
+    def by_category(self) -> "Columns":
+        """The table with a column of 0 and 1 for each category of unordered ones, for means."""
+        parts, names = [], []
+        for i, (name, categories) in enumerate(zip(self.names, self._unordered, strict=True)):
+            parts.append(self._indicators(i, len(categories)) if categories else self.x[:, [i]])
+            names += [f"{name} = {c}" for c in categories] or [name]
+        return replace(self, x=torch.cat(parts, 1), transform=None, own_names=tuple(names))
 
     def most_telling(self, n: int) -> list[int]:
         """The n columns that tell the components apart best, the best first."""

@@ -34,7 +34,8 @@ def profiles(
     """Heat map of each component's mean in each column of a table, with the components' weights.
 
     A mean is over rows, weighted by responsibility, as a difference from the mean of all rows in
-    standard deviations. Columns that tell the components apart best are at the top; at most 40
+    standard deviations; of a column of unordered categories, each category is a column of truth
+    values. Columns that tell the components apart best are at the top; at most 40
     columns and the 40 largest components are shown.
 
     Parameters
@@ -62,7 +63,7 @@ def profiles(
     """
     from matplotlib.figure import Figure
 
-    table = Columns.of(model, x, y, transform)
+    table = Columns.of(model, x, y, transform).by_category()
     shown, weights = table.most_telling(MAX_COLUMNS), table.r.mean(0)
     components = weights.argsort(descending=True)[:MAX_COMPONENTS].sort().values
     means = table.means[components][:, shown].T.numpy()
@@ -82,7 +83,7 @@ def profiles(
     step = -(-len(components) // 20)
     ax.set_xticks(range(0, len(components), step), components[::step].tolist(), fontsize=8)
     ax.set_xlabel("component")
-    left_out = x.shape[1] - len(shown)
+    left_out = table.x.shape[1] - len(shown)
     more = f"\n{left_out} columns that tell less apart are left out" if left_out else ""
     return save(fig, path, f"Mean of each component, less that of all rows{more}")
 

@@ -1,10 +1,13 @@
 """Statistical dependence between the codes of different components."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mixvae.errors import MixvaeError
 
 from .figures import panels, save
 
@@ -32,21 +35,37 @@ def dependence(values: Mapping[str, Any], path: str | Path, *, dropped: Sequence
     Path
         The written file.
 
+    Raises
+    ------
+    MixvaeError
+        If ``values`` are not such a result, or nothing in them is finite.
+
     References
     ----------
     Ye and Bors, TNNLS 2021, Fig. 12 (MVAE).
     """
+    if not isinstance(values, Mapping) or not {"pairs", "pairs_permuted"} <= set(values):
+        raise MixvaeError(
+            "values must be a result of mixvae.evaluation.dependence, for a joint mixture."
+        )
+    if not measured(values):
+        raise MixvaeError("no pair of codes has a finite HSIC, so that there is nothing to draw.")
     titles = {"pairs": ("original rows", "dhsic"), "pairs_permuted": ("shuffled rows", "permuted")}
     tables = {key: _off_diagonal(values[key]) for key in titles}
     found = np.concatenate([table[np.isfinite(table)] for table in tables.values()])
     top = max(found.max(initial=0.0), 1e-12)
-    size = 3.4 + 0.25 * max(0, len(values["pairs"]) - 6)
+    size = 3.4 + 0.25 * min(16, max(0, len(values["pairs"]) - 6))
     fig, axes = panels(2, size, size - 0.2, margin=0.9)
     for ax, (key, (title, joint)) in zip(axes, titles.items(), strict=True):
         image = _heat_map(ax, tables[key], top, dropped)
         ax.set_title(f"{title}: dHSIC of all {values[joint]:.2g}", fontsize=9)
     fig.colorbar(image, ax=axes, label="HSIC of a pair, times 1000")
-    return save(fig, path, "Dependence of the codes")
+    return save(fig, path, "Dependence between the codes of two components (HSIC)")
+
+
+def measured(values: Mapping[str, Any]) -> bool:
+    """Whether the HSIC of any pair is finite."""
+    return bool(np.isfinite(_off_diagonal(values["pairs"])).any())
 
 
 def _off_diagonal(pairs: Sequence[Sequence[float]]) -> np.ndarray:
@@ -59,10 +78,11 @@ def _heat_map(ax: "Axes", table: np.ndarray, top: float, dropped: Sequence[int])
     ax.set_facecolor("0.9")
     image = ax.imshow(table, cmap="Blues", vmin=0, vmax=top)
     k = range(len(table))
-    ax.set_xticks(k)
-    ax.set_yticks(k, [f"dropped {i}" if i in dropped else str(i) for i in k])
+    step = ceil(len(table) / 20)
+    ax.set_xticks(k[::step])
+    ax.set_yticks(k[::step], [f"dropped {i}" if i in dropped else str(i) for i in k[::step]])
     ax.tick_params(labelsize=8)
-    ax.set_xlabel("component")
+    ax.set(xlabel="component", ylabel="component")
     if len(table) <= MAX_FIGURES:
         for (i, j), value in np.ndenumerate(table):
             if np.isfinite(value):

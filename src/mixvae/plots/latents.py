@@ -1,6 +1,5 @@
-"""Decoded codes: exchanged between components, interpolated, and one latent varied at a time."""
+"""Decoded codes: exchanged between components, and interpolated."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,12 +8,14 @@ from torch import Tensor
 
 from mixvae.errors import whole
 from mixvae.evaluation import latent_operations as operations
-from mixvae.evaluation.batches import check_x
+from mixvae.evaluation.batches import check_x, responsibilities
 from mixvae.model import MixtureVAE
 from mixvae.parts.labels import Classes
 
-from .figures import component_names
+from .components import component_names, most_used, only
 from .tiles import blank, check_images, grid
+
+MAX_CROSSED = 12  # components whose codes are exchanged in a picture
 
 
 def crossed(
@@ -28,7 +29,8 @@ def crossed(
     """Every component's code of the first ``n`` examples, decoded by every component alone.
 
     Each example is followed by its block: rows are codes, columns decoders. A frame marks where a
-    component decodes its own code, which is its reconstruction.
+    component decodes its own code, which is its reconstruction. Of more than 12 components, the 12
+    that are the most responsible for these examples are shown.
 
     Parameters
     ----------
@@ -55,16 +57,22 @@ def crossed(
     check_x(model, x, y)
     check_images(model)
     whole(1, n=n)
+    names = component_names(model, x, y)
     x, y = x[:n], None if y is None else y[:n]
-    decoded = operations.cross_decode(model, x, y)  # (n, K, K, *X)
-    k = decoded.shape[1]
+    shown = most_used(responsibilities(model, x, y), MAX_CROSSED)
+    decoded = operations.cross_decode(model, x, y)[:, shown][:, :, shown]  # (n, K, K, *X)
+    k = len(shown)
     original = blank(decoded, len(x), k, 1, *x.shape[1:])
     original[:, 0, 0] = x
     rows = torch.cat([original, decoded], 2).transpose(0, 1).flatten(1, 2)
-    labels = [f"code of\n{name}" for name in component_names(model)]
+    labels = [f"code of\n{names[j]}" for j in shown]
     framed = [(j, i * (k + 1) + 1 + j) for i in range(len(x)) for j in range(k)]
-    columns = ["x", *(f"decoder\n{j}" for j in range(k))] * len(x)
-    title = "Every component's code, decoded by every component alone"
+    columns = ["x", *(f"decoder\n{j}" for j in shown)] * len(x)
+    title = (
+        "Every component's code, decoded by every component alone\nRows: whose code of the x at "
+    )
+    title += "the left; columns: whose decoder. Frame: a component's code in its own decoder. "
+    title += only(k, len(names))
     return grid(rows, labels, title, path, columns=columns, framed=framed)
 
 
@@ -112,68 +120,11 @@ def interpolations(
     for shift in blocks.values():
         decoded = operations.interpolate(model, start, end, n_steps, shift=shift, y=y)
         rows.append(torch.stack([start.cpu(), *decoded, end.cpu()], 1))
-    labels = [name for name in blocks for _ in start] if crossed else [""] * len(start)
+    each = range(len(start))
+    labels = [f"{name}\npair {i}" if crossed else f"pair {i}" for name in blocks for i in each]
     steps = [f"{a:.3g}" for a in torch.linspace(0, 1, n_steps).tolist()]
-    title = "Interpolations between codes, decoded by all components together"
+    title = "Interpolations between codes, decoded by all components together\nRows: pairs of "
+    title += "examples, start and end. Columns: the place on the line between their codes. "
+    title += "Below the line every decoder is given the next component's code." if crossed else ""
     columns, ruled = ["start", *steps, "end"], [len(start)] if crossed else []
     return grid(torch.cat(rows), labels, title, path, columns=columns, ruled=ruled)
-
-
-def traversals(
-    model: MixtureVAE,
-    x: Float[Tensor, "N *X"],
-    path: str | Path,
-    *,
-    latent: int = 0,
-    values: Sequence[float] = (-3, -2.25, -1.5, -0.75, 0, 0.75, 1.5, 2.25, 3),
-    components: Sequence[int] | None = None,
-    y: Classes | None = None,
-    alone: bool = True,
-) -> Path:
-    """The first example, decoded with one latent of a component's code set to several values.
-
-    Rows are components; their labels give the latent's value for x.
-
-    Parameters
-    ----------
-    model : MixtureVAE
-        Trained model; it stays on its device and in its mode.
-    x : Tensor, shape (N, *X)
-        Examples with values in [0, 1].
-    path : str or Path
-        PNG file to write.
-    latent : int
-        Index of the latent dimension, counted from 0.
-    values : sequence of float
-        Values that the latent is set to.
-    components : sequence of int, optional
-        Components to vary, counted from 0; by default all.
-    y : Tensor, shape (N,), optional
-        Class labels, which a conditional model needs.
-    alone : bool
-        Decode by the component alone; otherwise by all components together.
-
-    Returns
-    -------
-    Path
-        The written file.
-
-    References
-    ----------
-    Ye and Bors, TNNLS 2021, Figs. 8 to 10 (MVAE).
-    """
-    check_x(model, x, y)
-    check_images(model)
-    x, y = x[:1], None if y is None else y[:1]
-    own = operations.codes(model, x, y)[0]
-    components = range(len(own)) if components is None else components
-    names = component_names(model)
-    rows = [
-        torch.cat([x.cpu(), operations.traverse(model, x, k, latent, values, y, alone=alone)[:, 0]])
-        for k in components
-    ]
-    labels = [f"{names[k]}\nx at {float(own[k, latent]):.2f}" for k in components]
-    decoder = "each component alone" if alone else "all components together"
-    title = f"One x with latent {latent} set to a value, decoded by {decoder}"
-    columns = ["x", *(f"{value:.3g}" for value in values)]
-    return grid(torch.stack(rows), labels, title, path, columns=columns)

@@ -6,7 +6,9 @@ from textwrap import wrap
 from jaxtyping import Float64
 from torch import Tensor
 
-from .figures import panels, save
+from mixvae.errors import MixvaeError
+
+from .figures import COLOURS, panels, save
 
 
 def log_likelihood(
@@ -37,18 +39,26 @@ def log_likelihood(
     -------
     Path
         The written file.
+
+    Raises
+    ------
+    MixvaeError
+        If ``log_prob`` is not a tensor of shape (N,), or has no finite value.
     """
+    if not isinstance(log_prob, Tensor) or log_prob.dim() != 1:
+        raise MixvaeError("log_prob must be a tensor of shape (N,), such as estimate.log_prob.")
+    if not log_prob.isfinite().any():
+        raise MixvaeError(f"none of the {len(log_prob)} estimates of log p(x) is finite.")
     finite = log_prob[log_prob.isfinite()]
     fig, (ax,) = panels(1, 5.0, 3.4)
     share = [1 / len(log_prob)] * len(finite)
     n_bins = min(40, 8 + len(finite) // 10)
-    ax.hist(finite.tolist(), n_bins, weights=share, color="C0")
-    if len(finite):
-        mean = float(finite.mean())
-        ax.axvline(mean, color="0.3", ls="--", lw=1, label=f"mean {mean:,.2f}")
-        ax.legend(fontsize=7)
+    ax.hist(finite.tolist(), n_bins, weights=share, color=COLOURS[0])
+    mean = float(finite.mean())
+    ax.axvline(mean, color="black", ls="--", lw=1, label=f"mean {mean:,.2f}")
+    fig.legend(fontsize=8, loc="outside lower center")
     if caveat is not None:
-        ax.set_title("\n".join(wrap(caveat, 52)), fontsize=7, color="C3")
+        ax.set_title("\n".join(wrap(caveat, 52)), fontsize=8, color="#A00000")
     ax.set(xlabel="log p(x), nats", ylabel="share of examples")
     if log_scale is not None:
         ax.set_xlabel("log p(x), nats, columns standardised")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,15 +12,18 @@ from torch import Tensor
 from mixvae.evaluation.batches import check_x, responsibilities
 from mixvae.evaluation.health import component_health
 from mixvae.evaluation.latent_operations import codes as mean_codes
+from mixvae.families import MixturePosterior
 from mixvae.model import MixtureVAE
 
-from .figures import component_names, dots, paint, palette, panels, save
+from .components import component_names, most_used, only
+from .figures import dots, palette, panels, save, scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_POINTS = 3000  # more would hide each other
+REACH = 2.0  # standard deviations of the prior, which every panel holds
+FAINT = "0.85"
 
 
 def codes(
@@ -28,11 +31,13 @@ def codes(
 ) -> Path:
     """Posterior means of each component in two dimensions, coloured by label.
 
-    More than two latents are projected on their first two principal axes. The last panel shows all
-    components together. In an exact mixture an example belongs to its most responsible component:
-    its codes in the other panels are grey, and the last panel shows one code of it. Components
-    removed by component dropout are grey and left out of the last panel. All panels have the same
-    scale, so that a collapsed component appears as a point.
+    More than two latents are projected on their first two principal axes. Joint and exact mixtures
+    have a latent space, and so axes, for each component. The components of a mixture posterior
+    share theirs: the last panel shows them together. In an exact mixture an example belongs to its
+    most responsible component, and its codes in the other panels are grey; so are those of
+    components that dropout removed. A panel holds at least two standard deviations of the prior, so
+    that a collapsed component appears as a point; titles say which components are dead or
+    collapsed. Of more than 20 components, the 20 of the largest responsibilities are shown.
 
     Parameters
     ----------
@@ -50,29 +55,50 @@ def codes(
     Path
         The written file.
     """
-    check_x(model, x)
+    check_x(model, x, y)
     step = ceil(len(x) / MAX_POINTS)
     x, y = x[::step], None if y is None else y[::step]
-    mu, kl = mean_codes(model, x, y), component_health(model, x, y).kl
-    component = torch.arange(mu.shape[1]).expand(len(x), -1)
-    own = model.kept & model.family.owns(responsibilities(model, x, y))
-    by_component, by_label = palette(component), {} if y is None else palette(y)
+    mu, kl, r = (
+        mean_codes(model, x, y),
+        component_health(model, x, y).kl,
+        responsibilities(model, x, y),
+    )
+    own = model.kept & model.family.owns(r)
+    shared = mu.shape[1] > 1 and isinstance(model.family, MixturePosterior)
+    together = _plane(mu.flatten(0, 1)).unflatten(0, mu.shape[:2]) if shared else None
+    shown, names, kept = most_used(r), component_names(model, x, y), model.kept.tolist()
+    labels = torch.zeros(len(x), dtype=torch.int64) if y is None else y.cpu()
+    by_label = palette(labels)
 
-    names, kept = component_names(model), model.kept.tolist()
-    fig, axes = panels(mu.shape[1] + (mu.shape[1] > 1), 2.8, 2.9, margin=1.2)
-    for k, ax in enumerate(axes[: mu.shape[1]]):
-        colours = paint(component[:, k], by_component) if y is None else paint(y, by_label)
-        _scatter(ax, _plane(mu[:, k]), colours, own[:, k])
-        ax.set_title(f"{names[k]}, KL {kl[k]:.1f} nats" if kept[k] else names[k])
-    if mu.shape[1] > 1:
-        _scatter(axes[-1], _plane(mu[own]), paint(component[own], by_component))
-        axes[-1].set_title("all, by component")
-        shown = {k: colour for k, colour in by_component.items() if kept[k]}
-        axes[-1].legend(handles=dots(shown), fontsize=6, ncols=2, loc="upper right")
+    fig, axes = panels(len(shown) + shared, 2.4, 2.6, margin=0.0 if y is None else 0.9)
+    for ax, k in zip(axes, shown, strict=False):
+        points = _plane(mu[:, k]) if together is None else together[:, k]
+        _strong_and_faint(ax, points, labels, by_label, own[:, k])
+        ax.set_title(f"{names[k]}\nKL {kl[k]:.1f} nats" if kept[k] else names[k], fontsize=9)
+    if together is not None:
+        component = torch.arange(mu.shape[1]).expand(len(x), -1)
+        by_component = palette(component[own])
+        scatter(axes[-1], together[own], component[own], by_component)
+        axes[-1].set_title("all components", fontsize=9)
+        legend: dict[str, Any] = {"title": "component", "loc": "outside lower center", "ncols": 10}
+        fig.legend(handles=dots(by_component), fontsize=8, **legend)
     if y is not None:
         fig.legend(handles=dots(by_label), title="label", loc="outside right center", fontsize=8)
-    _same_scale(fig, axes, n_latent=mu.shape[-1])
-    return save(fig, path, "Codes (posterior means)")
+    for group in [axes] if shared else [[ax] for ax in axes]:
+        _same_scale(group, n_latent=mu.shape[-1])
+    return save(fig, path, _title(model, shared, own, only(len(shown), len(names))))
+
+
+def _title(model: MixtureVAE, shared: bool, own: Bool[Tensor, "N K"], more: str) -> str:
+    several, space = own.shape[1] > 1, ""
+    if several:
+        space = (
+            "The components share one latent space. "
+            if shared
+            else ("Each component has a latent space, and axes, of its own. ")
+        )
+    grey = "Grey: x of another component. " if several and not own[:, model.kept].all() else ""
+    return f"Codes (posterior means)\n{space}{grey}{more}"
 
 
 def _plane(mu: Float[Tensor, "N L"]) -> Float[Tensor, "N 2"]:
@@ -86,28 +112,25 @@ def _plane(mu: Float[Tensor, "N L"]) -> Float[Tensor, "N 2"]:
     return centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -2:].flip(1)
 
 
-def _scatter(
+def _strong_and_faint(
     ax: "Axes",
     points: Float[Tensor, "N 2"],
-    colours: Sequence[str],
-    strong: Bool[Tensor, " N"] | None = None,
+    labels: Int64[Tensor, " N"],
+    by_label: dict[int, str],
+    strong: Bool[Tensor, " N"],
 ) -> None:
     """Scatter points; those that are not ``strong`` are grey and behind the others."""
-    if strong is not None:
-        faint = points[~strong].numpy()
-        ax.scatter(faint[:, 0], faint[:, 1], s=4, color="0.88", linewidths=0)
-        colours = [c for c, is_strong in zip(colours, strong.tolist(), strict=True) if is_strong]
-        points = points[strong]
-    shown = points.numpy()
-    ax.scatter(shown[:, 0], shown[:, 1], s=7, c=colours or None, alpha=0.8, linewidths=0)
+    faint = points[~strong].numpy()
+    ax.scatter(faint[:, 0], faint[:, 1], s=4, color=FAINT, linewidths=0)
+    scatter(ax, points[strong], labels[strong], by_label)
 
 
-def _same_scale(fig: "Figure", axes: Sequence["Axes"], *, n_latent: int) -> None:
-    """Give all panels the widest limits, at least two standard deviations of the prior."""
-    reach = max(2.0, *(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim())))
+def _same_scale(axes: Sequence["Axes"], *, n_latent: int) -> None:
+    """Give panels the widest limits of any of them, and name their axes."""
+    reach = max(REACH, *(abs(v) for ax in axes for v in (*ax.get_xlim(), *ax.get_ylim())))
+    name = "latent" if n_latent <= 2 else "principal axis"
     for ax in axes:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.tick_params(labelsize=8)
-    name = "latent" if n_latent <= 2 else "principal axis"
-    fig.supxlabel(f"{name} 1", fontsize=9)
-    fig.supylabel(f"{name} 2" if n_latent > 1 else "noise, to tell points apart", fontsize=9)
+        ax.tick_params(labelsize=7)
+        ax.set_xlabel(f"{name} 1", fontsize=8)
+        ax.set_ylabel(f"{name} 2" if n_latent > 1 else "noise, to part points", fontsize=8)

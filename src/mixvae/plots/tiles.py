@@ -13,7 +13,7 @@ from mixvae.data.dataset import is_square
 from mixvae.errors import MixvaeError
 from mixvae.model import MixtureVAE
 
-from .figures import panels, save
+from .figures import FRAME, check_png, panels, save, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DRAWN = "mixvae.plots.profiles, marginals and pairs draw tables."
 TILE = 64  # approximate width of an image of a grid, in pixels
 CELL, LETTER = 0.75, 0.085  # widths of a cell and a letter, in inches
+WIDEST = 24.0  # inches of cells in a row; more are drawn smaller
 
 
 def grid(
@@ -38,19 +39,23 @@ def grid(
     Cells of NaN are blank. The cells (row, column) in ``framed`` have a frame; a line is above
     the rows in ``ruled``.
     """
+    check_png(path)
     rows = _as_images(rows.detach().cpu().float())
     height = rows.shape[-2] / rows.shape[-1]  # of a cell, its width being 1
     n_rows, n = rows.shape[:2]
+    cell = min(CELL, WIDEST / n)
     margin = LETTER * max(len(line) for label in labels for line in label.split("\n"))
-    fig, (ax,) = panels(1, CELL * n + margin + 0.5, CELL * height * n_rows + 0.5)
-    _mosaic(ax, rows)
+    width = cell * n + margin + 0.5
+    above = 0.2 * len(wrapped(title, width)) + 0.3
+    fig, (ax,) = panels(1, width, cell * height * n_rows + above)
+    _mosaic(ax, rows, TILE * cell / CELL)
     ax.set(xlim=(0, n), ylim=(n_rows, 0), aspect=height)
     ax.set_xticks([column + 0.5 for column in range(len(columns))], columns)
     ax.set_yticks([row + 0.5 for row in range(n_rows)], labels)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.spines[:].set_visible(False)
     _frame(ax, framed)
-    ax.hlines(ruled, 0, n, colors="C1", linewidths=2)
+    ax.hlines(ruled, 0, n, colors=FRAME, linewidths=2)
     return save(fig, path, title)
 
 
@@ -86,9 +91,9 @@ def _as_images(rows: Float[Tensor, "R n *X"]) -> Float[Tensor, "R n C H W"]:
     raise MixvaeError(f"x of shape {tuple(x_shape)} is no image.")
 
 
-def _mosaic(ax: "Axes", rows: Float[Tensor, "R n C H W"]) -> None:
+def _mosaic(ax: "Axes", rows: Float[Tensor, "R n C H W"], size: float) -> None:
     n_rows, n, _, h, w = rows.shape
-    zoom = max(1, TILE // max(h, w))  # keeps gaps thin between small images
+    zoom = max(1, int(size) // max(h, w))  # keeps gaps thin between small images
     tiles = rows.nan_to_num(1.0).clamp(0, 1)
     tiles = tiles.repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
     tiles = torch.nn.functional.pad(tiles, (2, 2, 2, 2), value=1.0)
@@ -100,4 +105,4 @@ def _frame(ax: "Axes", cells: Sequence[tuple[int, int]]) -> None:
     from matplotlib.patches import Rectangle
 
     for row, column in cells:
-        ax.add_patch(Rectangle((column, row), 1, 1, fill=False, ec="C1", lw=2))
+        ax.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=FRAME, lw=2.5))

@@ -17,6 +17,7 @@ from mixvae.evaluation.batches import n_clusters
 from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
+from mixvae.plots.dependence import measured
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.report import write_metrics
 from mixvae.run import Run, load_weights, read_json, save_weights
@@ -120,10 +121,11 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
     ]
     if run.history:  # a pruned model that was not trained has none
         files.append(plots.curves(run.history, folder / "curves.png"))
-    if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes, of several images
+    if "pairs" in metrics.get("dependence", {}):  # a joint mixture's codes
         dropped = metrics["health"]["dropped"]
         path = folder / "dependence.png"
-        files.append(plots.dependence(metrics["dependence"], path, dropped=dropped))
+        if measured(metrics["dependence"]):  # not of a single example
+            files.append(plots.dependence(metrics["dependence"], path, dropped=dropped))
         if not data.is_table:
             files += _of_codes(run, x, y)
     return files

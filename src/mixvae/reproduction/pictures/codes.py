@@ -7,7 +7,7 @@ import torch
 
 from mixvae import plots
 from mixvae.evaluation.latent_operations import codes as mean_codes
-from mixvae.plots.figures import dots, paint, palette, panels, save
+from mixvae.plots.figures import dots, palette, panels, save, scatter
 
 from ..results import Results
 from .rows import of_class, shown
@@ -43,8 +43,7 @@ def codes_of_class(
         component = torch.arange(mu.shape[1]).expand(len(mu), -1)
         colours = palette(component)
         kept = model.kept.expand(len(mu), -1)
-        points = mu[kept].numpy()
-        ax.scatter(points[:, 0], points[:, 1], s=8, c=paint(component[kept], colours), alpha=0.6)
+        scatter(ax, mu[kept][:, :2], component[kept], colours)
         ax.set(xlabel="latent 1", ylabel="latent 2")
         ax.set_title(row, fontsize="small")
         ax.sharex(axes[0])

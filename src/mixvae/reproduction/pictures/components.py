@@ -6,7 +6,7 @@ import torch
 
 from mixvae import plots
 from mixvae.evaluation.latent_operations import cross_decode
-from mixvae.plots.figures import component_names
+from mixvae.plots.components import component_names
 from mixvae.plots.tiles import grid
 
 from ..results import Results

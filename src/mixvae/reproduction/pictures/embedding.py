@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from mixvae.evaluation.batches import batches, evaluating, spaced
-from mixvae.plots.figures import dots, paint, palette, panels, save
+from mixvae.plots.figures import dots, palette, panels, save, scatter
 
 from ..results import Results
 
@@ -43,10 +45,9 @@ def embedding(
         place = TSNE(perplexity=min(PERPLEXITY, len(z) / 4), init="pca", random_state=0)
         at = place.fit_transform(z)
         colours = {} if y is None else palette(y)
-        ax.scatter(
-            at[:, 0], at[:, 1], s=4, c=None if y is None else paint(y, colours), linewidths=0
-        )
+        scatter(ax, at, np.zeros(len(at), int) if y is None else y.numpy(), colours, size=6)
         ax.set(title=row.name, xticks=[], yticks=[], aspect="equal", adjustable="datalim")
-    fig.legend(handles=dots(colours), title="label", loc="outside right center", fontsize=8)
+    if colours:
+        fig.legend(handles=dots(colours), title="label", loc="outside right center", fontsize=8)
     save(fig, path, "samples of the codes of test images, by t-SNE")
     return True
