@@ -1,6 +1,7 @@
 """The pages of docs/: tutorials run as scripts, and model pages are on one plan."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,40 @@ def test_a_model_page_follows_the_plan(name):
     assert "**Advantages**" in gains
     assert "\n- " in gains
     assert "\n- " in limits
+
+
+QUICK = {  # what the tests run of a tutorial that takes longer, and how many blocks it has
+    "cluster_images.md": (
+        6,
+        [
+            ("digits.images / 16, digits.target", "digits.images[:300] / 16, digits.target[:300]"),
+            ('load("digits")', 'load("digits").subset(200)'),
+            ("max_epochs=40, random", "max_epochs=1, recipe_options={'start_epochs': 3}, random"),
+            ("n_latent=8)", "n_latent=8, start_epochs=1)"),
+            ("max_epochs=40", "max_epochs=1"),
+            ("images[:100]", "images[:5]"),
+        ],
+    ),
+    "outliers.md": (6, []),
+    "compare_models.md": (4, []),
+    "extend.md": (5, []),
+    "scale_out.md": (4, []),
+}
+
+
+@pytest.mark.usefixtures("own_recipes")
+@pytest.mark.filterwarnings("ignore::mixvae.errors.MixvaeWarning")
+@pytest.mark.parametrize("name", list(QUICK))
+def test_a_tutorials_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    number, changes = QUICK[name]
+    text = (DOCS / "tutorials" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == number
+    code = "\n".join(blocks)
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    path = tmp_path / "tutorial.py"
+    path.write_text(code)
+    runpy.run_path(str(path))
