@@ -33,8 +33,8 @@ def test_a_model_page_follows_the_plan(name):
     assert "\n- " in limits
 
 
-QUICK = {  # what the tests run of a tutorial that takes longer, and how many blocks it has
-    "cluster_images.md": (
+QUICK = {  # of each page the number of its blocks, and what is made smaller in the test
+    "tutorials/cluster_images.md": (
         6,
         [
             ("digits.images / 16, digits.target", "digits.images[:300] / 16, digits.target[:300]"),
@@ -45,20 +45,21 @@ QUICK = {  # what the tests run of a tutorial that takes longer, and how many bl
             ("images[:100]", "images[:5]"),
         ],
     ),
-    "outliers.md": (6, []),
-    "compare_models.md": (4, []),
-    "extend.md": (5, []),
-    "scale_out.md": (4, []),
+    "tutorials/outliers.md": (6, []),
+    "tutorials/compare_models.md": (4, []),
+    "tutorials/extend.md": (5, []),
+    "tutorials/scale_out.md": (4, []),
+    "faq.md": (1, []),
 }
 
 
 @pytest.mark.usefixtures("own_recipes")
 @pytest.mark.filterwarnings("ignore::mixvae.errors.MixvaeWarning")
 @pytest.mark.parametrize("name", list(QUICK))
-def test_a_tutorials_blocks_run(name, tmp_path, monkeypatch):
+def test_the_blocks_of_a_tutorial_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     number, changes = QUICK[name]
-    text = (DOCS / "tutorials" / name).read_text(encoding="utf-8")
+    text = (DOCS / name).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == number
     code = "\n".join(blocks)
