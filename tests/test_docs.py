@@ -35,21 +35,29 @@ def test_a_model_page_follows_the_plan(name):
 
 QUICK = {  # of each page the number of its blocks, and what is made smaller in the test
     "tutorials/cluster_images.md": (
-        6,
+        5,
         [
             ("digits.images / 16, digits.target", "digits.images[:300] / 16, digits.target[:300]"),
             ('load("digits")', 'load("digits").subset(200)'),
             ("max_epochs=40, random", "max_epochs=1, recipe_options={'start_epochs': 3}, random"),
-            ("n_latent=8)", "n_latent=8, start_epochs=1)"),
+            ("n_components=10, hidden", "n_components=3, start_epochs=1, hidden"),
             ("max_epochs=40", "max_epochs=1"),
             ("images[:100]", "images[:5]"),
+            ("n_components=10, max", "n_components=3, max"),
+            ("component=7", "component=2"),
         ],
     ),
-    "tutorials/outliers.md": (6, []),
-    "tutorials/compare_models.md": (4, []),
+    "tutorials/outliers.md": (6, [("(150, 6)", "(60, 6)"), ("max_epochs=3", "max_epochs=1")]),
+    "tutorials/compare_models.md": (
+        4,
+        [("epochs=4", "epochs=1"), ("=130, n_test=30", "=30, n_test=5"), ("(500)", "(200)")],
+    ),
     "tutorials/extend.md": (5, []),
     "tutorials/scale_out.md": (4, []),
-    "faq.md": (1, []),
+    "faq.md": (
+        1,
+        [(", 200)", ", 60)"), ("arange(200)", "arange(60)"), ("random(200)", "random(60)")],
+    ),
 }
 
 
