@@ -43,6 +43,7 @@ QUICK = {  # of each page the number of its blocks, and what is made smaller in 
             ("n_components=10, hidden", "n_components=3, start_epochs=1, hidden"),
             ("max_epochs=40", "max_epochs=1"),
             ("images[:100]", "images[:5]"),
+            ("batch_size=64,", "batch_size=64, pictures=False,"),
             ("n_components=10, max", "n_components=3, max"),
             ("component=7", "component=2"),
         ],
