@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from inspect import getdoc
 from pathlib import Path
 
+from mixvae.data import Dataset
 from mixvae.data.dataset import SplitName
 from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.report.page import N_ROWS, N_SAMPLES, check_number, free_path, write_report
-from mixvae.run import load
+from mixvae.run import Run, load
 
 from .inputs import DATA_OPTIONS, DataOptions
 from .parser import Parser, taken
@@ -62,7 +63,8 @@ def report(argv: list[str]) -> None:
     options = taken(ReportOptions, values)
     given = {name: values[name] for name in DATA_OPTIONS if name in values}
     folders = [Path(word) for word in words]
-    runs, data = [], []
+    runs: list[Run] = []
+    data: list[Dataset] = []
     for folder in folders:
         source, run = source_of(folder, given), load(folder)
         if not runs:  # before data of the other runs are read

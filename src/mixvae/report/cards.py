@@ -6,18 +6,20 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from mixvae import plots
 from mixvae.evaluation.batches import evaluating
 from mixvae.evaluation.latent_operations import traverse
 
 from .examined import Examined
-from .html import number, section, table, tag, text
+from .html import Html, drawn, number, section, table, tag, text
 from .merging import merging_costs, merging_entropy, overlaps
-from .shown import Shown
+from .shown import MOST_COLUMNS, Shown
 
 MOST_CARDS = 24
 N_EACH = 8  # examples of a kind
 N_LATENTS, N_STEPS = 3, 7  # of the traversals
 NO_OVERLAP = 0.0005
+REACH = 3  # standard deviations at the ends of a profile's bars
 
 
 class Neighbours:
@@ -43,7 +45,7 @@ class Neighbours:
             return "It overlaps no other component on these rows."
         found = (
             f"It overlaps most with {j}: {there:.1%} of its responsibility is on examples that are "
-            f"assigned to {j}, and {back:.1%} of that of {j} on its own."
+            f"assigned to {j}, and {back:.1%} of that of {j} on examples that are assigned to {k}."
         )
         if max(there, back) < NO_OVERLAP:
             found = "It overlaps no other component on these rows."
@@ -57,7 +59,7 @@ class Neighbours:
         cost = self.cost(k, j)
         return (
             f"{found} Merging it with {j} costs {number(cost, 3)} nats of the bound an example at "
-            f"most, and {falls}."
+            f"most, and {falls} nats."
         )
 
     def cost(self, k: int, j: int) -> float:
@@ -82,7 +84,15 @@ def cards(found: Examined, anchor: str) -> str:
     if dropped:
         names = ", ".join(map(str, dropped))
         said.append(text("p", f"Removed by component dropout, and not shown: {names}."))
-    return section(f"{anchor}-components", title, *said, *cards)
+    return section(f"{anchor}-components", title, *said, *_profiles(found), *cards)
+
+
+def _profiles(found: Examined) -> Iterator[str]:
+    """All components of a table in one picture."""
+    if found.assigns and not found.is_image:
+        options = {"y": found.read, "transform": found.data.transform}
+        alt = "Mean of each component in each column; the cards have the largest as numbers"
+        yield drawn(plots.profiles, found.model, found.x, alt=alt, **options)
 
 
 def _said(found: Examined) -> Iterator[str]:
@@ -122,13 +132,13 @@ def _largest(found: Examined, among: Sequence[int]) -> list[int]:
 
 def _component_cards(found: Examined, shown: Shown) -> Iterator[str]:
     neighbours = Neighbours(found) if found.assigns else None
-    drawn = _samples(found)
+    samples = _samples(found)
     for k in _largest(found, found.kept):
         parts = [_figures(found, k)]
         if neighbours is not None:
             parts.append(text("p", neighbours.sentence(k, found.kept)))
             parts += [*_profile(found, shown, k), *_certain(found, shown, k)]
-        parts += [_beside_nearest(found, shown, drawn[:, k]), *_traversals(found, shown, k)]
+        parts += [_beside_nearest(found, shown, samples[:, k], k), *_traversals(found, shown, k)]
         yield _card(f"Component {k}", parts)
 
 
@@ -146,19 +156,23 @@ def _cluster_cards(found: Examined, shown: Shown) -> Iterator[str]:
 
 
 def _model_card(found: Examined, shown: Shown) -> str:
-    drawn = _samples(found)
+    samples = _samples(found)
     return _card(
         "The model" if found.of_prior else "Its one component",
         [
             _figures(found, 0),
-            _beside_nearest(found, shown, drawn[:, 0]),
+            _beside_nearest(found, shown, samples[:, 0]),
             *_traversals(found, shown, 0),
         ],
     )
 
 
 def _card(title: str, parts: Sequence[str]) -> str:
-    return tag("article", text("h4", title) + "".join(parts), class_="card")
+    """Facts at the top, and parts that stand side by side where there is room."""
+    facts = [part for part in parts if not part.startswith("<div")]
+    rest = [part for part in parts if part.startswith("<div")]
+    inner = text("h4", title) + "".join(facts) + tag("div", "".join(rest), class_="parts")
+    return tag("article", inner, class_="card")
 
 
 def _figures(found: Examined, k: int) -> str:
@@ -186,21 +200,28 @@ def _samples(found: Examined) -> Float[Tensor, "n K *X"]:
         return found.model.sample_each(N_EACH, y, noise=not found.is_image).cpu()
 
 
-def _beside_nearest(found: Examined, shown: Shown, drawn: Float[Tensor, "n *X"]) -> str:
+def _beside_nearest(
+    found: Examined, shown: Shown, samples: Float[Tensor, "n *X"], k: int = 0
+) -> str:
     """Samples above the training examples that are nearest to them."""
     train = found.train.x[:]
-    flat = [x.flatten(1).nan_to_num(0.0) for x in (drawn, train)]
-    distance, nearest = torch.cdist(*flat).min(1)
+    flat = [x.flatten(1).nan_to_num(0.0) for x in (samples, train)]
+    distance, nearest = torch.cdist(flat[0], flat[1]).min(1)
     index = found.train.index
     numbers = nearest if index is None else index[nearest]
     captions = [
         [f"row {int(i)}", f"distance {number(float(d))}"]
         for i, d in zip(numbers, distance, strict=True)
     ]
-    n = 3 if not found.is_image else len(drawn)
-    parts = {"sample": drawn[:n], "nearest training example": train[nearest[:n]]}
+    n = 3 if not found.is_image else len(samples)
+    parts = {"sample": samples[:n], "nearest training example": train[nearest[:n]]}
     what = "Samples, each above the training example nearest to it (Euclidean distance)"
-    return text("h5", what) + shown.examples(parts, captions[:n])
+    columns = _telling(shown, k, MOST_COLUMNS) if found.assigns and not found.is_image else None
+    return _part(what, shown.examples(parts, captions[:n], columns))
+
+
+def _part(title: str, *content: str) -> str:
+    return tag("div", text("h5", title) + "".join(content))
 
 
 def _certain(found: Examined, shown: Shown, k: int) -> Iterator[str]:
@@ -212,12 +233,15 @@ def _certain(found: Examined, shown: Shown, k: int) -> Iterator[str]:
         return
     falling = own[r[own].argsort(descending=True, stable=True)]
     n = N_EACH if found.is_image else 4
-    both = {"Most certain examples": falling[:n], "Least certain examples": falling.flip(0)[:n]}
+    n_most = min(n, -(-len(own) // 2))  # no example is in both
+    both = {"Most certain examples": falling[:n_most]}
+    if n_least := min(n, len(own) - n_most):
+        both["Least certain examples"] = falling.flip(0)[:n_least]
     for title, rows in both.items():
         captions = [[shown.row(i), f"{float(r[i]):.3f}", shown.label(i)] for i in map(int, rows)]
-        columns = None if found.is_image else _telling(shown, k, 8)
-        yield text("h5", f"{title}, with their responsibility")
-        yield shown.examples({"example": found.x[rows]}, captions, columns)
+        columns = None if found.is_image else _telling(shown, k, MOST_COLUMNS)
+        examples = shown.examples({"example": found.x[rows]}, captions, columns)
+        yield _part(f"{title}, with their responsibility", examples)
 
 
 def _telling(shown: Shown, k: int, n: int) -> list[int]:
@@ -235,16 +259,15 @@ def _profile(found: Examined, shown: Shown, k: int) -> Iterator[str]:
         [shown.names[j], f"{float(means[j]):+.2f}", _bar(float(means[j]))]
         for j in _telling(shown, k, 10)
     ]
-    caption = "Profile: mean less that of all rows, in standard deviations"
-    yield table(["column", "difference", "−3 … 0 … +3"], rows, caption, kind="profile")
+    title = "Profile: mean less that of all rows, in standard deviations"
+    yield _part(title, table(["column", "difference", f"−{REACH} to {REACH}"], rows))
 
 
-def _bar(value: float) -> str:
-    """A bar of text, which is read without colours."""
-    n = round(min(abs(value), 3) * 2)
-    left = ("█" * n).rjust(6, "·") if value < 0 else "·" * 6
-    right = ("█" * n).ljust(6, "·") if value >= 0 else "·" * 6
-    return f"{left}|{right}"
+def _bar(value: float) -> Html:
+    """A bar from 0 to the left or the right."""
+    width = 50 * min(abs(value), REACH) / REACH
+    left = 50 - width if value < 0 else 50
+    return Html(f'<span class="bar"><i style="left:{left:.0f}%;width:{width:.0f}%"></i></span>')
 
 
 def _traversals(found: Examined, shown: Shown, k: int) -> Iterator[str]:
@@ -258,17 +281,18 @@ def _traversals(found: Examined, shown: Shown, k: int) -> Iterator[str]:
     x = found.x[row : row + 1]
     y = None if found.read is None else found.read[row : row + 1]
     title = f"Traversals of {shown.row(row)}: its most active latents, one at a time"
-    yield text("h5", title)
     if not found.is_image:
-        yield _table_traversal(found, shown, k, latents, x, y)
+        yield _part(title, _table_traversal(found, shown, k, latents, x, y))
         return
+    parts = []
     for latent in latents:
         own = float(codes[row, latent])
         values = torch.linspace(min(-3.0, own), max(3.0, own), N_STEPS)
         decoded = traverse(found.model, x, k, latent, values, y)[:, 0]
         captions = [[f"{float(v):+.1f}"] for v in values]
-        yield text("p", f"latent {latent}; its own value is {own:+.2f}", class_="small")
-        yield shown.examples({f"latent {latent} at": decoded}, captions)
+        parts.append(text("p", f"latent {latent}; its own value is {own:+.2f}", class_="small"))
+        parts.append(shown.examples({f"latent {latent} at": decoded}, captions))
+    yield _part(title, *parts)
 
 
 def _table_traversal(

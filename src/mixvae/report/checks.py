@@ -133,7 +133,7 @@ def entry_checks(
     found = []
     for i, name in enumerate(names):
         own, others = both[:n, i], both[n:, i]
-        found.append(Check(f"{name}: mean", *map(_mean, (own, others)), float(p[i])))
+        found.append(Check(f"{name}: mean", _mean(own), _mean(others), float(p[i])))
         spreads = _mean(squares[:n, i]) ** 0.5, _mean(squares[n:, i]) ** 0.5
         found.append(Check(f"{name}: standard deviation", *spreads, float(p[len(names) + i])))
     return found

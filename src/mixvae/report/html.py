@@ -1,7 +1,8 @@
 """Pieces of a page: escaped text, tables, images in the page itself."""
 
+import tempfile
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from io import BytesIO
 from math import ceil, isfinite, isqrt
@@ -15,6 +16,10 @@ from torch import Tensor
 LARGEST = 64  # pixels of a side of an example's image
 
 
+class Html(str):
+    """Text that is HTML already."""
+
+
 def tag(name: str, content: str, **attributes: Any) -> str:
     """An element with content that is HTML; attributes are escaped, ``_`` stands for ``-``."""
     given = "".join(
@@ -26,8 +31,8 @@ def tag(name: str, content: str, **attributes: Any) -> str:
 
 
 def text(name: str, words: Any, **attributes: Any) -> str:
-    """An element with text, which is escaped."""
-    return tag(name, escape(str(words)), **attributes)
+    """An element with text, which is escaped unless it is :class:`Html`."""
+    return tag(name, words if isinstance(words, Html) else escape(str(words)), **attributes)
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -67,9 +72,11 @@ def section(anchor: str, title: str, *content: str) -> str:
     return tag("section", text("h3", title) + inner, id=anchor) if inner else ""
 
 
-def picture(path: Path, alt: str) -> str:
-    """A PNG file as an image in the page."""
-    return image(path.read_bytes(), "png", alt, class_="chart")
+def drawn(plot: Callable[..., Path], *args: Any, alt: str, **options: Any) -> str:
+    """A picture that one of ``mixvae.plots`` writes, in the page itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = plot(*args, Path(folder) / "picture.png", **options)
+        return image(path.read_bytes(), "png", alt, class_="chart")
 
 
 def image(content: bytes, kind: str, alt: str, **attributes: Any) -> str:

@@ -2,14 +2,13 @@
 
 import inspect
 import json
-import tempfile
 from collections.abc import Mapping
 from math import sqrt
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from mixvae import plots
+from mixvae.data import read_source
 from mixvae.evaluation.marginal_likelihood.pareto import MAX_K, unreliable
 from mixvae.objectives.objective import is_kl
 from mixvae.recipes.registry import summary_of
@@ -18,7 +17,7 @@ from mixvae.run import CONFIG, TRAINING, read_json
 from mixvae.storage.reading import read_yaml
 
 from .examined import Examined
-from .html import number, picture, section, table, tag, text
+from .html import drawn, number, section, table, tag, text
 
 VALID, NOT, UNRELIABLE = "valid bound", "not a bound", "UNRELIABLE"
 UNKNOWN = "reliability unknown"
@@ -47,7 +46,8 @@ def trained(found: Examined, anchor: str) -> str:
     if found.rows.weight is not None:
         rows.append(("weights", "the rows have weights; this report counts every row once"))
     command, how = again(found)
-    content = table(["", ""], [row for row in rows if row[1]], "What was trained", kind="facts")
+    facts = [row for row in rows if row[1]]
+    content = table(["property", "value"], facts, kind="facts")
     return section(
         f"{anchor}-trained",
         "What was trained",
@@ -93,11 +93,10 @@ def command_of(settings: Mapping[str, Any], kind: type) -> str:
     """
     from mixvae.training import fit
 
-    defaults: dict[str, Any] = {
-        name: p.default for name, p in inspect.signature(fit).parameters.items()
-    }
-    defaults |= {name: p.default for name, p in inspect.signature(kind).parameters.items()}
-    defaults = {name: as_json(value) for name, value in defaults.items() if _plain(value)}
+    defaults = {"data_seed": 0, "prune": False, "finetune_epochs": 0}
+    for source in (read_source, fit, kind):
+        signature = inspect.signature(source).parameters.items()
+        defaults |= {name: as_json(p.default) for name, p in signature if _plain(p.default)}
     words = ["mixvae train", quote(str(settings.get("recipe")))]
     for name, value in settings.items():
         same = name in defaults and defaults[name] == value
@@ -115,7 +114,9 @@ def _plain(value: Any) -> bool:
 def figures(found: Examined, anchor: str) -> str:
     """Bound, objective and log p(x), each with what it is."""
     rows = [[*row[:2], row[2], row[3]] for row in figure_rows(found)]
-    content = table(["figure", "value", "kind", "note"], rows, "Nats, means over examples")
+    content = table(
+        ["figure", "value", "kind", "note"], rows, "Nats, means over examples", kind="figures"
+    )
     return section(
         f"{anchor}-figures",
         "Bound, objective and log p(x)",
@@ -164,6 +165,7 @@ def _log_p(found: Examined) -> list[list[str]]:
         note += "; k-hat needs 125 samples an example"
     over = number(_error(found.score, len(found.score)))
     value = f"{number(float(found.score.mean()))} ± {over}"
+    value += "" if estimate.reliable else f" ({kind.lower()})"
     note = (
         f"{note}; {len(found.score):,} examples, {estimate.n_samples:,} samples each; ± is over "
         f"examples, and the estimate's own error {number(estimate.mean_error)}"
@@ -186,9 +188,19 @@ def _terms(found: Examined) -> list[list[str]]:
     for name, value in found.metrics.get("bounds", {}).items():
         if name.startswith("objective/") and value is not None:
             term = name.removeprefix("objective/")
-            shown = f"{term} (subtracted)" if is_kl(term) else term
-            rows.append([shown, number(0.0 - value if is_kl(term) else value)])
+            rows.append([_term(term), _value(term, {term: value})])
     return rows
+
+
+def _term(name: str) -> str:
+    """A term's name; KLs are shown positive, though the objective subtracts them."""
+    name = name.removeprefix("val/")
+    return f"{name} (subtracted)" if is_kl(name) else name
+
+
+def _value(name: str, row: Mapping[str, Any]) -> str:
+    value = row.get(name)
+    return number(0.0 - value if is_kl(name.removeprefix("val/")) and value is not None else value)
 
 
 def _warnings(found: Examined) -> list[str]:
@@ -205,9 +217,7 @@ def curves(found: Examined, anchor: str) -> str:
     title = "Training"
     if not history:
         return section(f"{anchor}-training", title, text("p", "The run has no history."))
-    with tempfile.TemporaryDirectory() as folder:
-        path = plots.curves(history, Path(folder) / "curves.png")
-        drawn = picture(path, "Training curves: objective, bound and each term by epoch")
+    picture = drawn(plots.curves, history, alt="Training curves: objective, bound and each term")
     phases: dict[str, int] = {}
     for row in history:
         phases[row.get("phase", "main")] = int(row.get("epoch", 0))
@@ -216,7 +226,9 @@ def curves(found: Examined, anchor: str) -> str:
     kept = "" if best is None else f" The weights are those of epoch {best} of the last phase."
     rows = _epochs(history, best)
     last = table(list(rows[0]), [list(row.values()) for row in rows], "First, kept and last epoch")
-    return section(f"{anchor}-training", title, text("p", f"Phases: {listed}.{kept}"), drawn, last)
+    return section(
+        f"{anchor}-training", title, text("p", f"Phases: {listed}.{kept}"), picture, last
+    )
 
 
 def _epochs(history: list[dict[str, Any]], best: int | None) -> list[dict[str, str]]:
@@ -233,10 +245,10 @@ def _epochs(history: list[dict[str, Any]], best: int | None) -> list[dict[str, s
         if key.startswith("val/") and not key.rpartition("_")[2].isdigit()
     ]
     return [
-        {"term": f"{name.removeprefix('val/')} (validation)"}
+        {"term, validation": _term(name)}
         | {
-            f"{which}, epoch {int(row.get('epoch', 0))}": number(row.get(name))
+            f"{which}, epoch {int(row.get('epoch', 0))}": _value(name, row)
             for which, row in shown.items()
         }
         for name in names[:MOST_TERMS]
-    ] or [{"term": "none"}]
+    ] or [{"term, validation": "none"}]

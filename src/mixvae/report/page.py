@@ -19,11 +19,14 @@ from mixvae.run import Run
 from mixvae.storage.files import write_text
 
 from .cards import cards
+from .codes_map import codes_map
 from .comparison import cells
+from .confusion import confusion
 from .examined import Examined, examine
-from .examples import codes_map, confusion, outliers, predictive, reconstructions
+from .examples import outliers, reconstructions
 from .html import section, table, tag, text
 from .overview import curves, figures, trained
+from .predictive import predictive
 
 MOST_RUNS = 8
 MOST_BYTES = 10_000_000

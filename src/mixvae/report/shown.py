@@ -96,11 +96,10 @@ class Shown:
         several, rows = len(parts) > 1, []
         for i, lines in enumerate(captions):
             for name, own in stored.items():
-                head = name if several else ""
-                rows.append([*filter(None, [", ".join(filter(None, [head, *lines]))])])
-                rows[-1] = rows[-1] or [name]
-                rows[-1] += [own[i][j] for j in columns]
-        return table(["example", *(self.names[j] for j in columns)], rows)
+                own_lines = lines if not several or name != "sample" else ()
+                head = ", ".join(filter(None, [name if several else "", *own_lines])) or name
+                rows.append([head, *(own[i][j] for j in columns)])
+        return table(["example", *(self.names[j] for j in columns)], rows, kind="examples")
 
 
 def cell(value: Any) -> str:
