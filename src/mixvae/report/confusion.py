@@ -32,8 +32,8 @@ def confusion(found: Examined, anchor: str) -> str:
         "responsibility of the component for the label. Darker cells have more of the label."
     )
     body = "".join(tag("tr", row) for row in rows)
-    inner = text("caption", caption) + tag("thead", tag("tr", text("td", "") + head))
-    matrix = tag("table", inner + tag("tbody", body), class_="matrix")
+    top = tag("thead", tag("tr", text("td", "") + head))
+    matrix = tag("table", top + tag("tbody", body), class_="matrix")
     scores = clustering(assigned, y)
     line = (
         f"Agreement on these {len(y):,} rows: accuracy {scores['acc']:.3f}, NMI "
@@ -42,7 +42,8 @@ def confusion(found: Examined, anchor: str) -> str:
     more = len(values) - len(common)
     left_out = text("p", f"{more} rarer labels are left out.") if more else ""
     box = tag("div", matrix, class_="wide", tabindex="0", role="region", aria_label=caption)
-    return section(f"{anchor}-labels", title, text("p", line), box, left_out)
+    said = [text("p", words) for words in (line, caption)]
+    return section(f"{anchor}-labels", title, *said, box, left_out)
 
 
 def _cell(found: Examined, assigned: Tensor, k: int, label: int) -> str:

@@ -234,7 +234,7 @@ class Run {
     if (data.tile) this.under.append(this.thumb(i, 112));
     element("strong", data.rows[i], this.under);
     this.facts(i).forEach(line => element("div", line, this.under));
-    if (data.cells) this.under.append(this.rowsTable([i]));
+    if (data.cells) this.under.append(this.columnsTable(i));
   }
 
   facts(i) {
@@ -263,21 +263,25 @@ class Run {
     return made;
   }
 
+  columnsTable(i) {
+    const made = document.createElement("table");
+    this.data.columns.forEach((name, j) => {
+      const line = element("tr", undefined, made);
+      element("th", name, line).scope = "row";
+      element("td", this.data.cells[i][j], line);
+    });
+    return made;
+  }
+
   rowsTable(rows) {
-    const { data } = this, made = document.createElement("table");
-    if (rows.length === 1) {
-      data.columns.forEach((name, j) => {
-        const line = element("tr", undefined, made);
-        element("th", name, line).scope = "row";
-        element("td", data.cells[rows[0]][j], line);
-      });
-      return made;
-    }
+    const { data } = this, made = document.createElement("table"), more = data.score ? ["nats"] : [];
+    made.className = "examples";
     const head = element("tr", undefined, made);
-    ["row", ...data.columns].forEach(name => { element("th", name, head).scope = "col"; });
+    ["example", ...more, ...data.columns].forEach(name => { element("th", name, head).scope = "col"; });
     rows.forEach(i => {
       const line = element("tr", undefined, made);
       element("th", data.rows[i], line).scope = "row";
+      if (data.score) element("td", data.score[i], line);
       data.cells[i].forEach(value => element("td", value, line));
     });
     return made;
@@ -331,7 +335,7 @@ class Run {
     } else {
       box.className = "wide";
       box.tabIndex = 0;
-      box.append(this.rowsTable(some.length > 1 ? some : [...some, ...[]]));
+      box.append(this.rowsTable(some));
     }
     if (rows.length > some.length) element("p", `The first ${some.length} are shown.`, parent);
   }
@@ -358,4 +362,4 @@ class Run {
   }
 }
 
-document.querySelectorAll(".run").forEach(part => new Run(part));
+const runs = [...document.querySelectorAll(".run")].map(part => new Run(part));
