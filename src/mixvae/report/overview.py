@@ -102,8 +102,9 @@ def command_of(settings: Mapping[str, Any], kind: type) -> str:
         same = name in defaults and defaults[name] == value
         if name == "recipe" or value is None or same:
             continue
-        shown = value if isinstance(value, str) else json.dumps(value, default=str)
-        words.append(f"--{name.rstrip('_').replace('_', '-')}={quote(shown)}")
+        items = value if isinstance(value, list) and value else [value]
+        words.append(f"--{name.rstrip('_').replace('_', '-')}")
+        words += [quote(v if isinstance(v, str) else json.dumps(v, default=str)) for v in items]
     return " ".join(words)
 
 
