@@ -142,8 +142,11 @@ class Examined:
 
     @property
     def score_name(self) -> str:
-        """What ``score`` is."""
-        return "log p(x)" if self.estimate is not None else "bound on log p(x)"
+        """What ``score`` is, with a mark where it is not reliable."""
+        if self.estimate is None:
+            return "bound on log p(x)"
+        marks = {True: "", False: " (UNRELIABLE)", None: " (reliability unknown)"}
+        return f"log p(x){marks[self.estimate.reliable]}"
 
     @cached_property
     def shift(self) -> Float64[Tensor, " N"]:
