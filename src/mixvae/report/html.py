@@ -66,10 +66,10 @@ def table(
     )
 
 
-def section(anchor: str, title: str, *content: str) -> str:
+def section(anchor: str, title: str, *content: str, level: int = 3) -> str:
     """A section with a heading; nothing if it has no content."""
     inner = "".join(content)
-    return tag("section", text("h3", title) + inner, id=anchor) if inner else ""
+    return tag("section", text(f"h{level}", title) + inner, id=anchor) if inner else ""
 
 
 def drawn(plot: Callable[..., Path], *args: Any, alt: str, **options: Any) -> str:

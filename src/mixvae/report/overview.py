@@ -146,8 +146,11 @@ def figure_rows(found: Examined) -> list[list[str]]:
         rows.append(["objective (maximised)", "--", NOT, bounds["objective_note"]])
     if bounds.get("elbo") is not None:
         value = units.get("elbo", bounds["elbo"])
-        error = _error(found.values["elbo"].double() - found.shift, found.n_split)
+        own = found.values["elbo"].double() - found.shift
+        error = _error(own, found.n_split)
         note = f"{n}; ± is the standard error over examples"
+        if len(own) < found.n_split:
+            note += f"; {number(float(own.mean()))} on the {len(own):,} rows shown here"
         rows.append(["bound (ELBO)", f"{number(value)} ± {number(error)}", VALID, note])
     else:
         rows.append(["bound (ELBO)", "--", "none", str(bounds.get("elbo_note", "not computed"))])
