@@ -236,7 +236,7 @@ def _differences(found: Sequence[Examined]) -> str:
     )
     notes = [text("p", f"note: {note}") for note in comparison.notes()]
     return section(
-        "differences", "Differences between the runs", table(head, rows, caption), *notes
+        "differences", "Differences between the runs", table(head, rows, caption), *notes, level=2
     )
 
 
