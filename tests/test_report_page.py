@@ -369,6 +369,11 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+def elsewhere(url: str) -> list[str]:
+    """The address, if it is not on this disk."""
+    return [] if url.startswith(("file:", "data:")) else [url]
+
+
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Any]:
     """A function that opens a page at a width; afterwards nothing has gone wrong in it."""
@@ -380,8 +385,7 @@ def opened(browser: Any) -> Iterator[Any]:
         view.on("console", lambda m: wrong.append(m.text))
         view.on("pageerror", lambda e: wrong.append(str(e)))
         view.on("dialog", lambda d: wrong.append(d.message))
-        fetched = "file", "data:"
-        view.on("request", lambda r: r.url.startswith(fetched) or wrong.append(r.url))
+        view.on("request", lambda r: wrong.extend(elsewhere(r.url)))
         view.goto(path.as_uri())
         view.wait_for_function("document.querySelector('.legend').childElementCount > 0")
         return view
