@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .recipes import build as build
     from .recipes import list_recipes as list_recipes
     from .recipes import register as register
+    from .report.page import write_report as write_report
     from .reproduction import reproduce as reproduce
     from .run import Run as Run
     from .run import load as load
@@ -53,6 +54,7 @@ _HOMES = {
     "register": "recipes",
     "prune": "pruning",
     "reproduce": "reproduction",
+    "write_report": "report.page",
     "Run": "run",
     "load": "run",
     "fit": "training",

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from inspect import getdoc
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from mixvae.data import Dataset
@@ -63,7 +64,10 @@ def train(argv: list[str]) -> None:
     words, flags = split(argv)
     given = dict(flags)
     recipe = words[0] if words else None
-    show(_resume(argv) if "resume" in given else _train(*_read(recipe, argv, given)))
+    run = _resume(argv) if "resume" in given else _train(*_read(recipe, argv, given))
+    show(run)
+    if run.metrics:  # only in the first process
+        print(f"a page about it: mixvae report {quote(str(run.folder))}")
 
 
 def training_parser(recipe: Named | None) -> Parser:
