@@ -15,6 +15,7 @@ from mixvae.evaluation import latent_operations as operations
 from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_array, write_arrays
 
+from .result import Result
 from .rows import Axes, save_rows, write_columns
 from .runs import Opened, SplitOptions, open_with
 
@@ -72,7 +73,7 @@ class CrossOptions(SplitOptions):
     """Number of examples, the first of the split."""
 
 
-def encode(argv: list[str]) -> None:
+def encode(argv: list[str]) -> Result:
     """Write the codes of data into a .npz or .csv file.
 
     The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
@@ -105,7 +106,7 @@ def encode(argv: list[str]) -> None:
         write_arrays(opened.out, **arrays)
     else:
         write_columns(opened.out, _columns(arrays, opened.row_numbers(opened.options.split)))
-    print(opened.out)
+    return opened.result(n=len(split.x))
 
 
 def _columns(arrays: dict[str, Any], rows: list[int]) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _columns(arrays: dict[str, Any], rows: list[int]) -> dict[str, Any]:
     return columns | ({"label": arrays["y"]} if "y" in arrays else {})
 
 
-def interpolate(argv: list[str]) -> None:
+def interpolate(argv: list[str]) -> Result:
     """Decode straight lines between the codes of two examples, in every component at once.
 
     A picture has a row for each pair, between the two images themselves; an array has the shape
@@ -150,10 +151,10 @@ def interpolate(argv: list[str]) -> None:
         axes: Axes = {"step": range(steps), "pair": range(len(start))}
         axes = {"crossed": range(2), **axes} if crossed else axes
         _write(opened, torch.stack(lines) if crossed else lines[0], axes)
-    print(out)
+    return opened.result(n=len(start), steps=steps)
 
 
-def traverse(argv: list[str]) -> None:
+def traverse(argv: list[str]) -> Result:
     """Set one latent of an example's code to several values and decode, to see what it stands for.
 
     A picture has a row for each component; an array has the shape (components, steps, ...). A
@@ -185,10 +186,10 @@ def traverse(argv: list[str]) -> None:
             operations.traverse(model, x, k, latent, values, y, alone=alone) for k in components
         ]
         _write(opened, torch.stack(rows).squeeze(2), {"component": components, "value": values})
-    print(out)
+    return opened.result(components=list(components), latent=latent, values_decoded=values)
 
 
-def cross(argv: list[str]) -> None:
+def cross(argv: list[str]) -> Result:
     """Decode the code of every component by every component alone.
 
     Where the decoders of the other components cannot read a code, each component has a latent space
@@ -212,7 +213,7 @@ def cross(argv: list[str]) -> None:
         each = range(model.n_components)
         rows = opened.row_numbers(opened.options.split)[:n]
         _write(opened, decoded, {"row": rows, "code": each, "decoder": each})
-    print(out)
+    return opened.result(n=min(n, len(x)))
 
 
 def _write(opened: Opened[Any], decoded: Tensor, axes: Axes) -> None:

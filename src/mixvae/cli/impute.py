@@ -21,6 +21,7 @@ from .inputs import data_options
 from .parser import taken
 from .pictures import check_path
 from .recipe_files import import_recipes
+from .result import Result
 from .runs import file_name, parser_of
 
 SUFFIXES = (".csv", ".parquet")
@@ -48,7 +49,7 @@ class ImputeOptions:
     """Write the output even where there is such a file."""
 
 
-def impute(argv: list[str]) -> None:
+def impute(argv: list[str]) -> Result:
     """Fill in the missing values of a table, by a run of mfa-vae.
 
     The table is a .csv, .tsv or .parquet file, whose empty fields are missing; by default the one
@@ -87,7 +88,9 @@ def impute(argv: list[str]) -> None:
     if out.exists() and not options.overwrite:
         raise MixvaeError(f"{out} is there already; give another --out, or --overwrite.")
     frame = table_file.read(source)[0]
-    print(_save(out, _complete(run, frame, data.label_column, source, options)))
+    _save(out, _complete(run, frame, data.label_column, source, options))
+    about = {"run": folder, "data": source, "n": len(frame), "draws": options.draws}
+    return Result(values=about, files=[out])
 
 
 def _complete(

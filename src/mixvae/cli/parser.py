@@ -7,7 +7,7 @@ switch needs no value. A name that is a word of Python ends in an underscore: ``
 
 import json
 import re
-from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, HelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from inspect import isclass, signature
@@ -18,6 +18,8 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from mixvae.errors import MixvaeError
+
+from .result import HELP, HelpAskedError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -99,8 +101,7 @@ class Parser(ArgumentParser):
         words, flags = split(argv)
         for name, _ in flags:
             if name == "help":
-                self.print_help()
-                self.exit(0)
+                raise HelpAskedError(self)
             if name not in self._options():
                 raise MixvaeError(
                     f"unknown option {dashed(name)}.{self._near(dashed(name), dashed)}"
@@ -127,6 +128,10 @@ class Parser(ArgumentParser):
             if name in seen:
                 raise MixvaeError(f"{where}: {seen[name]!r} and {key!r} are one option; keep one.")
             seen[name] = key
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        """The help, which ends with the options that every command has."""
+        return f"{super().format_help(formatter).rstrip()}\n\n{HELP}\n"
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a MixvaeError that names the option and its wrong value in one line."""

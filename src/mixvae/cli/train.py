@@ -21,7 +21,8 @@ from mixvae.training.selecting import PRUNED
 from .inputs import DATA_OPTIONS, DataOptions, as_flags, data_options, located, settings_of
 from .parser import Parser, split, taken
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of
-from .select import select_from, show
+from .result import Result
+from .select import result_of, select_from
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
@@ -52,7 +53,7 @@ class PruningOptions:
     """Number of epochs to train the smaller model for."""
 
 
-def train(argv: list[str]) -> None:
+def train(argv: list[str]) -> Result | None:
     """Train a model on data. The result is a run folder; none is ever overwritten.
 
     mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
@@ -63,7 +64,8 @@ def train(argv: list[str]) -> None:
     words, flags = split(argv)
     given = dict(flags)
     recipe = words[0] if words else None
-    show(_resume(argv) if "resume" in given else _train(*_read(recipe, argv, given)))
+    run = _resume(argv) if "resume" in given else _train(*_read(recipe, argv, given))
+    return result_of(run)
 
 
 def training_parser(recipe: Named | None) -> Parser:
@@ -174,7 +176,8 @@ def _only_pruning_is_left(folder: Path, given: dict[str, Any]) -> bool:
 
 def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     """Prune a run; the smaller model is trained with the run's settings."""
-    show(run)
+    if result := result_of(run):
+        print("\n".join(result.lines()))
     kept = {key: settings[key] for key in KEPT if key in settings}
     pruned = run.folder / PRUNED
     if can_go_on(pruned) and not is_finished(pruned):
