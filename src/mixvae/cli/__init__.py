@@ -37,6 +37,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "traverse": ("codes", "vary one latent of an example's code"),
     "cross": ("codes", "decode the code of every component by every other"),
     "reproduce": ("reproduce", "train and write a table or figure of a paper"),
+    "completion": ("completion", "print a script that completes words in bash or zsh"),
 }
 HELP = f"""usage: mixvae COMMAND ...
 

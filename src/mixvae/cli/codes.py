@@ -26,11 +26,12 @@ MAX_CELLS = 1500  # images in a picture
 class EncodeOptions(SplitOptions):
     """Data to encode."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".npz", ".csv")
+    suffixes: ClassVar[tuple[str, ...]] = (".npz", ".csv", ".parquet", ".npy")
     table_suffixes: ClassVar[tuple[str, ...]] = suffixes
 
     out: str | None = None
-    """A .npz or .csv file; by default a .npz in the run folder, named by these options."""
+    """A .npz, .csv, .parquet or .npy file; by default a .npz in the run folder, named by these
+    options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,20 +75,21 @@ class CrossOptions(SplitOptions):
 
 
 def encode(argv: list[str]) -> Result:
-    """Write the codes of data into a .npz or .csv file.
+    """Write the codes of data into a .npz, .csv, .parquet or .npy file.
 
-    The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
-    deviations; weights (N, K), the responsibility of each component for each x, or of each of the
-    clusters of vade and gmvae; index (N,), the row of each x in the data's file, counted from 0;
-    and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows in their
-    order; --split all is that for any data.
+    The arrays of a .npz are codes (N, K, L), the posterior means of every component; scales, their
+    standard deviations; weights (N, K), the responsibility of each component for each x, or of each
+    of the clusters of vade and gmvae; index (N,), the row of each x in the data's file, counted
+    from 0; and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows
+    in their order; --split all is that for any data.
 
-    A .csv has a line for each x: its row, its cluster (the most probable component), weight_K,
-    code_K_L for component K and latent L, and label, where there are any.
+    A .csv, .parquet or .npy has a row for each x: its row, its cluster (the most probable
+    component), weight_K, code_K_L for component K and latent L, and label, where there are any. A
+    .npy is a structured array, of which pandas.DataFrame(numpy.load(file)) is a table.
 
       mixvae encode runs/mvae-digits-001 --split train --out train.npz
-      mixvae encode runs/mvae-digits-001 --data own.npy
-      mixvae encode runs/mfa-vae-wine.csv-001 --split all --out clusters.csv
+      mixvae encode runs/mvae-digits-001 --data own.npy --out codes.parquet
+      mixvae encode runs/mfa-vae-wine-001 --split all --out clusters.csv
     """
     from mixvae.evaluation import cluster_probabilities
 

@@ -77,7 +77,7 @@ class Parser(ArgumentParser):
         add = group.add_class_arguments if isclass(source) else group.add_function_arguments
         add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
-            action.metavar = _words(_type(action), action.default)
+            action.metavar = words_of(_type(action), action.default)
             action.help = re.sub(r"(:\w+:)?`+([^`]*)`+", r"\2", action.help or "")
         return group
 
@@ -197,7 +197,7 @@ def _type(action: Action) -> Any:
 
 
 def _takes(action: Action) -> str:
-    return action.metavar if isinstance(action.metavar, str) else _words(_type(action))
+    return action.metavar if isinstance(action.metavar, str) else words_of(_type(action))
 
 
 def _is_sequence(hint: Any) -> bool:
@@ -207,7 +207,7 @@ def _is_sequence(hint: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Sequence)
 
 
-def _words(hint: Any, default: Any = ...) -> str:
+def words_of(hint: Any, default: Any = ...) -> str:
     """A readable type: ``int``, ``int ...``, ``mean|sum``, ``true|false``.
 
     null is left out where it is the default.
@@ -217,11 +217,11 @@ def _words(hint: Any, default: Any = ...) -> str:
         return "|".join(map(str, args))
     if origin in (Union, UnionType):
         named = (arg for arg in args if not (arg is NoneType and default is None))
-        return "|".join(dict.fromkeys(map(_words, named)))
+        return "|".join(dict.fromkeys(map(words_of, named)))
     if origin is tuple:
-        return " ".join(map(_words, args))
+        return " ".join(map(words_of, args))
     if args:
-        return f"{_words(args[0])} ..."
+        return f"{words_of(args[0])} ..."
     return {bool: "true|false", NoneType: "null", str: "text"}.get(hint, hint.__name__.lower())
 
 

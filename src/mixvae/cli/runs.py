@@ -25,6 +25,7 @@ from .parser import Parser, taken
 from .pictures import check_path
 from .recipe_files import add_recipes, import_recipes
 from .result import Result
+from .rows import check_writer
 
 Part = Literal["train", "val", "test", "all"]
 
@@ -155,6 +156,7 @@ def open_with(
     suffixes = kind.table_suffixes if of_table(run) else kind.suffixes
     out = run.folder / f"{default}{suffixes[0]}" if options.out is None else Path(options.out)
     check_path(out, suffixes)
+    check_writer(out)
     return Opened(run, source, options, out)
 
 

@@ -157,7 +157,7 @@ def sample(argv: list[str]) -> Result:
     Rows of a table are samples of p(x | z), noise included, with all columns in the data's units.
 
       mixvae sample runs/mvae-digits-001 --component 0
-      mixvae sample runs/mfa-vae-wine.csv-001 --n 1000 --out new.csv
+      mixvae sample runs/mfa-vae-wine-001 --n 1000 --out new.csv
     """
     from mixvae.evaluation.batches import evaluating
 
