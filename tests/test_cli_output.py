@@ -281,3 +281,78 @@ def test_parquet_without_pyarrow_says_what_to_install(trained, capsys, tmp_path,
     monkeypatch.setattr(rows, "find_spec", lambda name: None)
     assert main(["encode", trained, "--out", str(tmp_path / "codes.parquet")]) == 2
     assert "pip install 'mixvae[tables]'" in capsys.readouterr().err
+
+
+# Words and messages
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("train VAE --data digits", "Did you mean 'vae'?"),
+        ("train vae --data Digits", "Did you mean 'digits'?"),
+        ("train vade --data digits --n-components 3", "Did you mean --n-clusters?"),
+        ("train vae --data digits --n-components 3", "It is an option of m-vae, mvae, "),
+        ("train vae --data digits -n 3", "unknown option -n; options begin with two dashes"),
+        ("train vae --data digits --epochs 3", "Did you mean --max-epochs?"),
+        ("train vae --data digits --likelihood gausian", "Did you mean gaussian?"),
+        ("train --resume nowhere --n-latent 3", "chosen when the run began"),
+        ("train --config {}", "options.json: unknown key 'hiden'. Did you mean hidden?"),
+        ("train vae --hiden 3 --config {}", "unknown key 'hiden'"),
+        ("evaluate {}", "options.json is not a run folder: it is a file"),
+        ("--verison", "unknown option '--verison'. Did you mean '--version'?"),
+        ("completion", "name a shell"),
+    ],
+)
+def test_wrong_calls_have_helpful_messages(argv, message, tmp_path, capsys):
+    file = tmp_path / "options.json"
+    file.write_text('{"recipe": "vae", "data": "digits", "hiden": [8]}')
+    assert main(argv.format(file).split()) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe: vea\ndata: digits\n", "unknown recipe 'vea'. Did you mean 'vae'?"),
+        ("recipe: vae\ndata: digits\nn_latent: three\n", "--n-latent takes int; got 'three'."),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_said_to_be_there(text, message, tmp_path, capsys):
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    assert main(["train", "--config", str(file)]) == 2
+    assert f"{file}: {message}" in capsys.readouterr().err
+
+
+def test_figures_go_into_json_files_alone(trained, capsys):
+    assert main(["evaluate", trained, "--out", "figures.csv"]) == 2
+    assert "must be a .json file" in capsys.readouterr().err
+
+
+def test_help_is_a_command_too(capsys):
+    assert main(["help", "sample"]) == 0
+    help_text = capsys.readouterr().out
+    assert main(["sample", "--help"]) == 0
+    assert capsys.readouterr().out == help_text
+    assert "--json" in help_text
+
+
+def test_a_dry_run_checks_and_trains_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    argv = ["train", "vae", "--data", "digits", "--hidden", "8", "--n-latent", "2", "--dry-run"]
+    found = answer(capsys, *argv)
+    assert found["n_parameters"] == sum(found["parameters"].values())
+    assert found["options"]["likelihood"] == "binomial"  # chosen by the data
+    assert main([*argv, "--lr", "0"]) == 2
+    assert "lr must be positive" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_a_table_is_named_without_the_files_ending(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).random((40, 3))
+    np.savetxt("own.data.csv", values, delimiter=",", header="a,b,c", comments="")
+    argv = ["train", "vae", "--data", "own.data.csv", *SMALL[:4], *SMALL[6:], "--quiet"]
+    assert main(argv) == 0
+    assert capsys.readouterr().out == "runs/vae-own.data-001\n"

@@ -107,12 +107,16 @@ def _answer(argv: list[str], form: Form) -> int:
 def run(argv: Sequence[str]) -> Result | None:
     """Run the command that a command line names."""
     name, *rest = argv or ["--help"]
+    if name == "help":  # as many programs have it
+        name, *rest = [*rest[:1], "--help"]
     if name in ("-h", "--help"):
         commands = {command: what for command, (_, what) in COMMANDS.items()}
         return Result(text=HELP, values={"commands": commands}, brief=HELP)
     if name == "--version":
         text = f"mixvae {__version__}"
         return Result(text=text, values={"version": __version__}, brief=__version__)
+    if name.startswith("-"):
+        raise unknown("option", name, ("--help", "--version", *FLAGS))
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     module = import_module(f".{COMMANDS[name][0]}", __name__)

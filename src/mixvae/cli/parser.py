@@ -48,6 +48,7 @@ class Parser(ArgumentParser):
     """The parser of one command."""
 
     def __init__(self, usage: str, description: str | None, **kwargs: Any) -> None:
+        self.hints: dict[str, str] = {}  # at options that other parsers have
         super().__init__(
             prog=" ".join(takewhile(lambda word: word[0].islower(), usage.split())),
             usage=usage,
@@ -103,14 +104,17 @@ class Parser(ArgumentParser):
             if name == "help":
                 raise HelpAskedError(self)
             if name not in self._options():
-                raise MixvaeError(
-                    f"unknown option {dashed(name)}.{self._near(dashed(name), dashed)}"
-                )
+                raise MixvaeError(f"unknown option {dashed(name)}.{self._near(name, dashed)}")
         args = []
         for name, values in flags:
             value, rest = self._join(name, values)
             args.append(f"--{self._options()[name].dest}={value}")
             words += rest
+        if len(words) > n_positional and re.match(r"-[a-zA-Z]", words[n_positional]):
+            raise MixvaeError(
+                f"unknown option {words[n_positional]}; options begin with two dashes, and "
+                f"{self.prog} --help lists them."
+            )
         if len(words) > n_positional:
             raise MixvaeError(
                 f"{words[n_positional]!r} is one word too many. Usage: {self.usage}; "
@@ -129,6 +133,13 @@ class Parser(ArgumentParser):
                 raise MixvaeError(f"{where}: {seen[name]!r} and {key!r} are one option; keep one.")
             seen[name] = key
 
+    def check_values(self, flags: Sequence[str], where: str) -> None:
+        """Raise a MixvaeError, which names the file, for a value of the wrong type in it."""
+        try:
+            self.read(flags)
+        except MixvaeError as error:
+            raise MixvaeError(f"{where}: {error}") from error
+
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """The help, which ends with the options that every command has."""
         return f"{super().format_help(formatter).rstrip()}\n\n{HELP}\n"
@@ -137,7 +148,9 @@ class Parser(ArgumentParser):
         """Raise a MixvaeError that names the option and its wrong value in one line."""
         found = re.match(r'Parser key "(\w+?)_?".*(?:Got|Given) value: (.*)$', message, re.DOTALL)
         if found and (action := self._options().get(found[1])):
-            message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}."
+            near = get_close_matches(found[2], _takes(action).split("|"), n=1, cutoff=0.6)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}.{hint}"
         raise MixvaeError(message) from ex
 
     def _options(self) -> dict[str, Action]:
@@ -160,9 +173,11 @@ class Parser(ArgumentParser):
 
     def _near(self, name: str, spelled: Callable[[str], str]) -> str:
         """A hint at the option whose name is the nearest, and at the help."""
-        near = get_close_matches(name, map(spelled, self._options()), n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        return f"{hint} {self.prog} --help lists the options."
+        known = list(self._options())
+        near = [option for option in known if len(name) > 2 and name in option.split("_")]
+        near = near or get_close_matches(name, known, n=1, cutoff=0.65)
+        hint = f" Did you mean {spelled(near[0])}?" if near else ""
+        return f"{self.hints.get(name, hint)} {self.prog} --help lists the options."
 
 
 def taken(kind: type[T], values: dict[str, Any]) -> T:

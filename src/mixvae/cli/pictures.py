@@ -16,7 +16,8 @@ MIN_WIDTH = 600  # pixels; small images are enlarged to it
 def check_path(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raise a MixvaeError for a file of another kind, or in a folder that is not there."""
     if path.suffix not in suffixes:
-        raise MixvaeError(f"the output must be a {' or a '.join(suffixes)} file; got {path}.")
+        kinds = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+        raise MixvaeError(f"the output must be a {kinds} file; got {path}.")
     check_folder(path)
 
 

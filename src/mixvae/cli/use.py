@@ -21,7 +21,7 @@ from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays
 
 from .parser import dashed, taken
-from .pictures import check_folder, check_image, save
+from .pictures import check_image, check_path, save
 from .result import Result
 from .rows import save_rows
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
@@ -106,7 +106,7 @@ def evaluate(argv: list[str]) -> Result:
     assert source is not None
     options = taken(EvaluateOptions, values)
     if options.out is not None:
-        check_folder(Path(options.out))
+        check_path(Path(options.out), (".json",))
     if options.representation and options.split in ("train", "all"):
         raise MixvaeError(
             "--representation trains on the training data, and is evaluated on others; give "

@@ -125,7 +125,7 @@ def _number(value: Any, name: Any, known: Mapping[str, Any], recipe: AnyRecipe) 
     if not is_number(value):
         raise MixvaeError(
             f"n_components must be a whole number, 'auto' or None; got {shown(value)}. A recipe is "
-            "given as recipe=..."
+            f"given as recipe={shown(value) if isinstance(value, str) else '...'}."
         )
     if number_option(known) not in known:
         raise MixvaeError(

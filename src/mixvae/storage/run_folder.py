@@ -15,9 +15,7 @@ from mixvae.errors import MixvaeError
 from . import lock
 from .files import PARTIAL, write_text
 
-ENDING = re.compile(
-    r"\.(csv|tsv|parquet|npy|npz)(\.gz)?$"
-)  # of data files, after which runs are named
+ENDING = re.compile(r"\.(csv|tsv|parquet|npy|npz)(\.gz)?$")  # of data that name a run
 
 RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
 DATA, TRAINING, CONFIG, CHECKPOINTS = "data.json", "training.json", "config.yaml", "checkpoints"
