@@ -356,3 +356,30 @@ def test_a_run_of_a_table_is_named_without_the_files_ending(tmp_path, monkeypatc
     argv = ["train", "vae", "--data", "own.data.csv", *SMALL[:4], *SMALL[6:], "--quiet"]
     assert main(argv) == 0
     assert capsys.readouterr().out == "runs/vae-own.data-001\n"
+
+
+def test_a_table_with_batches_is_filled_in_given_its_batches(tmp_path, monkeypatch, capsys):
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    table["site"] = ["north", "south"] * 30
+    table["b"] += 8 * (table["site"] == "south")
+    table.to_csv("table.csv", index=False)
+    argv = ["train", "mfa-vae", "--data", "table.csv", "--batch-column", "site", "--out", "run"]
+    argv += ["--n-components", "1", "--max-epochs", "1", "--hidden", "4", "--pictures", "false"]
+    assert main(argv) == 0
+    table.loc[:9, "b"] = np.nan
+    table.rename(columns={"site": "where"}).to_csv("holes.csv", index=False)
+    argv = ["impute", "run", "--data", "holes.csv", "--out", "full.csv"]
+    assert main(argv) == 2
+    assert "unknown column of holes.csv 'site'" in capsys.readouterr().err
+    assert main([*argv, "--batch-column", "where"]) == 0
+    full = pandas.read_csv("full.csv")
+    assert list(full["where"]) == list(table["site"])
+    filled = full["b"][:10].groupby(full["where"][:10]).mean()
+    assert filled["south"] - filled["north"] == pytest.approx(8, abs=1.5)
+    main(["train", "mfa-vae", "--data", "full.csv", *SMALL[2:], "--n-components", "1",
+          "--label-column", "where", "--out", "plain"])  # fmt: skip
+    assert main(["impute", "plain", "--batch-column", "where", "--out", "more.csv"]) == 2
+    assert "was trained without batches" in capsys.readouterr().err
