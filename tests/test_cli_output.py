@@ -366,9 +366,9 @@ def test_a_table_with_batches_is_filled_in_given_its_batches(tmp_path, monkeypat
     table["site"] = ["north", "south"] * 30
     table["b"] += 8 * (table["site"] == "south")
     table.to_csv("table.csv", index=False)
+    small = ["--n-components", "1", "--max-epochs", "1", "--hidden", "4", "--pictures", "false"]
     argv = ["train", "mfa-vae", "--data", "table.csv", "--batch-column", "site", "--out", "run"]
-    argv += ["--n-components", "1", "--max-epochs", "1", "--hidden", "4", "--pictures", "false"]
-    assert main(argv) == 0
+    assert main([*argv, *small]) == 0
     table.loc[:9, "b"] = np.nan
     table.rename(columns={"site": "where"}).to_csv("holes.csv", index=False)
     argv = ["impute", "run", "--data", "holes.csv", "--out", "full.csv"]
@@ -379,7 +379,7 @@ def test_a_table_with_batches_is_filled_in_given_its_batches(tmp_path, monkeypat
     assert list(full["where"]) == list(table["site"])
     filled = full["b"][:10].groupby(full["where"][:10]).mean()
     assert filled["south"] - filled["north"] == pytest.approx(8, abs=1.5)
-    main(["train", "mfa-vae", "--data", "full.csv", *SMALL[2:], "--n-components", "1",
-          "--label-column", "where", "--out", "plain"])  # fmt: skip
+    argv = ["train", "mfa-vae", "--data", "full.csv", "--label-column", "where", "--out", "plain"]
+    assert main([*argv, *small]) == 0
     assert main(["impute", "plain", "--batch-column", "where", "--out", "more.csv"]) == 2
     assert "was trained without batches" in capsys.readouterr().err
