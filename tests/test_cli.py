@@ -619,7 +619,7 @@ def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
     [
         (["interpolate", "--n", "0"], "n must be at least 1"),
         (["interpolate", "--steps", "1"], "steps must be at least 2"),
-        (["interpolate", "--out", "a.npz"], "a .png or a .npy file"),
+        (["interpolate", "--out", "a.npz"], "a .png or .npy file"),
         (["traverse", "--component", "4"], "component must be in 0 ... 3"),
         (["traverse", "--latent", "3"], "latent must be in 0 ... 2"),
         (["traverse", "--steps", "0"], "steps must be at least 1"),
@@ -627,7 +627,7 @@ def test_labels_that_are_missing_unknown_or_not_wanted_are_refused(
         (["traverse", "--from", "low"], "--from takes float"),
         (["cross", "--n", "0"], "n must be at least 1"),
         (["cross", "--out", "no/such/folder/a.png"], "there is no folder"),
-        (["encode", "--out", "a.npy"], "must be a .npz or a .csv file"),
+        (["encode", "--out", "a.png"], "must be a .npz, .csv, .parquet or .npy file"),
         (["encode", "--split", "half"], "--split takes train|val|test|all"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -643,7 +643,7 @@ def test_what_a_runs_codes_cannot_do_is_refused(capsys, folder, argv, message):
         (["--component", "4"], "component must be in 0 ... 3"),
         (["--component", "-1"], "component must be in 0 ... 3"),
         (["--n", "0"], "n must be at least 1"),
-        (["--out", "a.jpg"], "a .png or a .npy file"),
+        (["--out", "a.jpg"], "a .png or .npy file"),
         (["--out", "no/such/folder/a.png"], "there is no folder"),
     ],
 )

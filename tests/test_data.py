@@ -109,12 +109,12 @@ def unscaled(x: np.ndarray) -> data.Dataset:
         (lambda: data.from_arrays(grey(20), val=grey(3), n_val=2), "its own validation split of 3"),
         (lambda: data.from_arrays(grey(20), test=grey(3, 5)), r"\(6,\) and test \(5,\)"),
         (lambda: check_binarize("dynamik"), "Did you mean 'dynamic'"),
-        (lambda: data.from_arrays(grey()).subset(0), "1 to 72 training images, got n=0"),
-        (lambda: data.from_arrays(grey()).subset(73), "1 to 72 training images, got n=73"),
+        (lambda: data.from_arrays(grey()).subset(0), "1 to 72 training examples, got n=0"),
+        (lambda: data.from_arrays(grey()).subset(73), "1 to 72 training examples, got n=73"),
         (lambda: data.Split(torch.rand(3)), r"\(N, D\) in float32, got shape \(3,\)"),
         (lambda: data.Split(torch.rand(3, 2).double()), "float64; mixvae.data.from_arrays"),
-        (lambda: data.Split(torch.rand(0, 2)), "needs at least one image"),
-        (lambda: data.Split(torch.rand(3, 2), torch.arange(2)), "label for each of the 3 images"),
+        (lambda: data.Split(torch.rand(0, 2)), "needs at least one example"),
+        (lambda: data.Split(torch.rand(3, 2), torch.arange(2)), "label for each of the 3 examples"),
         (lambda: data.load("mnits"), "Did you mean 'mnist'"),
         (lambda: data.load("digits", image_size=(4, 4)), "image_size resizes folders"),
     ],
@@ -265,7 +265,7 @@ def test_a_subset_may_be_asked_for_in_loading() -> None:
     few, same = data.load("digits", subset=50), data.load("digits").subset(50)
     assert few.describe() == same.describe()
     assert len(few.train) == 50
-    with pytest.raises(MixvaeError, match="1 to 1295 training images, got n=0"):
+    with pytest.raises(MixvaeError, match="1 to 1295 training examples, got n=0"):
         data.load("digits", subset=0)
 
 

@@ -121,7 +121,7 @@ def test_a_damaged_idx_file_is_named_with_what_was_expected(
 def test_images_and_labels_must_agree_in_number(tmp_path: Path) -> None:
     write_idx_set(tmp_path, "")
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(29, np.uint8)))
-    with pytest.raises(MixvaeError, match=r"train-images.*one label for each of the 30 images"):
+    with pytest.raises(MixvaeError, match=r"train-images.*one label for each of the 30 examples"):
         data.load("mnist", data_dir=tmp_path)
 
 

@@ -232,3 +232,12 @@ def test_many_rows_have_the_recipes_latent_dimensions() -> None:
         batch_size=2000,
     )
     assert model.fit(x).recipe_.options["n_latent"] == 20
+
+
+@pytest.mark.parametrize(("recipe", "start"), [("vade", {"start": "random"}), ("gmvae", {})])
+def test_the_number_of_components_is_that_of_the_priors_clusters(X, recipe, start):
+    small = {"n_latent": 2, "hidden": (8,), "max_epochs": 1, "random_state": 0}
+    mixture = DeepMixture(3, recipe=recipe, recipe_options=start, **small).fit(X[:100])
+    assert mixture.recipe_.options["n_clusters"] == 3
+    assert mixture.predict_proba(X[:5]).shape == (5, 3)
+    assert mixture.summary().startswith(f"{recipe}, 3 clusters, ")

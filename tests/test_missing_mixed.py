@@ -468,7 +468,7 @@ def test_a_table_is_filled_in_by_the_command_line(
     small = ["--max-epochs", "1", "--batch-size", "32", "--n-components", "2", "--hidden", "8"]
     named = ["--data", "people.csv", "--kinds", "visits=poisson", "--label-column", "y"]
     assert main(["train", "mfa-vae", *named, *small, "--pictures", "false"]) == 0
-    run = "runs/mfa-vae-people.csv-001"
+    run = "runs/mfa-vae-people-001"
     assert main(["impute", run, "--out", "full.csv"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "full.csv"
     full, given = pd.read_csv("full.csv"), pd.read_csv("people.csv")
@@ -504,5 +504,5 @@ def test_other_recipes_are_refused_by_the_command_line(
     pd.DataFrame(zeros_and_ones()[0]).to_csv("x.csv", index=False)
     options = ["--max-epochs", "1", "--hidden", "4", "--pictures", "false"]
     assert main(["train", "vae", "--data", "x.csv", *options]) == 0
-    assert main(["impute", "runs/vae-x.csv-001"]) == 2
+    assert main(["impute", "runs/vae-x-001"]) == 2
     assert "missing values are modelled by the recipe mfa-vae; got vae" in capsys.readouterr().err

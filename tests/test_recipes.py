@@ -39,10 +39,10 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
         (partial(build, "vae", IMAGE, n_latent="4"), "n_latent must be a whole number; got '4'"),
         (partial(build, "vae", IMAGE, n_latent=True), "n_latent must be a whole number; got True"),
         (
-            partial(build, "vae", IMAGE, hidden=8),
-            "hidden must be a list, such as [500, 500]; got 8",
+            partial(build, "vae", IMAGE, hidden="8"),
+            "hidden must be a list, such as [500, 500]; got '8'",
         ),
-        (partial(build, "mvae", IMAGE, hidden=[8]), "hidden must be a whole number; got [8]"),
+        (partial(build, "mvae", IMAGE, hidden="8"), "must be a whole number or a list; got '8'"),
         (partial(build, "mvae", IMAGE, beta_w="1"), "beta_w must be a number; got '1'"),
         (partial(build, "mvae", IMAGE, dhsic_root=1), "dhsic_root must be true or false; got 1"),
         (partial(build, "vae", 784), "the shape of one x, such as (1, 28, 28), or a Dataset"),
@@ -230,3 +230,13 @@ def test_no_layer_looks_across_the_batch():
 def test_an_array_in_place_of_a_choice_is_refused():
     with pytest.raises(MixvaeError, match="likelihood must be"):
         build("vae", (4,), likelihood=np.zeros((2, 2)))
+
+
+def test_hidden_is_a_list_or_one_number_in_every_recipe():
+    small = {"n_components": 2, "n_latent": 3}
+    alone, listed = (build("m-vae", IMAGE, hidden=h, **small).model for h in (8, [8]))
+    assert str(alone) == str(listed)
+    both, one, two = (build("mvae", IMAGE, hidden=h, **small).model for h in (8, [8], [8, 8]))
+    assert str(both) == str(one) == str(two)
+    wide = build("mvae", IMAGE, hidden=[9, 8, 7], **small).model
+    assert {p.shape[-1] for name, p in wide.named_parameters() if "bias" in name} >= {9, 8, 7}

@@ -24,8 +24,9 @@ class MixvaeWarning(UserWarning):
 def unknown(what: str, name: str, known: Iterable[str]) -> MixvaeError:
     """The error for an unknown name, with the nearest of those in ``known``."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    lower = {one.lower(): one for one in reversed(known)}
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
     return MixvaeError(f"unknown {what} {name!r}.{hint} Known: {', '.join(known)}.")
 
 

@@ -279,6 +279,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """Read one of a run folder's JSON files."""
+    if folder.is_file():
+        raise MixvaeError(f"{folder} is not a run folder: it is a file.")
     try:
         return read_json_object(folder / name)
     except FileNotFoundError:

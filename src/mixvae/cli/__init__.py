@@ -2,19 +2,25 @@
 
 Options are the fields of dataclasses and the arguments of functions, with their types, defaults and
 docstrings, so that a new option of a recipe needs no code here.
+
+A command is a function ``name(argv)`` that returns a `Result`: text for people, the same values for
+programs, and the files it wrote. ``main`` prints it, as --json and --quiet ask, so that a command
+has no code for either::
+
+    return Result(text=table, values={"run": folder, "metrics": metrics}, files=[path])
 """
 
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from shlex import quote
-from typing import Any
 
 from mixvae import __version__
-from mixvae.errors import MixvaeError, MixvaeWarning, unknown
+from mixvae.errors import MixvaeError, unknown
+
+from .result import FLAGS, Form, HelpAskedError, Result
 
 COMMANDS = {  # name -> (module with the function of that name, summary)
     "recipes": ("lists", "list the models, or one model's options"),
@@ -33,6 +39,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "cross": ("codes", "decode the code of every component by every other"),
     "explore": ("explore", "explore a run on a page in the browser"),
     "reproduce": ("reproduce", "train and write a table or figure of a paper"),
+    "completion": ("completion", "print a script that completes words in bash or zsh"),
 }
 HELP = f"""usage: mixvae COMMAND ...
 
@@ -44,6 +51,10 @@ commands:
 options:
   -h, --help   show this, or after a command the command's own help
   --version    show the version
+{chr(10).join(f"  {flag:13s}{what}" for flag, what in FLAGS.items())}
+
+exit codes: 0 success, 1 an error of the operating system, 2 input that cannot be used,
+130 stopped by Ctrl-C, 141 the reader closed the output
 
 A first run, in seconds: mixvae train m-vae --data digits --max-epochs 5"""
 
@@ -55,55 +66,69 @@ def main(argv: Sequence[str] | None = None) -> int:
     input that cannot be used; 130 after Ctrl-C; 141 if the reader of the output has closed it, as
     ``| head`` does. With MIXVAE_DEBUG=1 in the environment, errors show where they come from.
     """
+    words, form = list(sys.argv[1:] if argv is None else argv), Form()
     try:
-        with _warnings_as_lines():
-            code = _answer(list(sys.argv[1:] if argv is None else argv))
+        form, words = Form.of(words)
+        code = _answer(words, form)
         if sys.stdout is not None:  # as it is where it was closed before the start
             sys.stdout.flush()
         return code
     except BrokenPipeError:
         _drop_output()
         return 141
+    except MixvaeError as error:
+        if _debugging():
+            raise
+        return form.fail(_name(words), 2, str(error))
     except OSError as error:
         if _debugging():
             raise
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
         notes = getattr(error, "__notes__", [])
-        print(f"mixvae: error: {'. '.join([what, *notes])}", file=sys.stderr)
+        form.fail(_name(words), 1, ". ".join([what, *notes]))
         _drop_output()
         return 1
 
 
-def _answer(argv: list[str]) -> int:
+def _answer(argv: list[str], form: Form) -> int:
+    warned: list[str] = []
     try:
-        _run(argv)
-    except MixvaeError as error:
-        if _debugging():
-            raise
-        print(f"mixvae: error: {error}", file=sys.stderr)
-        return 2
+        with form.listening(warned) as printed:
+            result = run(argv)
     except KeyboardInterrupt as stop:  # fit names the run folder
         folder = quote(stop.args[0]) if stop.args else ""
         resume = f" Go on with: mixvae train --resume {folder}" if folder else ""
-        print(f"\nmixvae: stopped.{resume}", file=sys.stderr)
-        return 130
-    except SystemExit as stop:  # after a help
-        if stop.code:
-            raise
+        return form.fail(_name(argv), 130, f"stopped.{resume}", "\nmixvae: ")
+    except HelpAskedError as asked:
+        print(asked.parser.format_help(), end="")
+        return 0
+    form.show(_name(argv), result, printed.getvalue(), warned)
     return 0
 
 
-def _run(argv: list[str]) -> None:
-    name = argv.pop(0) if argv else "--help"
+def run(argv: Sequence[str]) -> Result | None:
+    """Run the command that a command line names."""
+    name, *rest = argv or ["--help"]
+    if name == "help":  # as many programs have it
+        name, *rest = [*rest[:1], "--help"]
     if name in ("-h", "--help"):
-        print(HELP)
-    elif name == "--version":
-        print(f"mixvae {__version__}")
-    elif name in COMMANDS:
-        module = import_module(f".{COMMANDS[name][0]}", __name__)
-        getattr(module, name)(argv)
-    else:
+        commands = {command: what for command, (_, what) in COMMANDS.items()}
+        return Result(text=HELP, values={"commands": commands}, brief=HELP)
+    if name == "--version":
+        text = f"mixvae {__version__}"
+        return Result(text=text, values={"version": __version__}, brief=__version__)
+    if name.startswith("-"):
+        raise unknown("option", name, ("--help", "--version", *FLAGS))
+    if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
+    module = import_module(f".{COMMANDS[name][0]}", __name__)
+    result: Result | None = getattr(module, name)(rest)
+    return result
+
+
+def _name(argv: Sequence[str]) -> str:
+    """The command that a command line names."""
+    return argv[0] if argv else "--help"
 
 
 def _debugging() -> bool:
@@ -118,20 +143,3 @@ def _drop_output() -> None:
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print mixvae's own warnings as lines, like its errors."""
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
-            if issubclass(category, MixvaeWarning):
-                print(f"mixvae: warning: {message}", file=sys.stderr)
-            else:
-                usual(message, category, *rest, **named)
-
-        warnings.simplefilter("always", MixvaeWarning)
-        warnings.showwarning = show
-        yield

@@ -17,6 +17,7 @@ from mixvae.plots.components import MAX_COMPONENTS
 from mixvae.plots.traversing import check_index, traversal_range
 from mixvae.storage.files import write_array, write_arrays
 
+from .result import Result
 from .rows import Axes, save_rows, write_columns
 from .runs import Opened, SplitOptions, open_with
 
@@ -27,11 +28,12 @@ MAX_CELLS = 1500  # images in a picture
 class EncodeOptions(SplitOptions):
     """Data to encode."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".npz", ".csv")
+    suffixes: ClassVar[tuple[str, ...]] = (".npz", ".csv", ".parquet", ".npy")
     table_suffixes: ClassVar[tuple[str, ...]] = suffixes
 
     out: str | None = None
-    """A .npz or .csv file; by default a .npz in the run folder, named by these options."""
+    """A .npz, .csv, .parquet or .npy file; by default a .npz in the run folder, named by these
+    options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +77,22 @@ class CrossOptions(SplitOptions):
     """Number of examples, the first of the split."""
 
 
-def encode(argv: list[str]) -> None:
-    """Write the codes of data into a .npz or .csv file.
+def encode(argv: list[str]) -> Result:
+    """Write the codes of data into a .npz, .csv, .parquet or .npy file.
 
-    The arrays are codes (N, K, L), the posterior means of every component; scales, their standard
-    deviations; weights (N, K), the responsibility of each component for each x, or of each of the
-    clusters of vade and gmvae; index (N,), the row of each x in the data's file, counted from 0;
-    and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows in their
-    order; --split all is that for any data.
+    The arrays of a .npz are codes (N, K, L), the posterior means of every component; scales, their
+    standard deviations; weights (N, K), the responsibility of each component for each x, or of each
+    of the clusters of vade and gmvae; index (N,), the row of each x in the data's file, counted
+    from 0; and y (N,), the labels, where there are any. Of a file of one's own (--data), all rows
+    in their order; --split all is that for any data.
 
-    A .csv has a line for each x: its row, its cluster (the most probable component), weight_K,
-    code_K_L for component K and latent L, and label, where there are any.
+    A .csv, .parquet or .npy has a row for each x: its row, its cluster (the most probable
+    component), weight_K, code_K_L for component K and latent L, and label, where there are any. A
+    .npy is a structured array, of which pandas.DataFrame(numpy.load(file)) is a table.
 
       mixvae encode runs/mvae-digits-001 --split train --out train.npz
-      mixvae encode runs/mvae-digits-001 --data own.npy
-      mixvae encode runs/mfa-vae-wine.csv-001 --split all --out clusters.csv
+      mixvae encode runs/mvae-digits-001 --data own.npy --out codes.parquet
+      mixvae encode runs/mfa-vae-wine-001 --split all --out clusters.csv
     """
     from mixvae.evaluation import cluster_probabilities
 
@@ -108,7 +111,7 @@ def encode(argv: list[str]) -> None:
         write_arrays(opened.out, **arrays)
     else:
         write_columns(opened.out, _columns(arrays, opened.row_numbers(opened.options.split)))
-    print(opened.out)
+    return opened.result(n=len(split.x))
 
 
 def _columns(arrays: dict[str, Any], rows: list[int]) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def _columns(arrays: dict[str, Any], rows: list[int]) -> dict[str, Any]:
     return columns | ({"label": arrays["y"]} if "y" in arrays else {})
 
 
-def interpolate(argv: list[str]) -> None:
+def interpolate(argv: list[str]) -> Result:
     """Decode straight lines between the codes of two examples, in every component at once.
 
     A picture has a row for each pair, between the two images themselves; an array has the shape
@@ -153,10 +156,10 @@ def interpolate(argv: list[str]) -> None:
         axes: Axes = {"step": range(steps), "pair": range(len(start))}
         axes = {"crossed": range(2), **axes} if crossed else axes
         _write(opened, torch.stack(lines) if crossed else lines[0], axes)
-    print(out)
+    return opened.result(n=len(start), steps=steps)
 
 
-def traverse(argv: list[str]) -> None:
+def traverse(argv: list[str]) -> Result:
     """Set one latent of an example's code to several values and decode, to see what it stands for.
 
     A picture has a row for each component, of at most 20, and a frame at the value nearest to that
@@ -199,10 +202,10 @@ def traverse(argv: list[str]) -> None:
             operations.traverse(model, x, k, latent, values, y, alone=alone) for k in components
         ]
         _write(opened, torch.stack(rows).squeeze(2), {"component": components, "value": values})
-    print(out)
+    return opened.result(components=list(components), latent=latent, values_decoded=values)
 
 
-def cross(argv: list[str]) -> None:
+def cross(argv: list[str]) -> Result:
     """Decode the code of every component by every component alone.
 
     Where the decoders of the other components cannot read a code, each component has a latent space
@@ -226,7 +229,7 @@ def cross(argv: list[str]) -> None:
         each = range(model.n_components)
         rows = opened.row_numbers(opened.options.split)[:n]
         _write(opened, decoded, {"row": rows, "code": each, "decoder": each})
-    print(out)
+    return opened.result(n=min(n, len(x)))
 
 
 def _write(opened: Opened[Any], decoded: Tensor, axes: Axes) -> None:

@@ -1,6 +1,5 @@
 """``mixvae compare``: runs side by side."""
 
-import json
 import warnings
 from dataclasses import dataclass
 from inspect import getdoc
@@ -10,13 +9,13 @@ from mixvae.comparison import Comparison, figures
 from mixvae.errors import MixvaeError, MixvaeWarning, whole
 from mixvae.evaluation.marginal_likelihood.log_likelihood import N_SAMPLES
 from mixvae.report.comparison import check_suffix, write
-from mixvae.report.tables import finite
 from mixvae.run import load
 
 from .inputs import DATA_OPTIONS, DataOptions
 from .parser import Parser, taken
 from .pictures import check_folder
 from .recipe_files import add_recipes, import_recipes
+from .result import Result
 from .runs import Part, source_of
 
 MOST_RUNS = 1000
@@ -36,13 +35,11 @@ class CompareOptions:
     """The run that others are compared with, counted from 0."""
     seed: int = 0
     """Seed of all noise."""
-    json: bool = False
-    """Print JSON in place of the table."""
     out: str | None = None
     """A .csv, .json or .html file for the table."""
 
 
-def compare(argv: list[str]) -> None:
+def compare(argv: list[str]) -> Result:
     """Compare runs on the same data: figures with standard errors, and paired differences.
 
     Differences are from the first run, or from --reference, and paired by example, so that small
@@ -78,6 +75,5 @@ def compare(argv: list[str]) -> None:
         how = {key: getattr(options, key) for key in ("log_likelihood", "n_test", "seed")}
         found.append(figures(run, rows, of, source.data.transform, **how))
     comparison = Comparison(tuple(found), options.reference)
-    print(json.dumps(finite(comparison.to_dict()), indent=2) if options.json else comparison)
-    if options.out is not None:
-        print(write(comparison, options.out))
+    files = [] if options.out is None else [write(comparison, options.out)]
+    return Result(text=str(comparison), values=comparison.to_dict(), files=files)

@@ -5,26 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mixvae.data import MixedColumns, Standardization
+from mixvae.data.batch_labels import batch_numbers
 from mixvae.data.columns import check_columns
 from mixvae.data.filling import filled
 from mixvae.data.formats import table_file
 from mixvae.data.frames import columns_of
 from mixvae.data.numbers import to_numpy
-from mixvae.errors import MixvaeError, whole
+from mixvae.errors import MixvaeError, unknown, whole
 from mixvae.likelihoods.columns import REAL
 from mixvae.run import Run, load
 from mixvae.storage import files
 
-from .inputs import data_options
+from .inputs import DataOptions, data_options
 from .parser import taken
 from .pictures import check_path
 from .recipe_files import import_recipes
+from .result import Result
+from .rows import check_writer
 from .runs import file_name, parser_of
 
 SUFFIXES = (".csv", ".parquet")
-FROM_DATA = ("data", "label_column")
+FROM_DATA = ("data", "label_column", "batch_column")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,9 @@ class ImputeOptions:
     """A table (.csv, .tsv, .parquet) with the columns of training; by default the run's own."""
     label_column: str | None = None
     """Column of the file that is the class, and no part of x; by default that of the run."""
+    batch_column: str | None = None
+    """Column of the file that names each row's batch, for a run with batches; by default that of
+    the run."""
     draws: int | None = None
     """Number of samples of the missing values, for multiple imputation: as many complete tables,
     one below the other. By default one table, of conditional means and most probable values."""
@@ -48,7 +55,7 @@ class ImputeOptions:
     """Write the output even where there is such a file."""
 
 
-def impute(argv: list[str]) -> None:
+def impute(argv: list[str]) -> Result:
     """Fill in the missing values of a table, by a run of mfa-vae.
 
     The table is a .csv, .tsv or .parquet file, whose empty fields are missing; by default the one
@@ -57,21 +64,21 @@ def impute(argv: list[str]) -> None:
     whole numbers, categories the most probable ones. They are taken to be missing at random.
 
       mixvae train mfa-vae --data people.csv --kinds visits=poisson
-      mixvae impute runs/mfa-vae-people.csv-001 --data new.csv --out complete.csv
+      mixvae impute runs/mfa-vae-people-001 --data new.csv --out complete.csv
 
     Such a table looks more certain than it is. With --draws 20 the file has 20 complete tables, one
     below the other, of values drawn given the observed ones. Before its own columns are draw, the
     number of the table, and row, that of the row in the data's file, both counted from 0. Compute
     what you want to know from each, and compare (multiple imputation).
 
-      mixvae impute runs/mfa-vae-people.csv-001 --draws 20 --out draws.parquet
+      mixvae impute runs/mfa-vae-people-001 --draws 20 --out draws.parquet
     """
     parser = parser_of(impute)
     parser.add_options("options of the command", ImputeOptions)
     words, values = parser.read(argv, 1)
     del values["recipes"]
     if not words:
-        raise MixvaeError(f"name a run folder, such as runs/mfa-vae-wine.csv-001: {parser.usage}.")
+        raise MixvaeError(f"name a run folder, such as runs/mfa-vae-wine-001: {parser.usage}.")
     import_recipes(argv)
     folder, options = Path(words[0]), taken(ImputeOptions, values)
     chosen = {name: value for name in FROM_DATA if (value := getattr(options, name)) is not None}
@@ -84,15 +91,16 @@ def impute(argv: list[str]) -> None:
     default = folder / f"{file_name('impute', given, vars(ImputeOptions()), None)}.csv"
     out = default if options.out is None else Path(options.out)
     check_path(out, SUFFIXES)
+    check_writer(out)
     if out.exists() and not options.overwrite:
         raise MixvaeError(f"{out} is there already; give another --out, or --overwrite.")
     frame = table_file.read(source)[0]
-    print(_save(out, _complete(run, frame, data.label_column, source, options)))
+    _save(out, _complete(run, frame, data, source, options))
+    about = {"run": folder, "data": source, "n": len(frame), "draws": options.draws}
+    return Result(values=about, files=[out])
 
 
-def _complete(
-    run: Run, frame: Any, label_column: str | None, source: Path, options: ImputeOptions
-) -> Any:
+def _complete(run: Run, frame: Any, data: DataOptions, source: Path, options: ImputeOptions) -> Any:
     """The table, or one of several below each other, without missing values."""
     from mixvae.evaluation import impute as fill
 
@@ -102,14 +110,15 @@ def _complete(
             f"missing values are modelled by the recipe mfa-vae; got {run.recipe.name}. Train it."
         )
     whole(1, draws=1 if options.draws is None else options.draws)
-    table = frame.drop(columns=label_column or [], errors="ignore")
-    where = str(source)
+    where, batch = str(source), _batches(run, frame, data.batch_column, str(source))
+    others = [name for name in (data.label_column, data.batch_column) if name is not None]
+    table = frame.drop(columns=others, errors="ignore")
     check_columns(transform.columns, columns_of(table), where)
     if isinstance(transform, MixedColumns):
         x = transform.to_float64(table, where)
     else:
         x = transform.to_float64(to_numpy(table, where))
-    x = fill(model, x, options.n_samples, draws=options.draws, seed=options.seed)
+    x = fill(model, x, options.n_samples, batch, draws=options.draws, seed=options.seed)
     found = filled(table, transform.invert(x))
     if options.draws is None:
         return _with_others(frame, found, transform)
@@ -122,6 +131,22 @@ def _complete(
         part.insert(0, "draw", draw, allow_duplicates=True)
         parts.append(part)
     return pandas.concat(parts, ignore_index=True)
+
+
+def _batches(run: Run, frame: Any, column: str | None, where: str) -> Tensor | None:
+    """The number of each row's batch, for a run that has batches."""
+    names = run.batch_names
+    if names is None and column is None:
+        return None
+    if names is None:
+        raise MixvaeError(f"{run.folder} was trained without batches; leave --batch-column out.")
+    if column is None:
+        raise MixvaeError(
+            f"{run.folder} was trained with batches; name their column: --batch-column NAME."
+        )
+    if column not in frame.columns:
+        raise unknown(f"column of {where}", column, map(str, frame.columns))
+    return batch_numbers(frame[column], len(frame), where, names)[0]
 
 
 def _with_others(frame: Any, table: Any, transform: Standardization) -> Any:

@@ -1,11 +1,15 @@
 """``mixvae recipes`` and ``mixvae data``: what there is."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from .parser import Parser
+from .result import Result
 
 
-def recipes(argv: list[str]) -> None:
+def recipes(argv: list[str]) -> Result:
     """List the models, or one model's options."""
-    from mixvae.recipes import list_recipes
+    from mixvae.recipes import list_recipes, options_of
     from mixvae.recipes.registry import summary_of
 
     from .recipe_files import recipe_of
@@ -16,23 +20,25 @@ def recipes(argv: list[str]) -> None:
         recipe = recipe_of(words[0]).kind
         parser = Parser(f"mixvae train {words[0]} --data NAME [OPTIONS]", summary_of(recipe))
         parser.add_options("options", recipe)
-        parser.print_help()
-    else:
-        _table(list_recipes())
-        print("\nmixvae recipes NAME lists a recipe's options.")
+        options = options_of(recipe)
+        values = {"recipe": words[0], "summary": summary_of(recipe), "options": options}
+        return Result(text=parser.format_help(), values=values, brief="\n".join(options))
+    more = "mixvae recipes NAME lists a recipe's options."
+    return _listing("recipes", list_recipes(), more)
 
 
-def data(argv: list[str]) -> None:
+def data(argv: list[str]) -> Result:
     """List the data sets."""
     from mixvae.data import descriptions
 
     Parser("mixvae data", "List the data sets.").read(argv)
-    _table(descriptions())
     kinds = "a folder of images, a .npy or .npz file, or a table (.csv, .tsv, .parquet)"
-    print(f"\nBesides: {kinds}; give its path.")
+    return _listing("data", descriptions(), f"Besides: {kinds}; give its path.")
 
 
-def _table(rows: dict[str, str]) -> None:
+def _listing(what: str, rows: Mapping[str, Any], more: str) -> Result:
+    """Names with a line each; their names alone are what --quiet prints."""
     width = max(map(len, rows)) + 2
-    for name, line in rows.items():
-        print(f"{name:{width}s}{line}")
+    lines = [f"{name:{width}s}{line}" for name, line in rows.items()]
+    text = "\n".join([*lines, "", more])
+    return Result(text=text, values={what: rows}, brief="\n".join(rows))

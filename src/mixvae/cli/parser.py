@@ -7,7 +7,7 @@ switch needs no value. A name that is a word of Python ends in an underscore: ``
 
 import json
 import re
-from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, HelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from inspect import isclass, signature
@@ -18,6 +18,8 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from mixvae.errors import MixvaeError
+
+from .result import HELP, HelpAskedError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -46,6 +48,7 @@ class Parser(ArgumentParser):
     """The parser of one command."""
 
     def __init__(self, usage: str, description: str | None, **kwargs: Any) -> None:
+        self.hints: dict[str, str] = {}  # at options that other parsers have
         super().__init__(
             prog=" ".join(takewhile(lambda word: word[0].islower(), usage.split())),
             usage=usage,
@@ -75,7 +78,7 @@ class Parser(ArgumentParser):
         add = group.add_class_arguments if isclass(source) else group.add_function_arguments
         add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
-            action.metavar = _words(_type(action), action.default)
+            action.metavar = words_of(_type(action), action.default)
             action.help = re.sub(r"(:\w+:)?`+([^`]*)`+", r"\2", action.help or "")
         return group
 
@@ -99,17 +102,19 @@ class Parser(ArgumentParser):
         words, flags = split(argv)
         for name, _ in flags:
             if name == "help":
-                self.print_help()
-                self.exit(0)
+                raise HelpAskedError(self)
             if name not in self._options():
-                raise MixvaeError(
-                    f"unknown option {dashed(name)}.{self._near(dashed(name), dashed)}"
-                )
+                raise MixvaeError(f"unknown option {dashed(name)}.{self._near(name, dashed)}")
         args = []
         for name, values in flags:
             value, rest = self._join(name, values)
             args.append(f"--{self._options()[name].dest}={value}")
             words += rest
+        if len(words) > n_positional and re.match(r"-[a-zA-Z]", words[n_positional]):
+            raise MixvaeError(
+                f"unknown option {words[n_positional]}; options begin with two dashes, and "
+                f"{self.prog} --help lists them."
+            )
         if len(words) > n_positional:
             raise MixvaeError(
                 f"{words[n_positional]!r} is one word too many. Usage: {self.usage}; "
@@ -128,11 +133,24 @@ class Parser(ArgumentParser):
                 raise MixvaeError(f"{where}: {seen[name]!r} and {key!r} are one option; keep one.")
             seen[name] = key
 
+    def check_values(self, flags: Sequence[str], where: str) -> None:
+        """Raise a MixvaeError, which names the file, for a value of the wrong type in it."""
+        try:
+            self.read(flags)
+        except MixvaeError as error:
+            raise MixvaeError(f"{where}: {error}") from error
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        """The help, which ends with the options that every command has."""
+        return f"{super().format_help(formatter).rstrip()}\n\n{HELP}\n"
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a MixvaeError that names the option and its wrong value in one line."""
         found = re.match(r'Parser key "(\w+?)_?".*(?:Got|Given) value: (.*)$', message, re.DOTALL)
         if found and (action := self._options().get(found[1])):
-            message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}."
+            near = get_close_matches(found[2], _takes(action).split("|"), n=1, cutoff=0.6)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}.{hint}"
         raise MixvaeError(message) from ex
 
     def _options(self) -> dict[str, Action]:
@@ -155,9 +173,11 @@ class Parser(ArgumentParser):
 
     def _near(self, name: str, spelled: Callable[[str], str]) -> str:
         """A hint at the option whose name is the nearest, and at the help."""
-        near = get_close_matches(name, map(spelled, self._options()), n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        return f"{hint} {self.prog} --help lists the options."
+        known = list(self._options())
+        near = [option for option in known if len(name) > 2 and name in option.split("_")]
+        near = near or get_close_matches(name, known, n=1, cutoff=0.65)
+        hint = f" Did you mean {spelled(near[0])}?" if near else ""
+        return f"{self.hints.get(name, hint)} {self.prog} --help lists the options."
 
 
 def taken(kind: type[T], values: dict[str, Any]) -> T:
@@ -192,7 +212,7 @@ def _type(action: Action) -> Any:
 
 
 def _takes(action: Action) -> str:
-    return action.metavar if isinstance(action.metavar, str) else _words(_type(action))
+    return action.metavar if isinstance(action.metavar, str) else words_of(_type(action))
 
 
 def _is_sequence(hint: Any) -> bool:
@@ -202,7 +222,7 @@ def _is_sequence(hint: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Sequence)
 
 
-def _words(hint: Any, default: Any = ...) -> str:
+def words_of(hint: Any, default: Any = ...) -> str:
     """A readable type: ``int``, ``int ...``, ``mean|sum``, ``true|false``.
 
     null is left out where it is the default.
@@ -212,11 +232,11 @@ def _words(hint: Any, default: Any = ...) -> str:
         return "|".join(map(str, args))
     if origin in (Union, UnionType):
         named = (arg for arg in args if not (arg is NoneType and default is None))
-        return "|".join(dict.fromkeys(map(_words, named)))
+        return "|".join(dict.fromkeys(map(words_of, named)))
     if origin is tuple:
-        return " ".join(map(_words, args))
+        return " ".join(map(words_of, args))
     if args:
-        return f"{_words(args[0])} ..."
+        return f"{words_of(args[0])} ..."
     return {bool: "true|false", NoneType: "null", str: "text"}.get(hint, hint.__name__.lower())
 
 

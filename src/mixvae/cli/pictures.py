@@ -21,7 +21,8 @@ def check_path(path: Path, suffixes: tuple[str, ...]) -> None:
     What is going to be replaced is said.
     """
     if path.suffix not in suffixes:
-        raise MixvaeError(f"the output must be a {' or a '.join(suffixes)} file; got {path}.")
+        kinds = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+        raise MixvaeError(f"the output must be a {kinds} file; got {path}.")
     check_folder(path)
     say_if_replaced(path)
 

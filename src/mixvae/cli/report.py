@@ -14,6 +14,7 @@ from mixvae.run import Run, load
 from .inputs import DATA_OPTIONS, DataOptions
 from .parser import Parser, taken
 from .recipe_files import add_recipes, import_recipes
+from .result import Result
 from .runs import source_of
 
 MOST_WORDS = 1000
@@ -40,7 +41,7 @@ class ReportOptions:
     """Show a progress bar while log p(x) is estimated."""
 
 
-def report(argv: list[str]) -> None:
+def report(argv: list[str]) -> Result:
     """Write a page about a run, or about several to compare: one HTML file, without a network.
 
     It has the command that makes the run again, bound and log p(x) with what they are worth,
@@ -73,4 +74,5 @@ def report(argv: list[str]) -> None:
             warnings.warn(f"{folder}: {changed}", MixvaeWarning, stacklevel=2)
         runs.append(run)
         data.append(source.data)
-    print(write_report(runs, data, **vars(options)))
+    path = write_report(runs, data, **vars(options))
+    return Result(values={"runs": folders, "page": path}, files=[path])

@@ -7,6 +7,7 @@ from mixvae.errors import MixvaeError
 from mixvae.reproduction import reproduce as make
 
 from .parser import Parser, taken
+from .result import Result
 
 USAGE = "mixvae reproduce PAPER/ITEM ... [OPTIONS]"
 
@@ -19,7 +20,7 @@ class ListOptions:
     """Print the names of all tables and figures, and do nothing else."""
 
 
-def reproduce(argv: list[str]) -> None:
+def reproduce(argv: list[str]) -> Result:
     """Train what a table or figure of a paper needs, and write it beside the paper's figures.
 
     The result is results/PAPER/ITEM.csv, .md and pictures. Runs are kept, shared between items, and
@@ -36,8 +37,9 @@ def reproduce(argv: list[str]) -> None:
     parser.add_options("experiments", make, skip={"items"})
     words, values = parser.read(argv, len(ITEMS))
     if taken(ListOptions, values).list_:
-        print("\n".join(ITEMS))
-        return
+        names = "\n".join(ITEMS)
+        return Result(text=names, values={"items": list(ITEMS)}, brief=names)
     if not words:
         raise MixvaeError(f"name a table or figure: {USAGE}; mixvae reproduce --list has them.")
-    make(words, **values)
+    pages = make(words, **values)
+    return Result(values={"items": words}, files=pages, printed=True)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from mixvae.data.mixed_columns import MixedColumns
 from mixvae.data.transform_record import AnyTransform
-from mixvae.storage.files import write_array, write_text
+from mixvae.errors import MixvaeError
+from mixvae.storage.files import whole, write_array, write_text
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -40,8 +42,32 @@ def save_rows(
     return write_columns(path, columns | dict(zip(map(str, names), rows.T, strict=True)))
 
 
+def check_writer(path: Path) -> None:
+    """Raise a MixvaeError for a .parquet file where pyarrow is not installed."""
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise MixvaeError(
+            f"{path}: Parquet is written by pyarrow, which is not installed: "
+            "pip install 'mixvae[tables]'."
+        )
+
+
 def write_columns(path: Path, columns: Mapping[str, Any]) -> Path:
-    """Write a .csv file of columns by name, whole or not at all; numbers with nine digits."""
+    """Write columns by name, whole or not at all: as a .csv, a .parquet, or else a .npy file.
+
+    A .csv has numbers with nine digits; a .npy file is a structured array.
+    """
+    if path.suffix == ".parquet":
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+
+        with whole(path) as partial:
+            parquet.write_table(pyarrow.table(dict(columns)), partial)
+        return path
+    if path.suffix == ".npy":
+        arrays = {name: np.asarray(column) for name, column in columns.items()}
+        kinds = [(name, array.dtype) for name, array in arrays.items()]
+        write_array(path, np.rec.fromarrays([*arrays.values()], dtype=kinds).view(kinds))
+        return path
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -24,6 +24,8 @@ from .inputs import DATA_OPTIONS, DataOptions, data_options, located, settings_o
 from .parser import Parser, taken
 from .pictures import check_path
 from .recipe_files import add_recipes, import_recipes
+from .result import Result
+from .rows import check_writer
 
 Part = Literal["train", "val", "test", "all"]
 
@@ -63,11 +65,14 @@ class Source:
 
     def part(self, name: Part | None) -> tuple[str, Split]:
         """A split as a model sees it, and its name; ``all`` is in the source's order."""
-        if name in ("train", "val", "test"):
-            return name, self.data.seen(name)
-        if name is None and not (self.is_other and self.parts.test is None):
-            return "test", self.data.test
-        return "all", all_of(self.parts, binarize=self.data.binarize, seed=self.data.seed)
+        found = self.part_name(name)
+        if found == "all":
+            return found, all_of(self.parts, binarize=self.data.binarize, seed=self.data.seed)
+        return found, self.data.test if name is None else self.data.seen(found)
+
+    def part_name(self, name: Part | None) -> Part:
+        """The split that is meant: test by default, or all of other data without a test split."""
+        return name or ("all" if self.is_other and self.parts.test is None else "test")
 
     def changes(self, folder: Path) -> str:
         """How the data differ from those a run was trained on; "" if not, or if they are others."""
@@ -105,6 +110,14 @@ class Opened(Generic[T]):
         split = self.split(name)
         return list(range(len(split))) if split.index is None else split.index.tolist()
 
+    def result(self, **values: Any) -> Result:
+        """The result of the command: its file, and of which run, data and split it is."""
+        about: dict[str, Any] = {"run": self.run.folder}
+        if self.source is not None:
+            split = self.source.part_name(getattr(self.options, "split", None))
+            about |= {"data": self.source.data.name, "split": split}
+        return Result(values=about | values, files=[self.out])
+
     def rows(self, name: Part | None) -> tuple[Tensor, Tensor | None]:
         """A split's x, and the labels that the model reads: of a conditional one their classes."""
         split = self.split(name)
@@ -116,7 +129,7 @@ def of_table(run: Run) -> bool:
     return is_table(run.recipe.x_shape, run.transform)
 
 
-def parser_of(command: Callable[[list[str]], None], more: str = "") -> Parser:
+def parser_of(command: Callable[[list[str]], Result | None], more: str = "") -> Parser:
     """The parser of a command on a run; its help is the docstring of the command's function."""
     parser = Parser(f"mixvae {command.__name__} RUN [OPTIONS]", f"{getdoc(command)}{more}")
     add_recipes(parser)
@@ -125,7 +138,7 @@ def parser_of(command: Callable[[list[str]], None], more: str = "") -> Parser:
 
 def open_with(
     kind: type[T],
-    command: Callable[[list[str]], None],
+    command: Callable[[list[str]], Result | None],
     argv: list[str],
     *,
     name: str | None = None,
@@ -143,6 +156,7 @@ def open_with(
     suffixes = kind.table_suffixes if of_table(run) else kind.suffixes
     out = run.folder / f"{default}{suffixes[0]}" if options.out is None else Path(options.out)
     check_path(out, suffixes)
+    check_writer(out)
     return Opened(run, source, options, out)
 
 

@@ -1,6 +1,7 @@
 """``mixvae select``: a smaller model with some of a run's components."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mixvae import report
@@ -12,10 +13,11 @@ from mixvae.training import fit
 from mixvae.training import select as prune
 
 from .inputs import settings_of
+from .result import Result
 from .runs import open_run, parser_of
 
 
-def select(argv: list[str]) -> None:
+def select(argv: list[str]) -> Result | None:
     """Prune a run to the components that component dropout kept, or to those that you name.
 
     The smaller model is a run folder of its own. Pruned to the components that dropout kept, its
@@ -29,7 +31,7 @@ def select(argv: list[str]) -> None:
     parser.add_options("running", fit, only={"progress", "pictures"})
     run, source, values = open_run(parser, argv)
     assert source is not None
-    show(select_from(run.folder, source.data, **values))
+    return result_of(select_from(run.folder, source.data, **values))
 
 
 def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
@@ -45,8 +47,14 @@ def select_from(folder: Path, data: Dataset, **options: Any) -> Run:
     return prune(folder, data, settings=settings, **options)
 
 
-def show(run: Run) -> None:
-    """Print a run's metrics, and where its files are."""
-    if run.metrics:  # only in the first process
-        print(report.table(run.metrics))
-        print("\n".join([f"run: {run.folder}", *map(str, run.pictures)]))
+def result_of(run: Run) -> Result | None:
+    """A run's metrics, and where its files are; None in the other processes of a training."""
+    if not run.metrics:
+        return None
+    page = f"mixvae report {quote(str(run.folder))}"
+    return Result(
+        text=f"{report.table(run.metrics)}\nrun: {run.folder}\na page about it: {page}",
+        values={"run": run.folder, "recipe": run.recipe.name, "metrics": run.metrics},
+        files=run.pictures,
+        brief=str(run.folder),
+    )

@@ -2,15 +2,14 @@
 
 import sys
 from dataclasses import dataclass
-from inspect import getdoc
+from inspect import getdoc, signature
 from pathlib import Path
-from shlex import quote
 from typing import Any, Literal
 
 from mixvae.data import Dataset
 from mixvae.errors import MixvaeError, is_a
 from mixvae.pruning import kept_by
-from mixvae.recipes import RECIPES, build, list_recipes
+from mixvae.recipes import RECIPES, build, list_recipes, options_of
 from mixvae.recipes.registry import name_of, summary_of
 from mixvae.run import Run, load, load_transform
 from mixvae.storage.reading import read_yaml
@@ -21,8 +20,10 @@ from mixvae.training.selecting import PRUNED
 
 from .inputs import DATA_OPTIONS, DataOptions, as_flags, data_options, located, settings_of
 from .parser import Parser, split, taken
+from .plan import PlanOptions, plan
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of
-from .select import select_from, show
+from .result import Result
+from .select import result_of, select_from
 
 USAGE = "mixvae train RECIPE --data NAME [OPTIONS]"
 KEPT = ("accelerator", "devices", "num_nodes", "strategy", "progress", "pictures", "compile")
@@ -53,7 +54,7 @@ class PruningOptions:
     """Number of epochs to train the smaller model for."""
 
 
-def train(argv: list[str]) -> None:
+def train(argv: list[str]) -> Result | None:
     """Train a model on data. The result is a run folder; none is ever overwritten.
 
     mixvae train m-vae --data digits --max-epochs 5 --hidden 100 100
@@ -64,10 +65,9 @@ def train(argv: list[str]) -> None:
     words, flags = split(argv)
     given = dict(flags)
     recipe = words[0] if words else None
-    run = _resume(argv) if "resume" in given else _train(*_read(recipe, argv, given))
-    show(run)
-    if run.metrics:  # only in the first process
-        print(f"a page about it: mixvae report {quote(str(run.folder))}")
+    if "resume" in given:
+        return result_of(_resume(argv))
+    return _train(*_read(recipe, argv, given))
 
 
 def training_parser(recipe: Named | None) -> Parser:
@@ -88,10 +88,33 @@ def training_parser(recipe: Named | None) -> Parser:
     parser.add_options("data", DataOptions)
     parser.add_options("training", fit, skip=ELSEWHERE)
     parser.add_options("training", NamedOptions)
+    parser.add_options("training", PlanOptions)
     parser.bare("compile", "true")
     if recipe and recipe.kind.drops_components:
         parser.add_options("choice of components", PruningOptions)
     return parser
+
+
+def _hints(recipe: Named | None) -> dict[str, str]:
+    """What to say of options that the recipe lacks and others have."""
+    if recipe is None:
+        return {}
+    hints = {}
+    for option, owners in _owners().items():
+        several = f"{', '.join(owners[:6])}{' and others' if len(owners) > 6 else ''}"
+        hints[option] = f" It is an option of {several}."
+    if "n_clusters" in options_of(recipe.kind):
+        hints["n_components"] = " Did you mean --n-clusters?"
+    return hints
+
+
+def _owners() -> dict[str, list[str]]:
+    """The recipes that have each option."""
+    owners: dict[str, list[str]] = {}
+    for name, kind in RECIPES.items():
+        for option in options_of(kind):
+            owners.setdefault(option, []).append(name)
+    return owners
 
 
 def _read(
@@ -104,18 +127,23 @@ def _read(
             raise MixvaeError("--config takes a YAML file; none was given.")
         path = given["config"][0]
         lines = read_yaml(Path(path))
-    word = word or lines.get("recipe")
-    is_a((str, type(None)), "a recipe's name, or FILE:CLASS", recipe=word)
-    lines.pop("recipe", None)
+    of_file = lines.pop("recipe", None)
+    is_a((str, type(None)), "a recipe's name, or FILE:CLASS", recipe=word or of_file)
+    where, word = "" if word else f"{path}: ", word or of_file
     if word is None and "help" not in given:
         raise MixvaeError(
             f"name a recipe first: {USAGE}. There are {', '.join(RECIPES)}; one of your own is "
             "FILE:CLASS."
         )
     own = import_recipes(argv)
-    recipe = (own.get(word) or recipe_of(word)) if word else None
+    try:
+        recipe = (own.get(word) or recipe_of(word)) if word else None
+    except MixvaeError as error:
+        raise MixvaeError(f"{where}{error}") from error
     parser = training_parser(recipe)
+    parser.hints = _hints(recipe)
     parser.check_keys(lines, f"{path}")
+    parser.check_values(as_flags(lines), f"{path}")
     # Options of the file come first, so that those on the command line override them.
     _, values = parser.read([*as_flags(lines), *argv], 1)
     assert recipe is not None
@@ -124,8 +152,8 @@ def _read(
     return recipe, values
 
 
-def _train(recipe: Named, values: dict[str, Any]) -> Run:
-    out = values.pop("out")
+def _train(recipe: Named, values: dict[str, Any]) -> Result | None:
+    out, is_plan = values.pop("out"), taken(PlanOptions, values).dry_run
     settings = located({"recipe": recipe.word} | values)
     data = taken(DataOptions, values).read()[1]
     options, pruning = taken(recipe.kind, values), taken(PruningOptions, values)
@@ -143,8 +171,10 @@ def _train(recipe: Named, values: dict[str, Any]) -> Run:
             file=sys.stderr,
         )
         values["batch_size"] = n
+    if is_plan:
+        return plan(built, data, values)
     run = fit(built, data, out=out, settings=settings, **values)
-    return _then_prune(run, data, settings) if pruning.prune else run
+    return result_of(_then_prune(run, data, settings) if pruning.prune else run)
 
 
 def _resume(argv: list[str]) -> Run:
@@ -157,6 +187,8 @@ def _resume(argv: list[str]) -> Run:
     parser.add_options("data; by default as before", DataOptions)
     parser.bare("compile", "true")
     parser.unset(*KEPT, *DATA_OPTIONS)
+    fixed = " It was chosen when the run began, and stays."
+    parser.hints = dict.fromkeys(_owners(), fixed) | dict.fromkeys(signature(fit).parameters, fixed)
     folder = Path(parser.read(argv)[1]["resume"])
     import_recipes(argv)
     before = settings_of(folder)
@@ -178,7 +210,8 @@ def _only_pruning_is_left(folder: Path, given: dict[str, Any]) -> bool:
 
 def _then_prune(run: Run, data: Dataset, settings: dict[str, Any]) -> Run:
     """Prune a run; the smaller model is trained with the run's settings."""
-    show(run)
+    if result := result_of(run):
+        print("\n".join(result.lines()))
     kept = {key: settings[key] for key in KEPT if key in settings}
     pruned = run.folder / PRUNED
     if can_go_on(pruned) and not is_finished(pruned):

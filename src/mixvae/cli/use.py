@@ -21,7 +21,8 @@ from mixvae.model import MixtureVAE
 from mixvae.storage.files import write_arrays
 
 from .parser import dashed, taken
-from .pictures import check_folder, check_image, save, say_if_replaced
+from .pictures import check_image, check_path, save, say_if_replaced
+from .result import Result
 from .rows import save_rows
 from .runs import OutputOptions, SplitOptions, file_name, open_run, open_with, parser_of
 
@@ -78,7 +79,7 @@ class ReconstructOptions(SplitOptions):
     """Reconstruct by this component alone, counted from 0; by default by the whole mixture."""
 
 
-def evaluate(argv: list[str]) -> None:
+def evaluate(argv: list[str]) -> Result:
     """Compute a run's metrics on its test data, or on other data.
 
     With --log-likelihood also log p(x), by importance sampling: 5,000 samples an example unless
@@ -105,7 +106,7 @@ def evaluate(argv: list[str]) -> None:
     assert source is not None
     options = taken(EvaluateOptions, values)
     if options.out is not None:
-        check_folder(Path(options.out))
+        check_path(Path(options.out), (".json",))
     if options.representation and options.split in ("train", "all"):
         raise MixvaeError(
             "--representation trains on the training data, and is evaluated on others; give "
@@ -137,24 +138,26 @@ def evaluate(argv: list[str]) -> None:
         metrics["representation"] = representation(
             run.recipe.model, source.data.train, split, n_train=options.n_train, **given
         )
-    print(report.table(metrics))
-    if options.out is not None:
-        report.write_metrics(metrics, Path(options.out))
+    files = [] if options.out is None else [Path(options.out)]
+    for path in files:
+        report.write_metrics(metrics, path)
     given = {key: value for key, value in (values | vars(options)).items() if key in ESTIMATE}
     path = run.folder / file_name("log_likelihood", given, ESTIMATE, source)
     for estimate in estimates:
         transform, x = source.data.transform, spaced(split, len(estimate.log_prob)).x
         shift = transform.log_scales(x) if isinstance(transform, Standardization) else None
-        print(*_write(estimate, path, f"{source.data.name}, {name}", shift), sep="\n")
+        files += _write(estimate, path, f"{source.data.name}, {name}", shift)
+    about = {"run": run.folder, "metrics": metrics}
+    return Result(text=report.table(metrics), values=about, files=files)
 
 
-def sample(argv: list[str]) -> None:
+def sample(argv: list[str]) -> Result:
     """Sample new examples, for codes sampled from the prior: of images the means of p(x | z).
 
     Rows of a table are samples of p(x | z), noise included, with all columns in the data's units.
 
       mixvae sample runs/mvae-digits-001 --component 0
-      mixvae sample runs/mfa-vae-wine.csv-001 --n 1000 --out new.csv
+      mixvae sample runs/mfa-vae-wine-001 --n 1000 --out new.csv
     """
     from mixvae.evaluation.batches import evaluating
 
@@ -169,12 +172,13 @@ def sample(argv: list[str]) -> None:
     with evaluating(model, options.seed):
         x = model.sample(n, options.component, y, noise=opened.is_table)
     if opened.is_table:
-        print(save_rows(out, x, opened.run.transform))
+        save_rows(out, x, opened.run.transform)
     else:
-        print(save(out, x, _sampled(options), columns=_names_of(model, label)))
+        save(out, x, _sampled(options), columns=_names_of(model, label))
+    return opened.result(n=n)
 
 
-def reconstruct(argv: list[str]) -> None:
+def reconstruct(argv: list[str]) -> Result:
     """Reconstruct examples from the means of codes and weights; in a picture, below the images.
 
     A table's .csv has each row's number in the data's file, counted from 0, before its columns.
@@ -195,11 +199,12 @@ def reconstruct(argv: list[str]) -> None:
             found = model.reconstruct_each(x, y)[:, model.check_component(k)]
     if opened.is_table:
         axes = {"row": opened.row_numbers(options.split)[: options.n]}
-        print(save_rows(opened.out, found, opened.run.transform, axes))
+        save_rows(opened.out, found, opened.run.transform, axes)
     else:
         by = "the mixture" if k is None else f"component {k} alone"
         title = f"Reconstructions by {by}\nAbove: the examples of the split, in order."
-        print(save(opened.out, found, title, above=x))
+        save(opened.out, found, title, above=x)
+    return opened.result(n=len(x))
 
 
 def _check_given(options: EvaluateOptions) -> None:

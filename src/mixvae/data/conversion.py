@@ -197,8 +197,8 @@ def class_numbers(y: Any, n: int, where: str) -> Int64[Tensor, " N"]:
     array = to_numpy(y, f"{where}, labels", _NUMBER_CLASSES)
     if array.shape not in ((n,), (n, 1)):
         raise MixvaeError(
-            f"{where}: expected one label for each of the {n} images, shape ({n},), "
-            f"got shape {array.shape}; images and labels must come in the same order."
+            f"{where}: expected one label for each of the {n} examples, shape ({n},), "
+            f"got shape {array.shape}; examples and labels must come in the same order."
         )
     with np.errstate(invalid="ignore"):
         whole = bool((array % 1 == 0).all())  # not NaN, not infinite

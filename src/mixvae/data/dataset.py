@@ -109,10 +109,10 @@ class Split:
                 f"{tuple(self.x.shape)} in {self.x.dtype}; mixvae.data.from_arrays converts them."
             )
         if len(self.x) == 0:
-            raise MixvaeError("a split needs at least one image, got none; check where they are.")
+            raise MixvaeError("a split needs at least one example, got none; check where they are.")
         if self.y is not None and (self.y.dtype != int64 or self.y.shape != self.x.shape[:1]):
             raise MixvaeError(
-                f"expected one int64 label for each of the {len(self.x)} images, got shape "
+                f"expected one int64 label for each of the {len(self.x)} examples, got shape "
                 f"{tuple(self.y.shape)} in {self.y.dtype}; leave y out where labels are not known."
             )
         if self.weight is not None:
@@ -229,7 +229,7 @@ class Dataset:
         for name, split in (("val", self.val), ("test", self.test)):
             if split.x.shape[1:] != self.x_shape:
                 raise MixvaeError(
-                    f"{self.name}: all splits must have images of one shape, but train has "
+                    f"{self.name}: all splits must have examples of one shape, but train has "
                     f"{self.x_shape} and {name} {tuple(split.x.shape[1:])}; resize or reshape one."
                 )
         self._check_batches()
@@ -363,7 +363,7 @@ class Dataset:
         """
         if not (isinstance(n, int) and 1 <= n <= len(self.train)):
             raise MixvaeError(
-                f"{self.name}: a subset has 1 to {len(self.train)} training images, got n={n}."
+                f"{self.name}: a subset has 1 to {len(self.train)} training examples, got n={n}."
             )
         n_val = min(len(self.val), max(100, n // 5))
         rows = torch.arange(n_val) * len(self.val) // n_val

@@ -134,7 +134,7 @@ def assemble(
     for part, n in (("test", n_test), ("val", n_val)):
         if part in splits and n is not None:
             raise MixvaeError(
-                f"{name} has its own {_WORDS[part]} split of {len(splits[part])} images, and {n} "
+                f"{name} has its own {_WORDS[part]} split of {len(splits[part])} examples, and {n} "
                 "were to be held out besides; leave that number out."
             )
     rows = held_out.rows(name, train.y, len(train), splits)

@@ -87,7 +87,7 @@ def recipe_options(
     if is_mixed and (is_real(recipe) or isinstance(given.get("likelihood"), Mapping)):
         given.pop("likelihood", None)  # the data have those of their columns
     number = _number(arguments["n_components"], name, known, recipe)
-    given |= {} if number is None else {"n_components": number}
+    given |= {} if number is None else {number_option(known): number}
     for option, value in given.items():
         if option not in known:
             argument = next((key for key, o in OPTIONS.items() if o == option), option)
@@ -108,6 +108,11 @@ def recipe_options(
     return plain(options)
 
 
+def number_option(known: Mapping[str, Any]) -> str:
+    """The option of a recipe that is its number of components, or of clusters of its prior."""
+    return "n_clusters" if "n_clusters" in known else "n_components"
+
+
 def _number(value: Any, name: Any, known: Mapping[str, Any], recipe: AnyRecipe) -> int | None:
     """The number of components, if it is not chosen otherwise."""
     if value is None or (isinstance(value, str) and value == "auto" and is_real(recipe)):
@@ -120,9 +125,9 @@ def _number(value: Any, name: Any, known: Mapping[str, Any], recipe: AnyRecipe) 
     if not is_number(value):
         raise MixvaeError(
             f"n_components must be a whole number, 'auto' or None; got {shown(value)}. A recipe is "
-            "given as recipe=..."
+            f"given as recipe={shown(value) if isinstance(value, str) else '...'}."
         )
-    if "n_components" not in known:
+    if number_option(known) not in known:
         raise MixvaeError(
             f"the recipe {shown(name)} has one component and no n_components; got {value}. Leave "
             "it out, or choose a mixture, as 'mixture-vae'."

@@ -67,7 +67,8 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
         Number K of components. By default, as with "auto", a table of real values has the fewest
         whose Gaussian mixture is within a standard error of the best log p(x) of held-out rows (by
         cross-validation if there are fewer than 1,000);
-        other recipes have a number of their own, or choose it by component dropout.
+        other recipes have a number of their own, or choose it by component dropout. Of vade and
+        gmvae it is the number of clusters.
     n_latent : int, optional
         Size L of a component's code. By default by the recipe: 0.6 D of a table's D columns, at
         most 60.

@@ -379,7 +379,7 @@ class FittedMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self, "model_")
         recipe, ended = self.recipe_, "converged" if self.converged_ else "not converged"
         head = [
-            f"{recipe.name}, {self.n_components_} components, {recipe.n_parameters:,} parameters; "
+            f"{recipe.name}, {self._number()}, {recipe.n_parameters:,} parameters; "
             f"{len(self.labels_):,} rows, {self.data_transform_}",
             f"{self.n_iter_} epochs, {ended}; objective of held-out rows {self.lower_bound_:.3f} "
             "nats",
@@ -401,6 +401,13 @@ class FittedMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 f"log p(x) of held-out rows {one['log_p']:.3f} nats"
             )
         return states.text(head, self._components)
+
+    def _number(self) -> str:
+        """The number of components, or of clusters of the prior, in words."""
+        n, of = len(self.weights_), "component"
+        if n != self.n_components_:
+            of = "cluster"
+        return f"{n} {of}{'' if n == 1 else 's'}"
 
     @property
     def components_(self) -> Any:

@@ -38,7 +38,9 @@ class Labels:
 
     def _reject(self, y: Classes | None) -> None:
         if y is not None:
-            raise MixvaeError("this model is not conditional and takes no labels; leave y out.")
+            raise MixvaeError(
+                "this model is not conditional and takes no labels; leave them out (y, --label)."
+            )
 
 
 NO_LABELS = Labels()

@@ -1,5 +1,6 @@
 """MVAE: K encoders and sub-decoders, and one mix-decoder (Ye & Bors, TNNLS 2021)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -31,12 +32,14 @@ class MVAE(LabelOptions, JointMixture):
     """
 
     n_latent: int = 50
-    hidden: int = 500  # type: ignore[assignment]  # one width for all layers
-    """Width of all hidden layers of an mlp."""
+    hidden: int | Sequence[int] = 500  # type: ignore[assignment]  # one width for both layers
+    """Widths of an mlp encoder's hidden layers, which the decoders mirror; one number is the width
+    of both."""
 
     def make_network(self, x_shape: Shape) -> Network:
-        widths = (self.hidden, self.hidden)
-        activations = (nn.ELU, nn.Tanh)
+        widths = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+        widths = widths * 2 if len(widths) == 1 else widths
+        activations = (nn.ELU,) * (len(widths) - 1) + (nn.Tanh,)
         return network_of(self.network, x_shape, widths, self.channels, self.norm, activations)
 
     def make_labels(self) -> Labels:

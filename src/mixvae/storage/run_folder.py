@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -13,6 +14,8 @@ from mixvae.errors import MixvaeError
 
 from . import lock
 from .files import PARTIAL, write_text
+
+ENDING = re.compile(r"\.(csv|tsv|parquet|npy|npz)(\.gz)?$")  # of data that name a run
 
 RECIPE, WEIGHTS, METRICS, LOG = "recipe.json", "model.safetensors", "metrics.json", "log.csv"
 DATA, TRAINING, CONFIG, CHECKPOINTS = "data.json", "training.json", "config.yaml", "checkpoints"
@@ -118,7 +121,7 @@ def _claim(out: str | Path | None, name: str, root: Path = Path("runs")) -> tupl
         created = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         if out is None:
-            folder = _next_free(root, name)
+            folder = _next_free(root, ENDING.sub("", name))
             return folder, [folder, *created]
         _take(folder)
     except OSError as error:
