@@ -4,6 +4,7 @@ They need no display and leave matplotlib's global state unchanged. Components a
 """
 
 from .column_marginals import marginals, pairs
+from .component_counts import ComponentCount, component_counts
 from .component_profiles import profiles
 from .dependence import dependence
 from .history import curves
@@ -14,7 +15,9 @@ from .responsibilities import weights
 from .scatter import codes
 
 __all__ = [
+    "ComponentCount",
     "codes",
+    "component_counts",
     "crossed",
     "curves",
     "dependence",
