@@ -199,37 +199,34 @@ def _reason(
     several: bool,
 ) -> str:
     """Why a trial was chosen, and what its error leaves out."""
-    label = target.label
+    name, label = f"K = {best.n_components}", target.label
+    left_out = "Errors are over rows and seeds."
+    if not several:
+        left_out = "With one seed the errors are over rows, and leave out how trainings differ."
     if len(by_k) == 1 or not rule:
-        what = f"trial {best.number} ({in_words(best.options)}) has the best {label}"
-        why = f"{what}{', and all have as many components' if len(by_k) == 1 and rule else ''}."
-    elif all(one.difference_error is None for one in by_k.values() if one is not best):
-        why = (
-            f"K = {best.n_components} has the best {label}; one seed gives no standard error of "
-            "it, so that smaller K cannot be told from it. Give several: --seeds 0 1 2."
+        return f"Trial {best.number} ({in_words(best.options)}) has the best {label}. {left_out}"
+    others = [one for one in by_k.values() if one is not best]
+    if all(one.difference_error is None for one in others):
+        return (
+            f"{name} has the best {label}; one seed gives no standard error of it, so that smaller "
+            "K cannot be told from it. Give several: --seeds 0 1 2."
         )
-        return why
-    elif pick is not best:
-        why = (
+    if pick is not best:
+        return (
             f"K = {pick.n_components} is the smallest K within one standard error of the best, "
-            f"K = {best.n_components}: its {label} is {_gap(pick)} worse."
+            f"{name}: its {label} is {_gap(pick)} worse. {left_out}"
         )
-    else:
-        smaller = [one for k, one in by_k.items() if k < best.n_components]
-        why = f"K = {best.n_components} has the best {label}"
-        if smaller:
-            near = min(smaller, key=lambda one: one.difference or 0.0)
-            why += (
-                f", and no smaller K is within one standard error of it: K = {near.n_components} "
-                f"comes closest, {_gap(near)} worse."
-            )
-        else:
-            why += ", and is the smallest that was tried: try smaller ones."
-    if best.n_components == max(by_k) > min(by_k) and pick is best:
-        why += " It is the largest that was tried: larger ones may be better."
-    if several:
-        return f"{why} Errors are over rows and seeds."
-    return f"{why} With one seed the errors are over rows, and leave out how trainings differ."
+    if best.n_components == min(by_k):
+        return f"{name} has the best {label}, and is the smallest K that was tried. {left_out}"
+    smaller = [one for one in others if one.n_components < best.n_components]
+    near = min(smaller, key=lambda one: one.difference or 0.0)
+    why = (
+        f"{name} has the best {label}, and no smaller K is within one standard error of it: "
+        f"K = {near.n_components} comes closest, {_gap(near)} worse."
+    )
+    if best.n_components == max(by_k):
+        why += " It is the largest K that was tried; larger ones may be better."
+    return f"{why} {left_out}"
 
 
 def _gap(one: Estimate) -> str:
@@ -266,6 +263,7 @@ def combined(*errors: float) -> float:
 
 
 def over_seeds(values: Sequence[float]) -> float:
+    """The standard error of the mean over seeds; NaN of one."""
     n = len(values)
     return float(np.std(values, ddof=1) / sqrt(n)) if n > 1 else float("nan")
 

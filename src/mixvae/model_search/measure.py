@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -165,12 +166,10 @@ def measure_of(
 
 
 def _try(measure: Measure, recipe: BuiltRecipe, data: Dataset) -> None:
-    samples = min(measure.n_samples, TRIED_SAMPLES)
+    samples = min(measure.n_samples, max(TRIED_SAMPLES, recipe.n_components))
     quick = Measure(measure.target, samples, min(TRIED_ROWS, len(data.val)))
-    try:
+    with suppress(NotFiniteError):  # of an untrained model it may be
         quick(Run(Path(), recipe), data.seen("val"), data.transform, "val")
-    except NotFiniteError:  # of an untrained model it may be
-        pass
 
 
 class NotFiniteError(MixvaeError):

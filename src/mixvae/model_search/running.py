@@ -118,7 +118,7 @@ class Runner:
                 self._keep_best(i, share)
 
     def _keep_best(self, i: int, share: float) -> None:
-        """Stop all but the best of a round; how many go on depends on the number of trials alone."""
+        """Stop all but the best of a round, whose number depends on that of all trials alone."""
         scores = {}
         for trial in self.trials.all:
             if trial.state not in ("stopped", "failed"):
@@ -162,7 +162,7 @@ class Runner:
             "pictures": self.pictures,
             "evaluate_on": "val",
         }
-        options, training = self.plan.split(trial.options)
+        training = self.plan.split(trial.options)[1]
         how |= {k: training[k] for k in ("compile", "accelerator") if k in training}
         try:
             if can_go_on(folder):
@@ -175,12 +175,13 @@ class Runner:
                 fit(built, self.data, out=folder, **own)
         except (MixvaeError, RuntimeError) as error:  # not finite, or not enough memory
             self._fail(trial, run, error)
+            return
         done = max(curve(self.trials.history(run)), default=0)
         run.epochs = done
-        if run.state == "training":
+        if run.state == "training":  # the callback has not stopped it
             run.state = "trained" if self._is_over(trial, run, done) else "paused"
         self.trials.save()
-        if run.state == "stopped":
+        if run.state in OVER and run.note and run.epochs:
             self.say(f"trial {trial.number} stopped after {done} epochs: {run.note}")
 
     def _measure(self, trial: Trial, run: TrialRun) -> None:

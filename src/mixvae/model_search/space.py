@@ -205,6 +205,7 @@ def in_words(point: Mapping[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
+    """A value in few characters."""
     return f"{value:.4g}" if isinstance(value, float) else shown(value).strip("'")
 
 
@@ -236,7 +237,7 @@ def _range(name: str, text: str) -> Range:
         raise MixvaeError(
             f"{name}: a range is LOW:HIGH, LOW:HIGH:log or LOW:HIGH:STEP; got {text}."
         )
-    return Range(*ends, log="log" in rest, step=step[0] if step else None)
+    return Range(ends[0], ends[1], log="log" in rest, step=step[0] if step else None)
 
 
 def _values(text: str) -> list[Any]:
@@ -259,6 +260,7 @@ def _value(text: str) -> Any:
 
 
 def tuples(value: Any) -> Any:
+    """A value with tuples in place of lists, and Python's numbers in place of NumPy's."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # NumPy's scalars
         value = value.item()
     return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value

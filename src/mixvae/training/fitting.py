@@ -205,7 +205,8 @@ def fit(
         folder, chosen = machine.agree((folder, chosen))
         equipment = Equipment(data, machine, *functions, hooks)
         state = TrainingState(recipe, folder, chosen)
-        options = {"progress": progress, "pictures": pictures, "evaluate_on": evaluate_on}
+        options: dict[str, Any] = {"progress": progress, "pictures": pictures}
+        options["evaluate_on"] = evaluate_on
         return _train(state, equipment, compile, **options)
 
 
@@ -311,7 +312,8 @@ def resume(
         with _going_on(state, undo=not over) if is_first else nullcontext():
             machine.launch()
             equipment = Equipment(data, machine, *functions, hooks)
-            options = {"over": bool(over), "progress": progress, "pictures": pictures}
+            options: dict[str, Any] = {"progress": progress, "pictures": pictures}
+            options["over"] = bool(over)
             options["evaluate_on"] = evaluate_on
             return _train(state, equipment, compile, **options)
 
