@@ -11,7 +11,7 @@ from typing import Any
 
 from mixvae.errors import MixvaeError, MixvaeWarning, unknown
 from mixvae.model_search.existing import choose_run
-from mixvae.model_search.measure import N_SAMPLES
+from mixvae.model_search.measure import N_ROWS, N_SAMPLES
 from mixvae.model_search.metric import AUTO
 from mixvae.model_search.plan import NOT_TRAINING, PLAN, Stop, read_plan
 from mixvae.model_search.result import Search
@@ -52,8 +52,8 @@ class SearchOptions:
     evaluate, such as clustering.nmi. auto: log p(x); the bound of models that have none."""
     samples: int = N_SAMPLES
     """Importance samples of each row's log p(x)."""
-    n_rows: int | None = None
-    """Compare on so many validation rows only, evenly spaced; by default all."""
+    n_rows: int | None = N_ROWS
+    """Compare on at most so many validation rows, evenly spaced; null: all."""
     stop: Stop = "auto"
     """How bad trials are stopped, by the bound on validation rows: median, below the median of the
     others at the same epoch; halving, successive halving; none. auto: none for a grid, so that

@@ -11,7 +11,7 @@ from mixvae.recipes.values import as_json
 from mixvae.run import Run
 
 from .choice import Candidate, Chosen, choose
-from .measure import N_SAMPLES, measure_of
+from .measure import N_ROWS, N_SAMPLES, measure_of
 from .metric import AUTO, Target
 from .result import plot
 from .text import table
@@ -65,7 +65,7 @@ def choose_run(
     split: Literal["val", "test", "train"] = "val",
     metric: str = AUTO,
     n_samples: int = N_SAMPLES,
-    n_rows: int | None = None,
+    n_rows: int | None = N_ROWS,
     one_standard_error: bool = True,
 ) -> Counts:
     """Compare runs that exist as a search does, by the number of their components.

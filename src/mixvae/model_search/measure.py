@@ -27,6 +27,7 @@ from mixvae.storage.reading import MAX_JSON, read_text
 from .metric import AUTO, BY_ROW, Target, target_of
 
 N_SAMPLES = 500  # of each row's log p(x), where nothing is said
+N_ROWS = 1000  # of validation data, as log p(x) takes some hundredths of a second each
 TRIED_ROWS, TRIED_SAMPLES = 2, 2  # to see whether a metric exists
 WEIGHT = "weight"
 Rows = dict[str, Float64[np.ndarray, " N"]]

@@ -167,7 +167,9 @@ def write(search: Search) -> None:
         search.plot(search.folder / PICTURE)
 
 
-def final_figures(search: Search, data: Dataset, n_samples: int) -> dict[str, Any]:
+def final_figures(
+    search: Search, data: Dataset, n_samples: int, *, progress: bool = False
+) -> dict[str, Any]:
     """Figures of the chosen run on test rows: computed once, and kept in ``test.json``.
 
     If another run was chosen before, of fewer trials, it is named in ``earlier``.
@@ -176,7 +178,7 @@ def final_figures(search: Search, data: Dataset, n_samples: int) -> dict[str, An
     before = read_json(search.folder, TEST) if path.exists() else {}
     if before.get("run") == run:
         return before
-    found = evaluate(search.run.recipe, data.test, log_likelihood=n_samples)
+    found = evaluate(search.run.recipe, data.test, log_likelihood=n_samples, progress=progress)
     metrics = finite(in_data_units(found, data.transform, data.test))
     earlier = [*before.get("earlier", []), *([before["run"]] if before else [])]
     content = {"run": run, "split": "test", "data": data.describe(), "earlier": earlier}

@@ -12,7 +12,7 @@ from mixvae.recipes.building import AnyRecipe
 from mixvae.storage import lock
 from mixvae.storage.run_folder import claim
 
-from .measure import N_SAMPLES, measure_of
+from .measure import N_ROWS, N_SAMPLES, measure_of
 from .metric import AUTO
 from .plan import PLAN, Plan, Stop, check_data, check_same, read_plan, recipe_and_options
 from .result import Search, conclude, final_figures, write
@@ -35,7 +35,7 @@ def search(
     seeds: Sequence[int] = (0,),
     metric: str = AUTO,
     n_samples: int = N_SAMPLES,
-    n_rows: int | None = None,
+    n_rows: int | None = N_ROWS,
     stop: Stop = "auto",
     one_standard_error: bool = True,
     sampler_seed: int = 0,
@@ -77,7 +77,7 @@ def search(
     n_samples
         Importance samples of each row's log p(x); 0 leaves it out, where it is not compared.
     n_rows
-        Use so many validation rows only, evenly spaced; by default all.
+        Use at most so many validation rows, evenly spaced; None uses all.
     stop
         How bad trials are stopped, by the bound on validation rows. median: below the median of
         others at the same epoch; halving: successive halving; none. auto is none for a grid, so
@@ -213,7 +213,8 @@ def _carry_out(
         found = conclude(trials, plan, measure.target)
         write(found)
         if test:
-            found = replace(found, test=final_figures(found, data, measure.n_samples))
+            test_metrics = final_figures(found, data, measure.n_samples, progress=progress)
+            found = replace(found, test=test_metrics)
         return found
 
 
