@@ -156,7 +156,7 @@ def test_errors_over_seeds_add_to_those_over_rows() -> None:
 def test_metrics_are_named_as_in_the_registry() -> None:
     assert target_of("nmi").name == "clustering.nmi"
     assert target_of("reconstruction.rmse").sign == -1
-    with pytest.raises(MixvaeError, match="unknown metric 'nmj'.*Known: auto, log_likelihood"):
+    with pytest.raises(MixvaeError, match=r"unknown metric 'nmj'.*Known: auto, log_likelihood"):
         target_of("nmj")
 
 
@@ -299,7 +299,9 @@ def test_a_trial_that_fails_is_noted_and_the_others_go_on(
     out = search(digits, tmp_path / "s", space, **how)
     assert [trial.state for trial in out.trials] == ["failed", "finished"]
     assert "not finite" in str(out)
-    with pytest.raises(MixvaeError, match="no trial of the search .* was finished: the .* not fin"):
+    with pytest.raises(
+        MixvaeError, match=r"no trial of the search .* was finished: the .* not fin"
+    ):
         search(digits, tmp_path / "t", {"lr": [1e30, 1e31]}, **how)
 
 

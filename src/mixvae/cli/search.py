@@ -13,12 +13,13 @@ from mixvae.errors import MixvaeError, MixvaeWarning, unknown
 from mixvae.model_search.existing import choose_run
 from mixvae.model_search.measure import N_ROWS, N_SAMPLES
 from mixvae.model_search.metric import AUTO
-from mixvae.model_search.plan import NOT_TRAINING, PLAN, Stop, read_plan
+from mixvae.model_search.plan import DEFAULTS, NOT_TRAINING, PLAN, Stop, read_plan
 from mixvae.model_search.result import Search
 from mixvae.model_search.searching import resume_search
 from mixvae.model_search.searching import search as search_for
 from mixvae.model_search.space import Space, parse
 from mixvae.recipes import list_recipes
+from mixvae.recipes.building import options_of
 from mixvae.recipes.registry import name_of, summary_of
 from mixvae.report.tables import table
 from mixvae.run import load
@@ -142,8 +143,8 @@ def search_parser(recipe: Named | None) -> Parser:
 def _search(word: str | None, argv: list[str], given: dict[str, list[str]]) -> Search:
     if word is None and "help" not in given:
         raise MixvaeError(f"name a recipe first: {USAGE}; mixvae recipes lists them.")
-    own = import_recipes(argv)
-    recipe = (own.get(word) or recipe_of(word)) if word else None
+    imported = import_recipes(argv)
+    recipe = (imported.get(word) or recipe_of(word)) if word else None
     parser = search_parser(recipe)
     rest, space = _several(parser, argv)
     _, values = parser.read(rest, 1)
@@ -154,18 +155,15 @@ def _search(word: str | None, argv: list[str], given: dict[str, list[str]]) -> S
     space |= _ranges(parser, chosen.space or (), recipe)
     shown = vars(taken(ShownOptions, values))
     data = taken(DataOptions, dict(values)).read()[1]
-    searched = {name: values.pop(name, None) for name in space}
+    for name in space:
+        values.pop(name, None)
     settings = located({"recipe": recipe.word} | values)
     for name in DATA_OPTIONS:
         values.pop(name)
-    options = vars(taken(recipe.kind, {k: v for k, v in values.items() if k in _fields(recipe)}))
-    defaults = vars(recipe.kind())
-    options = {
-        name: value
-        for name, value in options.items()
-        if name not in searched and value != defaults[name]
-    }
-    training = {name: value for name, value in values.items() if name not in _fields(recipe)}
+    defaults = options_of(recipe.kind)
+    own = [name for name in defaults if name in values]
+    options = {name: value for name in own if (value := values.pop(name)) != defaults[name]}
+    training = values
     if "batch_size" not in given and "batch_size" not in space:
         training.pop("batch_size")  # at most the number of rows
     return search_for(
@@ -187,10 +185,6 @@ def _search(word: str | None, argv: list[str], given: dict[str, list[str]]) -> S
         **shown,
         **training,
     )
-
-
-def _fields(recipe: Named) -> set[str]:
-    return set(vars(recipe.kind()))
 
 
 def _several(parser: Parser, argv: list[str]) -> tuple[list[str], dict[str, Any]]:
@@ -227,7 +221,7 @@ def _ranges(parser: Parser, texts: Sequence[str], recipe: Named) -> Space:
     known = parser._options()
     for name, one in map(parse, texts):
         if name not in known or name in DATA_OPTIONS or hasattr(SearchOptions, name):
-            own = _fields(recipe) | (known.keys() - set(DATA_OPTIONS))
+            own = [*options_of(recipe.kind), *DEFAULTS]
             raise unknown(f"option of {name_of(recipe.kind)} or of training", name, own)
         for value in one.ends:
             _typed(parser, name, list(value) if isinstance(value, tuple) else value)

@@ -24,6 +24,7 @@ from .space import Point, Space, corners, from_json, grid, plain, size, to_json
 Stop = Literal["auto", "none", "median", "halving"]
 FORMAT, PLAN = 1, "search.json"
 MOST_POINTS = 10_000  # of a grid
+KEPT = 10  # of these, on which the metric is tried
 BUILT = 200  # points of a grid that are built before anything is trained
 NOT_TRAINING = {"recipe", "data", "out", "seed", "settings", "phase", "origin", "others"}
 NOT_TRAINING |= {"callbacks", "logger", "progress", "pictures", "evaluate_on"}
@@ -121,6 +122,8 @@ class Plan:
     def checked(self, data: Dataset) -> list[BuiltRecipe]:
         """Build and check points before anything is trained: a grid's, or the ends of ranges.
 
+        Some of the models are returned.
+
         Raises a MixvaeError for an option that the recipe and training lack, a value of the wrong
         type, and what cannot be trained on the data.
         """
@@ -131,13 +134,15 @@ class Plan:
         for name in self.space:
             if name in self.options or name in self.training:
                 raise MixvaeError(f"{name} is given twice, as one value and in the space.")
-        points = grid(self.space) if self.is_grid and size(self.space) <= BUILT else None
+        is_small = self.is_grid and size(self.space) <= BUILT
+        points = list(islice(grid(self.space) if is_small else corners(self.space), BUILT))
         built = []
-        for point in islice(points or corners(self.space), BUILT):
+        for i, point in enumerate(points):
             training = DEFAULTS | self.split(point)[1]
             recipe = self.build(point, data, self.seeds[0])
             check_all(recipe, data, _settings(training, data, self.seeds[0]), 1)
-            built.append(recipe)
+            if i % (1 + len(points) // KEPT) == 0:
+                built.append(recipe)
         return built
 
     def to_dict(self) -> dict[str, Any]:
