@@ -17,7 +17,7 @@ from .result import plot
 from .text import table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Counts:
     """Runs compared by their number of components; ``str`` gives the table.
 

@@ -31,7 +31,7 @@ TABLE, RESULT, PICTURE, TEST = "table.csv", "result.json", "component_counts.png
 SHOWN_FAILURES = 3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Search:
     """A search that has ended; ``str`` gives its table and what was chosen.
 
