@@ -485,9 +485,17 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 def test_the_pages_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(BLOCKS).replace("max_epochs=20", "max_epochs=1")
-    text = text.replace('load("digits")', 'load("digits").subset(64)').replace("[100]", "[8]")
-    text = text.replace("n_samples=200", "n_samples=20").replace("n_init=5", "n_init=1")
+    text = "\n".join(BLOCKS)
+    for words, quick in {
+        'load("digits")': 'load("digits").subset(64)',
+        "max_epochs=20": "max_epochs=1",
+        '"hidden": [100]': '"hidden": [8], "start_epochs": 1',
+        "n_samples=200": "n_samples=20, n_rows=3",
+        'out="search"': 'out="search", test=False',
+        "[2, 5, 10]": "[1, 2]",
+    }.items():
+        assert words in text
+        text = text.replace(words, quick)
     exec(compile(text, str(PAGE), "exec"), {})
 
 

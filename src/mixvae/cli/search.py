@@ -43,7 +43,7 @@ class SearchOptions:
 
     space: Sequence[str] | None = None
     """Ranges, and lists of values: lr=1e-4:1e-2:log, n_latent=2:64 (whole numbers, as both ends
-    are), hidden_size=16:64:16 (in steps), hidden=[100,100],[50]. Ranges need --trials."""
+    are), n_latent=16:64:16 (in steps), hidden=[100,100],[50]. Ranges need --trials."""
     trials: int | None = None
     """Try so many points, proposed by Optuna from those before; by default all of a grid."""
     seeds: Sequence[int] = (0,)
