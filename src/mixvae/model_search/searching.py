@@ -113,8 +113,8 @@ def search(
     >>> from tempfile import TemporaryDirectory
     >>> import mixvae
     >>> data = mixvae.data.load("digits").subset(64)
-    >>> quick = {"max_epochs": 1, "batch_size": 32, "progress": False, "n_samples": 2}
-    >>> small = {"hidden": [8], "n_latent": 2}
+    >>> quick = {"max_epochs": 1, "progress": False, "metric": "elbo", "n_samples": 0}
+    >>> small = {"hidden": [8], "n_latent": 2, "start": "random"}
     >>> space = {"n_components": [1, 2]}
     >>> with TemporaryDirectory() as out:
     ...     found = mixvae.search("mixture-vae", data, space, out=out, options=small, **quick)
