@@ -36,6 +36,7 @@ LONG = (  # files of long computations, more than half of whose time would be th
     "test_loop",
     "test_multiple_importance",
     "test_run_folder",
+    "test_search",
     "test_splitting",
     "test_training",
 )

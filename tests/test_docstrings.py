@@ -12,7 +12,13 @@ import pytest
 
 PACKAGES = [
     *("mixvae", "mixvae.data", "mixvae.distributions", "mixvae.evaluation", "mixvae.families"),
-    *("mixvae.initialization", "mixvae.likelihoods", "mixvae.model", "mixvae.nn"),
+    *(
+        "mixvae.initialization",
+        "mixvae.likelihoods",
+        "mixvae.model",
+        "mixvae.model_search",
+        "mixvae.nn",
+    ),
     *("mixvae.objectives", "mixvae.parts", "mixvae.plots", "mixvae.recipes", "mixvae.training"),
 ]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import initialization as initialization
     from . import likelihoods as likelihoods
     from . import model as model
+    from . import model_search as model_search
     from . import nn as nn
     from . import objectives as objectives
     from . import parts as parts
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
+    from .model_search import search as search
     from .pruning import prune as prune
     from .recipes import Recipe as Recipe
     from .recipes import build as build
@@ -53,6 +55,7 @@ _HOMES = {
     "list_recipes": "recipes",
     "register": "recipes",
     "prune": "pruning",
+    "search": "model_search",
     "reproduce": "reproduction",
     "write_report": "report.page",
     "Run": "run",
@@ -63,7 +66,17 @@ _HOMES = {
 }
 _MODULES = (
     *("data", "distributions", "evaluation", "experiments", "families", "initialization"),
-    *("likelihoods", "model", "nn", "objectives", "parts", "plots", "recipes", "training"),
+    *(
+        "likelihoods",
+        "model",
+        "model_search",
+        "nn",
+        "objectives",
+        "parts",
+        "plots",
+        "recipes",
+        "training",
+    ),
 )
 
 __all__ = ["__version__", *_HOMES]

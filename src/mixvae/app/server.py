@@ -126,7 +126,7 @@ def serve(
         )
         if not loopback:
             print("Other machines can use the page: it has no password.", file=sys.stderr)
-        print(f"{url} shows {explorer.run.folder}. End with Ctrl-C.", flush=True)
+        print(f"{url} shows {explorer.run.folder}. End with Ctrl-C.", file=sys.stderr, flush=True)
         if browser and not open_browser(url):
             print("No browser could be opened: open the address yourself.", file=sys.stderr)
         try:

@@ -28,6 +28,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "train": ("train", "train a model; the result is a run folder"),
     "evaluate": ("use", "compute a run's metrics, on its own or other data"),
     "compare": ("compare", "compare runs on the same data, by paired differences"),
+    "search": ("search", "train with other options, and choose; the number of components"),
     "report": ("report", "write a page about runs: components, codes, outliers, checks"),
     "select": ("select", "prune a run to some of its components"),
     "sample": ("use", "sample new examples from a run"),

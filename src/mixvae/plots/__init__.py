@@ -4,6 +4,7 @@ They need no display and leave matplotlib's global state unchanged. Components a
 """
 
 from .column_marginals import marginals, pairs
+from .component_counts import ComponentCount, component_counts
 from .component_profiles import profiles
 from .dependence import dependence
 from .history import curves
@@ -15,7 +16,9 @@ from .scatter import codes
 from .traversing import traversals
 
 __all__ = [
+    "ComponentCount",
     "codes",
+    "component_counts",
     "crossed",
     "curves",
     "dependence",

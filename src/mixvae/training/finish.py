@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -68,7 +68,14 @@ def _likelihood(recipe: BuiltRecipe) -> str:
     return f"likelihood {name}{of}, " if name else ""
 
 
-def conclude(state: TrainingState, data: Dataset, machine: Machine, *, pictures: bool) -> Run:
+def conclude(
+    state: TrainingState,
+    data: Dataset,
+    machine: Machine,
+    *,
+    pictures: bool,
+    evaluate_on: Literal["test", "val"] = "test",
+) -> Run:
     """All that comes after the last epoch. What is interrupted in it is done again by resuming."""
     folder, settings = state.folder, state.settings
     if last_checkpoint(folder).exists():
@@ -84,19 +91,28 @@ def conclude(state: TrainingState, data: Dataset, machine: Machine, *, pictures:
         for name in (METRICS, *PICTURES):  # of earlier weights
             (folder / name).unlink(missing_ok=True)
         with noise(seed_of(settings.seed, BEFORE), machine.device):
-            run.metrics.update(finish(run, data, settings, pictures=pictures))
+            given: dict[str, Any] = {"pictures": pictures, "evaluate_on": evaluate_on}
+            run.metrics.update(finish(run, data, settings, **given))
     return run
 
 
-def finish(run: Run, data: Dataset, settings: Settings, *, pictures: bool) -> dict[str, Any]:
+def finish(
+    run: Run,
+    data: Dataset,
+    settings: Settings,
+    *,
+    pictures: bool,
+    evaluate_on: Literal["test", "val"] = "test",
+) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
+    own, data = data, replace(data, test=data.val) if evaluate_on == "val" else data
     n_epochs = sum("val/objective" in row and row["epoch"] > 0 for row in run.history)
     best = best_of(run.history)  # None of a run that was not trained, as a pruned one
     found = evaluate(run.recipe, data.test, batch_size=settings.batch_size)
     metrics: dict[str, Any] = in_data_units(found, data.transform, data.test) | {
-        "split": "test",
+        "split": evaluate_on,
         "options": run.recipe.options,
-        "data": data.describe(),
+        "data": own.describe(),
         "epochs": n_epochs,
         "best_epoch": None if best is None else int(best["epoch"]),  # 0: before the first step
         "seconds": round(sum(row["seconds"] for row in run.history), 1),

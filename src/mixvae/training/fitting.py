@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from inspect import Signature, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mixvae import run as folders
 from mixvae.data.dataset import Dataset
@@ -39,6 +39,8 @@ from .phases import phases_of
 from .precision import PrecisionChoice, chosen_precision
 from .settings import Average, ClipBy, Compile, Settings
 
+EvaluateOn = Literal["test", "val"]
+
 
 def fit(
     recipe: BuiltRecipe | AnyRecipe,
@@ -67,6 +69,7 @@ def fit(
     callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
+    evaluate_on: EvaluateOn = "test",
     settings: dict[str, Any] | None = None,
     phase: str = "main",
     origin: dict[str, Any] | None = None,
@@ -139,6 +142,9 @@ def fit(
         Show a progress bar, or lines where there is no terminal.
     pictures
         End with the run folder's pictures.
+    evaluate_on
+        Split of the final figures and pictures: test, or val, which leaves test rows unused, as the
+        trials of a search do.
     settings
         Written to config.yaml in the run folder as they are.
     phase
@@ -179,6 +185,7 @@ def fit(
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     is_a((str, Path, type(None)), "the run folder's path", out=out)
     refuse("fit", others, signature(fit), Signature())
+    one_of("evaluate_on", evaluate_on, get_args(EvaluateOn))
     given |= {"optimizer": name_of(optimizer), "lr_schedule": name_of(lr_schedule)}
     functions = functions_of(given["optimizer"], optimizer, given["lr_schedule"], lr_schedule)
     hooks = listeners(logger, callbacks, progress=progress)
@@ -198,7 +205,9 @@ def fit(
         folder, chosen = machine.agree((folder, chosen))
         equipment = Equipment(data, machine, *functions, hooks)
         state = TrainingState(recipe, folder, chosen)
-        return _train(state, equipment, compile, progress=progress, pictures=pictures)
+        options: dict[str, Any] = {"progress": progress, "pictures": pictures}
+        options["evaluate_on"] = evaluate_on
+        return _train(state, equipment, compile, **options)
 
 
 def resume(
@@ -221,6 +230,7 @@ def resume(
     callbacks: Any = None,
     progress: bool = True,
     pictures: bool = True,
+    evaluate_on: EvaluateOn = "test",
     **others: Any,
 ) -> Run:
     """Go on with a run from the last epoch that it finished, as if it had never stopped.
@@ -250,7 +260,9 @@ def resume(
         The function that the run was started with, likewise.
     recipes
         Classes of recipes that the run may be of, beside those that are registered.
-    compile, accelerator, devices, num_nodes, strategy, logger, callbacks, progress, pictures
+    compile, accelerator, devices, num_nodes, strategy, logger, callbacks
+        As in :func:`fit`.
+    progress, pictures, evaluate_on
         As in :func:`fit`.
     **others
         None; what cannot be changed is refused.
@@ -269,6 +281,7 @@ def resume(
         As :func:`fit`.
     """
     refuse("resume", others, signature(resume), signature(fit))
+    one_of("evaluate_on", evaluate_on, get_args(EvaluateOn))
     is_a((str, Path), "the run folder's path", folder=folder)
     is_a(Dataset, "mixvae.data.load or mixvae.data.from_arrays makes one", data=data)
     folder = Path(folder)
@@ -299,7 +312,9 @@ def resume(
         with _going_on(state, undo=not over) if is_first else nullcontext():
             machine.launch()
             equipment = Equipment(data, machine, *functions, hooks)
-            options = {"over": bool(over), "progress": progress, "pictures": pictures}
+            options: dict[str, Any] = {"progress": progress, "pictures": pictures}
+            options["over"] = bool(over)
+            options["evaluate_on"] = evaluate_on
             return _train(state, equipment, compile, **options)
 
 
@@ -328,6 +343,7 @@ def _train(
     over: bool = False,
     progress: bool,
     pictures: bool,
+    evaluate_on: EvaluateOn = "test",
 ) -> Run:
     """Train from where a state is; end with the best weights and their figures.
 
@@ -347,7 +363,7 @@ def _train(
                 announce(state, data, phases[:-1], machine.device)
             with kept_memory(), flushed_denormals():
                 train(phases, state, equipment)
-        return conclude(state, data, machine, pictures=pictures)
+        return conclude(state, data, machine, pictures=pictures, evaluate_on=evaluate_on)
 
 
 def begin(
