@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import distributions as distributions
     from . import evaluation as evaluation
+    from . import export as export
     from . import families as families
     from . import initialization as initialization
     from . import likelihoods as likelihoods
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
+    from .export import from_pretrained as from_pretrained
     from .pruning import prune as prune
     from .recipes import Recipe as Recipe
     from .recipes import build as build
@@ -47,6 +49,7 @@ _HOMES = {
     "MixvaeWarning": "errors",
     "compare": "comparison",
     "DeepMixture": "estimator",
+    "from_pretrained": "export",
     "Recipe": "recipes",
     "build": "recipes",
     "list_recipes": "recipes",
@@ -60,8 +63,9 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "experiments", "families", "initialization"),
-    *("likelihoods", "model", "nn", "objectives", "parts", "plots", "recipes", "training"),
+    *("data", "distributions", "evaluation", "experiments", "export", "families"),
+    *("initialization", "likelihoods", "model", "nn", "objectives", "parts", "plots", "recipes"),
+    "training",
 )
 
 __all__ = ["__version__", *_HOMES]

@@ -30,6 +30,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "interpolate": ("codes", "decode lines between the codes of examples"),
     "traverse": ("codes", "vary one latent of an example's code"),
     "cross": ("codes", "decode the code of every component by every other"),
+    "export": ("export", "write a run as ONNX or torch.export files that need no mixvae"),
     "reproduce": ("reproduce", "train and write a table or figure of a paper"),
 }
 HELP = f"""usage: mixvae COMMAND ...
