@@ -85,7 +85,10 @@ def _data(data: Mapping[str, Any]) -> str:
 def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     if not metrics:
         return "None were computed."
-    text = table({"data": dict(data)} | dict(metrics)).rstrip()
+    try:
+        text = table({"data": dict(data)} | dict(metrics)).rstrip()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "metrics.json is damaged."
     return (
         f"On the split {metrics.get('split', 'test')}. What is not a bound, or not reliable, is "
         f"marked so.\n\n```text\n{text}\n```"

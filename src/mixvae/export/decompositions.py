@@ -51,11 +51,9 @@ def solve_triangular(a: Tensor, b: Tensor, upper: bool) -> Tensor:
     return torch.stack([found[j] for j in range(n)], -2)
 
 
-def _cholesky_ex(
-    a: Tensor, *, upper: bool = False, check_errors: bool = False
-) -> tuple[Tensor, Tensor]:
+def _cholesky(a: Tensor, *, upper: bool = False) -> Tensor:
     assert not upper
-    return cholesky(a), torch.zeros(a.shape[:-2], dtype=torch.int32)
+    return cholesky(a)
 
 
 def _cholesky_solve(b: Tensor, a: Tensor, upper: bool = False) -> Tensor:
@@ -76,7 +74,7 @@ def table() -> dict[Any, Callable[..., Any]]:
     aten = torch.ops.aten
     return {
         aten.lgamma.default: log_gamma,
-        aten.linalg_cholesky_ex.default: _cholesky_ex,
+        aten.linalg_cholesky.default: _cholesky,
         aten.cholesky_solve.default: _cholesky_solve,
         aten.linalg_solve_triangular.default: _solve_triangular,
     }

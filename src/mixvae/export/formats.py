@@ -5,13 +5,15 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.export import Dim, ExportedProgram
 
 from mixvae.errors import MixvaeError
@@ -176,16 +178,20 @@ def write_as(form: Format, program: ExportedProgram, function: Function, path: P
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the exporter's own warnings and log messages, which are for its developers."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Without the exporter's own warnings and messages, which are for its developers.
+
+    Distributions do not check their arguments, since values are not known when a program is made.
+    """
+    disabled, checks = logging.root.manager.disable, Distribution._validate_args
+    logging.disable(logging.CRITICAL)
+    Distribution.set_default_validate_args(False)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
+        Distribution.set_default_validate_args(checks)
 
 
 def _line(error: BaseException) -> str:
