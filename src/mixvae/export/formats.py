@@ -68,7 +68,7 @@ class Torch(Format):
         """Nothing: PyTorch writes it."""
 
     def write(self, program: ExportedProgram, function: Function, path: Path) -> None:
-        program._example_inputs = None  # type: ignore[assignment]  # they would be pickled
+        program._example_inputs = None  # they would be pickled
         with path.open("wb") as file:
             torch.export.save(program, file)
 
@@ -110,7 +110,7 @@ class Onnx(Format):
     def read(self, path: Path) -> Call | None:
         if find_spec("onnxruntime") is None:
             return None
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

@@ -178,7 +178,7 @@ def _inference_data(groups: Mapping[str, Group], coordinates: Mapping[str, Any],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of its version 1
         import arviz
-    sets = {}
+    sets: dict[str, Any] = {}
     for name, group in groups.items():
         variables = {k: (d, v, {"description": about}) for k, (d, v, about) in group.items()}
         used = {axis for dims, _, _ in group.values() for axis in dims}

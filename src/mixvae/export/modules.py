@@ -165,7 +165,8 @@ class Decoder(Function):
         )
 
     def compute(self, *values: Tensor, y: Classes | None) -> tuple[Tensor, ...]:
-        mean, each = self.means(*values, y)
+        code, weights = values
+        mean, each = self.means(code, weights, y)
         return self.units.write(mean), self.units.write(each)
 
     def means(

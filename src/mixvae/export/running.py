@@ -209,7 +209,7 @@ def head(run: Run, form: Format, described: Mapping[str, Any]) -> dict[str, Any]
         "n_components": model.n_components,
         "x": _about_x(units_of(transform, recipe.x_shape), described),
         "missing_values": "NaN" if takes_missing(model) else None,
-        "columns": None if transform is None else transform.columns,
+        "columns": None if transform is None else transform.columns and list(transform.columns),
     }
     if isinstance(transform, MixedColumns):
         names = transform.columns or tuple(map(str, range(len(transform.kinds))))
