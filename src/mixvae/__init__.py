@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import distributions as distributions
     from . import evaluation as evaluation
+    from . import export as export
     from . import families as families
     from . import initialization as initialization
     from . import likelihoods as likelihoods
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import MixvaeError as MixvaeError
     from .errors import MixvaeWarning as MixvaeWarning
     from .estimator import DeepMixture as DeepMixture
+    from .export import from_pretrained as from_pretrained
     from .model_search import search as search
     from .pruning import prune as prune
     from .recipes import Recipe as Recipe
@@ -50,6 +52,7 @@ _HOMES = {
     "MixvaeWarning": "errors",
     "compare": "comparison",
     "DeepMixture": "estimator",
+    "from_pretrained": "export",
     "Recipe": "recipes",
     "build": "recipes",
     "list_recipes": "recipes",
@@ -65,18 +68,9 @@ _HOMES = {
     "select": "training",
 }
 _MODULES = (
-    *("data", "distributions", "evaluation", "experiments", "families", "initialization"),
-    *(
-        "likelihoods",
-        "model",
-        "model_search",
-        "nn",
-        "objectives",
-        "parts",
-        "plots",
-        "recipes",
-        "training",
-    ),
+    *("data", "distributions", "evaluation", "experiments", "export", "families"),
+    *("initialization", "likelihoods", "model", "model_search", "nn", "objectives", "parts"),
+    *("plots", "recipes", "training"),
 )
 
 __all__ = ["__version__", *_HOMES]

@@ -71,6 +71,24 @@ class Run:
         """The names of the technical batches of its data, in the order of their numbers."""
         return load_batch_names(self.folder)
 
+    def export(self, out: str | Path | None = None, **options: Any) -> Any:
+        """Write ONNX or PyTorch files that need no mixvae: :func:`mixvae.export.export_run`."""
+        from .export import export_run
+
+        return export_run(self, out, **options)
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
+        """Write it without checkpoints, with a card: :func:`mixvae.export.save_pretrained`."""
+        from .export import save_pretrained
+
+        return save_pretrained(self, folder, **options)
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Upload it to the Hugging Face hub: :func:`mixvae.export.push_to_hub`."""
+        from .export import push_to_hub
+
+        return push_to_hub(self, name, **options)
+
 
 def save_recipe(recipe: BuiltRecipe, folder: Path) -> None:
     """Write ``recipe.json``, from which the model can be built again, without its weights."""

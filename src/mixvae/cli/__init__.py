@@ -39,6 +39,7 @@ COMMANDS = {  # name -> (module with the function of that name, summary)
     "traverse": ("codes", "vary one latent of an example's code"),
     "cross": ("codes", "decode the code of every component by every other"),
     "explore": ("explore", "explore a run on a page in the browser"),
+    "export": ("export", "write a run as ONNX or torch.export files that need no mixvae"),
     "reproduce": ("reproduce", "train and write a table or figure of a paper"),
     "completion": ("completion", "print a script that completes words in bash or zsh"),
 }

@@ -187,7 +187,18 @@ def cluster_probabilities(
 
 def clusters_of_prior(prior: ClusterPrior, q_z: Distribution) -> Float[Tensor, "B C"]:
     """Probabilities q(c | x) of the prior's clusters, from the posterior of the one component."""
-    noise = torch.randn(N_CODES, 1, *q_z.event_shape, generator=torch.Generator().manual_seed(0))
+    return clusters_of_noise(prior, q_z, noise_of_clusters(q_z.event_shape[0]))
+
+
+def noise_of_clusters(n_latent: int) -> Float[Tensor, "S 1 L"]:
+    """The noise over which a cluster's probability is averaged, the same for all x."""
+    return torch.randn(N_CODES, 1, n_latent, generator=torch.Generator().manual_seed(0))
+
+
+def clusters_of_noise(
+    prior: ClusterPrior, q_z: Distribution, noise: Float[Tensor, "S 1 L"]
+) -> Float[Tensor, "B C"]:
+    """As :func:`clusters_of_prior`, by this noise."""
     z = q_z.mean[:, 0] + q_z.stddev[:, 0] * noise.to(q_z.mean)
     return prior.responsibilities(z).mean(0)
 

@@ -130,7 +130,10 @@ class FactorAnalysers(nn.Module):
             in :meth:`posterior`.
         """
         mean, loadings, weighted = self._in_float64(columns)
-        patterns, pattern = observed.unique(dim=0, return_inverse=True)
+        if torch.compiler.is_exporting():  # how many patterns there are is not known then
+            patterns, pattern = observed, torch.arange(observed.shape[0], device=observed.device)
+        else:
+            patterns, pattern = observed.unique(dim=0, return_inverse=True)
         k, d, n_latent = loadings.shape
         products = (weighted.unsqueeze(3) * loadings.unsqueeze(2)).transpose(0, 1)  # (D, K, L, L)
         own = patterns.to(mean.dtype) @ products.reshape(d, -1)
@@ -289,11 +292,20 @@ class ResidualPosterior(nn.Module):
         read = torch.cat([self.features(h), batch], -1)
         r, t = full_precision(self.residual(read)).chunk(2, -1)
         factor = t.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()
-        if observed.all():
+        if self._is_complete(observed):
             mean, scale = self._linear[0].posterior(x, columns=of_linear)
             return diagonal_normal(mean + r, scale * factor)
         mean, root = self._linear[0].posterior_of_observed(x, observed, of_linear)
         return CorrelatedNormal(mean + r, factor, root)
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether the network was trained on rows with missing entries, whose mask it reads."""
+        return isinstance(self.features, ObservedFeatures) and self.features.mask
+
+    def _is_complete(self, observed: Bool[Tensor, "B C"]) -> bool:
+        """Whether nothing is missing; an exported program takes it for what it is in training."""
+        return not self.has_missing if torch.compiler.is_exporting() else bool(observed.all())
 
 
 class ResidualBranch(nn.Module):

@@ -5,6 +5,7 @@ import io
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from mixvae.errors import MixvaeError, one_of
 from mixvae.objectives.objective import is_kl
 from mixvae.progress import on_terminal
+from mixvae.recipes.values import as_json
 from mixvae.run import LOG
 from mixvae.storage.files import write_text
 
@@ -212,8 +214,11 @@ class Logged:
             from lightning.fabric.loggers import TensorBoardLogger
 
             self.logger = TensorBoardLogger(state.folder, name="", version="tensorboard")
-        options = {"recipe": state.recipe.name} | state.recipe.options
-        self.logger.log_hyperparams(options | vars(state.settings))
+        options = {"recipe": state.recipe.name} | state.recipe.options | vars(state.settings)
+        try:
+            self.logger.log_hyperparams(options)
+        except NotImplementedError:  # Lightning Fabric's CSVLogger
+            self._write(options)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         row = {k: v for k, v in state.history[-1].items() if isinstance(v, int | float)}
@@ -222,3 +227,13 @@ class Logged:
 
     def on_fit_end(self, state: TrainingState) -> None:
         self.logger.finalize("success")
+
+    def _write(self, options: dict[str, Any]) -> None:
+        """Write the settings beside the metrics, as hparams.yaml, of a logger with a folder."""
+        import yaml
+
+        folder = getattr(self.logger, "log_dir", None)
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            plain = {name: as_json(value) for name, value in options.items()}
+            write_text(Path(folder) / "hparams.yaml", yaml.safe_dump(plain, sort_keys=False))
