@@ -199,6 +199,7 @@ CASES = [
     Case("mixture-vae", {"bound": "iwae", "n_samples": 3}),
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"shared_layers": True}),
+    Case("mixture-vae", {"shared_layers": True, "n_normals": 3}),
     Case("mixture-vae", {"shared_layers": True, "network": "gated-mlp"}, FLAT),
     Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),

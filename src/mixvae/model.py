@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Distribution
 
-from .distributions import Delta, Face, mixture, rsample_and_log_prob
+from .distributions import Delta, Face, components_at, mixture, rsample_and_log_prob
 from .errors import LARGEST, MixvaeError, whole
 from .families import Family
 from .parts.component_dropout import ComponentDropout, reweigh, without_dropped
@@ -238,6 +238,8 @@ class MixtureVAE(nn.Module):
             z, log_q = rsample_and_log_prob(q_z, (n_samples,))
             w_each = q_w.rsample((n_samples,))[:, rows, component_index] / counts
         p_x = self.decoder.decode_components(self.labels.condition_z(z, y), component_index)
+        p_z = self.prior(self.encode) if p_z is None else p_z
+        p_z = components_at(p_z, component_index) if p_z.batch_shape else p_z
         mean = Delta(q_w.mean[rows, component_index] / counts)
         return self._trace(x, y, q_z, mean, z, w_each, w_each, p_z, p_x, log_q)
 

@@ -13,7 +13,7 @@ from .hierarchical import Hierarchical, independent_levels
 from .kumaraswamy import Kumaraswamy, kl_series
 from .library_size import OfLibrarySize, log_library_size
 from .negative_binomial import NegativeBinomialOfMean
-from .normal_mixture import NormalMixture, kl_to_mixture, mixture
+from .normal_mixture import NormalMixture, components_at, kl_to_mixture, mixture
 from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
@@ -44,6 +44,7 @@ __all__ = [
     "StickBreaking",
     "ZeroInflated",
     "by_quadrature",
+    "components_at",
     "diagonal_normal",
     "dirichlet_sticks",
     "independent_levels",

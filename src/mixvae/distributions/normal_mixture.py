@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, kl_divergence
 
@@ -46,6 +46,30 @@ def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> Mix
     return kind(index, components, validate_args=False)
 
 
+def components_at(p: Distribution, index: Int64[Tensor, "*n"]) -> Distribution:
+    """The distributions of a batch (K,) that are numbered, batch (*n).
+
+    Parameters
+    ----------
+    p
+        Diagonal normals, or mixtures of them.
+    index
+        Their numbers.
+
+    Raises
+    ------
+    TypeError
+        For other distributions.
+    """
+    if isinstance(p, NormalMixture):
+        own = Categorical(logits=p.mixture_distribution.logits[index], validate_args=False)
+        normals = components_at(p.component_distribution, index)
+        return NormalMixture(own, normals, validate_args=False)
+    if not is_diagonal_normal(p):
+        raise TypeError(f"expected diagonal normals or mixtures of them; got {type(p).__name__}")
+    return diagonal_normal(*(t[index] for t in loc_and_scale(p)))
+
+
 class NormalMixture(MixtureSameFamily):
     """Mixture of K diagonal normals: batch (*batch), event (L,).
 
@@ -68,7 +92,7 @@ class NormalMixture(MixtureSameFamily):
             log_p = LogMixture.apply(rows, loc, scale, log_w)
         else:  # in float64: validation and evaluation
             log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
-        return log_p.movedim(-1, 0).reshape(z.shape[:-1])
+        return log_p.movedim(-1, 0).unflatten(0, z.shape[:n_sample])
 
     @torch.no_grad()
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -21,6 +21,7 @@ from mixvae.model import MixtureVAE
 from mixvae.nn.layers import StackedLinear
 from mixvae.objectives import Objective, Terms
 from mixvae.parts.component_sampler import ComponentGate
+from mixvae.parts.priors import ComponentMixturePrior
 from mixvae.parts.weights import CategoricalWeights, SharedStickWeights
 from mixvae.seeding import noise
 from mixvae.trace import Scale
@@ -63,7 +64,8 @@ class Split(Initialization):
         def divide() -> None:
             mean, scale = posteriors(one, sampled(data, data.train.x))
             k = clusters(mean, model.n_components, seed)
-            split(one.cpu(), model.cpu(), mean + scale * torch.randn_like(scale), k)
+            z = mean + scale * torch.randn_like(scale)
+            split(one.cpu(), model.cpu(), z, k, seed % 2**32)
             if gate is not None:
                 gate.component.copy_(k)
 
@@ -170,12 +172,19 @@ def merged(r: Float[Tensor, "N M"], n: int) -> Float[Tensor, "n M"]:
 
 @torch.no_grad()
 def split(
-    one: MixtureVAE, many: MixtureVAE, z: Float[Tensor, "N L"], k: Int64[Tensor, " N"]
+    one: MixtureVAE,
+    many: MixtureVAE,
+    z: Float[Tensor, "N L"],
+    k: Int64[Tensor, " N"],
+    seed: int = 0,
 ) -> None:
-    """Give component k of ``many`` the weights of ``one``, a VAE, moved to cluster k of codes z."""
+    """Give component k of ``many`` the weights of ``one``, a VAE, moved to cluster k of codes z.
+
+    Where components have priors of their own, these are fitted to their codes.
+    """
     state = one.state_dict()
     for name, part in many.state_dict().items():
-        if name in state and not name.startswith("weights."):
+        if name in state and not name.startswith(("weights.", "prior.")):
             part.copy_(state[name].expand_as(part))
     assert isinstance(many.weights, CategoricalWeights | SharedStickWeights)
     many.weights.start_from(torch.bincount(k, minlength=many.n_components))
@@ -185,13 +194,18 @@ def split(
     within = torch.cat(away).T.cov(correction=0)  # counts as L codes more in every cluster
     n_latent = z.shape[1]
     for i, (mean, d) in enumerate(zip(means, away, strict=True)):
-        _standardise(many, i, mean, (d.T @ d + n_latent * within) / (len(d) + n_latent))
+        inverse = _standardise(many, i, mean, (d.T @ d + n_latent * within) / (len(d) + n_latent))
+        if isinstance(many.prior, ComponentMixturePrior):
+            many.prior.start_from(i, (d @ inverse.T)[:ENOUGH], seed)
 
 
 def _standardise(
     model: MixtureVAE, k: int, mean: Float[Tensor, " L"], covariance: Float[Tensor, "L L"]
-) -> None:
-    """Change component k to encode z' = C^(-1/2) (z - m), and to decode z from it."""
+) -> Float[Tensor, "L L"]:
+    """Change component k to encode z' = C^(-1/2) (z - m), and to decode z from it.
+
+    Returns C^(-1/2).
+    """
     variance, axes = torch.linalg.eigh(covariance)
     stddev = variance.clamp_min(MIN_VARIANCE).sqrt()
     root, inverse = axes * stddev @ axes.T, axes / stddev @ axes.T
@@ -202,6 +216,7 @@ def _standardise(
     first = _first_linear(model.decoder.branch)
     first.bias[k] += first.weight[k] @ mean
     first.weight[k] = first.weight[k] @ root
+    return inverse
 
 
 def _first_linear(module: nn.Module) -> StackedLinear:

@@ -20,6 +20,7 @@ from .posteriors import (
 )
 from .priors import (
     ClusterPrior,
+    ComponentMixturePrior,
     Encode,
     GaussianMixturePrior,
     HierarchicalMixturePrior,
@@ -44,6 +45,7 @@ __all__ = [
     "ClusterPrior",
     "ComponentDropout",
     "ComponentGate",
+    "ComponentMixturePrior",
     "ComponentSubset",
     "ConcreteDropout",
     "ConditionalMixture",

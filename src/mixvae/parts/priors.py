@@ -339,13 +339,80 @@ class GaussianMixturePrior(ClusterPrior):
         self.raw_scale.copy_(_softplus_inverse(raw.clamp_min(MIN_LEVEL_SCALE)))
 
 
-def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int) -> Any:
-    """scikit-learn's mixture of diagonal normals, the best of five."""
+class ComponentMixturePrior(nn.Module):
+    r"""A learned mixture of M diagonal normals for each component: batch (K,), event (L,).
+
+    .. math:: p(z | k) = \sum_m \rho_{km} N(z; \mu_{km}, \sigma_{km}^2)
+
+    Initially its means are samples from N(0, I), its scales 1 and its weights 1/M;
+    :meth:`start_from` fits those of one component to codes.
+
+    Parameters
+    ----------
+    n_components
+        Number K of components.
+    n_normals
+        Number M of normals in each component's prior.
+    n_latent
+        Size L of the code.
+
+    Raises
+    ------
+    MixvaeError
+        For sizes under 1.
+    """
+
+    def __init__(self, n_components: int, n_normals: int, n_latent: int) -> None:
+        super().__init__()
+        at_least(1, n_components=n_components, n_normals=n_normals, n_latent=n_latent)
+        shape = (n_components, n_normals, n_latent)
+        self.logits = nn.Parameter(torch.zeros(shape[:2]))
+        self.loc = nn.Parameter(torch.randn(shape))
+        self.raw_scale = nn.Parameter(_softplus_inverse(torch.full(shape, 1 - MIN_LEVEL_SCALE)))
+
+    def forward(self, encode: Encode) -> NormalMixture:
+        scale = F.softplus(self.raw_scale) + MIN_LEVEL_SCALE
+        index = Categorical(logits=self.logits, validate_args=False)
+        return NormalMixture(index, diagonal_normal(self.loc, scale), validate_args=False)
+
+    @torch.no_grad()
+    def start_from(self, component: int, z: Float[Tensor, "N L"], seed: int = 0) -> None:
+        """Fit the prior of one component to codes, by scikit-learn.
+
+        Parameters
+        ----------
+        component
+            Which component.
+        z
+            Its codes.
+        seed
+            Seed of scikit-learn's initialisation.
+
+        Raises
+        ------
+        MixvaeError
+            For fewer codes than normals.
+        """
+        n_normals = self.logits.shape[1]
+        if len(z) < n_normals:
+            raise MixvaeError(
+                f"a prior of {n_normals} normals cannot start from the {len(z)} codes of component "
+                f"{component}; use n_normals {max(len(z), 1)} or fewer, or fewer components."
+            )
+        fitted = _fit(z, n_normals, seed, n_init=2)
+        self.logits[component] = torch.from_numpy(fitted.weights_).log()
+        self.loc[component] = torch.from_numpy(fitted.means_).to(self.loc)
+        scale = torch.from_numpy(fitted.covariances_).sqrt() - MIN_LEVEL_SCALE
+        self.raw_scale[component] = _softplus_inverse(scale).to(self.raw_scale)
+
+
+def _fit(z: Float[Tensor, "N L"], n_components: int, seed: int, n_init: int = 5) -> Any:
+    """scikit-learn's mixture of diagonal normals, the best of ``n_init``."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     min_variance = 0.01 * float(z.var(0).mean())
-    options = {"covariance_type": "diag", "reg_covar": min_variance, "n_init": 5}
+    options = {"covariance_type": "diag", "reg_covar": min_variance, "n_init": n_init}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from here
         model = GaussianMixture(n_components, random_state=seed, **options)

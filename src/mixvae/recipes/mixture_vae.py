@@ -16,6 +16,7 @@ from mixvae.objectives import Objective, mixture_bound, routed
 from mixvae.parts.component_dropout import ComponentDropout, ConcreteDropout
 from mixvae.parts.component_sampler import ComponentGate
 from mixvae.parts.decoders import Decoder
+from mixvae.parts.priors import ComponentMixturePrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
 from .dropout_options import DropoutOptions
@@ -109,6 +110,8 @@ class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
     It is from no published paper; its objective is a lower bound on log p(x).
     """
 
+    n_normals: int = 1
+    """Number M of normals in the prior of each component, which is learned; 1: N(0, I)."""
     keep_prior: float | None = None
     """Component dropout, which chooses K: prior probability p that a component takes part. It is
     kept if it gains log (1 - p) / p nats an example. Null: no dropout. With dropout every component
@@ -126,7 +129,12 @@ class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
         return self.keep_prior is not None
 
     def single(self) -> "MixtureOfVAEs":
-        return replace(self, n_components=1, keep_prior=None)
+        return replace(self, n_components=1, n_normals=1, keep_prior=None)
+
+    def make_prior(self, x_shape: Shape) -> nn.Module:
+        if self.n_normals == 1:
+            return super().make_prior(x_shape)
+        return ComponentMixturePrior(self.n_components, self.n_normals, self.n_latent)
 
     def without_dropout(self) -> "MixtureOfVAEs":
         """The recipe without masks; training still decodes every component."""

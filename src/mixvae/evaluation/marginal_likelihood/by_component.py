@@ -16,7 +16,13 @@ from torch import Generator, Tensor
 from torch.distributions import Distribution
 
 from mixvae.data.rows import Rows, TensorOrRows, parts_of
-from mixvae.distributions import CorrelatedNormal, diagonal_normal, widened
+from mixvae.distributions import (
+    CorrelatedNormal,
+    NormalMixture,
+    components_at,
+    diagonal_normal,
+    widened,
+)
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.families import ExactMixture
@@ -41,7 +47,7 @@ ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 def can_be_estimated(model: MixtureVAE) -> bool:
     """Whether :func:`log_joint` takes the model."""
     prior = model.prior(model.encode) if isinstance(model.family, ExactMixture) else None
-    return prior is not None and is_diagonal_normal(prior)
+    return prior is not None and (is_diagonal_normal(prior) or isinstance(prior, NormalMixture))
 
 
 def log_joint(
@@ -55,8 +61,9 @@ def log_joint(
     r"""Log p(x, k) of each row and component, and log p(x), by importance sampling.
 
     For each component :math:`\log \pi_k \frac1S \sum_s p(x|z_s, k)\, p(z_s) / q(z_s|x, k)`, where q
-    is the mixture of the encoder's posterior, one of twice its scale and the prior, from each of
-    which a fixed number of codes is sampled. A few samples show which components matter for a row;
+    is the mixture of the encoder's posterior, one of twice its scale and the prior (where that is a
+    mixture, a normal of its mean and variances), from each of which a fixed number of codes is
+    sampled. A few samples show which components matter for a row;
     those with less than 1e-4 of p(x) keep that estimate.
 
     The noise of a row depends on ``seed`` and its values alone, so that its result depends neither
@@ -294,11 +301,12 @@ class Samples:
         k
             The component.
         """
-        prior = diagonal_normal(*(t[k] for t in loc_and_scale(self.p_z)))
+        prior = components_at(self.p_z, torch.tensor(k))
+        wide = _normal_like(prior)
         own = _at(self.q_z, rows, k)
         wider = widened(own, WIDER)
         counts = _counts(len(noise))
-        proposals = [q for q, n in zip((own, wider, prior), counts, strict=True) if n]
+        proposals = [q for q, n in zip((own, wider, wide), counts, strict=True) if n]
         parts = noise.split([n for n in counts if n])
         z = torch.cat([_of_noise(q, e) for q, e in zip(proposals, parts, strict=True)])
         shares = [log(n / len(noise)) for n in counts if n]
@@ -314,6 +322,13 @@ def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
         return q.at(rows, k)
     loc, scale = loc_and_scale(q)
     return diagonal_normal(loc[rows, k], scale[rows, k])
+
+
+def _normal_like(prior: Distribution) -> Distribution:
+    """The normal itself, or one of the mean and the variances of a mixture."""
+    if isinstance(prior, NormalMixture):
+        return diagonal_normal(prior.mean, prior.variance.sqrt())
+    return prior
 
 
 def _of_noise(q: Distribution, noise: Float[Tensor, "S n L"]) -> Float[Tensor, "S n L"]:

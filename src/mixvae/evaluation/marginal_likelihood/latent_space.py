@@ -20,6 +20,8 @@ from torch.distributions import Distribution, constraints
 
 from mixvae.distributions import (
     Face,
+    NormalMixture,
+    components_at,
     diagonal_normal,
     log_prob_each,
     log_prob_widened,
@@ -237,6 +239,8 @@ class OneCode(LatentSpace):
         if not (self.exact and self.p_z.batch_shape):
             return self.whole_prior.log_prob(latents.z)
         assert latents.component is not None
+        if isinstance(self.p_z, NormalMixture):
+            return components_at(self.p_z, latents.component).log_prob(latents.z)
         each = log_prob_each(self.p_z.expand((self.n_rows, self.n_components)), latents.z)
         return each.gather(2, latents.component.unsqueeze(2)).squeeze(2)
 
