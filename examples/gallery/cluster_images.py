@@ -22,7 +22,7 @@ cluster = mixture.predict(images)
 # %%
 # New images of each component: one row for each.
 fig, axes = plt.subplots(10, 8, figsize=(4, 5), layout="constrained")
-samples, of = mixture.sample(2000)
+samples, of = mixture.sample(300)
 for k, row in enumerate(axes):
     for ax, image in zip(row, samples[of == k], strict=False):
         ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)

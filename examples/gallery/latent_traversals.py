@@ -13,18 +13,10 @@ import mixvae
 
 folder = Path(mkdtemp())
 data = mixvae.data.load("digits")
-run = mixvae.fit(
-    "mixture-vae",
-    data,
-    n_components=4,
-    n_latent=4,
-    hidden=[128],
-    start_epochs=6,
-    max_epochs=6,
-    progress=False,
-    pictures=False,
-    out=folder / "run",
+recipe = mixvae.build(
+    "mixture-vae", data, n_components=4, n_latent=4, hidden=[128], start_epochs=5
 )
+run = mixvae.fit(recipe, data, max_epochs=5, progress=False, pictures=False, out=folder / "run")
 
 # %%
 # Each row is a component, which decodes its own code of the same image.

@@ -20,10 +20,10 @@ x = np.where(missing, np.nan, truth)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", mixvae.MixvaeWarning)  # says how many values are missing
-    mixture = mixvae.DeepMixture(max_epochs=20, random_state=0).fit(x)
+    mixture = mixvae.DeepMixture(max_epochs=5, random_state=0).fit(x)
 
 mean = mixture.impute(x)
-draws = mixture.impute(x, draws=100)  # (100, 178, 13)
+draws = mixture.impute(x, draws=50)  # (50, 178, 13)
 
 # %%
 # How far off are they, in standard deviations of the columns?

@@ -22,7 +22,7 @@ is_made_up = np.arange(len(x)) >= len(real)
 
 # %%
 # ``contamination`` is the fraction of rows that are to count as outliers.
-mixture = mixvae.DeepMixture(contamination=0.07, max_epochs=20, random_state=0).fit(x)
+mixture = mixvae.DeepMixture(contamination=0.07, max_epochs=5, random_state=0).fit(x)
 log_p = mixture.score_samples(x)  # in the units of the data
 outlier = mixture.decision_function(x) < 0
 
