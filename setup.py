@@ -1,4 +1,4 @@
-"""The README of the package index, whose links lead to the repository; pyproject.toml has the rest."""
+"""The package index's README, whose links are absolute; pyproject.toml has the rest."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation site: ``make docs``, or ``sphinx-build -W docs docs/_build``."""
+"""How Sphinx builds the documentation site, for ``make docs``."""
 
 import os
 import re
@@ -62,7 +62,9 @@ nitpicky = True
 nitpick_ignore_regex = [("py:(class|obj|data|exc)", ".*"), ("py:.*", r"(torch|numpy)\..*")]
 
 # a star that names further axes, as in (N, *X), outside of literals, emphasis and examples
-STAR = re.compile(r"(``.+?``|:\w+:`.+?`|^\s*(?:>>>|\.\.) .*$|(?<!\w)\*\w[\w' -]*\*)|\*(?=\w)")
+STAR = re.compile(
+    r"(``.+?``|:\w+:`.+?`|^\s*(?:>>>|\.\.) .*$|(?<!\w)\*\w[\w' -]*\*)|(?<![\\*])\*(?=[\w,)])"
+)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
@@ -122,6 +124,9 @@ def resolve_public(app: Any, env: Any, node: Any, text: Any) -> Any:
 def setup(app: Any) -> None:
     """Connect what this file adds to Sphinx."""
     app.connect("source-read", link_repository)
-    app.connect("autodoc-process-docstring", escape_stars, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", escape_stars, priority=400)  # before napoleon,
+    app.connect(
+        "autodoc-process-docstring", escape_stars, priority=600
+    )  # and the types that it adds
     app.connect("autodoc-skip-member", skip_inherited)
     app.connect("missing-reference", resolve_public)

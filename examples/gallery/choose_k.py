@@ -2,7 +2,8 @@
 Choose the number of components
 ===============================
 
-The number of components that makes rows which the model has not seen most probable. For a table the estimator tries Gaussian mixtures of several
+The number of components that makes rows which the model has not seen most probable. For a table
+the estimator tries Gaussian mixtures of several
 numbers and covariances, and starts from the best.
 """
 
@@ -19,7 +20,8 @@ mixture = mixvae.DeepMixture(max_epochs=0, random_state=0).fit(x)
 print("chosen:", mixture.n_components_)
 
 # %%
-# Every mixture that was tried: a line for each covariance, at its best regularisation. The circle is the choice.
+# Every mixture that was tried: a line for each covariance, at its best regularisation. The circle
+# is the choice.
 fig, ax = plt.subplots(layout="constrained")
 for kind, line in {"full": "-", "tied": "--", "diag": ":"}.items():
     best = {}

@@ -6,7 +6,8 @@ Wines of three growers, 13 measurements each. The model is not shown the growers
 """
 
 # %%
-# The estimator standardises the columns and trains. Without ``n_components`` it would choose the number too, as in
+# The estimator standardises the columns and trains. Without ``n_components`` it would choose the
+# number too, as in
 # :doc:`choose_k`.
 from pathlib import Path
 from tempfile import mkdtemp
@@ -25,7 +26,8 @@ print(mixture.summary())
 print(f"{adjusted_rand_score(wine.target, mixture.predict(wine.data)):.2f}")
 
 # %%
-# The run behind it, in standard deviations: the columns in which the components differ most, and pairs of them.
+# The run behind it, in standard deviations: the columns in which the components differ most, and
+# pairs of them.
 x = mixture.data_transform_.apply(wine.data.to_numpy())
 folder = Path(mkdtemp())
 what_differs = mixvae.plots.profiles(

@@ -2,11 +2,13 @@
 Cluster images
 ==============
 
-Handwritten digits of 8 x 8 pixels, clustered without their labels. Each cluster is a VAE of its own, which can be sampled.
+Handwritten digits of 8 x 8 pixels, clustered without their labels. Each cluster is a VAE of its
+own, which can be sampled.
 """
 
 # %%
-# The digits come with scikit-learn. Values in [0, 1] and of a few equally spaced levels get a binomial likelihood.
+# The digits come with scikit-learn. Values in [0, 1] and of a few equally spaced levels get a
+# binomial likelihood.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -16,7 +18,7 @@ import mixvae
 digits = load_digits()
 images = digits.images / 16
 
-mixture = mixvae.DeepMixture(n_components=10, max_epochs=5, random_state=0).fit(images)
+mixture = mixvae.DeepMixture(n_components=10, max_epochs=4, random_state=0).fit(images)
 cluster = mixture.predict(images)
 
 # %%

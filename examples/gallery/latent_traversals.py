@@ -13,14 +13,14 @@ import mixvae
 
 folder = Path(mkdtemp())
 data = mixvae.data.load("digits")
-recipe = mixvae.build(
-    "mixture-vae", data, n_components=4, n_latent=4, hidden=[128], start_epochs=5
-)
+recipe = mixvae.build("mixture-vae", data, n_components=4, n_latent=4, hidden=[128], start_epochs=5)
 run = mixvae.fit(recipe, data, max_epochs=5, progress=False, pictures=False, out=folder / "run")
 
 # %%
 # Each row is a component, which decodes its own code of the same image.
-traversal = mixvae.plots.traversals(run.recipe.model, data.test.x, folder / "traversal.png", latent=0)
+traversal = mixvae.plots.traversals(
+    run.recipe.model, data.test.x, folder / "traversal.png", latent=0
+)
 
 # %%
 # New images of each component, and of the mixture.

@@ -2,7 +2,8 @@
 Fill in missing values
 ======================
 
-A fifth of a table's values is removed, and filled in by a mixture that was trained on the others. Several draws of each say how uncertain it is.
+A fifth of a table's values is removed, and filled in by a mixture that was trained on the others.
+Several draws of each say how uncertain it is.
 """
 
 # %%
@@ -20,10 +21,10 @@ x = np.where(missing, np.nan, truth)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", mixvae.MixvaeWarning)  # says how many values are missing
-    mixture = mixvae.DeepMixture(max_epochs=5, random_state=0).fit(x)
+    mixture = mixvae.DeepMixture(max_epochs=2, random_state=0).fit(x)
 
 mean = mixture.impute(x)
-draws = mixture.impute(x, draws=50)  # (50, 178, 13)
+draws = mixture.impute(x, draws=20)  # (20, 178, 13)
 
 # %%
 # How far off are they, in standard deviations of the columns?

@@ -2,7 +2,8 @@
 Find outliers
 =============
 
-Rows that a mixture finds improbable. We add forty made-up rows to real measurements: each value is one that occurs in its column, but
+Rows that a mixture finds improbable. We add forty made-up rows to real measurements: each value
+is one that occurs in its column, but
 they do not fit together. A look at one column at a time cannot find them.
 """
 
@@ -22,7 +23,7 @@ is_made_up = np.arange(len(x)) >= len(real)
 
 # %%
 # ``contamination`` is the fraction of rows that are to count as outliers.
-mixture = mixvae.DeepMixture(contamination=0.07, max_epochs=5, random_state=0).fit(x)
+mixture = mixvae.DeepMixture(contamination=0.07, max_epochs=2, random_state=0).fit(x)
 log_p = mixture.score_samples(x)  # in the units of the data
 outlier = mixture.decision_function(x) < 0
 
