@@ -26,8 +26,8 @@ cluster = mixture.predict(images)
 fig, axes = plt.subplots(10, 8, figsize=(4, 5), layout="constrained")
 samples, of = mixture.sample(300)
 for k, row in enumerate(axes):
-    for ax, image in zip(row, samples[of == k], strict=False):
-        ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+    for ax, image in zip(row, samples[of == k], strict=False):  # (1, 8, 8)
+        ax.imshow(image[0], cmap="gray_r", vmin=0, vmax=1)
     for ax in row:
         ax.axis("off")
 fig.suptitle("Samples of each component")
