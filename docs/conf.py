@@ -87,6 +87,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": "",  # all are run
     "image_scrapers": ("picture_scraper.scrape", "matplotlib"),
+    "capture_repr": (),  # what is printed, but no values
     "write_computation_times": False,
     "show_memory": False,
     "download_all_examples": False,

@@ -13,20 +13,26 @@ import mixvae
 
 folder = Path(mkdtemp())
 data = mixvae.data.load("digits")
-recipe = mixvae.build("mixture-vae", data, n_components=4, n_latent=4, hidden=[128], start_epochs=5)
-run = mixvae.fit(recipe, data, max_epochs=5, progress=False, pictures=False, out=folder / "run")
-
-# %%
-# Each row is a component, which decodes its own code of the same image.
-traversal = mixvae.plots.traversals(
-    run.recipe.model, data.test.x, folder / "traversal.png", latent=0
+recipe = mixvae.build("vae", data, n_latent=4, hidden=[128])
+run = mixvae.fit(
+    recipe,
+    data,
+    batch_size=32,
+    lr=3e-3,
+    max_epochs=20,
+    progress=False,
+    pictures=False,
+    out=folder / "run",
 )
 
 # %%
-# New images of each component, and of the mixture.
-samples = mixvae.plots.samples(run.recipe.model, folder / "samples.png")
+# One image's code, with each of two latents from -3 to 3.
+model, x = run.recipe.model, data.test.x
+first = mixvae.plots.traversals(model, x, folder / "first.png", latent=0)
+
+# %%
+second = mixvae.plots.traversals(model, x, folder / "second.png", latent=1)
 
 # %%
 # Codes of pairs of images, joined by straight lines.
-x = data.test.x
-lines = mixvae.plots.interpolations(run.recipe.model, x[:4], x[4:8], folder / "lines.png")
+lines = mixvae.plots.interpolations(model, x[:4], x[4:8], folder / "lines.png")
