@@ -14,7 +14,7 @@ QUIET := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults lint bench reproduce-quick format clean
+.PHONY: help demo test faults lint bench docs reproduce-quick format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed-dev ## check style, formatting and types
 bench: $(VENV)/.installed-bench ## compare speeds, in a few minutes; ARGS=--full as published
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/all.py $(ARGS)
 
+docs: $(VENV)/.installed-docs ## build the documentation site into docs/_build, in some minutes; warnings are errors
+	$(QUIET) MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build $(ARGS)
+	@echo "Open docs/_build/index.html"
+
 reproduce-quick: $(VENV)/.installed ## every table and figure of the papers on a few images, in some minutes, into results-quick/
 	$(QUIET) $(BIN)/mixvae reproduce all --scale quick $(ARGS)
 
@@ -46,7 +50,7 @@ format: $(VENV)/.installed-dev ## fix what ruff can fix
 	$(BIN)/ruff format .
 
 clean: ## remove the environment, caches and build files (runs/ stays)
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) build dist docs/_build docs/auto_examples src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:

@@ -213,7 +213,7 @@ def compare(
     Returns
     -------
     Comparison
-        Print it, or see :mod:`mixvae.report.comparison` for CSV and HTML.
+        Print it, or see ``mixvae.report.comparison`` for CSV and HTML.
 
     Raises
     ------

@@ -87,7 +87,7 @@ class Standardization:
         """Choose the standardisation of a table by its training rows.
 
         Warns (`MixvaeWarning`) of missing values, of constant columns, and of columns that are
-        linear combinations of others (:func:`mixvae.data.dependence.dependent_columns`), whose
+        linear combinations of others (``data.dependence.dependent_columns``), whose
         density has no upper end.
 
         Parameters
@@ -137,7 +137,7 @@ class Standardization:
         source
             The rows.
         found
-            From :func:`mixvae.data.survey.survey`.
+            From ``data.survey.survey``.
         train
             Numbers of the training rows, of which some are searched for columns that are linear
             combinations of others.

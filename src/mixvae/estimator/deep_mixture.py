@@ -140,8 +140,8 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
         Proportions of the components; of a joint mixture, mean weights over the training rows.
     means_ : ndarray, shape (K, D)
         Mean of x under each component, in the units of X: of tables with an exact mixture. Of
-        categories it is the most probable one, and covariances_ are NaN. With batches it is the
-        mean over these, and covariances_ are means of those in each batch.
+        categories it is the most probable one, and ``covariances_`` are NaN. With batches it is the
+        mean over these, and ``covariances_`` are means of those in each batch.
     covariances_ : ndarray, shape (K, D, D)
         Covariance of x under each component, in the units of X, computed when it is read.
     n_iter_ : int

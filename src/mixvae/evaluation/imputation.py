@@ -62,7 +62,7 @@ def impute(
     Raises
     ------
     MixvaeError
-        For a model that does not take missing values, and as :func:`.by_component.log_joint`.
+        For a model that does not take missing values, and as :func:`mixvae.evaluation.log_joint`.
 
     References
     ----------

@@ -2,8 +2,8 @@
 
 The parameters are logits of the mean, or with ``from_mean`` the means in (0, 1), which a decoder
 that averages the components' means needs. Pixels are in [0, 1], and the event shape is that of x.
-Those of :mod:`.real` are for values outside [0, 1], whose means are not bounded; those of
-:mod:`.counts` and :mod:`.categories` for counts and for codes of categories.
+Those of ``real.py`` are for values outside [0, 1], whose means are not bounded; those of
+``counts.py`` and ``categories.py`` for counts and for codes of categories.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -149,7 +149,7 @@ class SharedStickWeights(Weights):
         return self.posterior.expand(h.shape[:1])
 
     def prior(self) -> None:
-        """None: the weights are no latent variable of an x; see :meth:`shared_kl`."""
+        """None: the weights are no latent variable of an x; see ``shared_kl``."""
         return
 
     def shared_kl(self) -> Float[Tensor, ""]:

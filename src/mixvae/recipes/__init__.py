@@ -25,7 +25,7 @@ vamp-prior    1  1           --         1                  pseudo-inputs  poster
 gmmp-vae      K  1           uniform    1                  pseudo-inputs  posterior  mixture_elbo
 hvae          1  1           --         1                  two levels     posterior  mixture_elbo
 vade          1  1           --         1                  C normals      posterior  mixture_elbo
-gmvae         1  1           --         1                  C given top   posterior  cluster_elbo
+gmvae         1  1           --         1                  C given top    posterior  cluster_elbo
 flow-vae      1  1           --         1                  flow           joint      elbo
 semvae        K  K           uniform    1                  N(0, I)        posterior  miselbo
 misvae        K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
