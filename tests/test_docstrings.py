@@ -11,15 +11,10 @@ import docstring_parser
 import pytest
 
 PACKAGES = [
-    *("mixvae", "mixvae.data", "mixvae.distributions", "mixvae.evaluation", "mixvae.families"),
-    *(
-        "mixvae.initialization",
-        "mixvae.likelihoods",
-        "mixvae.model",
-        "mixvae.model_search",
-        "mixvae.nn",
-    ),
-    *("mixvae.objectives", "mixvae.parts", "mixvae.plots", "mixvae.recipes", "mixvae.training"),
+    *("mixvae", "mixvae.app", "mixvae.data", "mixvae.distributions", "mixvae.evaluation"),
+    *("mixvae.export", "mixvae.families", "mixvae.initialization", "mixvae.likelihoods"),
+    *("mixvae.model", "mixvae.model_search", "mixvae.nn", "mixvae.objectives", "mixvae.parts"),
+    *("mixvae.plots", "mixvae.recipes", "mixvae.report", "mixvae.training"),
 ]
 
 
