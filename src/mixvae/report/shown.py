@@ -108,7 +108,8 @@ def cell(value: Any) -> str:
         return "missing"
     if not isinstance(value, float | np.floating):
         return str(value)
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+    size = abs(float(value))
+    return f"{value:.0f}" if 1e4 <= size < 1e9 else f"{value:.4g}"
 
 
 def _tile(one: Any, alt: str) -> str:
