@@ -34,6 +34,13 @@ def test_a_model_page_follows_the_plan(name):
 
 
 QUICK = {  # of each page the number of its blocks, and what is made smaller in the test
+    "index.md": (
+        2,
+        [
+            ("(random_state=0)", "(2, covariance_type='full', max_epochs=1, random_state=0)"),
+            ("max_epochs=3,", "max_epochs=1, pictures=False,"),
+        ],
+    ),
     "tutorials/cluster_images.md": (
         5,
         [

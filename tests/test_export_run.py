@@ -19,7 +19,7 @@ from mixvae.errors import MixvaeError
 from mixvae.evaluation import cluster_probabilities, latent_operations, responsibilities
 from mixvae.export import export_run
 from mixvae.export.decompositions import cholesky, log_gamma, solve_triangular
-from mixvae.export.formats import FORMATS, program_of, write_as
+from mixvae.export.formats import FORMATS, program_of, quiet, write_as
 from mixvae.export.running import SIGNATURE, examples, functions_of
 from mixvae.run import DATA, Run, save_recipe, save_weights, write_json
 
@@ -272,6 +272,20 @@ def test_random_operations_are_refused(tmp_path: Path) -> None:
     function.__class__ = noisy
     with pytest.raises(MixvaeError, match="random operations"):
         program_of(FORMATS["torch"], function, examples(functions, "encoder", 3))
+
+
+def test_onnx_has_log_probabilities_of_large_logits(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    form, path, x = FORMATS["onnx"], tmp_path / "log.onnx", torch.linspace(-200, 200, 41)
+    with quiet():
+        program = torch.export.export(torch.nn.LogSigmoid(), (x,))
+        program = program.run_decompositions(dict(form.instead()))
+        torch.onnx.export(program, (), dynamo=True, verbose=False).save(path)
+    call = form.read(path)
+    assert call is not None
+    (found,) = call(x)
+    torch.testing.assert_close(found, -torch.nn.functional.softplus(-x), rtol=1e-6, atol=1e-6)
 
 
 def test_operations_that_onnx_lacks_are_computed_by_others() -> None:

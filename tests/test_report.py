@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from mixvae import report
 from mixvae.data.dataset import Split
 from mixvae.evaluation import evaluate
 from mixvae.recipes import build
+from mixvae.report.shown import cell
 
 METRICS: dict[str, Any] = {
     "recipe": "m-vae",
@@ -177,3 +179,9 @@ def test_what_is_not_json_leaves_the_old_file_whole(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         report.write_metrics({"n": object()}, path)
     assert json.loads(path.read_text()) == {"n": 1}
+
+
+def test_values_of_a_table_are_written_as_a_reader_writes_them() -> None:
+    assert [cell(v) for v in (62263.4, 1234.5, 0.12345, 1e12, np.nan, "Rome", 3)] == [
+        *("62263", "1234", "0.1235", "1e+12", "missing", "Rome", "3"),
+    ]

@@ -78,7 +78,7 @@ def test_the_readme_of_the_package_index_has_no_relative_links(monkeypatch):
     text = given["long_description"]
     assert not re.findall(r"\]\((?!https?://|#)", text)
     home = f"{PROJECT['urls']['Repository']}/{{}}/v{PROJECT['version']}/"
-    assert f"![Samples of each of ten components, and of the mixture]({home.format('raw')}" in text
+    assert f"]({home.format('raw')}docs/images/components.png)" in text
     assert f"[glossary]({home.format('blob')}docs/glossary.md)" in text
 
 

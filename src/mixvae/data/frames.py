@@ -16,14 +16,14 @@ _REFUSED = {
     "categor|dictionary|enum": (
         "categories",
         "give their codes, such as x[column].cat.codes, or a column of 0 and 1 for each category; "
-        "or take them as categories for the recipe mfa-vae: kinds='auto'.",
+        "or take them as categories for the recipe mfa-vae: kinds='auto' (--kinds auto).",
     ),
     "date|time|duration|period": ("dates or times", "give numbers, as the days since the first."),
     "complex": ("complex numbers", "give real numbers, as the real and the imaginary parts."),
     "str(?!uct)|large_str|utf8|object|binary": (
         "text or objects",
         "leave them out, or make them numbers: x.astype(float), or codes of what they name; or "
-        "take them as categories for the recipe mfa-vae: kinds='auto'.",
+        "take them as categories for the recipe mfa-vae: kinds='auto' (--kinds auto).",
     ),
 }
 _NUMBERS = "bool|u?int|float|half|double|null"

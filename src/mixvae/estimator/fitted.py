@@ -398,7 +398,7 @@ class FittedMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             head.append(
                 f"chosen of {len(self.selection_)} Gaussian mixtures: {one['n_components']} "
                 f"components, covariance {one['covariance_type']}, reg_covar {one['reg_covar']:g}, "
-                f"log p(x) of held-out rows {one['log_p']:.3f} nats"
+                f"log p(x) {one['log_p']:.3f} nats on the rows held out for this choice"
             )
         return states.text(head, self._components)
 

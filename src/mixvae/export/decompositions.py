@@ -1,4 +1,4 @@
-"""Operations that ONNX lacks, in terms of those that it has.
+"""Operations that ONNX lacks or computes less well, in terms of those that it has.
 
 Sizes of matrices are known when a program is made, so that loops over them are unrolled.
 """
@@ -29,6 +29,11 @@ def log_gamma(x: Tensor) -> Tensor:
     return value.to(x.dtype)
 
 
+def log_sigmoid(x: Tensor) -> Tensor:
+    """log 1 / (1 + exp(-x)); ONNX takes the logarithm of a sigmoid, which is 0 from about -18."""
+    return x.clamp_max(0) - x.abs().neg().exp().log1p()
+
+
 def cholesky(a: Tensor) -> Tensor:
     """The lower Cholesky factors of matrices, a column at a time."""
     rows = torch.arange(a.shape[-1], device=a.device)
@@ -49,6 +54,10 @@ def solve_triangular(a: Tensor, b: Tensor, upper: bool) -> Tensor:
         found[j] = b[..., j, :] / a[..., j, j].unsqueeze(-1)
         b = b - a[..., j].unsqueeze(-1) * found[j].unsqueeze(-2)
     return torch.stack([found[j] for j in range(n)], -2)
+
+
+def _log_sigmoid_forward(x: Tensor) -> tuple[Tensor, Tensor]:
+    return log_sigmoid(x), x.new_empty(0)  # the second is for gradients
 
 
 def _cholesky(a: Tensor, *, upper: bool = False) -> Tensor:
@@ -74,6 +83,8 @@ def table() -> dict[Any, Callable[..., Any]]:
     aten = torch.ops.aten
     return {
         aten.lgamma.default: log_gamma,
+        aten.log_sigmoid.default: log_sigmoid,
+        aten.log_sigmoid_forward.default: _log_sigmoid_forward,
         aten.linalg_cholesky.default: _cholesky,
         aten.cholesky_solve.default: _cholesky_solve,
         aten.linalg_solve_triangular.default: _solve_triangular,

@@ -47,8 +47,8 @@ def traversals(
     latent : int
         Index of the latent dimension, counted from 0.
     values : sequence of float, optional
-        Values that the latent is set to; by default those of :func:`traversal_range`, which include
-        the value of x.
+        Values that the latent is set to; by default nine even steps from -3 to 3, or further where
+        the code of the first example is.
     components : sequence of int, optional
         Components to vary, counted from 0; by default all, or the 20 that are the most responsible
         for x.

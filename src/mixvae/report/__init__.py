@@ -1,4 +1,4 @@
-"""Metrics as tables and files."""
+"""Metrics as tables and files, and a page about runs."""
 
 from .tables import table, write_metrics
 

@@ -189,7 +189,7 @@ def _figures(found: Examined, k: int) -> str:
     ]
     if found.model.n_components > 1:
         used = f"{health['used'][k]:.1%} of examples"
-        rows = [("share", number(health["share"][k], 3)), ("has the largest", used), *rows]
+        rows = [("share", number(health["share"][k], 3)), ("most responsible for", used), *rows]
     return tag("dl", "".join(tag("div", text("dt", a) + text("dd", b)) for a, b in rows))
 
 
@@ -274,6 +274,10 @@ def _traversals(found: Examined, shown: Shown, k: int) -> Iterator[str]:
     """One example, decoded by k alone while its most active latents are varied in turn."""
     if found.model.decoder.likelihood.autoregressive:
         yield text("p", "No traversals: every pixel of this likelihood depends on those before it.")
+        return
+    active = found.metrics.get("health", {}).get("active_units")
+    if active and not found.of_prior and active[k] == 0:
+        yield text("p", "No traversals: no latent of its code is active, so nothing would change.")
         return
     codes = found.values["codes"][:, k]
     row = int(found.r[:, k].argmax()) if found.assigns and not found.of_prior else 0

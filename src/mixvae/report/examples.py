@@ -20,12 +20,12 @@ def outliers(found: Examined, anchor: str) -> str:
     if found.estimate is None:
         caveat = f" log p(x) is not estimated: {found.why_no_estimate}; its bound stands for it."
     elif found.estimate.reliable is False:
-        caveat = " UNRELIABLE: so is the order of examples whose k-hat is large."
+        caveat = " UNRELIABLE: examples whose k-hat is large may be out of order."
     low, high = float(score.min()), float(score.quantile(0.5))
     start = float(score.quantile(0.02))
     about = (
         f"Rows whose {found.score_name} is below a threshold, the lowest first.{caveat} The "
-        "threshold begins at the lowest fiftieth of these rows."
+        "threshold begins at the lowest 2% of these rows."
     )
     slider = (
         f'<label>threshold <input class="threshold" type="range" min="{low}" max="{high}" '

@@ -106,7 +106,10 @@ def cell(value: Any) -> str:
     """A stored value for a reader."""
     if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
         return "missing"
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    size = abs(float(value))
+    return f"{value:.0f}" if 1e4 <= size < 1e9 else f"{value:.4g}"
 
 
 def _tile(one: Any, alt: str) -> str:

@@ -64,6 +64,8 @@ def announce(state: TrainingState, data: Dataset, before: Sequence[Phase], devic
 def _likelihood(recipe: BuiltRecipe) -> str:
     """The likelihood in a few words, if the recipe has it as an option."""
     name, n_trials = (recipe.options.get(key) for key in ("likelihood", "n_trials"))
+    if recipe.options.get("columns"):  # the data's description has each column's
+        return ""
     of = f" of {n_trials} trials" if name == "binomial" else ""
     return f"likelihood {name}{of}, " if name else ""
 
