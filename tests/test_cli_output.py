@@ -86,6 +86,14 @@ def test_lists_are_json_too(capsys):
     assert "mvae/table6" in answer(capsys, "reproduce", "--list")["items"]
     assert answer(capsys, "--help")["commands"].keys() == COMMANDS.keys()
     assert "version" in answer(capsys, "--version")
+    assert "--max-epochs" in answer(capsys, "train", "--help")["help"]
+
+
+def test_an_error_is_one_line_also_of_names_with_line_breaks(capsys, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('"two\nlines",b\n1,2\n3,4\n')
+    assert main(["train", "vae", "--data", str(table), "--label-column", "y"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_json_of_training_has_the_run_and_nothing_else_on_standard_output(capsys, tmp_path):

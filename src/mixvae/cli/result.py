@@ -120,11 +120,15 @@ class Form:
             print("\n".join(result.lines()))
 
     def fail(self, command: str, code: int, message: str, lead: str = "mixvae: error: ") -> int:
-        """Print an error, on standard error and with --json as an object too; returns the code."""
+        """Print an error, on standard error and with --json as an object too; returns the code.
+
+        It is one line, also where names of columns or a parser's message have several.
+        """
+        message = " ".join(message.split())
         print(f"{lead}{message}", file=sys.stderr)
         if self.json:
             with suppress(OSError):
-                error = {"command": command, "error": message.strip(), "exit_code": code}
+                error = {"command": command, "error": message, "exit_code": code}
                 print(json.dumps(error, indent=2), flush=True)
         return code
 
