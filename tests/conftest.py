@@ -27,18 +27,15 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", before)
 
 
-LONG = (  # files of long computations, more than half of whose time would be the checks
-    "test_annealed",
-    "test_estimator_continuing",
-    "test_experiments_gmm",
-    "test_experiments_mvae",
-    "test_log_likelihood",
-    "test_loop",
-    "test_multiple_importance",
-    "test_run_folder",
-    "test_search",
-    "test_splitting",
-    "test_training",
+LONG = (  # files of long computations and of whole commands, where the checks would take most time
+    *("test_aggregated", "test_annealed", "test_arviz", "test_batch_labels", "test_cli"),
+    *("test_cli_output", "test_command_values", "test_comparison", "test_docs", "test_estimator"),
+    *("test_estimator_continuing", "test_estimator_rows", "test_estimator_tables"),
+    *("test_experiments_gmm", "test_experiments_mvae", "test_explore", "test_explore_page"),
+    *("test_explore_server", "test_export_run", "test_hub", "test_imputation"),
+    *("test_log_likelihood", "test_loop", "test_missing_mixed", "test_multiple_importance"),
+    *("test_pictures", "test_processes", "test_report_page", "test_run_folder", "test_search"),
+    *("test_select", "test_splitting", "test_tables_cli", "test_training"),
 )
 
 

@@ -674,7 +674,7 @@ def test_vectors_make_tables_and_no_pictures(capsys, tmp_path):
     argv = ["train", "vae", "--data", str(tmp_path / "x.npy"), "--batch-size", "8", "--hidden", "8"]
     assert main([*argv, "--max-epochs", "1", *QUIET, "--out", run]) == 0
     capsys.readouterr()
-    assert ".csv or a .npy file" in refused(capsys, "sample", run, "--out", "s.png")
+    assert ".csv or .npy file" in refused(capsys, "sample", run, "--out", "s.png")
     shown(capsys, "sample", run)
     assert (Path(run) / "sample.csv").read_text().startswith("0,1,2,3\n")
     shown(capsys, "sample", run, "--out", str(tmp_path / "s.npy"))

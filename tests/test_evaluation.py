@@ -239,6 +239,7 @@ def test_evaluating_leaves_modes_and_the_random_state_as_they_were() -> None:
 # Reconstruction
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_squared_errors_are_sums_over_pixels_and_means_over_images() -> None:
     model = one_pixel(Joint(), FirstPixel())
     found = reconstruction(model, X, n_samples=1000)

@@ -309,3 +309,10 @@ def test_operations_that_onnx_lacks_are_computed_by_others() -> None:
     for matrix, upper in ((root, False), (root.mT, True)):
         expected = torch.linalg.solve_triangular(matrix, b, upper=upper)
         torch.testing.assert_close(solve_triangular(matrix, b, upper), expected)
+
+
+def test_onnx_has_all_three_functions_of_a_model_of_one_component(tmp_path: Path) -> None:
+    run = run_of(Case("vae", {"hidden": (4,)}), tmp_path)
+    found = export_run(run, tmp_path / "onnx", "onnx").signature
+    assert list(found["functions"]) == ["encoder", "decoder", "sampler"]
+    assert all(part["compared"]["max_difference"] for part in found["functions"].values())

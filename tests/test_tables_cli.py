@@ -134,7 +134,7 @@ def test_decoded_codes_are_rows_in_the_units_of_the_data(run, frame, command, li
 
 def test_pictures_of_a_tables_samples_are_refused(run, capsys):
     assert main(["sample", str(run), "--out", str(run / "new.png")]) == 2
-    assert "a .csv or a .npy" in capsys.readouterr().err
+    assert "a .csv or .npy" in capsys.readouterr().err
 
 
 def test_precision_is_float32_for_tables_unless_asked_for():

@@ -251,8 +251,8 @@ def _has_variance(model: MixtureVAE) -> bool:
 
 def _chosen(probs: Float[Tensor, "*n C"], uniform: Float[Tensor, "*m"]) -> Tensor:
     """Indices with these probabilities, by the inverse of their cumulative sums."""
-    below = probs.cumsum(-1)[..., :-1] <= uniform.unsqueeze(-1)
-    return below.sum(-1)
+    below = probs.cumsum(-1) <= uniform.unsqueeze(-1)  # ONNX has no sum over no numbers
+    return below.sum(-1).clamp_max(probs.shape[-1] - 1)
 
 
 def _n_uniform(p: Distribution) -> int:

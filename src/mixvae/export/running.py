@@ -97,12 +97,6 @@ def export_run(
         Without the packages of the extra ``export``; where the folder is in use; where neither
         encoder nor decoder can be exported; and where a file computes something else than the
         model.
-
-    Examples
-    --------
-    >>> import mixvae
-    >>> run = mixvae.load("runs/vae-digits-001")  # doctest: +SKIP
-    >>> print(mixvae.export.export_run(run))  # doctest: +SKIP
     """
     is_a(Run, "mixvae.load reads one from its folder", run=run)
     one_of("format", format, FORMATS)
