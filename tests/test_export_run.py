@@ -250,12 +250,23 @@ def test_images_are_given_as_they_are_stored(tmp_path: Path) -> None:
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else(
-    table: tuple[Run, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    table: tuple[Run, np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, out = table[0], tmp_path / "deep" / "out"
     command = ["export", str(run.folder), "--format", "torch", "--out", str(out)]
     assert main([*command, "--check", "false"]) == 0
     assert "not compared with the model, as was asked" in capsys.readouterr().out
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    run.export(link, format="torch", check=False)
+    assert link.is_symlink()  # and its export is replaced
+    assert {path.name for path in tmp_path.iterdir()} == {"deep", "link"}
+    monkeypatch.chdir(out)
+    with pytest.raises(MixvaeError, match="cannot replace the current folder"):
+        run.export(".", format="torch")
     before = {path.name for path in out.iterdir()}
     assert before == {"encoder.pt2", "decoder.pt2", "sampler.pt2", SIGNATURE}
     (out / "own.txt").write_text("mine")
