@@ -92,8 +92,8 @@ class Form:
 
             def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
                 if issubclass(category, MixvaeWarning):
-                    warned.append(str(message))
-                    print(f"mixvae: warning: {message}", file=sys.stderr)
+                    warned.append(" ".join(str(message).split()))
+                    print(f"mixvae: warning: {warned[-1]}", file=sys.stderr)
                 else:
                     usual(message, category, *rest, **named)
 
