@@ -4,13 +4,14 @@ import json
 import shutil
 import subprocess
 import time
+import warnings
 
 import numpy as np
 import pytest
 
 from mixvae.cli import COMMANDS, main, result
-from mixvae.cli.result import Result, as_json
-from mixvae.errors import MixvaeError
+from mixvae.cli.result import Form, Result, as_json
+from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.run import load
 
 SMALL = ["--hidden", "8", "--n-latent", "2", "--subset", "128", "--max-epochs", "1"]
@@ -86,6 +87,17 @@ def test_lists_are_json_too(capsys):
     assert "mvae/table6" in answer(capsys, "reproduce", "--list")["items"]
     assert answer(capsys, "--help")["commands"].keys() == COMMANDS.keys()
     assert "version" in answer(capsys, "--version")
+    assert "--max-epochs" in answer(capsys, "train", "--help")["help"]
+
+
+def test_an_error_is_one_line_also_of_names_with_line_breaks(capsys, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('"two\nlines",b\n1,2\n3,4\n')
+    assert main(["train", "vae", "--data", str(table), "--label-column", "y"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    with Form().listening([]):
+        warnings.warn("two\nlines", MixvaeWarning, stacklevel=1)
+    assert capsys.readouterr().err == "mixvae: warning: two lines\n"
 
 
 def test_json_of_training_has_the_run_and_nothing_else_on_standard_output(capsys, tmp_path):
@@ -114,7 +126,6 @@ def test_warnings_are_in_the_object_and_on_standard_error(capsys, monkeypatch):
     import warnings
 
     from mixvae.cli import lists
-    from mixvae.errors import MixvaeWarning
 
     def data(argv):
         print("not JSON")

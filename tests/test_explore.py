@@ -303,6 +303,7 @@ def test_a_recipe_of_one_code_says_that_it_has_no_components(digits: data.Datase
         ("decode", {"example": {"split": "all", "row": 0}}, "train, val or test"),
         ("decode", {"example": {"split": "test", "row": 9999}}, "row must be at most"),
         ("decode", ROW | {"codes": [1]}, "codes must be"),
+        ("decode", ROW | {"codes": [[0, 0, 10**400]]}, "codes must be"),
         ("decode", ROW | {"weights": "all"}, "weights must be a list of numbers"),
         ("sample", {"n": 1e9}, "whole number"),
         ("sample", {"component": 7}, "component must be in 0 ... 2"),

@@ -152,7 +152,7 @@ def test_the_command_serves_until_ctrl_c(
     monkeypatch.setattr(server.sys, "platform", "linux")
     assert main(["explore", folder, "--port", "0"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("http://127.0.0.1:")
+    assert said.err.startswith("http://127.0.0.1:")
     assert "No browser could be opened" in said.err
     assert main(["explore", folder, "--port", "0", "--no-browser", "--host", "0.0.0.0"]) == 0
     assert "it has no password" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from mixvae.data import Standardization, Transform
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import cluster_probabilities, latent_operations, responsibilities
 from mixvae.export import export_run
+from mixvae.export.checking import compare
 from mixvae.export.decompositions import cholesky, log_gamma, solve_triangular
 from mixvae.export.formats import FORMATS, program_of, quiet, write_as
 from mixvae.export.running import SIGNATURE, examples, functions_of
@@ -113,6 +114,28 @@ def test_a_program_takes_any_number_of_rows(case: Case, tmp_path: Path) -> None:
         x = examples(functions, "encoder", n)
         for found, expected in zip(program(*x), function(*x), strict=True):
             torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("mixture-vae", {"n_components": 1, "n_normals": 2}, FLAT),
+        Case("mfa-vae", {"columns": [["poisson", 1]] * FLAT[0], "n_batches": 2}, FLAT),
+    ],
+    ids=str,
+)
+def test_the_sampler_of_one_component_and_columns_of_one_kind_are_exported(
+    case: Case, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    functions, _ = functions_of(run_of(case, tmp_path), {})
+    function, form, path = functions["sampler"], FORMATS["onnx"], tmp_path / "sampler.onnx"
+    program = program_of(form, function, examples(functions, "sampler", 3))
+    write_as(form, program, function, path)
+    checked = compare(form, path, [examples(functions, "sampler", n) for n in (1, 2)], function)
+    assert checked is not None
+    assert checked.rows == [1, 2]
 
 
 @pytest.mark.slow
@@ -227,12 +250,23 @@ def test_images_are_given_as_they_are_stored(tmp_path: Path) -> None:
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else(
-    table: tuple[Run, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    table: tuple[Run, np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, out = table[0], tmp_path / "deep" / "out"
     command = ["export", str(run.folder), "--format", "torch", "--out", str(out)]
     assert main([*command, "--check", "false"]) == 0
     assert "not compared with the model, as was asked" in capsys.readouterr().out
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    run.export(link, format="torch", check=False)
+    assert link.is_symlink()  # and its export is replaced
+    assert {path.name for path in tmp_path.iterdir()} == {"deep", "link"}
+    monkeypatch.chdir(out)
+    with pytest.raises(MixvaeError, match="cannot replace the current folder"):
+        run.export(".", format="torch")
     before = {path.name for path in out.iterdir()}
     assert before == {"encoder.pt2", "decoder.pt2", "sampler.pt2", SIGNATURE}
     (out / "own.txt").write_text("mine")

@@ -10,6 +10,7 @@ import torch
 import mixvae
 from mixvae.errors import MixvaeError
 from mixvae.export import from_pretrained, model_card, push_to_hub, save_pretrained
+from mixvae.export.card import _data
 from mixvae.run import DATA, METRICS, TRAINING, Run, save_recipe, save_weights, write_json
 from mixvae.storage.files import write_text
 
@@ -57,6 +58,11 @@ def test_a_folder_is_overwritten_only_when_asked(run: Run, tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(MixvaeError, match="cannot write"):
         save_pretrained(run, tmp_path / "file" / "below")
+
+
+def test_names_of_columns_are_no_markdown_in_a_card() -> None:
+    text = _data({"name": "t", "transform": {"columns": ["<b>`x`", "two\n# lines"]}})
+    assert "Columns: `<b> x `, `two # lines`." in text
 
 
 def test_a_card_says_what_the_model_is(run: Run, tmp_path: Path) -> None:

@@ -265,3 +265,8 @@ def test_missing_and_unseen_classes_are_refused_by_the_model():
             call(model, x)
         with pytest.raises(MixvaeError, match="was given 3, which it has never seen"):
             call(model, x, y + 1)
+
+
+def test_scales_without_closed_form_are_nan() -> None:
+    case = Case("sb-vae", x_shape=FLAT)
+    assert scales(case.build().model, case.data(5)).isnan().all()

@@ -24,6 +24,7 @@ from mixvae.model_search.metric import target_of
 from mixvae.model_search.sampler import propose
 from mixvae.model_search.space import Choice, from_json, grid, parse, space_of, to_json
 from mixvae.model_search.stopping import Watch, below_median, curve, rounds
+from mixvae.model_search.trials import Trials
 
 RNG = np.random.default_rng(0)
 SMALL: dict[str, Any] = {"hidden": [8], "n_latent": 2, "start": "random"}
@@ -352,6 +353,21 @@ def test_a_folder_of_another_search_or_of_no_search_is_refused(
         search(digits, found.run_folder)
     with pytest.raises(MixvaeError, match="is not a search folder"):
         resume_search(tmp_path, digits)
+
+
+@pytest.mark.parametrize("folder", ["../other", "/tmp/other", "trials/../../other", "trials"])
+def test_a_search_folder_names_no_run_elsewhere(folder: str, tmp_path: Path) -> None:
+    run = {"seed": 0, "folder": folder}
+    trial = {"number": 0, "options": {"n_components": 1}, "runs": [run]}
+    (tmp_path / "trials.json").write_text(json.dumps({"trials": [trial]}))
+    with pytest.raises(MixvaeError, match="is no folder of a trial"):
+        Trials(tmp_path)
+
+
+def test_figures_that_are_not_whole_are_said(tmp_path: Path) -> None:
+    write_rows(tmp_path / "000.csv", {"elbo": RNG.normal(size=5)})
+    with pytest.raises(MixvaeError, match="figures of 000 are not whole"):
+        Measured.read({"value": 1.0}, tmp_path / "000.csv")
 
 
 def test_rows_are_kept_exactly(tmp_path: Path) -> None:

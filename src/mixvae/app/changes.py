@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution
 
 from mixvae.errors import MixvaeError, at_least, finite, shown
 from mixvae.evaluation.batches import check_x, evaluating
-from mixvae.evaluation.latent_operations import check_latent, decode
+from mixvae.evaluation.latent_operations import check_latent, decode, stddev
 from mixvae.model import MixtureVAE
 from mixvae.nn import Shared
 from mixvae.parts.labels import Classes
@@ -96,7 +95,7 @@ def decode_changed(
         read = z[:, :, _sources(model, sources)]
         return Changed(
             codes=z[0, 0].cpu(),
-            scales=_scales(t.q_z)[0].cpu(),
+            scales=stddev(t.q_z)[0].cpu(),
             responsibilities=r[0].cpu(),
             weights=w[0].cpu(),
             each=model.decode_each(read, y).mean[0, 0].cpu(),
@@ -138,13 +137,6 @@ def no_exchange(model: MixtureVAE) -> str | None:
             "exchanging codes only permutes the reconstructions."
         )
     return None
-
-
-def _scales(q_z: Distribution) -> Tensor:
-    try:
-        return q_z.stddev
-    except NotImplementedError:  # of stick-breaking weights
-        return torch.full_like(q_z.mean, torch.nan)
 
 
 def _sources(model: MixtureVAE, sources: Sequence[int] | None) -> list[int]:

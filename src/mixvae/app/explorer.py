@@ -198,7 +198,7 @@ class Explorer:
         self._needs("table", "a typed row; this run is of images: give an image file")
         values = asked.get("values")
         texts = values if isinstance(values, dict) else {}
-        if not all(k.isdecimal() and isinstance(v, str) for k, v in texts.items()):
+        if not all(_is_number(k) and isinstance(v, str) for k, v in texts.items()):
             raise MixvaeError(f"values must be texts by column; got {shown(values)}.")
         base = self._example(asked, "example").x
         typed = {int(number): text for number, text in texts.items()}
@@ -208,7 +208,7 @@ class Explorer:
         given = asked.get("codes") or []
         try:
             edited = {(k, latent): float(value) for k, latent, value in given}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise MixvaeError(
                 f"codes must be [component, latent, value]; got {shown(given)}."
             ) from None
@@ -356,6 +356,11 @@ def _whole(asked: Mapping[str, Any], name: str, low: int, high: int, default: in
     value = asked.get(name, default)
     whole(low, high, **{name: value})
     return int(value)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number of a column, of digits that Python reads."""
+    return text.isdecimal() and len(text) < 10
 
 
 def _numbers(values: Any, name: str) -> list[Any]:

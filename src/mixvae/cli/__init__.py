@@ -102,7 +102,8 @@ def _answer(argv: list[str], form: Form) -> int:
         resume = f" Go on with: mixvae train --resume {folder}" if folder else ""
         return form.fail(_name(argv), 130, f"stopped.{resume}", "\nmixvae: ")
     except HelpAskedError as asked:
-        print(asked.parser.format_help(), end="")
+        text = asked.parser.format_help().rstrip("\n")
+        form.show(_name(argv), Result(text=text, values={"help": text}, brief=text), "", warned)
         return 0
     form.show(_name(argv), result, printed.getvalue(), warned)
     return 0

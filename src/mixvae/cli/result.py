@@ -92,8 +92,8 @@ class Form:
 
             def show(message: Any, category: Any, *rest: Any, **named: Any) -> None:
                 if issubclass(category, MixvaeWarning):
-                    warned.append(str(message))
-                    print(f"mixvae: warning: {message}", file=sys.stderr)
+                    warned.append(" ".join(str(message).split()))
+                    print(f"mixvae: warning: {warned[-1]}", file=sys.stderr)
                 else:
                     usual(message, category, *rest, **named)
 
@@ -120,11 +120,15 @@ class Form:
             print("\n".join(result.lines()))
 
     def fail(self, command: str, code: int, message: str, lead: str = "mixvae: error: ") -> int:
-        """Print an error, on standard error and with --json as an object too; returns the code."""
+        """Print an error, on standard error and with --json as an object too; returns the code.
+
+        It is one line, also where names of columns or a parser's message have several.
+        """
+        message = " ".join(message.split())
         print(f"{lead}{message}", file=sys.stderr)
         if self.json:
             with suppress(OSError):
-                error = {"command": command, "error": message.strip(), "exit_code": code}
+                error = {"command": command, "error": message, "exit_code": code}
                 print(json.dumps(error, indent=2), flush=True)
         return code
 

@@ -38,7 +38,8 @@ class Columns(Distribution):
         self.parts = tuple(parts)
         columns = torch.cat([columns for columns, _ in self.parts])
         self._order = columns.argsort()
-        self._is_ordered = len(self.parts) == 1 and bool((columns.diff() > 0).all())
+        known = not torch.compiler.is_exporting()  # when a program has no values
+        self._is_ordered = known and len(self.parts) == 1 and bool((columns.diff() > 0).all())
         batch = (*self.parts[0][1].batch_shape[:-1], len(self._order))
         super().__init__(torch.Size(batch), validate_args=False)
 

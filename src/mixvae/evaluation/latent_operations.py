@@ -3,11 +3,12 @@
 Nothing here is random: codes are posterior means, in evaluation mode. Results are on the CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.distributions import Distribution
 
 from mixvae.errors import LARGEST, MixvaeError, finite, whole
 from mixvae.model import MixtureVAE
@@ -49,7 +50,7 @@ def codes(
     >>> codes(model, torch.zeros(5, 4)).shape
     torch.Size([5, 2, 3])
     """
-    return _moment("mean", model, x, y, batch_size)
+    return _moment(lambda q: q.mean, model, x, y, batch_size)
 
 
 def scales(
@@ -65,9 +66,9 @@ def scales(
     Returns
     -------
     scales
-        (N, K, L).
+        (N, K, L); NaN for posteriors whose variance has no closed form: stick-breaking weights.
     """
-    return _moment("stddev", model, x, y, batch_size)
+    return _moment(stddev, model, x, y, batch_size)
 
 
 def cross_decode(
@@ -313,11 +314,29 @@ def _pairs_within(y: Classes) -> Int64[Tensor, "P 2"]:
     return torch.cat(pairs_of_classes)[order.argsort(stable=True)]
 
 
+def stddev(q_z: Distribution) -> Tensor:
+    """Standard deviations of codes; NaN where they have no closed form, of stick-breaking weights.
+
+    Parameters
+    ----------
+    q_z
+        q(z | x, k).
+    """
+    try:
+        return q_z.stddev
+    except NotImplementedError:
+        return torch.full_like(q_z.mean, torch.nan)
+
+
 def _moment(
-    name: str, model: MixtureVAE, x: Tensor, y: Classes | None, batch_size: int
+    of: Callable[[Distribution], Tensor],
+    model: MixtureVAE,
+    x: Tensor,
+    y: Classes | None,
+    batch_size: int,
 ) -> Float[Tensor, "N K L"]:
-    """An attribute of q(z | x, k), its mean or stddev, for all x."""
-    return map_batches(lambda x, y: getattr(model.infer(x, y)[0], name), model, x, y, batch_size)
+    """The mean or standard deviation of q(z | x, k), for all x."""
+    return map_batches(lambda x, y: of(model.infer(x, y)[0]), model, x, y, batch_size)
 
 
 def _codes_and_responsibilities(

@@ -58,7 +58,7 @@ def _what(run: Run) -> str:
     k = recipe.model.n_components
     components = f"{k} components" if k > 1 else "one component"
     epochs = run.history[-1]["epoch"] if run.history else None
-    trained = "" if epochs is None else f" Trained for {epochs} epochs."
+    trained = "" if epochs is None else f" Trained for {epochs:g} epochs."
     return (
         f"{_first_line(type(recipe.recipe).__doc__)} {components.capitalize()}, "
         f"{recipe.n_parameters:,} parameters, x of shape {recipe.x_shape}.{trained} "
@@ -77,9 +77,14 @@ def _data(data: Mapping[str, Any]) -> str:
     lines = [f"{data.get('name')}: {sizes} rows; binarize {data.get('binarize')}."]
     columns = data.get("transform", {}).get("columns")
     if columns:
-        shown = ", ".join(map(str, columns[:20]))
+        shown = ", ".join(map(_as_code, columns[:20]))
         lines.append(f"Columns: {shown}{', ...' if len(columns) > 20 else ''}.")
     return "## Data\n\n" + " ".join(lines)
+
+
+def _as_code(name: Any) -> str:
+    """A name in which nothing is Markdown or HTML."""
+    return f"`{' '.join(str(name).split()).replace('`', ' ')}`"
 
 
 def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> str:

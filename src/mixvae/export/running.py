@@ -264,14 +264,17 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """Context with a temporary folder, which takes the place of ``folder`` in the end."""
     if folder.exists() and not _is_export(folder):
         raise MixvaeError(f"{folder} exists and is no earlier export; give another folder: --out.")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    place = folder.resolve()  # of a link, which stays
+    if place == Path.cwd():
+        raise MixvaeError(f"an export cannot replace the current folder, {place}; name one in it.")
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    old = place.with_name(f".{place.name}.{os.getpid()}.old")
     try:
         partial.mkdir(parents=True)
         yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
+        if place.exists():
+            place.rename(old)
+        partial.rename(place)
     finally:
         for path in (partial, old):
             shutil.rmtree(path, ignore_errors=True)

@@ -68,7 +68,10 @@ class Measured:
     @classmethod
     def read(cls, content: Mapping[str, Any], path: Path) -> "Measured":
         """Figures that were kept, with the rows in a CSV file."""
-        return cls(**content, rows=read_rows(path))
+        try:
+            return cls(**content, rows=read_rows(path))
+        except TypeError as error:
+            raise MixvaeError(f"the kept figures of {path.stem} are not whole: {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The trials of a search and their state, kept in plain JSON after every change."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -142,9 +143,17 @@ class Trials:
         try:
             for one in content["trials"]:
                 runs = [TrialRun(**run) for run in one["runs"]]
+                for run in runs:
+                    _check_inside(run.folder)
                 options = {name: tuples(value) for name, value in one["options"].items()}
                 self.all.append(Trial(one["number"], options, runs))
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise MixvaeError(
                 f"{self.folder / TRIALS} holds no trials of a search: {error}."
             ) from error
+
+
+def _check_inside(folder: str) -> None:
+    """Raise a ValueError for a run that is not in the search folder, which is not to be changed."""
+    if not re.fullmatch(rf"{FOLDERS}/[0-9]+(-seed-[0-9]+)?", folder):
+        raise ValueError(f"{folder!r} is no folder of a trial")
