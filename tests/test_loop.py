@@ -236,9 +236,12 @@ def test_the_history_the_callbacks_and_the_lines_name_every_phase(digits, tmp_pa
 
 def test_phases_before_training_have_a_panel_of_the_curves_each(whole, tmp_path, monkeypatch):
     numbers, panels = [], mixvae.plots.history.panels
-    monkeypatch.setattr(
-        mixvae.plots.history, "panels", lambda n, *size: (numbers.append(n), panels(n, *size))[1]
-    )
+
+    def counted(n, *sizes, **named):
+        numbers.append(n)
+        return panels(n, *sizes, **named)
+
+    monkeypatch.setattr(mixvae.plots.history, "panels", counted)
     history = mixvae.load(whole("mixture-vae")).history
     mixvae.plots.curves(history, tmp_path / "all.png")
     mixvae.plots.curves([r for r in history if r["phase"] == "main"], tmp_path / "main.png")

@@ -20,7 +20,7 @@ from mixvae.parts.labels import NO_LABELS, Labels
 from mixvae.parts.priors import VampPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
-from .values import as_json, checked, hints_of
+from .values import as_json, checked, hints_of, listed
 
 Shape = tuple[int, ...]
 CLASSES: Mapping[str, type[nn.Module]] = {"weights": Weights, "decoder": Decoder}  # of some slots
@@ -78,7 +78,8 @@ class Recipe:
         """Check the options' values, and convert them to plain ones."""
         hints = hints_of(type(self))
         for option in fields(self):
-            value = checked(option, getattr(self, option.name), hints[option.name])
+            hint = hints[option.name]
+            value = checked(option, listed(getattr(self, option.name), hint), hint)
             object.__setattr__(self, option.name, value)
         self.check()
 

@@ -53,12 +53,10 @@ def check_hint(recipe: str, name: str, hint: Any) -> None:
 def checked(option: Field[Any], value: Any, hint: Any) -> Any:
     """An option's value in plain Python: sequences as tuples, NumPy's scalars as Python's.
 
-    One number in place of a list is a list of one.
     Raises a MixvaeError for a value that the annotation does not allow, and for infinite numbers.
     """
     if isinstance(value, np.generic):
         value = value.item()
-    value = _listed(value, hint)
     kind = next((kind for kind in _alternatives(hint) if _is_of(value, kind)), None)
     if kind is None:
         raise _wrong(option, value, _alternatives(hint))
@@ -80,8 +78,10 @@ def as_json(value: Any) -> Any:
     return [as_json(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _listed(value: Any, hint: Any) -> Any:
-    """One number in place of a list of numbers, as a list; any other value as it is."""
+def listed(value: Any, hint: Any) -> Any:
+    """One number in place of an option's list of numbers, as a list; any other value as it is."""
+    if isinstance(value, np.generic):
+        value = value.item()
     kinds = _alternatives(hint)
     lists = [kind for kind in kinds if get_origin(kind) in SEQUENCES and not _is_fixed(kind)]
     inner = [get_args(kind)[0] for kind in lists if get_args(kind)[0] in (int, float)]
