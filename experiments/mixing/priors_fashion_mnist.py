@@ -1,7 +1,7 @@
 """Learned priors in the exact mixture and in VAEs, on dynamically binarised Fashion-MNIST.
 
 Each row has about ten minutes of one core, its start and validation included, with the settings of
-mixing/fashion_mnist.md. "20 normals": the prior of each component is a learned mixture of 20 normals,
+mixing/fashion_mnist.md. "20 normals": each component has a learned prior of 20 normals,
 started from the normals of its cluster. "VAE, 50 normals": one VAE whose prior is a learned mixture
 of 50 normals (recipe vade, from random means and not from an autoencoder's codes). "log_px" is
 importance sampling with 2,000 codes over 2,000 test images at even distances, "elbo" each model's
