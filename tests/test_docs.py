@@ -37,7 +37,7 @@ QUICK = {  # of each page the number of its blocks, and what is made smaller in 
     "index.md": (
         2,
         [
-            ("(random_state=0)", "(2, covariance_type='full', max_epochs=1, random_state=0)"),
+            ("(3, random_state=0)", "(2, covariance_type='full', max_epochs=1, random_state=0)"),
             ("max_epochs=3,", "max_epochs=1, pictures=False,"),
         ],
     ),

@@ -307,7 +307,7 @@ def test_titles_and_tables_say_at_which_scale_they_are(
     titles: list[str] = []
     from matplotlib.figure import Figure
 
-    monkeypatch.setattr(Figure, "suptitle", lambda self, text: titles.append(text))
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **how: titles.append(text))
     (page,) = make()
     note = "mvae/table98 at the quick scale: scikit-learn's digits, two epochs"
     assert titles == [f"a model of MNIST\n{note}"]
