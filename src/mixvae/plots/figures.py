@@ -63,7 +63,7 @@ def noted(note: str) -> Iterator[None]:
 def wrapped(title: str, width: float) -> list[str]:
     """Lines of a title for a figure of a width in inches."""
     n = max(44, int(width / LETTER))
-    return [part for line in title.split("\n") for part in wrap(line, n)]
+    return [part for line in title.split("\n") for part in wrap(line, n, break_on_hyphens=False)]
 
 
 def save(fig: "Figure", path: str | Path, title: str) -> Path:
