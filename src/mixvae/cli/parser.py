@@ -78,20 +78,20 @@ class Parser(ArgumentParser):
         add = group.add_class_arguments if isclass(source) else group.add_function_arguments
         add(source, as_group=False, skip=left_out)
         for action in group._group_actions:
-            action.metavar = words_of(_type(action), action.default)
+            action.metavar = words_of(type_of(action), action.default)
             action.help = re.sub(r"(:\w+:)?`+([^`]*)`+", r"\2", action.help or "")
         return group
 
     def unset(self, *names: str, help: str | None = None) -> None:
         """Leave options out of the result unless they are given; ``help`` is added to theirs."""
         for name in names:
-            action = self._options()[name]
+            action = self.options()[name]
             action.default = SUPPRESS
             action.help = f"{action.help or ''} {help}".strip() if help else action.help
 
     def bare(self, name: str, value: Any) -> None:
         """Let an option stand without a value, which is then this one."""
-        action = self._options()[name]
+        action = self.options()[name]
         action.const, action.metavar = value, f"[{_takes(action)}]"
 
     def read(self, argv: Sequence[str], n_positional: int = 0) -> tuple[list[str], dict[str, Any]]:
@@ -103,12 +103,12 @@ class Parser(ArgumentParser):
         for name, _ in flags:
             if name == "help":
                 raise HelpAskedError(self)
-            if name not in self._options():
+            if name not in self.options():
                 raise MixvaeError(f"unknown option {dashed(name)}.{self._near(name, dashed)}")
         args = []
         for name, values in flags:
             value, rest = self._join(name, values)
-            args.append(f"--{self._options()[name].dest}={value}")
+            args.append(f"--{self.options()[name].dest}={value}")
             words += rest
         if len(words) > n_positional and re.match(r"-[a-zA-Z]", words[n_positional]):
             raise MixvaeError(
@@ -127,7 +127,7 @@ class Parser(ArgumentParser):
         seen: dict[str, str] = {}
         for key in keys:
             name = key.replace("-", "_")
-            if name not in self._options().keys() - NOT_IN_FILES:
+            if name not in self.options().keys() - NOT_IN_FILES:
                 raise MixvaeError(f"{where}: unknown key {key!r}.{self._near(name, str)}")
             if name in seen:
                 raise MixvaeError(f"{where}: {seen[name]!r} and {key!r} are one option; keep one.")
@@ -147,20 +147,20 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise a MixvaeError that names the option and its wrong value in one line."""
         found = re.match(r'Parser key "(\w+?)_?".*(?:Got|Given) value: (.*)$', message, re.DOTALL)
-        if found and (action := self._options().get(found[1])):
+        if found and (action := self.options().get(found[1])):
             near = get_close_matches(found[2], _takes(action).split("|"), n=1, cutoff=0.6)
             hint = f" Did you mean {near[0]}?" if near else ""
             message = f"{dashed(found[1])} takes {_takes(action)}; got {found[2]!r}.{hint}"
         raise MixvaeError(message) from ex
 
-    def _options(self) -> dict[str, Action]:
+    def options(self) -> dict[str, Action]:
         return {a.dest.rstrip("_"): a for a in self._actions if a.option_strings}
 
     def _join(self, name: str, values: list[str]) -> tuple[str, list[str]]:
         """An option's words as one value, and those that are not its own."""
-        action = self._options()[name]
-        hint = _type(action)
-        if _is_sequence(hint) and values and not values[0].startswith(("[", "null")):
+        action = self.options()[name]
+        hint = type_of(action)
+        if is_sequence(hint) and values and not values[0].startswith(("[", "null")):
             texts = str in get_args(hint)  # which may contain commas
             return json.dumps(values) if texts else f"[{','.join(values)}]", []
         if hint is bool and not values:
@@ -173,7 +173,7 @@ class Parser(ArgumentParser):
 
     def _near(self, name: str, spelled: Callable[[str], str]) -> str:
         """A hint at the option whose name is the nearest, and at the help."""
-        known = list(self._options())
+        known = list(self.options())
         near = [option for option in known if len(name) > 2 and name in option.split("_")]
         near = near or get_close_matches(name, known, n=1, cutoff=0.65)
         hint = f" Did you mean {spelled(near[0])}?" if near else ""
@@ -207,17 +207,19 @@ def dashed(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 
 
-def _type(action: Action) -> Any:
+def type_of(action: Action) -> Any:
+    """The type hint of an option, or its type."""
     return getattr(action, "_typehint", None) or action.type or str
 
 
 def _takes(action: Action) -> str:
-    return action.metavar if isinstance(action.metavar, str) else words_of(_type(action))
+    return action.metavar if isinstance(action.metavar, str) else words_of(type_of(action))
 
 
-def _is_sequence(hint: Any) -> bool:
+def is_sequence(hint: Any) -> bool:
+    """Whether an option takes several values."""
     if get_origin(hint) in (Union, UnionType):
-        return any(map(_is_sequence, get_args(hint)))
+        return any(map(is_sequence, get_args(hint)))
     origin = get_origin(hint)
     return isinstance(origin, type) and issubclass(origin, Sequence)
 

@@ -26,7 +26,7 @@ from mixvae.run import load
 from mixvae.training import fit
 
 from .inputs import DATA_OPTIONS, DataOptions, located
-from .parser import Parser, _is_sequence, _type, dashed, split, taken
+from .parser import Parser, dashed, is_sequence, split, taken, type_of
 from .pictures import check_path
 from .recipe_files import Named, add_recipes, import_recipes, recipe_of
 from .result import Result
@@ -191,14 +191,14 @@ def _several(parser: Parser, argv: list[str]) -> tuple[list[str], dict[str, Any]
     """The command line without the options that have several values, and their values."""
     words, flags = split(argv)
     rest, space = list(words), {}
-    known = parser._options()
+    known = parser.options()
     for name, values in flags:
         action = known.get(name)
         own = (
             name in IN_WORDS
             or name in DATA_OPTIONS
             or action is None
-            or _is_sequence(_type(action))
+            or is_sequence(type_of(action))
         )
         if own or len(values) < 2:
             rest += ["-h"] if name == "help" else [dashed(name), *values]
@@ -218,7 +218,7 @@ def _typed(parser: Parser, name: str, value: Any) -> Any:
 def _ranges(parser: Parser, texts: Sequence[str], recipe: Named) -> Space:
     """The dimensions of --space, whose values are of their options' types."""
     found: Space = {}
-    known = parser._options()
+    known = parser.options()
     for name, one in map(parse, texts):
         if name not in known or name in DATA_OPTIONS or hasattr(SearchOptions, name):
             own = [*options_of(recipe.kind), *DEFAULTS]

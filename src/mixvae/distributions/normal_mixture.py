@@ -92,7 +92,7 @@ class NormalMixture(MixtureSameFamily):
             log_p = LogMixture.apply(rows, loc, scale, log_w)
         else:  # in float64: validation and evaluation
             log_p = normalized(log_prob_pairs(rows, loc, scale, log_w))[1]
-        return log_p.movedim(-1, 0).unflatten(0, z.shape[:n_sample])
+        return log_p.movedim(-1, 0).reshape(z.shape[:-1])
 
     @torch.no_grad()
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:

@@ -76,9 +76,9 @@ def log_prob_each(components: Distribution, z: Float[Tensor, "*n L"]) -> Float[T
     >>> log_prob_each(normals, torch.zeros(5, 1)).shape
     torch.Size([5, 2])
     """
-    n_components = components.batch_shape[-1]
     if not is_diagonal_normal(components):
-        return components.log_prob(z.unsqueeze(-2).expand(*z.shape[:-1], n_components, z.shape[-1]))
+        shape = (*z.shape[:-1], components.batch_shape[-1], z.shape[-1])
+        return components.log_prob(z.unsqueeze(-2).expand(shape))
     loc, scale = loc_and_scale(components)
     n_batch = loc.dim() - 2
     sample = z.shape[: z.dim() - 1 - n_batch]

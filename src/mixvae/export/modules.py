@@ -15,6 +15,7 @@ from mixvae.distributions import Hierarchical, NormalMixture
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError
 from mixvae.evaluation.batches import clusters_of_noise, noise_of_clusters, prior_of_clusters
+from mixvae.evaluation.latent_operations import stddev
 from mixvae.model import MixtureVAE
 from mixvae.parts.flows import Flowed
 from mixvae.parts.labels import Classes
@@ -242,11 +243,8 @@ def _has_variance(model: MixtureVAE) -> bool:
     """Whether the codes' posterior has a variance; stick-breaking ones have none in torch."""
     x_shape = model.decoder.likelihood.x_shape
     labels = None if model.labels.n_classes is None else torch.zeros(1, dtype=torch.int64)
-    try:
-        _ = model.infer(torch.zeros(1, *x_shape), labels)[0].stddev
-    except NotImplementedError:
-        return False
-    return True
+    q_z, _ = model.infer(torch.zeros(1, *x_shape), labels)
+    return bool(stddev(q_z).isfinite().all())
 
 
 def _chosen(probs: Float[Tensor, "*n C"], uniform: Float[Tensor, "*m"]) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -28,7 +28,7 @@ from .checkpoints import TrainingState, best_of, take_best
 from .estimate import estimate
 from .loop import BEFORE
 from .machine import Machine
-from .settings import Settings
+from .settings import EvaluateOn, Settings
 
 PICTURES = (
     *("reconstructions.png", "samples.png", "codes.png", "weights.png", "curves.png"),
@@ -76,7 +76,7 @@ def conclude(
     machine: Machine,
     *,
     pictures: bool,
-    evaluate_on: Literal["test", "val"] = "test",
+    evaluate_on: EvaluateOn = "test",
 ) -> Run:
     """All that comes after the last epoch. What is interrupted in it is done again by resuming."""
     folder, settings = state.folder, state.settings
@@ -104,7 +104,7 @@ def finish(
     settings: Settings,
     *,
     pictures: bool,
-    evaluate_on: Literal["test", "val"] = "test",
+    evaluate_on: EvaluateOn = "test",
 ) -> dict[str, Any]:
     """Write ``metrics.json`` and the PNG files, then the mark; return the metrics."""
     own, data = data, replace(data, test=data.val) if evaluate_on == "val" else data

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from inspect import Signature, signature
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from mixvae import run as folders
 from mixvae.data.dataset import Dataset
@@ -37,9 +37,7 @@ from .memory import kept_memory
 from .optimizers import MakeOptimizer, Schedule, functions_of, name_of
 from .phases import phases_of
 from .precision import PrecisionChoice, chosen_precision
-from .settings import Average, ClipBy, Compile, Settings
-
-EvaluateOn = Literal["test", "val"]
+from .settings import Average, ClipBy, Compile, EvaluateOn, Settings
 
 
 def fit(

@@ -12,6 +12,7 @@ Precision = Literal["32", "bf16", "16"]
 Average = Literal["none", "ema", "swa"]
 ClipBy = Literal["norm", "value"]
 Compile = bool | Literal["reduce-overhead"]
+EvaluateOn = Literal["test", "val"]
 
 
 @dataclass(frozen=True)
