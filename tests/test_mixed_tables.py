@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import mixvae
-from mixvae import DeepMixture, MixvaeError, data
+from mixvae import DeepMixture, MixvaeError, MixvaeWarning, data
 from mixvae.cli import main
 from mixvae.evaluation.marginal_likelihood.by_component import log_joint
 from mixvae.initialization.column_mixture import ColumnMixture, MixtureOfColumns
@@ -295,6 +295,17 @@ def test_rows_that_the_model_does_not_know_are_refused(fitted: DeepMixture) -> N
         DeepMixture(likelihood="student-t").fit(table())
     with pytest.raises(MixvaeError, match="at least 3 rows"):
         DeepMixture().fit(table()[:2])
+
+
+def test_unseen_categories_may_be_missing_values() -> None:
+    asked = {"likelihood": KINDS, "max_epochs": 0, "random_state": 0}
+    one = DeepMixture(2, unseen_categories="missing", **asked).fit(table())
+    unknown, missing = table().assign(city="Bern")[:9], table().assign(city=None)[:9]
+    with pytest.warns(MixvaeWarning, match="city has the category 'Bern'.* 9 of 9 values"):
+        found = one.score_samples(unknown)
+    assert np.array_equal(found, one.score_samples(missing))
+    with pytest.raises(MixvaeError, match="unseen_categories must be 'error' or 'missing'"):
+        DeepMixture().set_params(unseen_categories="other").fit(table())
 
 
 def test_an_array_of_counts_needs_only_the_name_of_its_likelihood() -> None:

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -18,6 +18,8 @@ from .frames import columns_of
 from .raw_columns import Kinds, RawColumn, categories_of, kinds_by_name, raw_columns
 from .standardization import Standardization, warn_of_missing
 from .survey import Survey
+
+Unseen = Literal["error", "missing"]  # what a category that training did not have is
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,9 @@ class MixedColumns(Standardization):
         each = zip(self.categories, self.constant, strict=True)
         return tuple(own for own, left in each if not left)
 
-    def to_float64(self, table: Any, where: str = "x") -> Float64[Tensor, "N D"]:
+    def to_float64(
+        self, table: Any, where: str = "x", *, unseen: Unseen = "error"
+    ) -> Float64[Tensor, "N D"]:
         """Convert rows in double precision.
 
         Parameters
@@ -213,12 +217,15 @@ class MixedColumns(Standardization):
             A frame or an array, with all D columns.
         where
             Its name in messages.
+        unseen
+            Whether a category that training data did not have is an error, or a missing value, of
+            which a warning tells.
 
         Raises
         ------
         MixvaeError
-            For another number of columns, a category that training data did not have, and values
-            that a column's likelihood is not for.
+            For another number of columns, an unseen category that is an error, and values that a
+            column's likelihood is not for.
         """
         if self.counts is not None and _is_numeric(table):
             check_counts(table, self.columns, self.counts, where)
@@ -229,7 +236,7 @@ class MixedColumns(Standardization):
                 f"{where}: expected rows of {len(self.kinds)} columns, as in training, got "
                 f"{len(raw)}; give all columns of the training data, in the same order."
             )
-        return super().to_float64(_numbers(raw, self.kinds, self.categories, where))
+        return super().to_float64(_numbers(raw, self.kinds, self.categories, where, unseen))
 
     def apply(self, table: Any, where: str = "x") -> Tensor:
         """Convert rows, as a model sees them.
@@ -309,29 +316,22 @@ def _warn_left_out(
 
 
 def _numbers(
-    raw: list[RawColumn], kinds: tuple[str, ...], categories: Any, where: str
+    raw: list[RawColumn],
+    kinds: tuple[str, ...],
+    categories: Any,
+    where: str,
+    unseen: Unseen = "error",
 ) -> Float64[np.ndarray, "N D"]:
     """The columns as numbers: codes for categories, other values as they are."""
     each = zip(raw, kinds, categories, strict=True)
-    return np.column_stack([_column(*one, where) for one in each])
+    return np.column_stack([_column(*one, where, unseen) for one in each])
 
 
 def _column(
-    raw: RawColumn, kind: str, categories: tuple[Any, ...], where: str
+    raw: RawColumn, kind: str, categories: tuple[Any, ...], where: str, unseen: Unseen
 ) -> Float64[np.ndarray, " N"]:
     if categories:
-        code, values = {value: i for i, value in enumerate(categories)}, raw.values.tolist()
-        for i in np.flatnonzero(raw.missing):
-            values[i] = None
-        unseen = [v for v in dict.fromkeys(values) if v is not None and v not in code]
-        if unseen:
-            raise MixvaeError(
-                f"{where}: column {raw.name} has the category {shown(unseen[0])}, which the "
-                f"training data did not have; there are {', '.join(map(str, categories[:8]))}"
-                f"{', ...' if len(categories) > 8 else ''}. Recode those values, or make "
-                "them missing: None."
-            )
-        return np.array([code.get(v, np.nan) for v in values], dtype=np.float64)
+        return _codes(raw, categories, where, unseen)
     if raw.is_text:
         raise MixvaeError(
             f"{where}: column {raw.name} holds text, and in training held numbers; make it numbers."
@@ -351,3 +351,29 @@ def _column(
             "the column another likelihood."
         )
     return values
+
+
+def _codes(
+    raw: RawColumn, categories: tuple[Any, ...], where: str, unseen: Unseen
+) -> Float64[np.ndarray, " N"]:
+    """The place of each value among the categories, NaN where it is missing."""
+    code, values = {value: i for i, value in enumerate(categories)}, raw.values.tolist()
+    for i in np.flatnonzero(raw.missing):
+        values[i] = None
+    unknown = [v for v in values if v is not None and v not in code]
+    if unknown:
+        example = f"{where}: column {raw.name} has the category {shown(unknown[0])}, which the "
+        if unseen == "missing":
+            warnings.warn(
+                f"{example}training data did not have; {len(unknown)} of {len(values)} values of "
+                "this column are taken as missing.",
+                MixvaeWarning,
+                stacklevel=2,
+            )
+        else:
+            raise MixvaeError(
+                f"{example}training data did not have; there are "
+                f"{', '.join(map(str, categories[:8]))}{', ...' if len(categories) > 8 else ''}. "
+                "Recode those values, or make them missing: None."
+            )
+    return np.array([code.get(v, np.nan) for v in values], dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from mixvae.data.batch_labels import BatchName
 from mixvae.data.columns import check_observed
 from mixvae.data.counts import are_counts
 from mixvae.data.frames import columns_of, is_frame
+from mixvae.data.mixed_columns import Unseen
 from mixvae.data.row_weights import relative
 from mixvae.data.rows import TensorOrRows
 from mixvae.data.transform_record import AnyTransform
@@ -87,6 +89,8 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
         counts, as of cells in sequencing: no, or divided by a typical sum, which is the median of
         training rows or a number. Densities are then log p(x | library size), and components,
         reconstructions and samples those of rows of the typical one. By default none.
+    unseen_categories : {"error", "missing"}
+        What a category is that a column did not have in :meth:`fit`: an error, or a missing value.
     standardize : {"auto"} or bool
         Divide columns by their standard deviation, less their mean. "auto": real tables.
     covariance_type : {"full", "tied", "diag"}, optional
@@ -206,6 +210,7 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
         network: str | None = None,
         likelihood: str | Mapping[Any, str] | None = None,
         library_size: Literal["none", "median"] | float | None = None,
+        unseen_categories: Unseen = "error",
         standardize: Standardize = "auto",
         covariance_type: Literal["full", "tied", "diag"] | None = None,
         reg_covar: float | None = None,
@@ -232,6 +237,7 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
         self.network = network
         self.likelihood = likelihood
         self.library_size = library_size
+        self.unseen_categories = unseen_categories
         self.standardize = standardize
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
@@ -310,6 +316,11 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
             check_same(self._fitted_with, given_arguments)
         seed = arguments.seed_from(self.random_state)
         self._check_contamination()
+        if self.unseen_categories not in ("error", "missing"):
+            raise MixvaeError(
+                "unseen_categories must be 'error' or 'missing'; got "
+                f"{shown(self.unseen_categories)}."
+            )
         is_table = self._is_table if goes_on else checks.axes_of(X) < 3
         kinds = checks.kinds_asked(X, self.likelihood)
         given = checks.checked(
@@ -377,7 +388,8 @@ class DeepMixture(FittedMixture, ClusterMixin, DensityMixin, BaseEstimator):
             data, training = all_rows(data), again(training, self.history_)
             recipe = build(asked, data, seed=seed, **options)
             recipe = trained(recipe, data, training, seed)[0]
-        self._seed, self._is_table, self._reader = seed, is_table, reader
+        self._seed, self._is_table = seed, is_table
+        self._reader = replace(reader, unseen=self.unseen_categories)
         self._fitted_with: dict[str, Any] = given_arguments
         self._passes: Passes | None = None
         self.data_transform_, self.validation_indices_ = reader.transform, counted[held_out]

@@ -23,6 +23,7 @@ from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.counts import counts_of
 from mixvae.data.dataset import Split, draw_rows
 from mixvae.data.formats import row_sources
+from mixvae.data.mixed_columns import Unseen
 from mixvae.data.row_weights import row_weights
 from mixvae.data.rows import Rows, TensorOrRows
 from mixvae.data.sources import Source
@@ -52,12 +53,15 @@ class Reader:
         How pixels are made 0 or 1.
     seed
         Of pixels that are sampled.
+    unseen
+        As of :meth:`MixedColumns.to_float64`.
     """
 
     transform: AnyTransform
     x_shape: tuple[int, ...]
     binarize: Binarize
     seed: int
+    unseen: Unseen = "error"
 
     def log_scale(self, x: TensorOrRows) -> np.ndarray:
         """What log p(x) of each row in the units of X is less than that of the model's x."""
@@ -70,7 +74,7 @@ class Reader:
         if isinstance(X, Source):
             return self._rows(X)
         if isinstance(self.transform, MixedColumns):
-            return self.transform.to_float64(X, "X")
+            return self.transform.to_float64(X, "X", unseen=self.unseen)
         if isinstance(self.transform, Standardization):
             return self.transform.to_float64(np.asarray(X))
         x = make_split(X, where="X", transform=replace(self.transform, columns=None)).x
