@@ -5,7 +5,8 @@
 A table is a Python file of declarations: DATA, TRAINING and ROWS (see ``Table``). A row that has
 been trained is not trained again, so an interrupted table goes on where it stopped, and ``--shard
 1/2`` and ``--shard 2/2`` in two processes share one table. The table is written afresh after
-every row, from the rows there are.
+every row, from the rows there are: those with a run folder, and those in the CSV whose recipe,
+options and training are still the declared ones.
 """
 
 import argparse
@@ -86,6 +87,8 @@ def main() -> None:
         for row in rows[first - 1 :: step]:
             folder = runs / slug(row["name"])
             if not (folder / ROW).exists():
+                if row["name"] in kept(table):
+                    continue
                 train(table, row, folder, dataset, labelled)
             elif args.judge_again:
                 judge(table, row, mixvae.load(folder), dataset, labelled)
@@ -153,13 +156,14 @@ def judge(
 
 def write(table: Table, runs: Path) -> None:
     """Write results/FOLDER/TABLE.csv and .md from the rows that have been trained."""
-    rows = [figures(row, runs / slug(row["name"])) for row in table.rows]
+    before = kept(table)
+    rows = [figures(row, runs / slug(row["name"])) or before.get(row["name"]) for row in table.rows]
     rows = [row for row in rows if row]
     if not rows:
         return
-    out = ROOT / "results" / table.path.parent.name
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{table.path.stem}.csv").open("w", newline="") as file:
+    path = results(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -169,7 +173,31 @@ def write(table: Table, runs: Path) -> None:
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     command = f"python experiments/run.py {table.path} --data-dir DIR"
     text = f"{table.title}\n\n{body}\n\nMade by `{command}`; everything else is in the CSV.\n"
-    (out / f"{table.path.stem}.md").write_text(text)
+    path.with_suffix(".md").write_text(text)
+
+
+def results(table: Table) -> Path:
+    """The table as CSV."""
+    return ROOT / "results" / table.path.parent.name / f"{table.path.stem}.csv"
+
+
+def kept(table: Table) -> dict[str, dict[str, str]]:
+    """The rows of the CSV, by name, that are still declared as they were trained."""
+    if not results(table).exists():
+        return {}
+    with results(table).open(newline="") as file:
+        lines = {line["row"]: line for line in csv.DictReader(file)}
+    known = [row for row in table.rows if row["name"] in lines]
+    same = [row["name"] for row in known if is_as_declared(lines[row["name"]], row, table)]
+    return {name: lines[name] for name in same}
+
+
+def is_as_declared(line: Mapping[str, str], row: Mapping[str, Any], table: Table) -> bool:
+    """Whether a line of the CSV has the recipe, options and training of a declared row."""
+    had = json.loads(line["options"])
+    same = all(name in had and had[name] == value for name, value in row["options"].items())
+    settings = {"seed": 0} | dict(table.training) | row.get("training", {})
+    return same and line["recipe"] == row["recipe"] and json.loads(line["training"]) == settings
 
 
 def figures(row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
