@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def test_a_row_of_the_csv_stays_if_it_is_declared_as_it_was_trained(
     row: dict[str, Any], stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = importlib.util.spec_from_file_location("experiments_run", SCRIPT)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     run = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, spec.name, run)
+    monkeypatch.setitem(sys.modules, spec.name, run)
     spec.loader.exec_module(run)
     monkeypatch.setattr(run, "ROOT", tmp_path)
     table = run.Table(Path("study/one.py"), "Title.", {}, {}, [row], ["elbo"])
