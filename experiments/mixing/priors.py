@@ -15,4 +15,10 @@ def rows(seed: int) -> list[dict[str, object]]:
     ]
 
 
-ROWS = [*rows(0), mixture("mixture-vae, 5 normals", 87, 0, n_normals=5), *rows(1), *rows(2)]
+ROWS = [
+    *rows(0),
+    mixture("mixture-vae, 5 normals", 87, 0, n_normals=5),
+    mixture("mixture-vae, 50 normals", 76, 0, n_normals=50),
+    *rows(1),
+    *rows(2),
+]
