@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .data.batch_labels import BatchName, check_names
+from .data.classes import ClassName, check_class_names
 from .data.transform_record import AnyTransform, read_transform
 from .errors import MixvaeError, MixvaeWarning, is_a
 from .recipes import Recipe, options_of
@@ -70,6 +71,11 @@ class Run:
     def batch_names(self) -> tuple[BatchName, ...] | None:
         """The names of the technical batches of its data, in the order of their numbers."""
         return load_batch_names(self.folder)
+
+    @property
+    def class_names(self) -> tuple[ClassName, ...] | None:
+        """The names of the classes of its data, in the order of their numbers."""
+        return load_class_names(self.folder)
 
     def export(self, out: str | Path | None = None, **options: Any) -> Any:
         """Write ONNX or PyTorch files that need no mixvae: :func:`mixvae.export.export_run`."""
@@ -207,6 +213,16 @@ def load_batch_names(folder: Path) -> tuple[BatchName, ...] | None:
         return check_names(read_json(folder, DATA).get("batch_names"))
     except MixvaeError as error:
         raise MixvaeError(f"{folder / DATA} does not say what its batches are: {error}") from None
+
+
+def load_class_names(folder: Path) -> tuple[ClassName, ...] | None:
+    """The names of the classes of a run's data; None where there are none."""
+    if not (folder / DATA).exists():
+        return None
+    try:
+        return check_class_names(read_json(folder, DATA).get("class_names"))
+    except MixvaeError as error:
+        raise MixvaeError(f"{folder / DATA} does not say what its classes are: {error}") from None
 
 
 def _recipe_class(folder: Path, name: str, recipes: Iterable[type[Recipe]] = ()) -> type[Recipe]:

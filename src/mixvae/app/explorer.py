@@ -169,7 +169,8 @@ class Explorer:
         split = self._split(asked.get("split", "test"))
         row = _whole(asked, "row", 0, len(split) - 1, 0)
         rows = range(row, min(len(split), row + _whole(asked, "n", 1, MAX_SAMPLES, 12)))
-        label = [None if split.y is None else int(split.y[i]) for i in rows]
+        name = self.data.class_name
+        label = [None if split.y is None else name(int(split.y[i])) for i in rows]
         x = [self.shown.of(one) for one in split.x[row : rows.stop]]
         return {"rows": list(rows), "labels": label, "x": x}
 

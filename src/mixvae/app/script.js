@@ -144,7 +144,7 @@ async function thumbnails(first) {
   const found = await ask("thumbnails", { split: $("split").value, row: first, n });
   $("thumbnails").replaceChildren(
     ...found.rows.map((row, i) => {
-      const label = found.labels[i] === null ? "" : `, label ${found.labels[i]}`;
+      const label = found.labels[i] === null ? "" : `, ${found.labels[i]}`;
       const button = make("button", { type: "button", dataset: { row } }, picture(found.x[i], `row ${row}${label}`), make("span", {}, String(row)));
       button.addEventListener("click", handled(() => pickRow(row)));
       return button;

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixvae.data import DATASETS, Binarize, Dataset, Kinds, Standardize, read_source
 from mixvae.data.batch_labels import BatchName
+from mixvae.data.classes import ClassName
 from mixvae.data.splits import SourceSplits, assemble
 from mixvae.data.transform_record import AnyTransform
 from mixvae.errors import MixvaeError
@@ -55,6 +56,7 @@ class DataOptions:
         self,
         transform: AnyTransform | None = None,
         batch_names: Sequence[BatchName] | None = None,
+        class_names: Sequence[ClassName] | None = None,
     ) -> tuple[SourceSplits, Dataset]:
         """The source as it is stored, and split; ``transform`` and names are a trained run's."""
         if self.data is None:
@@ -75,6 +77,7 @@ class DataOptions:
             transform=transform,
             batch_column=self.batch_column,
             batch_names=batch_names,
+            class_names=class_names,
         )
         data = assemble(name, parts, binarize=self.binarize, n_val=self.n_val, seed=self.data_seed)
         return parts, data if self.subset is None else data.subset(self.subset)

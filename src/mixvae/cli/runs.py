@@ -18,7 +18,15 @@ from mixvae.data.formats import table_file
 from mixvae.data.splits import SourceSplits
 from mixvae.errors import MixvaeError, MixvaeWarning
 from mixvae.model import MixtureVAE
-from mixvae.run import DATA, Run, load, load_batch_names, load_transform, read_json
+from mixvae.run import (
+    DATA,
+    Run,
+    load,
+    load_batch_names,
+    load_class_names,
+    load_transform,
+    read_json,
+)
 
 from .inputs import DATA_OPTIONS, DataOptions, data_options, located, settings_of
 from .parser import Parser, taken
@@ -210,7 +218,7 @@ def source_of(folder: Path, given: Mapping[str, Any]) -> Source:
             kept |= {"image_size"} if path.is_dir() else set()
             kept |= {"label_column", "batch_column"} if table_file.is_table(path) else set()
     options = data_options(folder, given, kept)
-    read = options.read(load_transform(folder), load_batch_names(folder))
+    read = options.read(load_transform(folder), load_batch_names(folder), load_class_names(folder))
     return Source(options, is_other, *read)
 
 

@@ -16,6 +16,7 @@ from mixvae.errors import MixvaeError, is_a, seeds, unknown
 
 from .batch_labels import BatchName
 from .choice import Standardize
+from .classes import ClassName
 from .dataset import Binarize, Dataset, Split, SplitName, check_binarize, draw_rows
 from .download import data_home
 from .formats import arrays, image_folder, row_sources, table_file
@@ -110,6 +111,7 @@ def load(
     transform: AnyTransform | None = None,
     batch_column: str | None = None,
     batch_names: Sequence[BatchName] | None = None,
+    class_names: Sequence[ClassName] | None = None,
 ) -> Dataset:
     """Load a data set by name, or from a folder of images or a file of arrays or of a table.
 
@@ -154,7 +156,7 @@ def load(
         as in `from_arrays`. A named set has its own.
     batch_column
         The column of a table's file that names the technical batch of each row.
-    batch_names
+    batch_names, class_names
         Those of a trained model, for new data: see `from_arrays`.
 
     Returns
@@ -186,6 +188,7 @@ def load(
         transform=transform,
         batch_column=batch_column,
         batch_names=batch_names,
+        class_names=class_names,
     )
     data = assemble(name, parts, binarize=binarize, n_val=n_val, seed=seed)
     return data if subset is None else data.subset(subset)
@@ -248,6 +251,7 @@ def read_source(
     transform: AnyTransform | None = None,
     batch_column: str | None = None,
     batch_names: Sequence[BatchName] | None = None,
+    class_names: Sequence[ClassName] | None = None,
 ) -> tuple[str, SourceSplits]:
     """The name and the content of what :func:`load` takes, before splits are held out.
 
@@ -259,7 +263,9 @@ def read_source(
         As in :func:`load`; only checked here, before what may be a long download.
     n_val, seed
         As in :func:`load`: a table is standardised by the rows that will not be held out.
-    image_size, standardize, kinds, label_column, transform, batch_column, batch_names
+    image_size, standardize, kinds, label_column, transform
+        As in :func:`load`.
+    batch_column, batch_names, class_names
         As in :func:`load`.
 
     Returns
@@ -306,7 +312,7 @@ def read_source(
         return path.resolve().name, arrays.read(path, *options)
     if is_table:
         return path.resolve().name, arrays.read_table(
-            path, label_column, *options, batch_column, batch_names
+            path, label_column, *options, batch_column, batch_names, class_names
         )
     if path.is_file():
         raise MixvaeError(

@@ -17,6 +17,7 @@ from mixvae.likelihoods.columns import OF_CATEGORIES
 from mixvae.seeding import seed_of_row
 
 from .batch_labels import BatchName, check_names
+from .classes import ClassName, check_class_names
 from .levels import number_of_steps
 from .mixed_columns import MixedColumns
 from .row_weights import check_weights, relative
@@ -190,6 +191,8 @@ class Dataset:
         `Standardization` of a table of real values, or the `MixedColumns` of one of several kinds.
     batch_names
         The names of the technical batches that the splits' ``batch_label`` counts, or None.
+    class_names
+        The names of the classes that the splits' ``y`` counts, or None where these are numbers.
 
     Raises
     ------
@@ -206,6 +209,7 @@ class Dataset:
     seed: int = 0
     transform: AnyTransform = AS_STORED
     batch_names: tuple[BatchName, ...] | None = None
+    class_names: tuple[ClassName, ...] | None = None
 
     def __repr__(self) -> str:
         """One line with name, shape and sizes."""
@@ -233,6 +237,20 @@ class Dataset:
                     f"{self.x_shape} and {name} {tuple(split.x.shape[1:])}; resize or reshape one."
                 )
         self._check_batches()
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        """Check that there are as many names of classes as labels need."""
+        names = check_class_names(self.class_names)
+        for name, split in self._splits.items():
+            if names is None or split.y is None:
+                continue
+            low, high = int(split.y.min()), int(split.y.max())
+            if not 0 <= low <= high < len(names):
+                raise MixvaeError(
+                    f"{self.name}: labels of {name} must be 0 ... {len(names) - 1}, as there are "
+                    f"{len(names)} names of classes; got {low} to {high}."
+                )
 
     def _check_batches(self) -> None:
         """Check that batch labels and the names of batches belong together."""
@@ -324,6 +342,16 @@ class Dataset:
             return None
         return 1 + max(int(s.y.max()) for s in self._splits.values() if s.y is not None)
 
+    def class_name(self, y: int) -> str:
+        """The name of a class; "label 2" where there are no names.
+
+        Parameters
+        ----------
+        y
+            Its number.
+        """
+        return f"label {y}" if self.class_names is None else str(self.class_names[y])
+
     def seen(self, name: SplitName) -> Split:
         """A split as a model sees it.
 
@@ -386,6 +414,7 @@ class Dataset:
             "seed": self.seed,
             "transform": self.transform.to_dict(),
             **({} if self.batch_names is None else {"batch_names": list(self.batch_names)}),
+            **({} if self.class_names is None else {"class_names": list(self.class_names)}),
             "content": {part: split.content_hash for part, split in self._splits.items()},
         }
 
@@ -422,6 +451,9 @@ class Dataset:
         before, now = described.get("batch_names"), own.get("batch_names")
         if before != now:
             differences.append(f"batches were {before}, are {now}")
+        before, now = described.get("class_names"), own.get("class_names")
+        if None not in (before, now) and before != now:
+            differences.append(f"classes were {before}, are {now}")
         if described.get("transform") != own["transform"]:
             differences.append(transform_difference(described.get("transform"), self.transform))
         return "; ".join(differences)

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from mixvae.errors import MixvaeError, seeds
 
 from .batch_labels import BatchName
+from .classes import ClassName
 from .dataset import Binarize, Dataset, Split
 from .transform import AS_STORED
 from .transform_record import AnyTransform
@@ -37,6 +38,8 @@ class SourceSplits:
         How stored values were scaled.
     batch_names
         The names of the technical batches of the rows, or None.
+    class_names
+        The names of the classes, or None where they are known by their numbers.
     """
 
     train: Split
@@ -44,6 +47,7 @@ class SourceSplits:
     test: Split | None = None
     transform: AnyTransform = AS_STORED
     batch_names: tuple[BatchName, ...] | None = None
+    class_names: tuple[ClassName, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def assemble(
     rows = held_out.rows(name, train.y, len(train), splits)
     splits |= {part: _take(train, index) for part, index in rows.items()}
     own: dict[str, Any] = {"transform": parts.transform, "batch_names": parts.batch_names}
+    own["class_names"] = parts.class_names
     data = Dataset(name, **splits | own, binarize=binarize, seed=seed)
     return _binarized(data)
 

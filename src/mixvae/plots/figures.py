@@ -1,6 +1,6 @@
 """Figures, files, colours and markers, which all plots use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import ceil
@@ -124,11 +124,12 @@ def scatter(
         ax.scatter(own[:, 0], own[:, 1], linewidths=0, **style)
 
 
-def dots(palette: Mapping[int, str]) -> list["Line2D"]:
-    """Handles for a legend."""
+def dots(palette: Mapping[int, str], names: Sequence[object] | None = None) -> list["Line2D"]:
+    """Handles for a legend, with the names that the labels count, if there are any."""
     from matplotlib.lines import Line2D
 
+    text = {label: str(label if names is None else names[label]) for label in palette}
     return [
-        Line2D([], [], marker=marker, ls="", ms=5, mew=0, color=colour, label=str(label))
+        Line2D([], [], marker=marker, ls="", ms=5, mew=0, color=colour, label=text[label])
         for label, colour, marker in marked(palette)
     ]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from mixvae.data.classes import ClassName
 from mixvae.evaluation.batches import check_x, responsibilities
 from mixvae.evaluation.health import component_health
 from mixvae.evaluation.latent_operations import codes as mean_codes
@@ -27,7 +28,12 @@ FAINT = "0.85"
 
 
 def codes(
-    model: MixtureVAE, x: Float[Tensor, "N *X"], y: Int64[Tensor, " N"] | None, path: str | Path
+    model: MixtureVAE,
+    x: Float[Tensor, "N *X"],
+    y: Int64[Tensor, " N"] | None,
+    path: str | Path,
+    *,
+    class_names: Sequence[ClassName] | None = None,
 ) -> Path:
     """Posterior means of each component in two dimensions, coloured by label.
 
@@ -49,6 +55,8 @@ def codes(
         Class labels, for the colours and for a conditional model.
     path : str or Path
         PNG file to write.
+    class_names : sequence of str or int, optional
+        Names of the classes, for the legend.
 
     Returns
     -------
@@ -83,7 +91,12 @@ def codes(
         legend: dict[str, Any] = {"title": "component", "loc": "outside lower center", "ncols": 10}
         fig.legend(handles=dots(by_component), fontsize=8, **legend)
     if y is not None:
-        fig.legend(handles=dots(by_label), title="label", loc="outside right center", fontsize=8)
+        fig.legend(
+            handles=dots(by_label, class_names),
+            title="label",
+            loc="outside right center",
+            fontsize=8,
+        )
     for group in [axes] if shared else [[ax] for ax in axes]:
         _same_scale(group, n_latent=mu.shape[-1])
     return save(fig, path, _title(model, shared, own, only(len(shown), len(names))))

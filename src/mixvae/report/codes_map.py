@@ -28,7 +28,8 @@ def codes_map(found: Examined, anchor: str) -> str:
         data |= {"component": component.tolist(), "certainty": rounded(surest, 3), "what": what}
         colours.append(("component", what))
     if found.rows.y is not None:
-        data["label"] = found.rows.y.tolist()
+        names = found.data.class_names
+        data["label"] = [c if names is None else names[c] for c in found.rows.y.tolist()]
         colours.append(("label", "label"))
     if found.score is not None:
         data |= {"score": rounded(found.score, 5), "score_name": found.score_name}

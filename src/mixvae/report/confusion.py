@@ -26,7 +26,7 @@ def confusion(found: Examined, anchor: str) -> str:
     for k in range(found.r.shape[1]):
         cells = [_cell(found, assigned, k, int(c)) for c in common]
         rows.append(text("th", f"{what} {k}", scope="row") + "".join(cells))
-    head = "".join(text("th", f"label {int(c)}", scope="col") for c in common)
+    head = "".join(text("th", found.data.class_name(int(c)), scope="col") for c in common)
     caption = (
         "Number of rows of each label that are assigned to each component; below, the mean "
         "responsibility of the component for the label. Darker cells have more of the label."

@@ -48,7 +48,7 @@ class Shown:
     def label(self, i: int) -> str:
         """The label of a row, as part of a caption."""
         y = self.of.rows.y
-        return "" if y is None else f"label {int(y[i])}"
+        return "" if y is None else self.of.data.class_name(int(y[i]))
 
     def row(self, i: int) -> str:
         """How a row is named."""

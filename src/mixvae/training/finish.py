@@ -17,6 +17,7 @@ from mixvae.evaluation.batches import n_clusters
 from mixvae.evaluation.data_units import in_data_units
 from mixvae.evaluation.latent_operations import pairs
 from mixvae.initialization import Phase
+from mixvae.parts.labels import BatchLabels
 from mixvae.plots.dependence import measured
 from mixvae.recipes.building import BuiltRecipe
 from mixvae.report import write_metrics
@@ -134,7 +135,7 @@ def draw(run: Run, data: Dataset, metrics: Mapping[str, Any]) -> list[Path]:
     x, y = data.test.x[:2000], _labels(run, data, 2000)
     files = _of_table(run, data) if data.is_table else _of_images(run, x, y)
     files += [
-        plots.codes(model, x, y, folder / "codes.png"),
+        plots.codes(model, x, y, folder / "codes.png", class_names=_names(run, data)),
         plots.weights(model, x, y, folder / "weights.png"),
     ]
     if run.history:  # a pruned model that was not trained has none
@@ -168,6 +169,12 @@ def _labels(run: Run, data: Dataset, n: int) -> Tensor | None:
     read = run.recipe.model.labels.of(data.test)
     y = data.test.y if read is None else read
     return None if y is None else y[:n]
+
+
+def _names(run: Run, data: Dataset) -> tuple[str | int, ...] | None:
+    """The names of :func:`_labels`."""
+    batches = isinstance(run.recipe.model.labels, BatchLabels)
+    return data.batch_names if batches else data.class_names
 
 
 def _of_images(run: Run, x: Tensor, y: Tensor | None) -> list[Path]:

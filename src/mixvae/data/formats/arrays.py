@@ -16,6 +16,7 @@ from mixvae.data.choice import (
     needs_standardization,
     standardization_of,
 )
+from mixvae.data.classes import ClassName, are_text, numbered, sorted_classes
 from mixvae.data.conversion import choose_transform, make_split
 from mixvae.data.dataset import Binarize, Dataset
 from mixvae.data.raw_columns import Kinds
@@ -37,6 +38,7 @@ KEYS = {
     **dict.fromkeys(("y", "label", "labels", "target", "targets"), "y"),
 }
 _KEY, _SPLIT = "|".join(KEYS), "|".join(SPLIT_OF)
+LABELS = ("y", "y_val", "y_test")
 _NAME = re.compile(rf"({_SPLIT})?({_KEY})?|({_KEY})({_SPLIT})")
 
 
@@ -57,6 +59,7 @@ def from_arrays(
     weight: Any = None,
     batch: Any = None,
     batch_names: Sequence[BatchName] | None = None,
+    class_names: Sequence[ClassName] | None = None,
 ) -> Dataset:
     """Make a `Dataset` of arrays, tables or lists of numbers, which are copied, or of a source.
 
@@ -78,7 +81,8 @@ def from_arrays(
         of any real numbers; or a source. A Dataset has rows (D,) as items, or tuples that begin
         with one.
     y
-        N integers from 0, shape (N,) or (N, 1).
+        N classes, shape (N,) or (N, 1): integers from 0, or text, which is numbered in sorted
+        order.
     val, test
         Arrays like ``x``, or tuples (x, y), (x, y, weight) or (x, y, weight, batch), which are
         these splits.
@@ -112,6 +116,8 @@ def from_arrays(
     batch_names
         A trained model's ``Dataset.batch_names``, for data given to that model; by default those of
         ``batch``, sorted.
+    class_names
+        A trained model's ``Dataset.class_names``, for data given to that model.
 
     Returns
     -------
@@ -139,10 +145,23 @@ def from_arrays(
         roles = (f"{role}_{part}" for role in ("x", "y", "weight", "batch"))
         given |= dict(zip(roles, own, strict=False))
     seeds(seed=seed)
+    if class_names is not None or any(are_text(given.get(key)) for key in LABELS):
+        given, class_names = _with_classes(given, name, class_names)
     make = _splits if source is None else row_sources.splits_of
     parts = make(given, name, transform, standardize, HoldOut(n_val, n_test, seed), kinds)
-    parts = with_batches(parts, given, name, batch_names)
+    parts = replace(with_batches(parts, given, name, batch_names), class_names=class_names)
     return assemble(name, parts, binarize=binarize, n_val=n_val, n_test=n_test, seed=seed)
+
+
+def _with_classes(
+    given: Mapping[str, Any], where: str, names: Sequence[ClassName] | None
+) -> tuple[dict[str, Any], tuple[ClassName, ...]]:
+    """What was given with y, y_val and y_test as class numbers, and the names of the classes."""
+    ys = {key: given[key] for key in LABELS if given.get(key) is not None}
+    if names is None:
+        names = sorted_classes(*ys.values(), where=where)
+    numbers = {key: numbered(own, names, where) for key, own in ys.items()}
+    return dict(given) | numbers, tuple(names)
 
 
 def with_batches(
@@ -197,16 +216,23 @@ def read_table(
     kinds: Kinds | None = None,
     batch_column: str | None = None,
     batch_names: Sequence[BatchName] | None = None,
+    classes: Sequence[ClassName] | None = None,
 ) -> SourceSplits:
     """The rows of a .csv, .tsv or .parquet file; one column may be the class, one the batch.
 
-    ``batch_names`` are those of a trained model. The other arguments are as in :func:`read`. Raises
-    `MixvaeError` where pandas is missing, and for a file or column that cannot be used.
+    ``batch_names`` and ``classes`` are those of a trained model. The other arguments are as in
+    :func:`read`. Raises `MixvaeError` where pandas is missing, and for a file or column that cannot
+    be used.
     """
     x, y, batch = table_file.read(path, label_column, batch_column)
     given = {"x": x, "y": y, "batch": batch}
+    if y is None:
+        classes = None
+    else:
+        given, classes = _with_classes(given, f"{path}, column {label_column}", classes)
     parts = _splits(given, path.name, transform, standardize, held_out, kinds)
-    return with_batches(parts, given, path.name, None if batch is None else batch_names)
+    parts = with_batches(parts, given, path.name, None if batch is None else batch_names)
+    return replace(parts, class_names=classes)
 
 
 def _roles(arrays: Iterable[str], path: Path) -> dict[str, str]:

@@ -24,10 +24,10 @@ def is_table(path: Path) -> bool:
 def read(
     path: Path, label_column: str | None = None, batch_column: str | None = None
 ) -> tuple[Any, np.ndarray | None, Any]:
-    """The columns of a table, class numbers of ``label_column`` and names of ``batch_column``.
+    """The columns of a table, the classes in ``label_column`` and the names in ``batch_column``.
 
-    Classes, of any type, are numbered in sorted order from 0. Raises `MixvaeError` where pandas is
-    missing, for a damaged file, and for a column that is not there or of labels that are missing.
+    Raises `MixvaeError` where pandas is missing, for a damaged file, and for a column that is not
+    there or of labels that are missing.
     """
     frame, batch = _read(path), None
     _check_names(path, [str(name) for name in frame.columns])
@@ -44,14 +44,7 @@ def read(
             f"{path}: {int(labels.isna().sum())} of {len(labels)} labels in the column "
             f"{label_column} are missing; drop those rows, or give them a class of their own."
         )
-    try:
-        classes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    except TypeError as error:
-        raise MixvaeError(
-            f"{path}: the labels in the column {label_column} cannot be sorted ({error}); "
-            "make them of one type."
-        ) from error
-    return frame.drop(columns=label_column), classes, batch
+    return frame.drop(columns=label_column), np.asarray(labels), batch
 
 
 def _column(frame: Any, path: Path, column: str, option: str, what: str) -> Any:
