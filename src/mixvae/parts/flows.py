@@ -97,9 +97,11 @@ class OneWayFlow(Flowed):
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         r"""Codes (\*sample, \*batch, L) and their log densities, nats."""
-        u = self.base.rsample(torch.Size(sample_shape))
-        z, log_det = self._forward(u)
-        return z, self.base.log_prob(u) - log_det
+        return self._codes(self.base.rsample(torch.Size(sample_shape)))
+
+    def mean_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        r"""The code of the base's mean, (\*batch, L), and its log density, nats."""
+        return self._codes(self.base.mean)
 
     def to_base(self, value: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         raise MixvaeError(
@@ -109,11 +111,12 @@ class OneWayFlow(Flowed):
         )
 
     def _inverse(self, u: Float[Tensor, "*n L"]) -> Float[Tensor, "*n L"]:
-        return self._forward(u)[0]
+        return self._codes(u)[0]
 
-    def _forward(self, u: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+    def _codes(self, u: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         with torch.autocast(u.device.type, enabled=False):
-            return self.transform(u)
+            z, log_det = self.transform(u)
+            return z, self.base.log_prob(u) - log_det
 
 
 @widened.register
