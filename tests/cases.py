@@ -36,7 +36,12 @@ from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.flow_layers import autoregressive, spline_coupling
-from mixvae.parts.flows import FlowPosterior, FlowPrior, InverseAutoregressivePosterior
+from mixvae.parts.flows import (
+    ComponentFlowPrior,
+    FlowPosterior,
+    FlowPrior,
+    InverseAutoregressivePosterior,
+)
 from mixvae.parts.planar import PlanarPosterior
 from mixvae.parts.posteriors import (
     ConditionalMixture,
@@ -202,6 +207,7 @@ CASES = [
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"shared_layers": True}),
     Case("mixture-vae", {"shared_layers": True, "n_normals": 3}),
+    Case("mixture-vae", {"shared_layers": True, "prior": "flow"}),
     Case("mixture-vae", {"shared_layers": True, "network": "gated-mlp"}, FLAT),
     Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),
@@ -482,6 +488,7 @@ PARTS = [
         "flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))
     ),
     _prior("spline-prior", lambda: FlowPrior(L, layers=spline_coupling, hidden=(H,)), ()),
+    _prior("component-flow-prior", lambda: ComponentFlowPrior(K, L, hidden=(H,)), (K,)),
     _prior("autoregressive-prior", lambda: FlowPrior(L, layers=autoregressive, hidden=(H,)), ()),
     _posterior("planar-posterior", lambda: PlanarPosterior(NormalPosterior(H, L, K), H, L, K)),
     _posterior(

@@ -333,7 +333,8 @@ class MixtureVAE(nn.Module):
         mean, log_q = mean_and_log_prob(q_z)
         z, w = mean.unsqueeze(0), q_w.mean.unsqueeze(0)
         log_q = None if log_q is None else log_q.unsqueeze(0)
-        return self._trace(x, y, q_z, q_w, z, w, w, p_z, log_q=log_q)
+        t = self._trace(x, y, q_z, q_w, z, w, w, p_z, log_q=log_q)
+        return replace(t, at_means=True)
 
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None

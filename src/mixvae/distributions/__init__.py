@@ -10,6 +10,7 @@ from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
 from .hierarchical import Hierarchical, independent_levels
+from .kl_by_points import kl_by_points
 from .kumaraswamy import Kumaraswamy, kl_series
 from .library_size import OfLibrarySize, log_library_size
 from .negative_binomial import NegativeBinomialOfMean
@@ -48,6 +49,7 @@ __all__ = [
     "diagonal_normal",
     "dirichlet_sticks",
     "independent_levels",
+    "kl_by_points",
     "kl_pairs",
     "kl_series",
     "kl_to_mixture",

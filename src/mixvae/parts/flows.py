@@ -13,12 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from mixvae.distributions import log_prob_widened, widened
-from mixvae.errors import MixvaeError
+from mixvae.distributions import components_at, log_prob_widened, widened
+from mixvae.errors import MixvaeError, at_least
 from mixvae.nn import full_precision
 
 from .flow_layers import Layers, autoregressive, coupling
 from .priors import Encode, NormalPrior
+
+N_CONTEXT = 16  # numbers that a flow reads of a component
 
 
 class Flowed(Distribution):
@@ -130,6 +132,32 @@ def _(q: Flowed, factors: Sequence[float], z: Tensor) -> Tensor:
     return log_prob_widened(q.base, factors, u) + log_det.unsqueeze(-1)
 
 
+class ComponentFlow(Flowed):
+    """Flows of K components by one network, which reads a vector of each: batch (K,).
+
+    Parameters
+    ----------
+    base
+        Distributions of u, batch (*batch), event (L,).
+    flow
+        Layers: the vectors to a transform of zuko, from codes to u.
+    context
+        The vectors, which broadcast with (*batch, C).
+    """
+
+    def __init__(self, base: Distribution, flow: nn.Module, context: Tensor) -> None:
+        super().__init__(base, flow(context))
+        self.flow, self.context = flow, context
+
+    def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> "Flowed":
+        return ComponentFlow(self.base.expand(torch.Size(batch_shape)), self.flow, self.context)
+
+
+@components_at.register
+def _(p: ComponentFlow, index: Tensor) -> Distribution:
+    return ComponentFlow(components_at(p.base, index), p.flow, p.context[index])
+
+
 class FlowPrior(nn.Module):
     r"""A prior that is a learned flow of N(0, I), batch (), event (L,).
 
@@ -164,6 +192,51 @@ class FlowPrior(nn.Module):
 
     def forward(self, encode: Encode) -> Distribution:
         return Flowed(self.base(encode), self.flow())
+
+
+class ComponentFlowPrior(nn.Module):
+    r"""A prior of each component by one learned flow of N(0, I): batch (K,), event (L,).
+
+    The flow reads a learned vector of the component, of 16 numbers. A network's first layer would
+    make as much of the component's one-hot, but its size would depend on K; here a component is
+    removed with its vector.
+
+    Parameters
+    ----------
+    n_components
+        Number K of components.
+    n_latent
+        Size L of the code.
+    layers
+        Makes the layers of the flow, from codes to noise.
+    n_transforms
+        Number of layers.
+    hidden
+        Widths of the network of a layer.
+
+    Raises
+    ------
+    MixvaeError
+        Without zuko, or for sizes under 1.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        n_latent: int,
+        *,
+        layers: Layers = coupling,
+        n_transforms: int = 4,
+        hidden: Sequence[int] = (64, 64),
+    ) -> None:
+        super().__init__()
+        at_least(1, n_components=n_components)
+        self.base = NormalPrior(torch.zeros(n_components, n_latent))
+        self.context = nn.Parameter(torch.randn(n_components, N_CONTEXT))
+        self.flow = layers(n_latent, N_CONTEXT, n_transforms, hidden)
+
+    def forward(self, encode: Encode) -> Distribution:
+        return ComponentFlow(self.base(encode), self.flow, self.context)
 
 
 class FlowPosterior(nn.Module):
