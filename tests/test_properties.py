@@ -19,8 +19,8 @@ from mixvae.nn.networks import NetworkName, Norm
 from mixvae.objectives import Terms
 from mixvae.parts.component_dropout import ComponentDropout
 from mixvae.parts.factor_analysers import ComponentMLP, FactorAnalysers
-from mixvae.parts.posteriors import OneHotPosterior
 from mixvae.parts.flows import ComponentFlowPrior
+from mixvae.parts.posteriors import OneHotPosterior
 from mixvae.parts.priors import ComponentMixturePrior
 from mixvae.parts.weights import (
     CategoricalWeights,

@@ -150,9 +150,8 @@ class Trace:
         over these, it is a mean over samples, or where the codes are means of normals, over fixed
         points; so it is then also under a component's own mixture of normals.
         """
-        kl = _kl(
-            self.q_z, self.p_z, self.z, self.log_q_drawn, self.at_means
-        )  # (B, K), or (S, B, K)
+        z, log_q = self.z, self.log_q_drawn
+        kl = _kl(self.q_z, self.p_z, z, log_q, self.at_means)  # (B, K), or (S, B, K)
         return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
     def of_kept(self, terms: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:

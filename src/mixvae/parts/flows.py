@@ -13,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from mixvae.distributions import components_at, log_prob_widened, widened
+from mixvae.distributions import (
+    components_at,
+    diagonal_normal,
+    log_prob_widened,
+    mixture,
+    widened,
+)
+from mixvae.distributions.pairs import loc_and_scale
 from mixvae.errors import MixvaeError, at_least
 from mixvae.nn import full_precision
 
@@ -99,11 +106,28 @@ class OneWayFlow(Flowed):
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         r"""Codes (\*sample, \*batch, L) and their log densities, nats."""
-        return self._codes(self.base.rsample(torch.Size(sample_shape)))
+        sample = self.base.rsample if self.base.has_rsample else self.base.sample
+        return self._codes(sample(torch.Size(sample_shape)))
 
     def mean_and_log_prob(self) -> tuple[Tensor, Tensor]:
         r"""The code of the base's mean, (\*batch, L), and its log density, nats."""
         return self._codes(self.base.mean)
+
+    def over_widths(self, factors: Sequence[float], shares: Sequence[float]) -> "OneWayFlow":
+        """The flow of a mixture of wider bases, a proposal whose samples' density is known too.
+
+        Parameters
+        ----------
+        factors
+            How many times as wide as the base, a diagonal normal, each of J normals is.
+        shares
+            Their weights, in any unit.
+        """
+        loc, scale = (t.unsqueeze(-2) for t in loc_and_scale(self.base))
+        wider = scale * scale.new_tensor(factors).unsqueeze(-1)
+        weights = scale.new_tensor(shares).expand(wider.shape[:-1])
+        base = mixture(weights, diagonal_normal(loc.expand_as(wider), wider))
+        return OneWayFlow(base, self.transform)
 
     def to_base(self, value: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         raise MixvaeError(
