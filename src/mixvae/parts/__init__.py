@@ -6,8 +6,14 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
-from .flows import FlowPosterior, FlowPrior
+from .flows import (
+    ComponentFlowPrior,
+    FlowPosterior,
+    FlowPrior,
+    InverseAutoregressivePosterior,
+)
 from .labels import NO_LABELS, Labels, OneHot
+from .planar import PlanarPosterior
 from .posteriors import (
     ConditionalMixture,
     ConditionalNormal,
@@ -44,6 +50,7 @@ __all__ = [
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
+    "ComponentFlowPrior",
     "ComponentGate",
     "ComponentMixturePrior",
     "ComponentSubset",
@@ -61,12 +68,14 @@ __all__ = [
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
+    "InverseAutoregressivePosterior",
     "Labels",
     "LowerLevel",
     "NormalPosterior",
     "NormalPrior",
     "OneHot",
     "OneHotPosterior",
+    "PlanarPosterior",
     "PointPosterior",
     "SharedStickWeights",
     "StickPosterior",
