@@ -1,12 +1,11 @@
-"""Normalising flows as priors and posteriors, from zuko, which is imported when one is built.
+"""Normalising flows as priors and posteriors.
 
-A flow is a bijection between codes and samples of a normal, composed of coupling layers: each
-scales and shifts half of the dimensions, by a network that reads the other half (RealNVP, Dinh et
-al., ICLR 2017). Either direction takes one pass, so that sampling and densities are cheap.
+A flow is a bijection between codes and samples of a normal, composed of layers
+(:mod:`.flow_layers`). Coupling layers take one pass in either direction; autoregressive ones take
+as many as the code has dimensions in one of the two.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from mixvae.distributions import log_prob_widened, widened
-from mixvae.errors import MixvaeError, at_least
+from mixvae.errors import MixvaeError
 from mixvae.nn import full_precision
 
+from .flow_layers import Layers, autoregressive, coupling
 from .priors import Encode, NormalPrior
-
-MIN_SLOPE = 0.1  # a layer's slopes are between this and its inverse
-SHRINK = 0.1  # factor of the last layers' initial weights: flows start near the identity
 
 
 class Flowed(Distribution):
@@ -47,7 +44,7 @@ class Flowed(Distribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> "Flowed":
-        return Flowed(self.base.expand(torch.Size(batch_shape)), self.transform)
+        return type(self)(self.base.expand(torch.Size(batch_shape)), self.transform)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self._inverse(self.base.rsample(torch.Size(sample_shape)))
@@ -80,9 +77,48 @@ class Flowed(Distribution):
             return self.transform.inv(u)
 
 
+class OneWayFlow(Flowed):
+    r"""A distribution transformed by a flow that knows the density of its own samples only.
+
+    .. math:: z = g(u), \qquad \log q(z) = \log b(u) - \log|\det g'(u)|
+
+    Parameters
+    ----------
+    base
+        Distribution b of u, batch (\*batch), event (L,).
+    transform
+        u (\*sample, \*batch, L) to g(u) and the logarithm of its Jacobian's determinant.
+    """
+
+    transform: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.rsample_and_log_prob(sample_shape)[0]
+
+    def rsample_and_log_prob(self, sample_shape: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+        r"""Codes (\*sample, \*batch, L) and their log densities, nats."""
+        u = self.base.rsample(torch.Size(sample_shape))
+        z, log_det = self._forward(u)
+        return z, self.base.log_prob(u) - log_det
+
+    def to_base(self, value: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+        raise MixvaeError(
+            "a planar or inverse autoregressive posterior knows the density of its own samples "
+            "only, and another code's was asked for; use posterior='flow', 'nice' or "
+            "'neural-spline' (--posterior), which know that of all codes."
+        )
+
+    def _inverse(self, u: Float[Tensor, "*n L"]) -> Float[Tensor, "*n L"]:
+        return self._forward(u)[0]
+
+    def _forward(self, u: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+        with torch.autocast(u.device.type, enabled=False):
+            return self.transform(u)
+
+
 @widened.register
 def _(q: Flowed, factor: float) -> Distribution:
-    return Flowed(widened(q.base, factor), q.transform)
+    return type(q)(widened(q.base, factor), q.transform)
 
 
 @log_prob_widened.register
@@ -98,10 +134,12 @@ class FlowPrior(nn.Module):
     ----------
     n_latent
         Size L of the code.
+    layers
+        Makes the layers of the flow, from codes to noise.
     n_transforms
-        Number of coupling layers.
+        Number of layers.
     hidden
-        Widths of a coupling layer's network.
+        Widths of the network of a layer.
 
     Raises
     ------
@@ -110,11 +148,16 @@ class FlowPrior(nn.Module):
     """
 
     def __init__(
-        self, n_latent: int, *, n_transforms: int = 4, hidden: Sequence[int] = (64, 64)
+        self,
+        n_latent: int,
+        *,
+        layers: Layers = coupling,
+        n_transforms: int = 4,
+        hidden: Sequence[int] = (64, 64),
     ) -> None:
         super().__init__()
         self.base = NormalPrior(torch.zeros(n_latent))
-        self.flow = coupling(n_latent, 0, n_transforms, hidden)
+        self.flow = layers(n_latent, 0, n_transforms, hidden)
 
     def forward(self, encode: Encode) -> Distribution:
         return Flowed(self.base(encode), self.flow())
@@ -131,10 +174,12 @@ class FlowPosterior(nn.Module):
         Number H of features, which the flow reads too.
     n_latent
         Size L of the code.
+    layers
+        Makes the layers of the flow, from codes to samples of the base.
     n_transforms
-        Number of coupling layers.
+        Number of layers.
     hidden
-        Widths of a coupling layer's network.
+        Widths of the network of a layer.
 
     Raises
     ------
@@ -148,50 +193,51 @@ class FlowPosterior(nn.Module):
         n_features: int,
         n_latent: int,
         *,
+        layers: Layers = coupling,
         n_transforms: int = 4,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
         super().__init__()
         self.base = base
-        self.flow = coupling(n_latent, n_features, n_transforms, hidden)
+        self.flow = layers(n_latent, n_features, n_transforms, hidden)
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         return Flowed(self.base(h), self.flow(full_precision(h)))
 
 
-def coupling(n_latent: int, n_context: int, n_transforms: int, hidden: Sequence[int]) -> nn.Module:
-    """Coupling layers, alternating between even and odd dimensions: context to a transform of zuko.
+class InverseAutoregressivePosterior(FlowPosterior):
+    r"""A posterior transformed by an inverse autoregressive flow (IAF), one for all components.
 
-    Their networks read the context, (*n, C), and half of the code. A code of one dimension is
-    scaled and shifted by the context alone.
+    Each layer scales and shifts :math:`u_i` by functions of :math:`u_{<i}` and the features, in one
+    pass, and the order of the dimensions is then reversed. The scale is the exponential of a
+    bounded function, where the paper's is a sigmoid. The flow reads the features of the encoder.
+
+    Parameters
+    ----------
+    base, n_features, n_latent, n_transforms, hidden
+        As those of :class:`FlowPosterior`.
+
+    Raises
+    ------
+    MixvaeError
+        Without zuko, or for sizes under 1.
+
+    References
+    ----------
+    Kingma et al., Improving variational inference with inverse autoregressive flow, NeurIPS 2016.
     """
-    at_least(1, n_latent=n_latent, n_transforms=n_transforms)
-    for width in hidden:
-        at_least(1, hidden=width)
-    zuko = _zuko()
-    flow = zuko.flows.NICE(  # affine layers, as in RealNVP: the older name
-        n_latent,
-        n_context,
-        transforms=n_transforms,
-        hidden_features=list(hidden),
-        activation=nn.ELU,
-        univariate=partial(zuko.transforms.MonotonicAffineTransform, slope=MIN_SLOPE),
-    )
-    for net in (part for part in flow.modules() if isinstance(part, zuko.nn.MLP)):
-        for p in net[-1].parameters():
-            p.data *= SHRINK
-    return flow.transform
 
+    def __init__(
+        self,
+        base: nn.Module,
+        n_features: int,
+        n_latent: int,
+        *,
+        n_transforms: int = 4,
+        hidden: Sequence[int] = (64, 64),
+    ) -> None:
+        sizes: dict[str, Any] = {"n_transforms": n_transforms, "hidden": hidden}
+        super().__init__(base, n_features, n_latent, layers=autoregressive, **sizes)
 
-def _zuko() -> Any:
-    """The module zuko. Its import switches torch's argument checks off; they are restored."""
-    checks = Distribution._validate_args
-    try:
-        import zuko
-    except ImportError as error:
-        raise MixvaeError(
-            "flows need the package zuko, which is not installed: pip install 'mixvae[flows]'."
-        ) from error
-    finally:
-        Distribution.set_default_validate_args(checks)
-    return zuko
+    def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
+        return OneWayFlow(self.base(h), self.flow(full_precision(h)).call_and_ladj)

@@ -20,6 +20,7 @@ from mixvae.objectives import (
 from mixvae.objectives.kernels import imq, rbf
 from mixvae.parts.posteriors import PointPosterior
 
+from .options import Autoencoder
 from .recipe import Shape
 from .registry import register
 from .vae import VAE
@@ -71,7 +72,7 @@ class InfoVAE(VAE):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WassersteinAutoencoder(VAE):
+class WassersteinAutoencoder(Autoencoder):
     """An autoencoder whose codes have no KL, but a distance of all of them from the prior."""
 
     encoder: EncoderName = "deterministic"

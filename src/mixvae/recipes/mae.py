@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from mixvae.errors import at_least
 from mixvae.objectives import Objective, diversity, elbo, smoothness
@@ -18,6 +19,8 @@ class MAE(VAE):
     Ma, Zhou & Hovy, ICLR 2019. With eta and gamma 0 it is the VAE.
     """
 
+    posterior: Literal["normal"] = "normal"
+    """Posterior: normal, as its penalties are of normals."""
     eta: float = 0.5
     """Weight of diversity, a reward of posteriors that differ between x."""
     gamma: float = 0.1

@@ -8,13 +8,14 @@ from mixvae.errors import at_least
 from mixvae.objectives import Objective, weighted_elbo
 from mixvae.objectives import iwae as iwae_bound
 
+from .densities import DensityOptions
 from .options import Autoencoder
 from .registry import register
 
 
 @register("vae")
 @dataclass(frozen=True, kw_only=True)
-class VAE(Autoencoder):
+class VAE(DensityOptions, Autoencoder):
     """The variational autoencoder.
 
     Kingma & Welling, Auto-encoding variational Bayes, ICLR 2014.
