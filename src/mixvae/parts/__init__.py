@@ -6,6 +6,7 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
+from .exemplars import ExemplarPrior
 from .flows import FlowPosterior, FlowPrior
 from .labels import NO_LABELS, Labels, OneHot
 from .posteriors import (
@@ -29,6 +30,7 @@ from .priors import (
     StickPrior,
     VampPrior,
 )
+from .resampled_prior import ResampledPrior
 from .weights import (
     CategoricalWeights,
     DirichletWeights,
@@ -53,6 +55,7 @@ __all__ = [
     "Decoder",
     "DirichletWeights",
     "Encode",
+    "ExemplarPrior",
     "FlowPosterior",
     "FlowPrior",
     "GatingWeights",
@@ -68,6 +71,7 @@ __all__ = [
     "OneHot",
     "OneHotPosterior",
     "PointPosterior",
+    "ResampledPrior",
     "SharedStickWeights",
     "StickPosterior",
     "StickPrior",

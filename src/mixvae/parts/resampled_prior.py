@@ -206,9 +206,7 @@ def estimate(log_accept: LogAccept, like: Float[Tensor, " L"]) -> LogZ:
     generator = Generator(like.device).manual_seed(0)
     total, n = 0.0, 0
     for _ in range(MOST_CHUNKS):
-        z = torch.randn(
-            CHUNK, len(like), dtype=like.dtype, device=like.device, generator=generator
-        )
+        z = torch.randn(CHUNK, len(like), dtype=like.dtype, device=like.device, generator=generator)
         total, n = total + float(log_accept(z).double().exp().sum()), n + CHUNK
         mean = min(total / n, LARGEST)
         error = sqrt((1 - mean) / (n * mean))
