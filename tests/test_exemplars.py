@@ -31,7 +31,9 @@ def looped(centres: Tensor, scale: float, z: Tensor) -> Tensor:
     """Log density of one code, exemplar by exemplar."""
     total = torch.zeros(())
     for centre in centres:
-        each = [Normal(mean, scale).log_prob(value).exp() for mean, value in zip(centre, z, strict=True)]
+        each = [
+            Normal(mean, scale).log_prob(value).exp() for mean, value in zip(centre, z, strict=True)
+        ]
         total = total + torch.stack(each).prod() / len(centres)
     return total.log()
 
@@ -174,7 +176,8 @@ def test_it_trains_and_is_read_from_its_folder(tmp_path):
     given = data.from_arrays(squares(200), name="rows")
     recipe = recipes.build("vae", given, **SMALL, n_exemplars=20, seed=0)
     exemplars = recipe.model.prior.exemplars.clone()
-    done = mixvae.fit(recipe, given, out=tmp_path / "run", max_epochs=3, progress=False)
+    quick = {"max_epochs": 2, "batch_size": 32, "progress": False}
+    done = mixvae.fit(recipe, given, out=tmp_path / "run", **quick)
     again = mixvae.load(tmp_path / "run").recipe.model.prior
     assert torch.equal(again.exemplars.cpu(), exemplars)
     assert torch.equal(again.log_scale, done.recipe.model.prior.log_scale)
