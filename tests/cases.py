@@ -36,7 +36,14 @@ from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.exemplars import ExemplarPrior
-from mixvae.parts.flows import FlowPosterior, FlowPrior
+from mixvae.parts.flow_layers import autoregressive, spline_coupling
+from mixvae.parts.flows import (
+    ComponentFlowPrior,
+    FlowPosterior,
+    FlowPrior,
+    InverseAutoregressivePosterior,
+)
+from mixvae.parts.planar import PlanarPosterior
 from mixvae.parts.posteriors import (
     ConditionalMixture,
     ConditionalNormal,
@@ -100,7 +107,7 @@ class Case:
         """In evaluation mode where the prior computes statistics of a batch in training."""
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
-        small |= {"n_clusters": 4, "flow_hidden": (6,)}
+        small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3}
         if self.options.get("prior") == "exemplar":
             small["n_exemplars"] = 5
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
@@ -213,6 +220,7 @@ CASES = [
     Case("mixture-vae", {"likelihood": "gaussian"}, FLAT),
     Case("mixture-vae", {"shared_layers": True}),
     Case("mixture-vae", {"shared_layers": True, "n_normals": 3}),
+    Case("mixture-vae", {"shared_layers": True, "prior": "flow"}),
     Case("mixture-vae", {"shared_layers": True, "network": "gated-mlp"}, FLAT),
     Case("mixture-vae", {"keep_prior": 0.2}),
     Case("mixture-vae", {"likelihood": "squared-error"}),
@@ -275,6 +283,10 @@ CASES = [
     Case("iwae", {"prior": "lars", "truncation": 3, "likelihood": "gaussian"}, FLAT),
     Case("vae", {"prior": "exemplar"}),
     Case("iwae", {"prior": "exemplar", "n_exemplars": 2, "likelihood": "gaussian"}, FLAT),
+    Case("flow-vae", {"prior": "neural-spline", "posterior": "neural-spline"}, FLAT),
+    Case("vae", {"posterior": "planar"}),
+    Case("beta-vae", {"posterior": "nice", "prior": "maf", "beta_kl": 1.5}, FLAT),
+    Case("iwae", {"posterior": "iaf", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),
@@ -494,6 +506,14 @@ PARTS = [
     _prior("flow-prior", lambda: FlowPrior(L, hidden=(H,)), ()),
     _posterior(
         "flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))
+    ),
+    _prior("spline-prior", lambda: FlowPrior(L, layers=spline_coupling, hidden=(H,)), ()),
+    _prior("component-flow-prior", lambda: ComponentFlowPrior(K, L, hidden=(H,)), (K,)),
+    _prior("autoregressive-prior", lambda: FlowPrior(L, layers=autoregressive, hidden=(H,)), ()),
+    _posterior("planar-posterior", lambda: PlanarPosterior(NormalPosterior(H, L, K), H, L, K)),
+    _posterior(
+        "iaf-posterior",
+        lambda: InverseAutoregressivePosterior(NormalPosterior(H, L, K), H, L, hidden=(H,)),
     ),
     _weights("stick-weights", lambda: StickWeights(H, K, dirichlet_sticks(K))),
     _weights("process-weights", lambda: StickWeights(H, K, process_sticks(K, 2.0), series=True)),

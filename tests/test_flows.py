@@ -250,7 +250,6 @@ def test_a_few_steps_raise_the_bound(posterior: str):
 
 
 def test_the_kl_of_a_flow_in_the_components_health_is_one():
-    """And not the ratio of densities at the mean code, which is half a nat a latent above it."""
     x = torch.rand(400, 12).round()
     recipe = recipes.build("flow-vae", (12,), n_latent=2, hidden=[16], prior="normal")
     model = recipe.model
@@ -259,8 +258,7 @@ def test_the_kl_of_a_flow_in_the_components_health_is_one():
     for p in model.prior.flow.parameters():
         p.data.zero_()  # the identity: N(0, I)
     measured = component_health(model, x).kl.squeeze()
-    torch.testing.assert_close(measured, exact.detach(), rtol=0, atol=0.03)
-    assert model.mean_trace(x).kl.mean() > exact + 0.1
+    torch.testing.assert_close(measured, exact.detach())
 
 
 def test_an_epoch_on_digits_leaves_a_run_that_can_be_read(tmp_path):

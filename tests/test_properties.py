@@ -19,6 +19,7 @@ from mixvae.nn.networks import NetworkName, Norm
 from mixvae.objectives import Terms
 from mixvae.parts.component_dropout import ComponentDropout
 from mixvae.parts.factor_analysers import ComponentMLP, FactorAnalysers
+from mixvae.parts.flows import ComponentFlowPrior
 from mixvae.parts.posteriors import OneHotPosterior
 from mixvae.parts.priors import ComponentMixturePrior
 from mixvae.parts.weights import (
@@ -62,7 +63,7 @@ def copy_state(source: nn.Module, target: nn.Module) -> None:
 def per_component(model: MixtureVAE) -> dict[str, nn.Parameter]:
     """The parameters with a leading component axis."""
     kinds = StackedLayer | OneHotPosterior | CategoricalWeights | ComponentDropout
-    kinds |= FactorAnalysers | ComponentMLP | ComponentMixturePrior
+    kinds |= FactorAnalysers | ComponentMLP | ComponentMixturePrior | ComponentFlowPrior
     layers = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
     named = {f"{n}.{p}": value for n, m in layers.items() for p, value in m.named_parameters()}
     # Not a shared rate, nor a network that all components share: a stack of one.

@@ -130,7 +130,7 @@ class Joint(Family):
         Under a prior that is a mixture of normals they are means over samples.
         """
         t = _exact(t)
-        sampled = isinstance(t.p_z, NormalMixture)  # its closed form is a looser bound
+        sampled = isinstance(t.p_z, NormalMixture) and not t.at_means  # its closed form is looser
         kl = (t.log_q - t.log_prior).mean(0) if sampled else t.kl
         terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.of_kept(kl).sum(-1)}
         if t.p_w is not None:

@@ -9,7 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import Hierarchical, NormalMixture, independent_levels, kl_to_mixture
+from .distributions import (
+    Hierarchical,
+    NormalMixture,
+    independent_levels,
+    kl_by_points,
+    kl_to_mixture,
+)
 from .distributions.pairs import is_diagonal_normal
 
 if TYPE_CHECKING:
@@ -80,6 +86,8 @@ class Trace:
         log q(k | x), where a component gate chose K of more components.
     log_q_drawn
         log q(z | x, k) of the codes, where ``q_z`` computed it with the sample.
+    at_means
+        Whether the codes are the posteriors' means, not samples.
     """
 
     x: Float[Tensor, "B *X"]
@@ -100,6 +108,7 @@ class Trace:
     q_all: Distribution | None = None
     log_gate: Float[Tensor, "B K"] | None = None
     log_q_drawn: Float[Tensor, "S B K"] | None = None
+    at_means: bool = False
 
     @property
     def blended(self) -> bool:
@@ -132,15 +141,17 @@ class Trace:
         log_b = self.b.clamp_min(torch.finfo(self.b.dtype).tiny).log()
         return log_b.masked_fill(self.b == 0, -torch.inf)
 
-    @property
+    @cached_term
     def kl(self) -> Float[Tensor, "B K"]:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
         Under a prior that is a mixture of normals it is a closed-form upper bound. The second
         level of a hierarchical code is in closed form given codes of the first. Otherwise, and
-        over these, it is a mean over samples.
+        over these, it is a mean over samples, or where the codes are means of normals, over fixed
+        points; so it is then also under a component's own mixture of normals.
         """
-        kl = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
+        z, log_q = self.z, self.log_q_drawn
+        kl = _kl(self.q_z, self.p_z, z, log_q, self.at_means)  # (B, K), or (S, B, K)
         return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
     def of_kept(self, terms: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
@@ -169,17 +180,25 @@ def _kl(
     p: Distribution,
     z: Float[Tensor, "S B K L"],
     log_q: Float[Tensor, "S B K"] | None = None,
+    at_means: bool = False,
 ) -> Float[Tensor, "*S B K"]:
-    """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``."""
+    """KL(q || p), or an estimate of it for each z sampled from q, with log density ``log_q``.
+
+    Where z are means, the KL of normals is estimated by fixed points, under components' own
+    mixtures too.
+    """
     if isinstance(p, Hierarchical) and is_diagonal_normal(q):
         q = independent_levels(q, p.n_second)
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
         z_first, z_second = q.split(z)
         first = _kl(q.first, p.first, z_first)
         return first + _kl(q.second(z_first), p.second(z_first), z_second)
-    if isinstance(p, NormalMixture) and is_diagonal_normal(q):
+    by_points = at_means and is_diagonal_normal(q)
+    if isinstance(p, NormalMixture) and is_diagonal_normal(q) and not (by_points and p.batch_shape):
         return kl_to_mixture(q, p)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
+        if by_points:
+            return kl_by_points(q, p)
         return (q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)

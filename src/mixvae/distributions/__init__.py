@@ -10,6 +10,7 @@ from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
 from .hierarchical import Hierarchical, independent_levels
+from .kl_by_points import kl_by_points
 from .kumaraswamy import Kumaraswamy, kl_series
 from .library_size import OfLibrarySize, log_library_size
 from .negative_binomial import NegativeBinomialOfMean
@@ -17,7 +18,7 @@ from .normal_mixture import NormalMixture, components_at, kl_to_mixture, mixture
 from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
-from .sampling import rsample_and_log_prob, with_log_prob
+from .sampling import mean_and_log_prob, rsample_and_log_prob, with_log_prob
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
 from .zero_inflated import ZeroInflated
@@ -48,12 +49,14 @@ __all__ = [
     "diagonal_normal",
     "dirichlet_sticks",
     "independent_levels",
+    "kl_by_points",
     "kl_pairs",
     "kl_series",
     "kl_to_mixture",
     "log_library_size",
     "log_prob_each",
     "log_prob_widened",
+    "mean_and_log_prob",
     "mixture",
     "on_levels",
     "process_sticks",

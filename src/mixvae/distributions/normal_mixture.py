@@ -1,6 +1,7 @@
 """Mixture distributions; those of diagonal normals have fast densities."""
 
 from collections.abc import Sequence
+from functools import singledispatch
 
 import torch
 from jaxtyping import Float, Int64
@@ -46,14 +47,15 @@ def mixture(weights: Float[Tensor, "*batch K"], components: Distribution) -> Mix
     return kind(index, components, validate_args=False)
 
 
+@singledispatch
 def components_at(p: Distribution, index: Int64[Tensor, "*n"]) -> Distribution:
     """The distributions of a batch (K,) that are numbered, batch (*n).
 
     Parameters
     ----------
-    p
-        Diagonal normals, or mixtures of them.
-    index
+    p : Distribution
+        Diagonal normals, mixtures of them, or flows of components.
+    index : Tensor
         Their numbers.
 
     Raises
@@ -61,12 +63,10 @@ def components_at(p: Distribution, index: Int64[Tensor, "*n"]) -> Distribution:
     TypeError
         For other distributions.
     """
-    if isinstance(p, NormalMixture):
-        own = Categorical(logits=p.mixture_distribution.logits[index], validate_args=False)
-        normals = components_at(p.component_distribution, index)
-        return NormalMixture(own, normals, validate_args=False)
     if not is_diagonal_normal(p):
-        raise TypeError(f"expected diagonal normals or mixtures of them; got {type(p).__name__}")
+        raise TypeError(
+            f"expected diagonal normals, mixtures of them or flows; got {type(p).__name__}"
+        )
     return diagonal_normal(*(t[index] for t in loc_and_scale(p)))
 
 
@@ -111,6 +111,13 @@ class NormalMixture(MixtureSameFamily):
         pooled = NormalMixture(Categorical(weights, validate_args=False), components)
         pooled.pooled_from = self
         return pooled
+
+
+@components_at.register
+def _(p: NormalMixture, index: Tensor) -> Distribution:
+    own = Categorical(logits=p.mixture_distribution.logits[index], validate_args=False)
+    normals = components_at(p.component_distribution, index)
+    return NormalMixture(own, normals, validate_args=False)
 
 
 def kl_to_mixture(q: Distribution, p: NormalMixture) -> Float[Tensor, "*n"]:

@@ -24,7 +24,7 @@ from .one_pass import Batch, accumulate
 
 MIN_KL = 1.0  # nats; a code of less says almost nothing about x
 MIN_SHARE = 0.3  # of the even share 1/K
-N_SAMPLES = 16  # of a code, for a flow's KL, which has no closed form
+N_SAMPLES = 16  # of a code, for the KL of a flow, which has no closed form
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, Section 5.2
 
 WITHOUT_CODE = f"code carries less than {MIN_KL:g} nat or its share is under {MIN_SHARE}/K"
@@ -161,8 +161,10 @@ def component_health(
 ) -> ComponentHealth:
     """Measure every component on x, with codes and weights at their means.
 
-    Nothing is random, except the KL of a flow: it is a mean over 16 samples of fixed seed. Sums are
-    in float64, so that the batch size changes only last digits.
+    Nothing is random, except the KL of a posterior that is a flow: it is a mean over 16 samples of
+    fixed seed. Without a closed form, that of a normal is a mean over fixed points
+    (:func:`mixvae.distributions.kl_by_points`). Sums are in float64, so that the batch size changes
+    only last digits.
 
     Parameters
     ----------
@@ -298,12 +300,12 @@ def _sums(
 
 
 def _kl(t: Trace) -> Float[Tensor, "B K"]:
-    """KL of every component: closed form, or a mean over samples where a flow has none."""
+    """KL of every component: closed form, or a mean over samples of a flow."""
     together = with_log_prob(t.q_z)
-    if together is not None or isinstance(t.q_z, Flowed) or isinstance(t.p_z, Flowed):
+    if together is not None or isinstance(t.q_z, Flowed):
         z, log_q = together((N_SAMPLES,)) if together else (t.q_z.sample((N_SAMPLES,)), None)
         w, b = (v.expand(N_SAMPLES, -1, -1) for v in (t.w, t.b))
-        t = replace(t, z=z, w=w, b=b, log_q_drawn=log_q)
+        t = replace(t, z=z, w=w, b=b, log_q_drawn=log_q, at_means=False)
     return t.kl
 
 

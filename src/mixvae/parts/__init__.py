@@ -7,8 +7,14 @@ from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropou
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
 from .exemplars import ExemplarPrior
-from .flows import FlowPosterior, FlowPrior
+from .flows import (
+    ComponentFlowPrior,
+    FlowPosterior,
+    FlowPrior,
+    InverseAutoregressivePosterior,
+)
 from .labels import NO_LABELS, Labels, OneHot
+from .planar import PlanarPosterior
 from .posteriors import (
     ConditionalMixture,
     ConditionalNormal,
@@ -46,6 +52,7 @@ __all__ = [
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
+    "ComponentFlowPrior",
     "ComponentGate",
     "ComponentMixturePrior",
     "ComponentSubset",
@@ -64,12 +71,14 @@ __all__ = [
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
+    "InverseAutoregressivePosterior",
     "Labels",
     "LowerLevel",
     "NormalPosterior",
     "NormalPrior",
     "OneHot",
     "OneHotPosterior",
+    "PlanarPosterior",
     "PointPosterior",
     "ResampledPrior",
     "SharedStickWeights",

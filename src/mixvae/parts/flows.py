@@ -13,12 +13,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from mixvae.distributions import log_prob_widened, widened
-from mixvae.errors import MixvaeError
+from mixvae.distributions import (
+    components_at,
+    diagonal_normal,
+    log_prob_widened,
+    mixture,
+    widened,
+)
+from mixvae.distributions.pairs import loc_and_scale
+from mixvae.errors import MixvaeError, at_least
 from mixvae.nn import full_precision
 
 from .flow_layers import Layers, autoregressive, coupling
 from .priors import Encode, NormalPrior
+
+N_CONTEXT = 16  # numbers that a flow reads of a component
 
 
 class Flowed(Distribution):
@@ -97,9 +106,28 @@ class OneWayFlow(Flowed):
 
     def rsample_and_log_prob(self, sample_shape: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         r"""Codes (\*sample, \*batch, L) and their log densities, nats."""
-        u = self.base.rsample(torch.Size(sample_shape))
-        z, log_det = self._forward(u)
-        return z, self.base.log_prob(u) - log_det
+        sample = self.base.rsample if self.base.has_rsample else self.base.sample
+        return self._codes(sample(torch.Size(sample_shape)))
+
+    def mean_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        r"""The code of the base's mean, (\*batch, L), and its log density, nats."""
+        return self._codes(self.base.mean)
+
+    def over_widths(self, factors: Sequence[float], shares: Sequence[float]) -> "OneWayFlow":
+        """The flow of a mixture of wider bases, a proposal whose samples' density is known too.
+
+        Parameters
+        ----------
+        factors
+            How many times as wide as the base, a diagonal normal, each of J normals is.
+        shares
+            Their weights, in any unit.
+        """
+        loc, scale = (t.unsqueeze(-2) for t in loc_and_scale(self.base))
+        wider = scale * scale.new_tensor(factors).unsqueeze(-1)
+        weights = scale.new_tensor(shares).expand(wider.shape[:-1])
+        base = mixture(weights, diagonal_normal(loc.expand_as(wider), wider))
+        return OneWayFlow(base, self.transform)
 
     def to_base(self, value: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         raise MixvaeError(
@@ -109,11 +137,12 @@ class OneWayFlow(Flowed):
         )
 
     def _inverse(self, u: Float[Tensor, "*n L"]) -> Float[Tensor, "*n L"]:
-        return self._forward(u)[0]
+        return self._codes(u)[0]
 
-    def _forward(self, u: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
+    def _codes(self, u: Float[Tensor, "*n L"]) -> tuple[Tensor, Tensor]:
         with torch.autocast(u.device.type, enabled=False):
-            return self.transform(u)
+            z, log_det = self.transform(u)
+            return z, self.base.log_prob(u) - log_det
 
 
 @widened.register
@@ -125,6 +154,32 @@ def _(q: Flowed, factor: float) -> Distribution:
 def _(q: Flowed, factors: Sequence[float], z: Tensor) -> Tensor:
     u, log_det = q.to_base(z)
     return log_prob_widened(q.base, factors, u) + log_det.unsqueeze(-1)
+
+
+class ComponentFlow(Flowed):
+    """Flows of K components by one network, which reads a vector of each: batch (K,).
+
+    Parameters
+    ----------
+    base
+        Distributions of u, batch (*batch), event (L,).
+    flow
+        Layers: the vectors to a transform of zuko, from codes to u.
+    context
+        The vectors, which broadcast with (*batch, C).
+    """
+
+    def __init__(self, base: Distribution, flow: nn.Module, context: Tensor) -> None:
+        super().__init__(base, flow(context))
+        self.flow, self.context = flow, context
+
+    def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> "Flowed":
+        return ComponentFlow(self.base.expand(torch.Size(batch_shape)), self.flow, self.context)
+
+
+@components_at.register
+def _(p: ComponentFlow, index: Tensor) -> Distribution:
+    return ComponentFlow(components_at(p.base, index), p.flow, p.context[index])
 
 
 class FlowPrior(nn.Module):
@@ -161,6 +216,51 @@ class FlowPrior(nn.Module):
 
     def forward(self, encode: Encode) -> Distribution:
         return Flowed(self.base(encode), self.flow())
+
+
+class ComponentFlowPrior(nn.Module):
+    r"""A prior of each component by one learned flow of N(0, I): batch (K,), event (L,).
+
+    The flow reads a learned vector of the component, of 16 numbers. A network's first layer would
+    make as much of the component's one-hot, but its size would depend on K; here a component is
+    removed with its vector.
+
+    Parameters
+    ----------
+    n_components
+        Number K of components.
+    n_latent
+        Size L of the code.
+    layers
+        Makes the layers of the flow, from codes to noise.
+    n_transforms
+        Number of layers.
+    hidden
+        Widths of the network of a layer.
+
+    Raises
+    ------
+    MixvaeError
+        Without zuko, or for sizes under 1.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        n_latent: int,
+        *,
+        layers: Layers = coupling,
+        n_transforms: int = 4,
+        hidden: Sequence[int] = (64, 64),
+    ) -> None:
+        super().__init__()
+        at_least(1, n_components=n_components)
+        self.base = NormalPrior(torch.zeros(n_components, n_latent))
+        self.context = nn.Parameter(torch.randn(n_components, N_CONTEXT))
+        self.flow = layers(n_latent, N_CONTEXT, n_transforms, hidden)
+
+    def forward(self, encode: Encode) -> Distribution:
+        return ComponentFlow(self.base(encode), self.flow, self.context)
 
 
 class FlowPosterior(nn.Module):

@@ -21,7 +21,7 @@ from mixvae.parts.planar import PlanarPosterior
 from mixvae.parts.resampled_prior import ResampledPrior
 
 from .options import LatentOptions
-from .recipe import Shape
+from .recipe import Recipe, Shape
 
 MOST_EXEMPLARS = 1000
 PriorName = Literal["normal", "flow", "neural-spline", "maf", "lars", "exemplar"]
@@ -29,7 +29,22 @@ PosteriorName = Literal["normal", "flow", "nice", "neural-spline", "iaf", "plana
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensityOptions(LatentOptions):
+class FlowOptions(Recipe):
+    """The size of flows."""
+
+    n_transforms: int = 4
+    """Number of layers of a flow."""
+    flow_hidden: Sequence[int] = (64, 64)
+    """Widths of the network of a flow's layer."""
+
+    @property
+    def flow_sizes(self) -> dict[str, Any]:
+        """The same as arguments of a part."""
+        return {"n_transforms": self.n_transforms, "hidden": self.flow_hidden}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityOptions(FlowOptions, LatentOptions):
     """A choice of the prior and of the posterior of one code."""
 
     prior: PriorName = "normal"
@@ -41,12 +56,8 @@ class DensityOptions(LatentOptions):
     """Posterior: normal, or a flow of that normal. flow, neural-spline: as the prior's; nice:
     coupling layers that shift; iaf: inverse autoregressive layers; planar: planar layers. The last
     two know the density of their own samples only."""
-    n_transforms: int = 4
-    """Number of layers of a flow, except a planar one."""
-    flow_hidden: Sequence[int] = (64, 64)
-    """Widths of the network of a flow's layer."""
     n_planar: int = 80
-    """Number T of layers of a planar flow."""
+    """Number T of layers of a planar flow, in place of n_transforms."""
     truncation: int = 100
     """With prior lars: number T of attempts, the last of which is always accepted."""
     n_exemplars: int | None = None
@@ -69,15 +80,13 @@ class DensityOptions(LatentOptions):
 
 
 def _flow_prior(r: DensityOptions, _: Shape, *, layers: Layers) -> nn.Module:
-    sizes: dict[str, Any] = {"n_transforms": r.n_transforms, "hidden": r.flow_hidden}
-    return FlowPrior(r.n_latent, layers=layers, **sizes)
+    return FlowPrior(r.n_latent, layers=layers, **r.flow_sizes)
 
 
 def _flow_posterior(
     r: DensityOptions, x_shape: Shape, normal: nn.Module, *, make: Callable[..., nn.Module]
 ) -> nn.Module:
-    sizes: dict[str, Any] = {"n_transforms": r.n_transforms, "hidden": r.flow_hidden}
-    return make(normal, r.encoder_features(x_shape), r.n_latent, **sizes)
+    return make(normal, r.encoder_features(x_shape), r.n_latent, **r.flow_sizes)
 
 
 def _planar(r: DensityOptions, x_shape: Shape, normal: nn.Module) -> nn.Module:

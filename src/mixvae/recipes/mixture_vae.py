@@ -16,9 +16,11 @@ from mixvae.objectives import Objective, mixture_bound, routed
 from mixvae.parts.component_dropout import ComponentDropout, ConcreteDropout
 from mixvae.parts.component_sampler import ComponentGate
 from mixvae.parts.decoders import Decoder
+from mixvae.parts.flows import ComponentFlowPrior
 from mixvae.parts.priors import ComponentMixturePrior
 from mixvae.parts.weights import CategoricalWeights, Weights
 
+from .densities import FlowOptions
 from .dropout_options import DropoutOptions
 from .options import Autoencoder, ComponentOptions, ImportanceWeighted
 from .recipe import Shape
@@ -104,12 +106,15 @@ class ExactMixtureOptions(ImportanceWeighted, Autoencoder, ComponentOptions):
 
 @register("mixture-vae")
 @dataclass(frozen=True, kw_only=True)
-class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
+class MixtureOfVAEs(DropoutOptions, FlowOptions, ExactMixtureOptions):
     """A mixture of K VAEs with learned weights, the component index summed out exactly.
 
     It is from no published paper; its objective is a lower bound on log p(x).
     """
 
+    prior: Literal["normals", "flow"] = "normals"
+    """Prior of each component. normals: a mixture of n_normals; flow: a learned flow of N(0, I),
+    one network for all components, which reads the component."""
     n_normals: int = 1
     """Number M of normals in the prior of each component, which is learned; 1: N(0, I)."""
     keep_prior: float | None = None
@@ -120,6 +125,14 @@ class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
     """Temperature of the concrete masks. A dropped component's log mask is about -1 / temperature
     nats; components that are better than the others by more than that are not dropped."""
 
+    def check(self) -> None:
+        super().check()
+        if self.prior == "flow" and self.n_normals > 1:
+            raise MixvaeError(
+                f"n_normals {self.n_normals} is for prior='normals', and the prior is 'flow'; "
+                "leave n_normals at 1."
+            )
+
     @property
     def gated(self) -> bool:
         return super().gated and not self.has_masks
@@ -129,9 +142,11 @@ class MixtureOfVAEs(DropoutOptions, ExactMixtureOptions):
         return self.keep_prior is not None
 
     def single(self) -> "MixtureOfVAEs":
-        return replace(self, n_components=1, n_normals=1, keep_prior=None)
+        return replace(self, n_components=1, prior="normals", n_normals=1, keep_prior=None)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
+        if self.prior == "flow":
+            return ComponentFlowPrior(self.n_components, self.n_latent, **self.flow_sizes)
         if self.n_normals == 1:
             return super().make_prior(x_shape)
         return ComponentMixturePrior(self.n_components, self.n_normals, self.n_latent)

@@ -27,6 +27,7 @@ from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.errors import MixvaeError, is_a, seeds, whole
 from mixvae.families import ExactMixture
 from mixvae.model import MixtureVAE
+from mixvae.parts.flows import ComponentFlow
 from mixvae.parts.labels import Classes
 from mixvae.seeding import seed_of_row
 
@@ -46,8 +47,10 @@ ROWS, VALUES = 200, 2**23  # at a time: rows, and values of x given a code
 
 def can_be_estimated(model: MixtureVAE) -> bool:
     """Whether :func:`log_joint` takes the model."""
-    prior = model.prior(model.encode) if isinstance(model.family, ExactMixture) else None
-    return prior is not None and (is_diagonal_normal(prior) or isinstance(prior, NormalMixture))
+    if not isinstance(model.family, ExactMixture):
+        return False
+    prior = model.prior(model.encode)
+    return is_diagonal_normal(prior) or isinstance(prior, NormalMixture | ComponentFlow)
 
 
 def log_joint(
@@ -62,9 +65,9 @@ def log_joint(
 
     For each component :math:`\log \pi_k \frac1S \sum_s p(x|z_s, k)\, p(z_s) / q(z_s|x, k)`, where q
     is the mixture of the encoder's posterior, one of twice its scale and the prior (where that is a
-    mixture, a normal of its mean and variances), from each of which a fixed number of codes is
-    sampled. A few samples show which components matter for a row;
-    those with less than 1e-4 of p(x) keep that estimate.
+    mixture or a flow, a normal of its mean and variances), from each of which a fixed number of
+    codes is sampled. A few samples show which components matter for a row; those with less than
+    1e-4 of p(x) keep that estimate.
 
     The noise of a row depends on ``seed`` and its values alone, so that its result depends neither
     on its place nor on other rows, but for rounding in float64.
@@ -325,8 +328,8 @@ def _at(q: Distribution, rows: Int64[Tensor, " n"], k: int) -> Distribution:
 
 
 def _normal_like(prior: Distribution) -> Distribution:
-    """The normal itself, or one of the mean and the variances of a mixture."""
-    if isinstance(prior, NormalMixture):
+    """The normal itself, or one of the mean and the variances of a mixture or, about, of a flow."""
+    if isinstance(prior, NormalMixture | ComponentFlow):
         return diagonal_normal(prior.mean, prior.variance.sqrt())
     return prior
 

@@ -31,6 +31,7 @@ from mixvae.distributions import (
 from mixvae.distributions.pairs import is_diagonal_normal, loc_and_scale
 from mixvae.families import ExactMixture, Joint, MixturePosterior
 from mixvae.model import MixtureVAE
+from mixvae.parts.flows import ComponentFlow
 from mixvae.parts.labels import Classes
 
 from .local_normal import LocalNormals, local_normals
@@ -239,7 +240,7 @@ class OneCode(LatentSpace):
         if not (self.exact and self.p_z.batch_shape):
             return self.whole_prior.log_prob(latents.z)
         assert latents.component is not None
-        if isinstance(self.p_z, NormalMixture):
+        if isinstance(self.p_z, NormalMixture | ComponentFlow):
             return components_at(self.p_z, latents.component).log_prob(latents.z)
         each = log_prob_each(self.p_z.expand((self.n_rows, self.n_components)), latents.z)
         return each.gather(2, latents.component.unsqueeze(2)).squeeze(2)

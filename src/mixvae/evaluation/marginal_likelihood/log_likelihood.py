@@ -1,6 +1,6 @@
 """Held-out log p(x) by importance sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan, log, nan, sqrt
@@ -17,6 +17,7 @@ from mixvae.errors import MixvaeError, one_of, seeds, whole
 from mixvae.families import ExactMixture
 from mixvae.likelihoods import bits_per_dim
 from mixvae.model import MixtureVAE
+from mixvae.parts.flows import OneWayFlow
 from mixvae.parts.labels import Classes
 from mixvae.progress import track
 from mixvae.seeding import seed_of_row
@@ -26,7 +27,7 @@ from ..mode import evaluation_mode
 from ..one_pass import Batch
 from .latent_space import space_of
 from .pareto import MAX_K, MAX_SHARE, pareto_k, unreliable
-from .proposals import FACTORS, ProposalMixture
+from .proposals import FACTORS, SHARES, ProposalMixture
 
 CODES = 1000  # decoded at a time: fewer are slower, and more take memory
 MAX_SAMPLES = 10**8  # an example: beyond, their weights alone take gigabytes, and each x hours
@@ -156,7 +157,9 @@ def log_likelihood(
         Seed of the noise.
     method
         ``"defensive"``: samples from the posterior, wider ones, the prior, and normals about modes
-        of the exact posterior, weighed by the density of their mixture. ``"plain"``: from the
+        of the exact posterior, weighed by the density of their mixture; of a posterior that knows
+        its own samples' density alone, from the posterior and, where it is a flow of a normal, of
+        wider ones. ``"plain"``: from the
         posterior alone; an exact mixture's samples are allocated to its components by a pilot.
         ``"ais"``: :func:`annealed_log_likelihood`, which is slower and does not rely on the
         encoder.
@@ -313,7 +316,8 @@ def _weighted(
     factors = FACTORS if method == "defensive" else FACTORS[:1]
     own = space(model, x, y, p_z, factors, from_prior=method == "defensive")
     if with_log_prob(own.q_z) is not None:
-        return _of_traces(model, x, y, p_z, n_samples, generator)
+        widths = SHARES if method == "defensive" else None
+        return _of_traces(model, x, y, p_z, n_samples, generator, widths)
     n_codes = max(1, CODES // model.family.n_codes(model.n_components))
     local = method == "defensive"
     mixture = ProposalMixture(own, n_samples, n_codes, generator, local=local)
@@ -328,12 +332,18 @@ def _of_traces(
     p_z: Distribution,
     n_samples: int,
     generator: torch.Generator,
+    widths: Sequence[float] | None = None,
 ) -> Weighted:
-    """The weights of the family's own, of a posterior whose density other samples cannot have."""
-    posteriors = model.infer(x, y)
+    """The weights of the family's own, of a posterior whose density other samples cannot have.
+
+    A flow of a normal is replaced by that of normals of all widths, with these shares.
+    """
+    q_z, q_w = model.infer(x, y)
+    if widths is not None and isinstance(q_z, OneWayFlow):
+        q_z = q_z.over_widths(FACTORS, widths)
     log_w = torch.empty(n_samples, dtype=torch.float64)
     for block in log_w.split(max(1, CODES // model.n_components)):
-        t = model.draw(x, *posteriors, len(block), y, p_z, generator=generator)
+        t = model.draw(x, q_z, q_w, len(block), y, p_z, generator=generator)
         block[:] = t.log_weight.squeeze(1).cpu()
     same = torch.zeros(n_samples, dtype=torch.int64)
     return Weighted(log_w, same, same)
