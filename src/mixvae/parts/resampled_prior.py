@@ -17,8 +17,8 @@ from .priors import Encode, NormalPrior
 
 TRAINING_SAMPLES = 1024  # of N(0, I), for Z at a training step
 SMOOTHING = 0.01  # weight of a step's estimate of Z in the running one
-CHUNK, MOST_CHUNKS = 2**16, 16  # samples of N(0, I), for Z in evaluation
-ENOUGH, WARNED = 0.005, 0.01  # standard errors of log Z, nats
+CHUNK, MOST_CHUNKS = 2**15, 32  # samples of N(0, I), for Z in evaluation
+ACCURATE = 0.01  # standard error of log Z in evaluation, nats
 LARGEST = 1 - 1e-6  # of Z, whose complement has a logarithm
 
 LogAccept = Callable[[Float[Tensor, "*n L"]], Float[Tensor, "*n"]]
@@ -100,8 +100,8 @@ class ResampledPrior(nn.Module):
 
     Its density needs :math:`Z = E_\pi[a(z)]`, a Monte Carlo mean. In training it is a moving mean
     over steps, through which each step's own estimate has its gradient. In evaluation it is a mean
-    over fixed samples of N(0, I), as many as make the standard error of log Z less than 0.005 nats,
-    65,536 to 1,048,576 of them. Log densities of z, and so every bound and log p(x), have at most
+    over fixed samples of N(0, I), as many as make the standard error of log Z at most 0.01 nats,
+    32,768 to 1,048,576 of them. Log densities of z, and so every bound and log p(x), have at most
     that error. It has the same sign for all x, and more samples of z do not reduce it.
 
     Parameters
@@ -132,7 +132,7 @@ class ResampledPrior(nn.Module):
     --------
     >>> prior = ResampledPrior(n_latent=2).eval()
     >>> p = prior(lambda x: x)  # it encodes nothing
-    >>> p.sample((5,)).shape, p.log_z.error < 0.005
+    >>> p.sample((5,)).shape, p.log_z.error < 0.01
     (torch.Size([5, 2]), True)
     """
 
@@ -175,7 +175,7 @@ class ResampledPrior(nn.Module):
         if self._known is None or self._known[0] != state:
             self._known = state, estimate(self.log_accept, self.proposal.loc)
         log_z = self._known[1]
-        if log_z.error is None or log_z.error > WARNED:
+        if log_z.error is None or log_z.error > ACCURATE:
             warnings.warn(
                 f"log Z of the LARS prior has a standard error of {log_z.error:.3f} nats after "
                 f"{CHUNK * MOST_CHUNKS:,} samples, and with it every bound and log p(x): hardly "
@@ -210,6 +210,6 @@ def estimate(log_accept: LogAccept, like: Float[Tensor, " L"]) -> LogZ:
         total, n = total + float(log_accept(z).double().exp().sum()), n + CHUNK
         mean = min(total / n, LARGEST)
         error = sqrt((1 - mean) / (n * mean))
-        if error < ENOUGH:
+        if error < ACCURATE:
             break
     return LogZ(torch.tensor(log(mean)).to(like), error)
