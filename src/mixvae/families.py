@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import NormalMixture, by_quadrature, log_prob_each, mixture
+from .distributions import by_quadrature, log_prob_each, mixture
 from .trace import Scale, Terms, Trace
 
 
@@ -130,9 +130,8 @@ class Joint(Family):
         Under a prior that is a mixture of normals they are means over samples.
         """
         t = _exact(t)
-        sampled = isinstance(t.p_z, NormalMixture) and not t.at_means  # its closed form is looser
-        kl = (t.log_q - t.log_prior).mean(0) if sampled else t.kl
-        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.of_kept(kl).sum(-1)}
+        kl_z = -kl_scale * t.of_kept(t.bound_kl).sum(-1)
+        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": kl_z}
         if t.p_w is not None:
             terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
         return terms

@@ -102,7 +102,8 @@ class ResampledPrior(nn.Module):
     over steps, through which each step's own estimate has its gradient. In evaluation it is a mean
     over fixed samples of N(0, I), as many as make the standard error of log Z at most 0.01 nats,
     32,768 to 1,048,576 of them. Log densities of z, and so every bound and log p(x), have at most
-    that error. It has the same sign for all x, and more samples of z do not reduce it.
+    that error, except where a(z) is so small that z comes from the last attempt alone. It has the
+    same sign for all x, and more samples of z do not reduce it.
 
     Parameters
     ----------
