@@ -19,5 +19,5 @@ class PriorNormalizer:
         assert isinstance(p_z, Resampled)
         self.value, self.error = float(p_z.log_z.value), p_z.log_z.error
 
-    def result(self) -> dict[str, float | None]:
+    def result(self) -> dict[str, float]:
         return {"log_z": self.value, "log_z_error": self.error}

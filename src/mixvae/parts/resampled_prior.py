@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from math import log, sqrt
+from math import log, nan, sqrt
 from typing import NamedTuple
 
 import torch
@@ -29,8 +29,8 @@ class LogZ(NamedTuple):
 
     value: Tensor
     """log Z, shape ()."""
-    error: float | None = None
-    """An upper bound on its standard error; None of a training step's estimate."""
+    error: float = nan
+    """An upper bound on its standard error; NaN of a training step's estimate."""
 
 
 class Resampled(Distribution):
@@ -176,7 +176,7 @@ class ResampledPrior(nn.Module):
         if self._known is None or self._known[0] != state:
             self._known = state, estimate(self.log_accept, self.proposal.loc)
         log_z = self._known[1]
-        if log_z.error is None or log_z.error > ACCURATE:
+        if log_z.error > ACCURATE:
             warnings.warn(
                 f"log Z of the LARS prior has a standard error of {log_z.error:.3f} nats after "
                 f"{CHUNK * MOST_CHUNKS:,} samples, and with it every bound and log p(x): hardly "
