@@ -31,11 +31,15 @@ MORE = [
     Case("mfa-vae", {"columns": KINDS, "missing": True}, FLAT),
     Case("gmmp-vae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, (1, 5, 4)),
     Case("mixture-vae", {"shared_layers": False}),
+    Case("mixture-vae", {"prior": "flow"}),
+    Case("vae", {"posterior": "planar", "prior": "maf"}),
+    Case("vae", {"posterior": "iaf"}),
     Case("m-vae", {"combine": "mixture"}),
 ]
 DISTINCT = ("vae", "wae-mmd", "mvae-gs", "mixture-vae", "mfa-vae", "dlgmm")
 DISTINCT += ("sb-vae", "gmmp-vae", "vade", "flow-vae")
 PROGRAMS = [case for case in ONE_OF_EACH if case.recipe in DISTINCT]
+FLOWS = [case for case in MORE if {"prior", "posterior"} & set(case.options)]
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -105,7 +109,7 @@ def _larger(module: nn.Module) -> None:
         p.mul_(3)
 
 
-@pytest.mark.parametrize("case", PROGRAMS, ids=str)
+@pytest.mark.parametrize("case", [*PROGRAMS, *FLOWS], ids=str)
 def test_a_program_takes_any_number_of_rows(case: Case, tmp_path: Path) -> None:
     functions, _ = functions_of(run_of(case, tmp_path), {})
     function = functions["encoder"]

@@ -375,6 +375,14 @@ def test_pruning_keeps_the_flows_of_the_components_that_stay():
     torch.testing.assert_close(small.model.prior(Delta).log_prob(z), expected)
 
 
+@pytest.mark.parametrize(("start_prior", "batch"), [("normal", ()), ("flow", (1,))])
+def test_the_prior_of_the_pretrained_vae_is_an_option(start_prior: str, batch: tuple):
+    options = {"shared_layers": True, "prior": "flow", "start_prior": start_prior}
+    single = Case("mixture-vae", options).build().recipe.single()
+    prior = single.parts((12,)).model.prior(Delta)
+    assert prior.batch_shape == batch
+
+
 def test_one_prior_is_given_for_the_components():
     with pytest.raises(MixvaeError, match="n_normals 3 is for prior='normals'"):
         build("mixture-vae", FLAT, prior="flow", n_normals=3)

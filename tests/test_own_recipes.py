@@ -142,6 +142,11 @@ def test_a_run_keeps_the_name_and_every_option_and_its_config_names_the_file(fol
         "norm": "group",
         "likelihood": "binomial",  # as the data decided
         "n_trials": 16,
+        "n_transforms": 4,
+        "flow_hidden": [64, 64],
+        "prior": "normal",
+        "posterior": "normal",
+        "n_planar": 80,
         "scale": 0.5,
     }
     assert f"recipe: {file}:LaplaceVAE\n" in (folder / "config.yaml").read_text()

@@ -115,6 +115,8 @@ class MixtureOfVAEs(DropoutOptions, FlowOptions, ExactMixtureOptions):
     prior: Literal["normals", "flow"] = "normals"
     """Prior of each component. normals: a mixture of n_normals; flow: a learned flow of N(0, I),
     one network for all components, which reads the component."""
+    start_prior: Literal["normal", "flow"] = "normal"
+    """Prior of the VAE that is pretrained: N(0, I), or a flow."""
     n_normals: int = 1
     """Number M of normals in the prior of each component, which is learned; 1: N(0, I)."""
     keep_prior: float | None = None
@@ -142,7 +144,13 @@ class MixtureOfVAEs(DropoutOptions, FlowOptions, ExactMixtureOptions):
         return self.keep_prior is not None
 
     def single(self) -> "MixtureOfVAEs":
-        return replace(self, n_components=1, prior="normals", n_normals=1, keep_prior=None)
+        return replace(
+            self,
+            n_components=1,
+            prior="flow" if self.start_prior == "flow" else "normals",
+            n_normals=1,
+            keep_prior=None,
+        )
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
         if self.prior == "flow":
