@@ -35,6 +35,7 @@ from mixvae.likelihoods import (
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
 from mixvae.parts.decoders import Decoder, weighted_sum
+from mixvae.parts.exemplars import ExemplarPrior
 from mixvae.parts.flow_layers import autoregressive, spline_coupling
 from mixvae.parts.flows import (
     ComponentFlowPrior,
@@ -94,12 +95,21 @@ class Case:
         values = (f"{key}={value}" for key, value in options.items())
         return "-".join([self.recipe, *values, *filter(None, [shape])])
 
+    @property
+    def rows_interact(self) -> bool:
+        """Whether training computes statistics of a batch: batch norm, Z of LARS, exemplars."""
+        priors = ("lars", "exemplar")
+        return self.options.get("norm") == "batch" or self.options.get("prior") in priors
+
     def build(
         self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any
     ) -> BuiltRecipe:
+        """In evaluation mode where the prior computes statistics of a batch in training."""
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
         small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3}
+        if self.options.get("prior") == "exemplar":
+            small["n_exemplars"] = 5
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
         if self.recipe in ("mixture-vae", "infinite-vae"):
             small["start"] = "random"
@@ -108,7 +118,10 @@ class Case:
         known = recipes.options_of(self.recipe)
         small = {key: value for key, value in small.items() if key in known}
         torch.manual_seed(seed)
-        return recipes.build(self.recipe, x_shape or self.x_shape, **small | self.options | changes)
+        shape, options = x_shape or self.x_shape, small | self.options | changes
+        built = recipes.build(self.recipe, shape, **options)
+        built.model.train(not self.rows_interact or "norm" in self.options)
+        return built
 
     def data(self, n: int = 6) -> Tensor:
         x = torch.rand(n, *self.x_shape, generator=torch.Generator().manual_seed(7))
@@ -264,6 +277,12 @@ CASES = [
     Case("flow-vae"),
     Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
     Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
+    Case("vlae", {"pixelcnn": True, "pixelcnn_features": 8, "pixelcnn_layers": 2}, LARGER),
+    Case("vlae", {"pixelcnn": False, "bound": "iwae", "n_samples": 2}, FLAT),
+    Case("vae", {"prior": "lars"}),
+    Case("iwae", {"prior": "lars", "truncation": 3, "likelihood": "gaussian"}, FLAT),
+    Case("vae", {"prior": "exemplar"}),
+    Case("iwae", {"prior": "exemplar", "n_exemplars": 2, "likelihood": "gaussian"}, FLAT),
     Case("flow-vae", {"prior": "neural-spline", "posterior": "neural-spline"}, FLAT),
     Case("vae", {"posterior": "planar"}),
     Case("beta-vae", {"posterior": "nice", "prior": "maf", "beta_kl": 1.5}, FLAT),
@@ -483,6 +502,7 @@ PARTS = [
     _prior("stick-prior", lambda: StickPrior(L), ()),
     _prior("gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L), ()),
     _prior("fixed-gaussian-mixture-prior", lambda: GaussianMixturePrior(4, L, learned=False), ()),
+    _prior("exemplar-prior", lambda: ExemplarPrior((L,), 5), ()),
     _prior("flow-prior", lambda: FlowPrior(L, hidden=(H,)), ()),
     _posterior(
         "flow-posterior", lambda: FlowPosterior(NormalPosterior(H, L, K), H, L, hidden=(H,))

@@ -126,9 +126,12 @@ class Joint(Family):
         r"""The bound, with KLs in closed form where there is one.
 
         .. math:: E \log p(x|z,w) - \sum_k KL(q(z_k|x) \| p(z_k)) - KL(q(w|x) \| p(w))
+
+        Under a prior that is a mixture of normals they are means over samples.
         """
         t = _exact(t)
-        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": -kl_scale * t.of_kept(t.kl).sum(-1)}
+        kl_z = -kl_scale * t.of_kept(t.bound_kl).sum(-1)
+        terms = {t.lik_name: self.log_lik(t).mean(0), "kl_z": kl_z}
         if t.p_w is not None:
             terms["kl_w"] = -kl_scale * kl_divergence(t.q_w, t.p_w)
         return terms

@@ -21,6 +21,7 @@ from .families import Family
 from .parts.component_dropout import ComponentDropout, reweigh, without_dropped
 from .parts.component_sampler import ComponentGate, ComponentSubset
 from .parts.decoders import Decoder
+from .parts.exemplars import ExemplarPrior
 from .parts.labels import NO_LABELS, Classes, Labels
 from .parts.posteriors import PointPosterior
 from .parts.weights import Weights
@@ -512,6 +513,13 @@ class MixtureVAE(nn.Module):
         """Codes from the prior, for every component."""
         return self.prior(self.encode).expand((1, n, self.n_components)).sample()
 
+    def _prior_of(self, q_z: Distribution) -> Distribution:
+        """The prior of a batch with these posteriors; the exemplars of x in training exclude x."""
+        if self.training and isinstance(self.prior, ExemplarPrior):
+            return self.prior.leave_one_out(q_z)
+        p_z: Distribution = self.prior(self.encode)
+        return p_z
+
     def _kept_weights(self, n: int) -> Float[Tensor, "n K"]:
         """Weights to generate with; 0 for components that dropout removed."""
         w, p_w = self.weights.generate(n), self.weights.prior()
@@ -548,7 +556,7 @@ class MixtureVAE(nn.Module):
             w=w,
             b=b,
             q_z=q_z,
-            p_z=self.prior(self.encode) if p_z is None else p_z,
+            p_z=self._prior_of(q_z) if p_z is None else p_z,
             q_w=q_w,
             p_w=p_w,
             p_x=self.decode(z, b, y) if p_x is None else p_x,

@@ -154,6 +154,13 @@ class Trace:
         kl = _kl(self.q_z, self.p_z, z, log_q, self.at_means)  # (B, K), or (S, B, K)
         return kl if kl.dim() == 2 else kl.flatten(0, -3).mean(0)
 
+    @property
+    def bound_kl(self) -> Float[Tensor, "B K"]:
+        """KL in a bound: as ``kl``, but a mean over samples under a prior that is a mixture."""
+        if isinstance(self.p_z, NormalMixture) and not self.at_means:
+            return (self.log_q - self.log_prior).mean(0)
+        return self.kl
+
     def of_kept(self, terms: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
         """Set the terms of removed components to 0.
 

@@ -26,6 +26,7 @@ from .image_scores import ImageScores
 from .latent_information import LatentInformation
 from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
+from .prior_normalizer import PriorNormalizer, has_normalizer
 from .reconstruction import Reconstruction
 from .selection import Selection
 
@@ -43,6 +44,17 @@ METRICS: list[Metric] = [
         figures={
             "objective": Figure("objective (maximised)", True, "objective"),
             "elbo": Figure("ELBO", True, "elbo"),
+        },
+        weighted=True,
+    ),
+    Metric(
+        "prior_normalizer",
+        lambda s: PriorNormalizer(),
+        "normaliser Z of the LARS prior, estimated",
+        applies=has_normalizer,
+        figures={
+            "log_z": Figure("log Z", digits=3),
+            "log_z_error": Figure("its standard error, at most", column="log_z_error", digits=4),
         },
         weighted=True,
     ),

@@ -101,11 +101,13 @@ class PixelCNNLikelihood(Likelihood):
     n_layers
         The first has windows of 7 x 7 pixels, and the others of 3 x 3. Each lets a pixel see one
         row and column more; only z can tell what it does not see.
+    reach
+        How many rows and columns a pixel sees, at most ``n_layers`` + 2, which is None.
 
     Raises
     ------
     MixvaeError
-        For x that are not images, a likelihood from means, or sizes under 1.
+        For x that are not images, a likelihood from means, sizes under 1, or a longer reach.
 
     References
     ----------
@@ -121,6 +123,7 @@ class PixelCNNLikelihood(Likelihood):
         n_context: int = 4,
         n_features: int = 32,
         n_layers: int = 5,
+        reach: int | None = None,
     ) -> None:
         super().__init__(conditional.x_shape)
         if len(self.x_shape) != 3:
@@ -141,6 +144,7 @@ class PixelCNNLikelihood(Likelihood):
             n_context,
             n_features=n_features,
             n_layers=n_layers,
+            reach=reach,
         )
 
     @property

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mixvae.errors import at_least
+from mixvae.errors import MixvaeError, at_least, whole
 from mixvae.nn import ReLU
 from mixvae.progress import track
 
@@ -83,9 +83,9 @@ class PixelCNN(nn.Module):
     """Gated PixelCNN: from x (N, C, H, W) and a context (N, n_context, H, W) to outputs.
 
     The output at a pixel, of shape (n_outputs,), depends on the pixels that it sees, and on the
-    context there and at the pixel. It sees ``n_layers`` + 2 rows above, as many columns to either
-    side, and as many pixels to the left. All channels of a pixel are predicted at once, as in
-    Salimans et al. (ICLR 2017).
+    context there and at the pixel. It sees ``reach`` rows above, as many columns to either side,
+    and as many pixels to the left. All channels of a pixel are predicted at once, as in Salimans et
+    al. (ICLR 2017).
 
     Parameters
     ----------
@@ -99,11 +99,14 @@ class PixelCNN(nn.Module):
         Feature maps of each layer and stack.
     n_layers
         Layers: the first with windows of 7 x 7 pixels, the others of 3 x 3.
+    reach
+        How far a pixel sees, at most ``n_layers`` + 2, which is None. Windows are smaller for a
+        shorter one: once its pixels are seen, layers have windows of one pixel.
 
     Raises
     ------
     MixvaeError
-        For sizes under 1.
+        For sizes under 1, or a longer reach than the layers have.
     """
 
     def __init__(
@@ -114,15 +117,23 @@ class PixelCNN(nn.Module):
         *,
         n_features: int = 32,
         n_layers: int = 5,
+        reach: int | None = None,
     ) -> None:
         super().__init__()
         at_least(1, n_context=n_context, n_features=n_features, n_layers=n_layers)
         self.n_channels, self.n_context = n_channels, n_context
-        sizes = (n_features, n_context)
-        first = GatedLayer(n_channels, *sizes, reach=3, width=7, residual=False)  # of 7 x 7
+        reach = n_layers + 2 if reach is None else reach
+        whole(1, reach=reach)
+        if reach > n_layers + 2:
+            raise MixvaeError(
+                f"a PixelCNN of {n_layers} layers has a reach of at most {n_layers + 2} pixels; "
+                f"got {reach}. Use more layers, or a shorter reach."
+            )
+        sizes, near = (n_features, n_context), min(reach, 3)
+        first = GatedLayer(n_channels, *sizes, reach=near, width=2 * near + 1, residual=False)
         rest = [
-            GatedLayer(n_features, *sizes, reach=2, width=3, residual=True)  # of 3 x 3
-            for _ in range(n_layers - 1)
+            GatedLayer(n_features, *sizes, reach=1 + more, width=1 + 2 * more, residual=True)
+            for more in (int(i < reach - near) for i in range(n_layers - 1))
         ]
         self.layers = nn.ModuleList([first, *rest])
         self.head = nn.Sequential(

@@ -88,7 +88,7 @@ def weighted_elbo(
     """
     joint = Joint()
     log_lik = (t.b * t.log_lik).sum(-1) if expected else joint.log_lik(t)
-    kl = t.of_kept(t.kl)
+    kl = t.of_kept(t.bound_kl)
     kl_z = kl.sum(-1) if kl_reduction == "sum" else kl.mean(-1)
     terms = {t.lik_name: log_lik.mean(0), "kl_z": -kl_scale * beta_kl * kl_z}
     if t.p_w is not None:

@@ -6,6 +6,7 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
+from .exemplars import ExemplarPrior
 from .flows import (
     ComponentFlowPrior,
     FlowPosterior,
@@ -35,6 +36,7 @@ from .priors import (
     StickPrior,
     VampPrior,
 )
+from .resampled_prior import ResampledPrior
 from .weights import (
     CategoricalWeights,
     DirichletWeights,
@@ -60,6 +62,7 @@ __all__ = [
     "Decoder",
     "DirichletWeights",
     "Encode",
+    "ExemplarPrior",
     "FlowPosterior",
     "FlowPrior",
     "GatingWeights",
@@ -77,6 +80,7 @@ __all__ = [
     "OneHotPosterior",
     "PlanarPosterior",
     "PointPosterior",
+    "ResampledPrior",
     "SharedStickWeights",
     "StickPosterior",
     "StickPrior",

@@ -244,10 +244,17 @@ class PixelOptions(LikelihoodOptions):
     """Number of feature maps of the PixelCNN."""
     pixelcnn_layers: int = 4
     """Number of layers of the PixelCNN."""
+    pixelcnn_reach: int | None = None
+    """How many rows above and columns to either side a pixel of the PixelCNN sees; only the code
+    tells it what is farther away. At most pixelcnn_layers + 2, which is the default."""
 
     def make_likelihood(self, x_shape: Shape) -> Likelihood:
         independent = super().make_likelihood(x_shape)
         if not self.pixelcnn:
             return independent
-        sizes = {"n_features": self.pixelcnn_features, "n_layers": self.pixelcnn_layers}
-        return PixelCNNLikelihood(independent, **sizes)
+        return PixelCNNLikelihood(
+            independent,
+            n_features=self.pixelcnn_features,
+            n_layers=self.pixelcnn_layers,
+            reach=self.pixelcnn_reach,
+        )

@@ -16,6 +16,7 @@ from mixvae.objectives import Objective, elbo
 from mixvae.parts.component_dropout import ComponentDropout
 from mixvae.parts.component_sampler import ComponentGate, ComponentSubset
 from mixvae.parts.decoders import Decoder
+from mixvae.parts.exemplars import ExemplarPrior
 from mixvae.parts.labels import NO_LABELS, Labels
 from mixvae.parts.priors import VampPrior
 from mixvae.parts.weights import CategoricalWeights, Weights
@@ -111,7 +112,7 @@ class Recipe:
         return {}
 
     def start_from(self, model: MixtureVAE, data: Dataset) -> None:
-        """Set first weights that depend on data; by default, pseudo-inputs that start from them.
+        """Set first weights that depend on data; by default, pseudo-inputs and exemplars.
 
         Parameters
         ----------
@@ -123,6 +124,8 @@ class Recipe:
         for part in model.modules():
             if isinstance(part, VampPrior) and part.from_data:
                 part.start_from(data.train.x)
+            if isinstance(part, ExemplarPrior):
+                part.start_from(data.seen("train").x)
 
     def single(self) -> "Recipe":
         """The recipe with one component, for pretraining."""
