@@ -3,6 +3,7 @@
 Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :mod:`mixvae.nn`.
 """
 
+from .auxiliary import Augmented, AuxiliaryPosterior, HamiltonianPosterior, WithInput, leapfrog
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
@@ -41,6 +42,8 @@ from .weights import (
 
 __all__ = [
     "NO_LABELS",
+    "Augmented",
+    "AuxiliaryPosterior",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -58,6 +61,7 @@ __all__ = [
     "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "HamiltonianPosterior",
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
@@ -76,6 +80,8 @@ __all__ = [
     "TwoLayerWeights",
     "VampPrior",
     "Weights",
+    "WithInput",
+    "leapfrog",
     "separate",
     "weighted_sum",
 ]
