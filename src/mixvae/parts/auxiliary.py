@@ -174,10 +174,10 @@ class HamiltonianPosterior(nn.Module):
 
     def _slope(self, x: Float[Tensor, "B 1 *X"], z: Float[Tensor, "*n B 1 L"]) -> Tensor:
         """The gradient of log p(x, z) in z, differentiable where gradients are recorded."""
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_compiling():
             raise MixvaeError(
-                "it takes gradients of log p(x, z), which an exported program cannot; call "
-                "model.infer in Python"
+                "Hamiltonian dynamics take gradients of log p(x, z), which a compiled or exported "
+                "program cannot; train without compile, and call model.infer in Python"
             )
         recorded = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
