@@ -1,6 +1,7 @@
 """Posteriors with auxiliary variables: closed forms, quadrature, and what they refuse."""
 
 from copy import deepcopy
+from itertools import pairwise
 from math import expm1, log, pi
 
 import pytest
@@ -24,6 +25,7 @@ from mixvae.parts.weights import CategoricalWeights
 
 pytestmark = pytest.mark.usefixtures("maths")
 BOTH = pytest.mark.parametrize("name", ["hvi", "auxiliary-vae"])
+SHORT = {"hvi": {"n_steps": 2}, "auxiliary-vae": {}}
 X = torch.rand(5, 1, 3, 4, generator=torch.Generator().manual_seed(3)).round().double()
 
 
@@ -52,7 +54,7 @@ def bent(name: str, n_latent: int = 1, **options) -> MixtureVAE:
 
 def fitted(name: str) -> MixtureVAE:
     """The same, with an encoder that a few steps have trained."""
-    model = bent(name, **({"n_steps": 2} if name == "hvi" else {}))
+    model = bent(name, **SHORT[name])
     moved = [*model.trunk.parameters(), *model.posterior.parameters()]
     optimizer = torch.optim.Adam(moved, 0.02)
     for _ in range(100):
@@ -100,12 +102,12 @@ def oscillator(n_steps: int) -> tuple[MixtureVAE, Tensor]:
 
 def test_exact_dynamics_reach_the_exact_posterior():
     """Every sample's weight is then p(x); the bound of the start is tens of nats below."""
-    model, log_p = oscillator(n_steps=400)
+    model, log_p = oscillator(n_steps=100)
     with torch.no_grad():
         log_weight = model(DATA, 20).log_weight
         model.posterior.step.zero_()
         start = model(DATA, 20).log_weight
-    torch.testing.assert_close(log_weight, log_p.expand_as(log_weight), atol=1e-3, rtol=0)
+    torch.testing.assert_close(log_weight, log_p.expand_as(log_weight), atol=2e-3, rtol=0)
     assert (start.mean(0) < log_p - 1).all()
 
 
@@ -118,9 +120,10 @@ def test_the_bound_rises_to_log_p_with_the_steps_and_never_exceeds_it():
             gap = log_p - model(DATA, 2000).log_weight
         assert (gap.mean(0) > -4 * gap.std(0) / 2000**0.5).all()
         gaps.append(float(gap.mean()))
-    assert all(2 * after < before for before, after in zip(gaps, gaps[1:], strict=False)), gaps
+    assert all(2 * after < before for before, after in pairwise(gaps)), gaps
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_learning_the_steps_and_the_reverse_model_alone_raises_the_bound():
     """From a start that is fixed, in a model that is fixed; paired with the same start's noise."""
     model, log_p = oscillator(n_steps=3)
@@ -131,8 +134,8 @@ def test_learning_the_steps_and_the_reverse_model_alone_raises_the_bound():
     posterior.reverse[0] = ConditionalNormal(nn.Linear(6, 4), 2)
     before = model(DATA, 500).log_weight.mean(0)
     learned = [posterior.step.requires_grad_(), *posterior.reverse.parameters()]
-    optimizer = torch.optim.Adam(learned, 0.02)
-    for _ in range(400):
+    optimizer = torch.optim.Adam(learned, 0.05)
+    for _ in range(120):
         optimizer.zero_grad()
         (-model(DATA, 8).log_weight.mean()).backward()
         optimizer.step()
@@ -300,22 +303,24 @@ def test_the_density_of_other_codes_is_refused(name: str):
 
 
 @BOTH
+@pytest.mark.usefixtures("unchecked")
 def test_training_raises_the_bound_and_resumes_to_the_same_weights(name: str, tmp_path):
     torch.set_default_dtype(torch.float32)
-    data = mixvae.data.load("digits", binarize="dynamic").subset(256)
-    how = {"progress": False, "pictures": False, "batch_size": 64, "accelerator": "cpu", "seed": 0}
+    data = mixvae.data.load("digits", binarize="dynamic").subset(128)
+    how = {"progress": False, "pictures": False, "batch_size": 16, "accelerator": "cpu", "seed": 0}
 
     def build() -> recipes.BuiltRecipe:
         torch.manual_seed(0)
-        return recipes.build(name, data, n_latent=3, hidden=[16])
+        return recipes.build(name, data, n_latent=3, hidden=[16], **SHORT[name])
 
-    whole = mixvae.fit(build(), data, out=tmp_path / "whole", max_epochs=6, **how)
+    whole = mixvae.fit(build(), data, out=tmp_path / "whole", max_epochs=4, **how)
     assert whole.history[-1]["val/objective"] > whole.history[0]["val/objective"] + 2
     assert whole.metrics["bounds"]["objective_is_bound"]
-    mixvae.fit(build(), data, out=tmp_path / "cut", max_epochs=3, **how)
+    mixvae.fit(build(), data, out=tmp_path / "cut", max_epochs=2, **how)
     plain = {"progress": False, "pictures": False, "accelerator": "cpu"}
-    resumed = mixvae.resume(tmp_path / "cut", data, max_epochs=6, **plain)
-    for one, other in zip(whole.recipe.model.parameters(), resumed.recipe.model.parameters()):
+    resumed = mixvae.resume(tmp_path / "cut", data, max_epochs=4, **plain)
+    both = (run.recipe.model.parameters() for run in (whole, resumed))
+    for one, other in zip(*both, strict=True):
         assert torch.equal(one, other)
     again = mixvae.load(tmp_path / "whole").recipe.model
     assert torch.equal(again.reconstruct(data.test.x), whole.recipe.model.reconstruct(data.test.x))
