@@ -5,7 +5,7 @@ them take seconds, and a mixed-up axis shows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,9 @@ from mixvae.likelihoods import (
     ZeroInflatedPoissonLikelihood,
 )
 from mixvae.likelihoods.pixelcnn import PixelCNNLikelihood
+from mixvae.model import MixtureVAE
 from mixvae.nn import MLP, BoundedMean, Shared, Stacked
+from mixvae.parts.auxiliary import Augmented
 from mixvae.parts.decoders import Decoder, weighted_sum
 from mixvae.parts.exemplars import ExemplarPrior
 from mixvae.parts.flow_layers import autoregressive, spline_coupling
@@ -70,6 +72,7 @@ from mixvae.parts.weights import (
     TwoLayerWeights,
 )
 from mixvae.recipes import BuiltRecipe
+from mixvae.trace import Trace
 
 IMAGE, FLAT = (1, 3, 4), (12,)
 LARGER, COLOUR = (1, 5, 4), (3, 6, 5)  # what convolutions halve, sides odd and even
@@ -107,7 +110,7 @@ class Case:
         """In evaluation mode where the prior computes statistics of a batch in training."""
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
-        small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3}
+        small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3, "n_auxiliary": 3}
         if self.options.get("prior") == "exemplar":
             small["n_exemplars"] = 5
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
@@ -152,6 +155,15 @@ def _column(x: Tensor, name: str, n_levels: int) -> Tensor:
     if name in ("normal", "student-t"):
         return 4 * x - 2
     return x.round() if name == "bernoulli" else (x * (6 if n_levels == 1 else n_levels)).floor()
+
+
+def mean_trace(model: MixtureVAE, x: Tensor, y: Tensor | None = None) -> Trace:
+    """The trace at the means, with the density ratio of auxiliary variables at theirs."""
+    t = model.mean_trace(x, y)
+    if not isinstance(q := t.q_z, Augmented):
+        return t
+    log_q = q.first.log_prob(q.first.mean) + q.follow(q.first.mean, False)[1]
+    return replace(t, log_q_drawn=log_q.unsqueeze(0))
 
 
 def saying(recipe: BuiltRecipe, options: dict[str, Any]) -> BuiltRecipe:
@@ -287,6 +299,12 @@ CASES = [
     Case("vae", {"posterior": "planar"}),
     Case("beta-vae", {"posterior": "nice", "prior": "maf", "beta_kl": 1.5}, FLAT),
     Case("iwae", {"posterior": "iaf", "n_samples": 2}),
+    Case("auxiliary-vae"),
+    Case("auxiliary-vae", {"bound": "iwae", "n_samples": 2, "likelihood": "gaussian"}, FLAT),
+    Case("hvi"),
+    Case("hvi", {"n_iterations": 2, "n_steps": 1, "likelihood": "gaussian"}, FLAT),
+    Case("hvi", {"bound": "iwae", "n_samples": 2, "network": "mlp"}),
+    Case("hvi", {"likelihood": "poisson"}, FLAT),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),
@@ -348,6 +366,7 @@ CASES = [
     _conv("misvae"),
     _conv("hvae", network="gated-conv"),
     _conv("gmvae"),
+    _conv("hvi", norm="none"),
     _conv("mixture-vae", COLOUR, norm="batch", likelihood="gaussian"),
 ]
 

@@ -3,6 +3,7 @@
 Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :mod:`mixvae.nn`.
 """
 
+from .auxiliary import Augmented, AuxiliaryPosterior, HamiltonianPosterior, WithInput, leapfrog
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
@@ -49,6 +50,8 @@ from .weights import (
 
 __all__ = [
     "NO_LABELS",
+    "Augmented",
+    "AuxiliaryPosterior",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -68,6 +71,7 @@ __all__ = [
     "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "HamiltonianPosterior",
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
@@ -89,6 +93,8 @@ __all__ = [
     "TwoLayerWeights",
     "VampPrior",
     "Weights",
+    "WithInput",
+    "leapfrog",
     "separate",
     "weighted_sum",
 ]

@@ -219,7 +219,7 @@ class HierarchicalPosterior(nn.Module):
 
     def forward(self, h: Float[Tensor, "B K H"]) -> Distribution:
         def second(above: Tensor) -> Distribution:
-            return self.second(_concatenated(h, above))
+            return self.second(concatenated(h, above))
 
         return Hierarchical(self.first(h), second, self.second.n_latent)
 
@@ -249,7 +249,7 @@ class TwoLayerPosterior(nn.Module):
         row, column = pair // self.n_components, pair % self.n_components
 
         def second(above: Tensor) -> Distribution:
-            q_z1 = self.second(_concatenated(h[:, :1], above))  # (*n, B, P or 1, K)
+            q_z1 = self.second(concatenated(h[:, :1], above))  # (*n, B, P or 1, K)
             own = pair % above.shape[-2]
             return _selected(q_z1, lambda t: t[..., own, column, :])
 
@@ -263,7 +263,7 @@ def _normal(params: Float[Tensor, "*n P"], min_scale: float) -> Distribution:
     return diagonal_normal(loc, F.softplus(raw) + min_scale)
 
 
-def _concatenated(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
+def concatenated(h: Float[Tensor, "B K H"], z: Float[Tensor, "*n L"]) -> Tensor:
     """Features and codes broadcast and concatenated, (*n, H + L)."""
     shape = torch.broadcast_shapes(h.shape[:-1], z.shape[:-1])
     return torch.cat([h.expand(*shape, -1), z.expand(*shape, -1)], -1)

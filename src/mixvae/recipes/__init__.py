@@ -1,37 +1,39 @@
 """The recipes: named models, each a choice of parts.
 
-============  =  ==========  =========  =================  =============  =========  =============
-recipe        K  encoders    weights    decoders           prior          family     objective
-============  =  ==========  =========  =================  =============  =========  =============
-vae           1  1           --         1                  N(0, I)        joint      elbo
-beta-vae      1  1           --         1                  N(0, I)        joint      elbo, beta KL
-iwae          1  1           --         1                  N(0, I)        joint      iwae
-cb-vae        1  1           --         1                  N(0, I)        joint      elbo
-info-vae      1  1           --         1                  N(0, I)        joint      beta KL; mmd
-wae-mmd       1  1           --         1                  N(0, I)        joint      log_lik; mmd
-wwae          1  1           --         1                  N(0, I)        joint      log_lik; w2
-mae           1  1           --         1                  N(0, I)        joint      elbo; mutual
-m-vae         K  K           Dirichlet  K, averaged means  N(0, I)        joint      MELBO; dhsic
-mvae          K  K           Dirichlet  K sub-decoders     N(0, I)        joint      MELBO; dhsic
-mvae-gs       K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
-mvae-gau      K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
-mixture-vae   K  1           learned    K first layers     N(0, I)        exact      mixture_bound
-infinite-vae  K  1           process    K first layers     N(0, I)        exact      mixture_bound
-mfa-vae       K  1, linear   learned    K linear, 1        N(0, I)        exact      mixture_bound
-dlgmm         K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
-dldpmm        K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
-sb-vae        1  1           --         1                  sticks         joint      elbo
-vamp-prior    1  1           --         1                  pseudo-inputs  posterior  mixture_elbo
-gmmp-vae      K  1           uniform    1                  pseudo-inputs  posterior  mixture_elbo
-hvae          1  1           --         1                  two levels     posterior  mixture_elbo
-vade          1  1           --         1                  C normals      posterior  mixture_elbo
-gmvae         1  1           --         1                  C given top    posterior  cluster_elbo
-flow-vae      1  1           --         1                  flow           joint      elbo
-vlae          1  1           --         1                  masked flow    joint      elbo
-semvae        K  K           uniform    1                  N(0, I)        posterior  miselbo
-misvae        K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
-msvi          K  K           of x       1                  N(0, I)        posterior  mixture_elbo
-============  =  ==========  =========  =================  =============  =========  =============
+=============  =  ==========  =========  =================  =============  =========  =============
+recipe         K  encoders    weights    decoders           prior          family     objective
+=============  =  ==========  =========  =================  =============  =========  =============
+vae            1  1           --         1                  N(0, I)        joint      elbo
+beta-vae       1  1           --         1                  N(0, I)        joint      elbo, beta KL
+iwae           1  1           --         1                  N(0, I)        joint      iwae
+cb-vae         1  1           --         1                  N(0, I)        joint      elbo
+info-vae       1  1           --         1                  N(0, I)        joint      beta KL; mmd
+wae-mmd        1  1           --         1                  N(0, I)        joint      log_lik; mmd
+wwae           1  1           --         1                  N(0, I)        joint      log_lik; w2
+mae            1  1           --         1                  N(0, I)        joint      elbo; mutual
+m-vae          K  K           Dirichlet  K, averaged means  N(0, I)        joint      MELBO; dhsic
+mvae           K  K           Dirichlet  K sub-decoders     N(0, I)        joint      MELBO; dhsic
+mvae-gs        K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
+mvae-gau       K  K           Dirichlet  as mvae, masks     N(0, I)        joint      masked; dhsic
+mixture-vae    K  1           learned    K first layers     N(0, I)        exact      mixture_bound
+infinite-vae   K  1           process    K first layers     N(0, I)        exact      mixture_bound
+mfa-vae        K  1, linear   learned    K linear, 1        N(0, I)        exact      mixture_bound
+dlgmm          K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
+dldpmm         K  1           sticks     1                  N(m_k, I)      posterior  mixture_elbo
+sb-vae         1  1           --         1                  sticks         joint      elbo
+vamp-prior     1  1           --         1                  pseudo-inputs  posterior  mixture_elbo
+gmmp-vae       K  1           uniform    1                  pseudo-inputs  posterior  mixture_elbo
+hvae           1  1           --         1                  two levels     posterior  mixture_elbo
+vade           1  1           --         1                  C normals      posterior  mixture_elbo
+gmvae          1  1           --         1                  C given top    posterior  cluster_elbo
+flow-vae       1  1           --         1                  flow           joint      elbo
+vlae           1  1           --         1                  masked flow    joint      elbo
+auxiliary-vae  1  1           --         1                  N(0, I)        joint      elbo
+hvi            1  1           --         1                  N(0, I)        joint      elbo
+semvae         K  K           uniform    1                  N(0, I)        posterior  miselbo
+misvae         K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
+msvi           K  K           of x       1                  N(0, I)        posterior  mixture_elbo
+=============  =  ==========  =========  =================  =============  =========  =============
 
 Encoders and decoders: 1 for all components, or K. Weights: mixing weights. Sticks: stick-breaking.
 Family: joint has K codes for each x, exact one code of one of K components, and posterior one code
@@ -58,6 +60,8 @@ from .vade import VaDE
 from .gmvae import GMVAE
 from .flow_vae import FlowVAE
 from .vlae import VLAE
+from .auxiliary_vae import AuxiliaryVAE
+from .hvi import HVI
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -85,6 +89,7 @@ __all__ = [
     "DLGMM",
     "GMVAE",
     "HVAE",
+    "HVI",
     "IWAE",
     "MAE",
     "MISVAE",
@@ -98,6 +103,7 @@ __all__ = [
     "WAEMMD",
     "WWAE",
     "Autoencoder",
+    "AuxiliaryVAE",
     "AveragedVAEs",
     "BetaVAE",
     "BuiltRecipe",

@@ -144,7 +144,7 @@ class Recipe:
         likelihood = self._is_a(Likelihood, self.make_likelihood(x_shape), "likelihood")
         slots = self.make_slots(x_shape, likelihood)
         model = MixtureVAE(
-            trunk=likelihood.reading(slots["encoder"]),
+            trunk=slots["encoder"],
             posterior=slots["posterior"],
             weights=slots["weights"],
             decoder=slots["decoder"],
@@ -158,13 +158,13 @@ class Recipe:
         return Parts(model, self.finish_objective(objective), self.make_initialization(x_shape))
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
-        """The parts of ``creation_order`` by name."""
+        """The parts of ``creation_order`` by name, the encoder as one of the likelihood's data."""
         slots: dict[str, Any] = {}
         for slot in self.creation_order:
             arguments = (x_shape, likelihood) if slot == "decoder" else (x_shape,)
             part = getattr(self, f"make_{slot}")(*arguments)
             slots[slot] = self._is_a(CLASSES.get(slot, nn.Module), part, slot)
-        return slots
+        return {**slots, "encoder": likelihood.reading(slots["encoder"])}
 
     def encoder_features(self, x_shape: Shape) -> int:
         """H, the number of the encoder's features."""
