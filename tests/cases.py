@@ -91,8 +91,8 @@ class Case:
         self, x_shape: Sequence[int] | None = None, seed: int = 0, **changes: Any
     ) -> BuiltRecipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
-        small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
-        small |= {"n_clusters": 4, "flow_hidden": (6,)}
+        small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3, "n_upper": (3, 1)}
+        small |= {"n_clusters": 4, "flow_hidden": (6,), "level_hidden": (6,)}
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
         if self.recipe in ("mixture-vae", "infinite-vae"):
             small["start"] = "random"
@@ -256,6 +256,9 @@ CASES = [
     Case("flow-vae"),
     Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
     Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
+    Case("ladder-vae"),
+    Case("ladder-vae", {"n_upper": (2,), "network": "gated-mlp", "likelihood": "gaussian"}, FLAT),
+    Case("ladder-vae", {"n_upper": (), "bound": "iwae", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),

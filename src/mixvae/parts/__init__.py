@@ -8,6 +8,7 @@ from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
 from .flows import FlowPosterior, FlowPrior
 from .labels import NO_LABELS, Labels, OneHot
+from .ladder import BottomUp, LadderPosterior, LadderPrior
 from .posteriors import (
     ConditionalMixture,
     ConditionalNormal,
@@ -41,6 +42,7 @@ from .weights import (
 
 __all__ = [
     "NO_LABELS",
+    "BottomUp",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -62,6 +64,8 @@ __all__ = [
     "HierarchicalPosterior",
     "HierarchicalPrior",
     "Labels",
+    "LadderPosterior",
+    "LadderPrior",
     "LowerLevel",
     "NormalPosterior",
     "NormalPrior",

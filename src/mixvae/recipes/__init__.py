@@ -27,6 +27,8 @@ hvae          1  1           --         1                  two levels     poster
 vade          1  1           --         1                  C normals      posterior  mixture_elbo
 gmvae         1  1           --         1                  C given top    posterior  cluster_elbo
 flow-vae      1  1           --         1                  flow           joint      elbo
+ladder-vae    1  1           --         1                  L levels       joint      elbo
+discrete-vae  1  1           --         1                  RBM            joint      elbo
 semvae        K  K           uniform    1                  N(0, I)        posterior  miselbo
 misvae        K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
 msvi          K  K           of x       1                  N(0, I)        posterior  mixture_elbo
@@ -56,6 +58,7 @@ from .hvae import HVAE
 from .vade import VaDE
 from .gmvae import GMVAE
 from .flow_vae import FlowVAE
+from .ladder_vae import LadderVAE
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -108,6 +111,7 @@ __all__ = [
     "InfoVAE",
     "JointMixture",
     "LabelOptions",
+    "LadderVAE",
     "LatentOptions",
     "LikelihoodOptions",
     "MVAEGau",
