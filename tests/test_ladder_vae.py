@@ -164,11 +164,13 @@ def test_it_trains_resumes_and_is_judged_as_every_model(tmp_path) -> None:
     digits = data.load("digits", binarize="dynamic").subset(300)
     options = {"n_latent": 4, "n_upper": [3, 2], "hidden": [16], "level_hidden": [8]}
     how = {"pictures": False, "progress": False, "accelerator": "cpu", "seed": 3}
-    run = mixvae.fit("ladder-vae", digits, out=tmp_path / "whole", max_epochs=3, **options, **how)
+    recipe = recipes.LadderVAE(**options)
+    run = mixvae.fit(recipe, digits, out=tmp_path / "whole", max_epochs=3, **how)
     assert run.history[-1]["val/objective"] > run.history[0]["val/objective"]
     assert {f"train/kl_z{i}" for i in (1, 2, 3)} <= set(run.history[-1])
-    mixvae.fit("ladder-vae", digits, out=tmp_path / "half", max_epochs=1, **options, **how)
-    resumed = mixvae.resume(tmp_path / "half", max_epochs=3, data=digits, progress=False)
+    mixvae.fit(recipe, digits, out=tmp_path / "half", max_epochs=1, **how)
+    again = {key: value for key, value in how.items() if key != "seed"}
+    resumed = mixvae.resume(tmp_path / "half", digits, max_epochs=3, **again)
     states = [r.recipe.model.state_dict() for r in (run, resumed)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
     x = digits.test.x[:20]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from mixvae.errors import MixvaeError
 from mixvae.likelihoods import Likelihood
 from mixvae.nn import Shared
 from mixvae.objectives import Objective, elbo_of_levels
@@ -38,6 +39,11 @@ class LadderVAE(ImportanceWeighted, VAE):
     """Sizes of the codes above it, from z2 to the top one; none: the VAE."""
     level_hidden: Sequence[int] = (128, 128)
     """Widths of the networks from one level to the next, upward; downward they are mirrored."""
+
+    def check(self) -> None:
+        super().check()
+        if not self.level_hidden:
+            raise MixvaeError("level_hidden must name at least one width, such as [128]; got none.")
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         slots = super().make_slots(x_shape, likelihood)
