@@ -259,6 +259,8 @@ CASES = [
     Case("ladder-vae"),
     Case("ladder-vae", {"n_upper": (2,), "network": "gated-mlp", "likelihood": "gaussian"}, FLAT),
     Case("ladder-vae", {"n_upper": (), "bound": "iwae", "n_samples": 2}),
+    Case("discrete-vae", {"n_latent": 12}),  # few samples are zeros alone
+    Case("discrete-vae", {"n_latent": 12, "smoothing": 6.0, "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),

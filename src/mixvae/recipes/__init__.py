@@ -59,6 +59,7 @@ from .vade import VaDE
 from .gmvae import GMVAE
 from .flow_vae import FlowVAE
 from .ladder_vae import LadderVAE
+from .discrete_vae import DiscreteVAE
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -103,6 +104,7 @@ __all__ = [
     "BuiltRecipe",
     "ComponentOptions",
     "ContinuousBernoulliVAE",
+    "DiscreteVAE",
     "ExactMixtureOptions",
     "FlowVAE",
     "GMMpVAE",
