@@ -24,6 +24,7 @@ from .health import Health
 from .image_quality import ImageQuality, is_image
 from .image_scores import ImageScores
 from .latent_information import LatentInformation
+from .log_partition import LogPartitions, has_partition
 from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
 from .reconstruction import Reconstruction
@@ -80,6 +81,17 @@ METRICS: list[Metric] = [
             "sse_alone": Figure("SSE alone", column="sse_alone", digits=1),
             "effective_components": Figure(column="effective_k"),
             "effective_per_example": Figure(column="effective_k_per_x"),
+        },
+        weighted=True,
+    ),
+    Metric(
+        "log_partition",
+        lambda s: LogPartitions(s.recipe.model),
+        "log Z of the prior, by annealed importance sampling, nats",
+        applies=lambda s: has_partition(s.recipe.model),
+        figures={
+            "value": Figure("log Z", digits=3),
+            "standard_error": Figure("its standard error", digits=4),
         },
         weighted=True,
     ),

@@ -64,9 +64,9 @@ class BoltzmannPrior(nn.Module):
 
     .. math:: p(z) = \exp(b^\top z + z_1^\top W z_2) / Z
 
-    In training mode each call moves the chains by ``gibbs_steps`` sweeps, and log Z has the
-    gradient that they give. Its value is estimated every 500 steps, and followed by the chains'
-    importance weights in between. In evaluation mode it is that of :meth:`log_partition`.
+    In training each call moves the chains by ``gibbs_steps`` sweeps, and log Z has the gradient
+    that they give. Its value is estimated every 500 steps, and followed by the chains' importance
+    weights in between. Otherwise it is that of :meth:`log_partition`.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class BoltzmannPrior(nn.Module):
         self._known: tuple[bytes, LogPartition] | None = None
 
     def forward(self, encode: Encode) -> Distribution:
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             log_z = self._tracked()
         else:
             log_z = torch.full_like(self.log_z, self.log_partition().value)
