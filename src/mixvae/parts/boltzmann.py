@@ -152,16 +152,18 @@ class BoltzmannPrior(nn.Module):
     def _tracked(self) -> Float[Tensor, ""]:
         """log Z, with the gradient that the chains give, after they moved."""
         with torch.no_grad():
-            self.chains, _ = self._moved(self.chains, [1.0] * (self.gibbs_steps + 1))
-        potential = log_potential(self.chains, self.bias, self.weight)
+            chains, _ = self._moved(self.chains, [1.0] * (self.gibbs_steps + 1))
+        potential = log_potential(chains, self.bias, self.weight)
         with torch.no_grad():
             if int(self.n_steps) % REFRESH == 0:
-                self.log_z = torch.full_like(self.log_z, self.log_partition().value)
-            else:  # the chains are samples of the new weights, and no gradient was taken of them
-                log_w = log_potential(self.chains, self.old_bias, self.old_weight) - potential
-                self.log_z = self.log_z - (log_w - log_w.max()).exp().mean().log() - log_w.max()
-            self.n_steps = self.n_steps + 1
-            self.old_bias, self.old_weight = self.bias.clone(), self.weight.clone()
+                self.log_z.fill_(self.log_partition().value)
+            else:  # by chains that are samples of the new weights, and have no part in them yet
+                log_w = log_potential(chains, self.old_bias, self.old_weight) - potential
+                self.log_z -= (log_w - log_w.max()).exp().mean().log() + log_w.max()
+            self.n_steps += 1
+            self.chains.copy_(chains)
+            self.old_bias.copy_(self.bias)
+            self.old_weight.copy_(self.weight)
         return self.log_z + potential.mean() - potential.mean().detach()
 
     def _moved(
