@@ -34,6 +34,7 @@ class SmoothedBoltzmann(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+    is_sampled_exactly = False  # but by Markov chains
 
     def __init__(
         self,

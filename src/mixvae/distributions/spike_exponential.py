@@ -69,11 +69,6 @@ class SpikeAndExponential(Distribution):
         log_q = torch.where(on, F.logsigmoid(self.logits), F.logsigmoid(-self.logits))
         return log_q.sum(-1) + log_smoothing(value, self.beta)
 
-    def rsample_and_log_prob(self, sample_shape: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
-        """A sample and its log density: no others are proposed for a code that is 0 or above."""
-        value = self.rsample(sample_shape)
-        return value, self.log_prob(value)
-
     def entropy(self) -> Tensor:
         """Entropy of the binary variables z, nats, (*batch,)."""
         return (F.softplus(self.logits) - self.probs * self.logits).sum(-1)

@@ -1,35 +1,33 @@
 """The estimate of log Z under a prior whose density is known up to a constant, and its error."""
 
+from collections.abc import Callable
 from typing import Any
-
-from mixvae.model import MixtureVAE
-from mixvae.parts.boltzmann import BoltzmannPrior
 
 from .one_pass import Batch
 
 MAX_ERROR = 0.01  # nats
 
 
-class LogPartitions:
-    """Accumulator of the estimate, which does not depend on data."""
+class LogPartition:
+    """Accumulator of log Z and its standard error, which do not depend on data.
 
-    def __init__(self, model: MixtureVAE) -> None:
-        assert isinstance(model.prior, BoltzmannPrior)
-        self.prior = model.prior
+    Parameters
+    ----------
+    estimate
+        Returns both, in nats.
+    """
+
+    def __init__(self, estimate: Callable[[], tuple[float, float]]) -> None:
+        self.estimate = estimate
 
     def add(self, batch: Batch) -> None: ...
 
     def result(self) -> dict[str, Any]:
-        value, error = self.prior.log_partition()
-        return {"value": value, "standard_error": error, "warning": _warning(error)}
+        value, error = self.estimate()
+        return {"value": value, "standard_error": error, "warning": warning_of(error)}
 
 
-def has_partition(model: MixtureVAE) -> bool:
-    """Whether the density of the model's prior has a constant that is estimated."""
-    return isinstance(model.prior, BoltzmannPrior)
-
-
-def _warning(error: float) -> str | None:
+def warning_of(error: float) -> str | None:
     """What an error above 0.01 nats, or one that is not a number, means for other figures."""
     if error <= MAX_ERROR:
         return None

@@ -24,7 +24,7 @@ from .health import Health
 from .image_quality import ImageQuality, is_image
 from .image_scores import ImageScores
 from .latent_information import LatentInformation
-from .log_partition import LogPartitions, has_partition
+from .log_partition import LogPartition
 from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
 from .reconstruction import Reconstruction
@@ -86,9 +86,9 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "log_partition",
-        lambda s: LogPartitions(s.recipe.model),
+        lambda s: LogPartition(cast(Any, s.recipe.model.prior).log_partition),
         "log Z of the prior, by annealed importance sampling, nats",
-        applies=lambda s: has_partition(s.recipe.model),
+        applies=lambda s: hasattr(s.recipe.model.prior, "log_partition"),
         figures={
             "value": Figure("log Z", digits=3),
             "standard_error": Figure("its standard error", digits=4),

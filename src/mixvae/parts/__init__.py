@@ -3,6 +3,7 @@
 Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :mod:`mixvae.nn`.
 """
 
+from .boltzmann import BinaryPosterior, BoltzmannPrior
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
@@ -42,6 +43,8 @@ from .weights import (
 
 __all__ = [
     "NO_LABELS",
+    "BinaryPosterior",
+    "BoltzmannPrior",
     "BottomUp",
     "CategoricalWeights",
     "ClusterPrior",
