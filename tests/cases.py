@@ -109,8 +109,9 @@ class Case:
     ) -> BuiltRecipe:
         """In evaluation mode where the prior computes statistics of a batch in training."""
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
-        small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
+        small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3, "n_upper": (3, 1)}
         small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3, "n_auxiliary": 3}
+        small |= {"level_hidden": (6,)}
         if self.options.get("prior") == "exemplar":
             small["n_exemplars"] = 5
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
@@ -305,6 +306,11 @@ CASES = [
     Case("hvi", {"n_iterations": 2, "n_steps": 1, "likelihood": "gaussian"}, FLAT),
     Case("hvi", {"bound": "iwae", "n_samples": 2, "network": "mlp"}),
     Case("hvi", {"likelihood": "poisson"}, FLAT),
+    Case("ladder-vae"),
+    Case("ladder-vae", {"n_upper": (2,), "network": "gated-mlp", "likelihood": "gaussian"}, FLAT),
+    Case("ladder-vae", {"n_upper": (), "bound": "iwae", "n_samples": 2}),
+    Case("discrete-vae", {"n_latent": 12}),  # few samples are zeros alone
+    Case("discrete-vae", {"n_latent": 12, "smoothing": 6.0, "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),

@@ -152,6 +152,7 @@ OTHERS = [
     ("vade", {"start": "random"}),
     ("gmvae", {}),
     ("flow-vae", {}),
+    ("ladder-vae", {}),
 ]
 
 

@@ -182,6 +182,29 @@ class Trace:
         return self.family.log_weight(self)
 
 
+def kl_of_levels(
+    q: Distribution, p: Distribution, z: Float[Tensor, "S B K L"]
+) -> list[Float[Tensor, "*S B K"]]:
+    """KL(q || p) of every level, each given the codes z of the level above; the top one first.
+
+    Parameters
+    ----------
+    q, p
+        Hierarchical distributions of the same levels; others are one level.
+    z
+        Codes, sampled from q.
+
+    Returns
+    -------
+    kl
+        Nats; of the top level (B, K), of the others (S, B, K).
+    """
+    if not (isinstance(q, Hierarchical) and isinstance(p, Hierarchical)):
+        return [_kl(q, p, z)]
+    above, below = q.split(z)
+    return [*kl_of_levels(q.first, p.first, above), _kl(q.second(above), p.second(above), below)]
+
+
 def _kl(
     q: Distribution,
     p: Distribution,
@@ -197,9 +220,8 @@ def _kl(
     if isinstance(p, Hierarchical) and is_diagonal_normal(q):
         q = independent_levels(q, p.n_second)
     if isinstance(q, Hierarchical) and isinstance(p, Hierarchical):
-        z_first, z_second = q.split(z)
-        first = _kl(q.first, p.first, z_first)
-        return first + _kl(q.second(z_first), p.second(z_first), z_second)
+        above, *below = kl_of_levels(q, p, z)
+        return sum(below, above)
     by_points = at_means and is_diagonal_normal(q)
     if isinstance(p, NormalMixture) and is_diagonal_normal(q) and not (by_points and p.batch_shape):
         return kl_to_mixture(q, p)

@@ -9,7 +9,7 @@ from .correlated import CorrelatedNormal
 from .delta import Delta
 from .discretized import DiscretizedLogistic, LogisticMixture
 from .face import Face
-from .hierarchical import Hierarchical, independent_levels
+from .hierarchical import Hierarchical, chain, independent_levels
 from .kl_by_points import kl_by_points
 from .kumaraswamy import Kumaraswamy, kl_series
 from .library_size import OfLibrarySize, log_library_size
@@ -45,6 +45,7 @@ __all__ = [
     "StickBreaking",
     "ZeroInflated",
     "by_quadrature",
+    "chain",
     "components_at",
     "diagonal_normal",
     "dirichlet_sticks",

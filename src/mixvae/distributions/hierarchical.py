@@ -1,6 +1,7 @@
-"""Distributions of two levels of latent variables, the second given the first."""
+"""Distributions of levels of latent variables, each given the one above."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,8 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from .pairs import diagonal_normal, loc_and_scale
+
+Given = Callable[[Tensor], Distribution]
 
 
 class Hierarchical(Distribution):
@@ -46,7 +49,7 @@ class Hierarchical(Distribution):
     def __init__(
         self,
         first: Distribution,
-        second: Callable[[Tensor], Distribution],
+        second: Given,
         n_second: int,
         second_has_rsample: bool = True,
     ) -> None:
@@ -86,6 +89,39 @@ class Hierarchical(Distribution):
     @property
     def variance(self) -> Tensor:
         return torch.cat([self.first.variance, self.second(self.first.mean).variance], -1)
+
+
+def chain(top: Distribution, below: Sequence[tuple[Given, int]]) -> Distribution:
+    r"""Joint distribution of L levels, :math:`p(z_L) \prod_i p(z_i | z_{i+1})`: two-level nested.
+
+    Its event is (z_L, ..., z_1), the top level first.
+
+    Parameters
+    ----------
+    top
+        Distribution of the top level, event (n_L,).
+    below
+        From the second level down to the lowest: the function of the level above that gives the
+        level's distribution, as ``second`` of :class:`Hierarchical`, and its size. Without any, the
+        result is ``top``.
+
+    Examples
+    --------
+    >>> top = diagonal_normal(torch.zeros(1), torch.ones(1))
+    >>> same = lambda above: diagonal_normal(above, torch.ones_like(above))
+    >>> p = chain(top, [(same, 1), (same, 1)])
+    >>> p.sample((5,)).shape, p.first.event_shape
+    (torch.Size([5, 3]), torch.Size([2]))
+    """
+    joint, n_above = top, top.event_shape[0]
+    for given, n in below:
+        joint, n_above = Hierarchical(joint, partial(_given_last, given, n_above), n), n
+    return joint
+
+
+def _given_last(given: Given, n_above: int, levels: Tensor) -> Distribution:
+    """A level given all levels above it, of which it reads the lowest."""
+    return given(levels[..., -n_above:])
 
 
 def independent_levels(q: Distribution, n_second: int) -> Hierarchical:

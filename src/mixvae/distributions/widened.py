@@ -15,6 +15,7 @@ from .hierarchical import Hierarchical
 from .kumaraswamy import Kumaraswamy
 from .outer import OuterProduct
 from .pairs import diagonal_normal, is_diagonal_normal, loc_and_scale
+from .spike_exponential import SpikeAndExponential
 from .stick_breaking import StickBreaking
 
 LARGEST = 1e4  # of a Kumaraswamy's parameters: beyond, float32 has none of its digits
@@ -24,10 +25,10 @@ LARGEST = 1e4  # of a Kumaraswamy's parameters: beyond, float32 has none of its 
 def widened(q: Distribution, factor: float) -> Distribution:
     """A distribution about as q, with heavier tails: a proposal for a q that is too narrow.
 
-    A normal's scale is multiplied by ``factor``. A Dirichlet or Beta is raised to the power
-    1 / factor^2 and normalised, which is the same operation. A Kumaraswamy keeps its median and has
-    its first parameter divided by ``factor``. Levels, sticks and weights of pairs are widened one
-    by one.
+    A normal's scale is multiplied by ``factor``. A Dirichlet or Beta, and the probabilities of
+    bits, are raised to the power 1 / factor^2 and normalised, which is the same operation. A
+    Kumaraswamy keeps its median and has its first parameter divided by ``factor``. Levels, sticks
+    and weights of pairs are widened one by one.
 
     Parameters
     ----------
@@ -96,6 +97,11 @@ def _(q: Beta, factor: float) -> Distribution:
 @widened.register
 def _(q: Dirichlet, factor: float) -> Distribution:
     return Dirichlet(1 + (q.concentration - 1) / factor**2, validate_args=False)
+
+
+@widened.register
+def _(q: SpikeAndExponential, factor: float) -> Distribution:
+    return SpikeAndExponential(q.logits / factor**2, q.beta)
 
 
 @widened.register

@@ -24,6 +24,7 @@ from .health import Health
 from .image_quality import ImageQuality, is_image
 from .image_scores import ImageScores
 from .latent_information import LatentInformation
+from .log_partition import LogPartition
 from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
 from .prior_normalizer import PriorNormalizer, has_normalizer
@@ -92,6 +93,17 @@ METRICS: list[Metric] = [
             "sse_alone": Figure("SSE alone", column="sse_alone", digits=1),
             "effective_components": Figure(column="effective_k"),
             "effective_per_example": Figure(column="effective_k_per_x"),
+        },
+        weighted=True,
+    ),
+    Metric(
+        "log_partition",
+        lambda s: LogPartition(cast(Any, s.recipe.model.prior).log_partition),
+        "log Z of the prior, by annealed importance sampling, nats",
+        applies=lambda s: hasattr(s.recipe.model.prior, "log_partition"),
+        figures={
+            "value": Figure("log Z", digits=3),
+            "standard_error": Figure("its standard error", digits=4),
         },
         weighted=True,
     ),

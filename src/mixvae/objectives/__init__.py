@@ -10,7 +10,7 @@ an ELBO.
 from .aggregated import Kernel, mmd, mmd_penalty, reconstruction, squared_w2, w2_penalty
 from .clusters import cluster_elbo
 from .importance import iwae, log_mean_exp
-from .joint import Reduction, check_weights, dhsic, elbo, masked, weighted_elbo
+from .joint import Reduction, check_weights, dhsic, elbo, elbo_of_levels, masked, weighted_elbo
 from .matched import Matching, averaged, matched
 from .mixtures import Form, expert_elbos, miselbo, mixture_bound, mixture_elbo, routed, shared
 from .mutual import diversity, mean_mutual_kl, smoothness, std_mutual_kl
@@ -31,6 +31,7 @@ __all__ = [
     "dhsic",
     "diversity",
     "elbo",
+    "elbo_of_levels",
     "expert_elbos",
     "iwae",
     "log_mean_exp",

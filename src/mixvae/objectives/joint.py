@@ -8,7 +8,7 @@ from torch.distributions import kl_divergence
 
 from mixvae.errors import MixvaeError, at_least, one_of
 from mixvae.families import Joint
-from mixvae.trace import Scale, Trace
+from mixvae.trace import Scale, Trace, kl_of_levels
 
 from . import kernels
 from .objective import Bound, Terms
@@ -44,6 +44,33 @@ def elbo(t: Trace, kl_scale: Scale = 1.0) -> Terms:
     (['log_lik', 'kl_z', 'kl_w'], torch.Size([3]))
     """
     return t.family.elbo(t, kl_scale)
+
+
+def elbo_of_levels(t: Trace, kl_scale: Scale = 1.0) -> Terms:
+    """Evidence lower bound of a model of one hierarchical code, with a term for each level's KL.
+
+    The KL of a level is in closed form given the sampled code of the level above.
+
+    Parameters
+    ----------
+    t
+        A trace of one component.
+    kl_scale
+        Weight of the KL terms.
+
+    Returns
+    -------
+    terms
+        The likelihood, and ``kl_z1`` to ``kl_zL``, of the lowest to the top level; each (B,), nats.
+
+    References
+    ----------
+    Sonderby et al. (NeurIPS 2016), Section 2.
+    """
+    kls = kl_of_levels(t.q_z, t.p_z, t.z)[::-1]
+    means = [kl.expand_as(t.log_lik).mean((0, 2)) for kl in kls]
+    terms = {f"kl_z{i + 1}": -kl_scale * kl for i, kl in enumerate(means)}
+    return {t.lik_name: t.log_lik.mean((0, 2))} | terms
 
 
 def weighted_elbo(

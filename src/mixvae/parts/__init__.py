@@ -4,6 +4,7 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 """
 
 from .auxiliary import Augmented, AuxiliaryPosterior, HamiltonianPosterior, WithInput, leapfrog
+from .boltzmann import BinaryPosterior, BoltzmannPrior
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
@@ -15,6 +16,7 @@ from .flows import (
     InverseAutoregressivePosterior,
 )
 from .labels import NO_LABELS, Labels, OneHot
+from .ladder import BottomUp, LadderPosterior, LadderPrior
 from .planar import PlanarPosterior
 from .posteriors import (
     ConditionalMixture,
@@ -52,6 +54,9 @@ __all__ = [
     "NO_LABELS",
     "Augmented",
     "AuxiliaryPosterior",
+    "BinaryPosterior",
+    "BoltzmannPrior",
+    "BottomUp",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -77,6 +82,8 @@ __all__ = [
     "HierarchicalPrior",
     "InverseAutoregressivePosterior",
     "Labels",
+    "LadderPosterior",
+    "LadderPrior",
     "LowerLevel",
     "NormalPosterior",
     "NormalPrior",

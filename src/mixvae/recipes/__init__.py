@@ -30,6 +30,8 @@ flow-vae       1  1           --         1                  flow           joint
 vlae           1  1           --         1                  masked flow    joint      elbo
 auxiliary-vae  1  1           --         1                  N(0, I)        joint      elbo
 hvi            1  1           --         1                  N(0, I)        joint      elbo
+ladder-vae     1  1           --         1                  L levels       joint      elbo
+discrete-vae   1  1           --         1                  RBM            joint      elbo
 semvae         K  K           uniform    1                  N(0, I)        posterior  miselbo
 misvae         K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
 msvi           K  K           of x       1                  N(0, I)        posterior  mixture_elbo
@@ -62,6 +64,8 @@ from .flow_vae import FlowVAE
 from .vlae import VLAE
 from .auxiliary_vae import AuxiliaryVAE
 from .hvi import HVI
+from .ladder_vae import LadderVAE
+from .discrete_vae import DiscreteVAE
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -109,6 +113,7 @@ __all__ = [
     "BuiltRecipe",
     "ComponentOptions",
     "ContinuousBernoulliVAE",
+    "DiscreteVAE",
     "ExactMixtureOptions",
     "FlowVAE",
     "GMMpVAE",
@@ -117,6 +122,7 @@ __all__ = [
     "InfoVAE",
     "JointMixture",
     "LabelOptions",
+    "LadderVAE",
     "LatentOptions",
     "LikelihoodOptions",
     "MVAEGau",

@@ -88,6 +88,11 @@ class NetworkOptions(Recipe):
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         return encoders(self.make_network(x_shape), self.n_components)
 
+    def vector_network(self, n_inputs: int, hidden: Sequence[int]) -> Network:
+        """MLPs that read a vector, gated if ``network`` is."""
+        kind: NetworkName = "gated-mlp" if self.network.startswith("gated") else "mlp"
+        return network_of(kind, (n_inputs,), hidden, (), "none")
+
     def conditional_normal(
         self, n_inputs: int, hidden: Sequence[int], n_latent: int, n_components: int | None = None
     ) -> ConditionalNormal:
@@ -95,8 +100,7 @@ class NetworkOptions(Recipe):
 
         With ``n_components`` = K its batch is (..., K).
         """
-        kind: NetworkName = "gated-mlp" if self.network.startswith("gated") else "mlp"
-        net = network_of(kind, (n_inputs,), hidden, (), "none")
+        net = self.vector_network(n_inputs, hidden)
         heads = net.decoder(n_inputs, (n_components or 1) * 2 * n_latent)
         if n_components is not None:
             heads = nn.Sequential(heads, nn.Unflatten(-1, (n_components, 2 * n_latent)))

@@ -209,7 +209,7 @@ def _value(name: str, row: Mapping[str, Any]) -> str:
 
 def _warnings(found: Examined) -> list[str]:
     data = found.run.metrics.get("data", {})
-    found_in = [data, found.metrics.get("health", {})]
+    found_in = [data, *(found.metrics.get(name, {}) for name in ("health", "log_partition"))]
     own = [one.get("warning") for one in found_in if isinstance(one, Mapping)]
     own.append(None if found.estimate is None else found.estimate.warning())
     return [warning for warning in own if warning]

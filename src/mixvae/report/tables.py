@@ -47,7 +47,7 @@ def table(metrics: Mapping[str, Any]) -> str:
     """
     sections = [_header(metrics), *(_of_metric(metric, metrics) for metric in METRICS)]
     sections += [_single_figures(metrics), _representation(metrics.get("representation", {}))]
-    for source in ("data", "health", "log_likelihood"):
+    for source in ("data", "health", "log_partition", "log_likelihood"):
         found = metrics.get(source)
         if isinstance(found, Mapping) and (warning := found.get("warning")):
             sections.append(f"warning: {warning}")

@@ -314,7 +314,8 @@ def _weighted(
     if space is None:
         return _of_traces(model, x, y, p_z, n_samples, generator)
     factors = FACTORS if method == "defensive" else FACTORS[:1]
-    own = space(model, x, y, p_z, factors, from_prior=method == "defensive")
+    from_prior = method == "defensive" and getattr(p_z, "is_sampled_exactly", True)
+    own = space(model, x, y, p_z, factors, from_prior=from_prior)
     if with_log_prob(own.q_z) is not None:
         widths = SHARES if method == "defensive" else None
         return _of_traces(model, x, y, p_z, n_samples, generator, widths)
