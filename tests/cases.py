@@ -92,7 +92,7 @@ class Case:
     ) -> BuiltRecipe:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3}
-        small |= {"n_clusters": 4, "flow_hidden": (6,)}
+        small |= {"n_clusters": 4, "flow_hidden": (6,), "n_steps": 3, "width": 7}
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
         if self.recipe in ("mixture-vae", "infinite-vae"):
             small["start"] = "random"
@@ -256,6 +256,10 @@ CASES = [
     Case("flow-vae"),
     Case("flow-vae", {"posterior": "flow", "n_transforms": 2}, FLAT),
     Case("flow-vae", {"prior": "normal", "posterior": "flow", "bound": "iwae", "n_samples": 2}),
+    Case("draw"),
+    Case("draw", {"n_steps": 2, "likelihood": "gaussian"}, FLAT),
+    Case("draw", {"likelihood": "poisson"}, FLAT),
+    Case("draw", {"likelihood": "logistic-mixture", "bound": "iwae", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),

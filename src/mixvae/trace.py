@@ -9,7 +9,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .distributions import Hierarchical, NormalMixture, independent_levels, kl_to_mixture
+from .distributions import (
+    Hierarchical,
+    NormalMixture,
+    SequentialNormal,
+    independent_levels,
+    kl_to_mixture,
+)
 from .distributions.pairs import is_diagonal_normal
 
 if TYPE_CHECKING:
@@ -137,7 +143,8 @@ class Trace:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
         Under a prior that is a mixture of normals it is a closed-form upper bound. The second
-        level of a hierarchical code is in closed form given codes of the first. Otherwise, and
+        level of a hierarchical code, and a step of a sequential one, is in closed form given codes
+        of those before it. Otherwise, and
         over these, it is a mean over samples.
         """
         kl = _kl(self.q_z, self.p_z, self.z, self.log_q_drawn)  # (B, K), or (S, B, K)
@@ -179,6 +186,8 @@ def _kl(
         return first + _kl(q.second(z_first), p.second(z_first), z_second)
     if isinstance(p, NormalMixture) and is_diagonal_normal(q):
         return kl_to_mixture(q, p)
+    if isinstance(q, SequentialNormal) and is_diagonal_normal(p):
+        return q.kl(p, z)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

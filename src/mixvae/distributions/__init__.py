@@ -18,6 +18,7 @@ from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import rsample_and_log_prob, with_log_prob
+from .sequential import Sequential, SequentialNormal, SequentialSamples
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
 from .zero_inflated import ZeroInflated
@@ -41,6 +42,9 @@ __all__ = [
     "ObservedEntries",
     "OfLibrarySize",
     "OuterProduct",
+    "Sequential",
+    "SequentialNormal",
+    "SequentialSamples",
     "StickBreaking",
     "ZeroInflated",
     "by_quadrature",

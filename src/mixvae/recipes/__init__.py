@@ -27,6 +27,7 @@ hvae          1  1           --         1                  two levels     poster
 vade          1  1           --         1                  C normals      posterior  mixture_elbo
 gmvae         1  1           --         1                  C given top    posterior  cluster_elbo
 flow-vae      1  1           --         1                  flow           joint      elbo
+draw          1  recurrent   --         recurrent          N(0, I)        joint      elbo
 semvae        K  K           uniform    1                  N(0, I)        posterior  miselbo
 misvae        K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
 msvi          K  K           of x       1                  N(0, I)        posterior  mixture_elbo
@@ -56,6 +57,7 @@ from .hvae import HVAE
 from .vade import VaDE
 from .gmvae import GMVAE
 from .flow_vae import FlowVAE
+from .draw import DRAW
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -81,6 +83,7 @@ from .registry import RECIPES, list_recipes, register
 __all__ = [
     "DLDPMM",
     "DLGMM",
+    "DRAW",
     "GMVAE",
     "HVAE",
     "IWAE",
