@@ -259,6 +259,7 @@ CASES = [
     Case("draw"),
     Case("draw", {"n_steps": 2, "likelihood": "gaussian"}, FLAT),
     Case("draw", {"likelihood": "poisson"}, FLAT),
+    Case("draw", {"posterior": "gaussian-process", "n_data": 4}),
     Case("draw", {"likelihood": "logistic-mixture", "bound": "iwae", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),

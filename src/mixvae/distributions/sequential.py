@@ -125,7 +125,7 @@ class SequentialNormal(Sequential):
         return kl_divergence(self.conditionals(z), of_steps).sum(-1)
 
     def conditionals(self, z: Float[Tensor, "*n TL"]) -> Distribution:
-        """The distribution of each step given the steps of z before it: batch (\\*m, T)."""
+        """The distribution of each step given the steps of z before it, batch (..., T)."""
         if self._last is not None and self._last[0] is z:
             _, known, with_gradient = self._last
             if with_gradient or not torch.is_grad_enabled():

@@ -102,8 +102,8 @@ class DrawPosterior(nn.Module):
     r"""DRAW's posterior: each step's code is inferred from x and from what the canvas lacks of it.
 
     .. math:: \hat x_t = x - \mathrm E[x | c_{t-1}], \qquad
-              e_t = \mathrm{LSTM}(e_{t-1}, [x, \hat x_t, h_{t-1}]), \qquad
-              q(z_t | x, z_1 \dots z_{t-1}) = \mathcal N(\mu(e_t), \operatorname{diag} \sigma^2(e_t))
+              e_t = \mathrm{LSTM}(e_{t-1}, [x, \hat x_t, h_{t-1}]), \\
+              q(z_t | x, z_{<t}) = \mathcal N(\mu(e_t), \operatorname{diag} \sigma^2(e_t))
 
     Of Bernoulli pixels E[x | c] is the canvas' sigmoid, as in the paper. Counts are read as their
     logarithms, both of x and of the mean. Everything is computed in full precision.

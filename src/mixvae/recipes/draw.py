@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
+from mixvae.distributions.sequential import SequentialNormal, SequentialSamples
 from mixvae.likelihoods import Likelihood
 from mixvae.nn import Linear, Shared
 from mixvae.parts.decoders import Decoder
 from mixvae.parts.draw import Canvas, DrawPosterior
+from mixvae.parts.gaussian_process import GaussianProcessPosterior
 from mixvae.parts.posteriors import ConditionalNormal
 from mixvae.parts.priors import NormalPrior
 
@@ -36,6 +38,11 @@ class DRAW(ImportanceWeighted, LikelihoodOptions, LatentOptions):
     """Size L of each step's code."""
     width: int = 256
     """Size of the state of the encoder's LSTM, and of the decoder's."""
+    posterior: Literal["normal", "gaussian-process"] = "normal"
+    """Posterior of each step's code: normal; or gaussian-process, a normal whose mean is a random
+    function of noise (VGP: Tran, Ranganath & Blei, ICLR 2016)."""
+    n_data: int = 10
+    """With gaussian-process: number of points at which the function's values are inferred."""
 
     def encoder_features(self, x_shape: Shape) -> int:
         return prod(x_shape)
@@ -53,8 +60,12 @@ class DRAW(ImportanceWeighted, LikelihoodOptions, LatentOptions):
         self, x_shape: Shape, canvas: Canvas, likelihood: Likelihood
     ) -> DrawPosterior:
         """The posterior, which reads the decoder's state and canvas."""
+        sizes = (canvas, likelihood, prod(x_shape), self.width)
         head = ConditionalNormal(Linear(self.width, 2 * self.n_latent), self.n_latent)
-        return DrawPosterior(canvas, likelihood, prod(x_shape), self.width, head)
+        if self.posterior == "normal":
+            return DrawPosterior(*sizes, head, SequentialNormal)
+        warped = GaussianProcessPosterior(head, self.width, self.n_latent, self.n_data)
+        return DrawPosterior(*sizes, warped, SequentialSamples)
 
     def make_decoder(self, x_shape: Shape, likelihood: Likelihood) -> Decoder:
         canvas = Canvas(self.n_steps, self.n_latent, self.width, likelihood.n_params)
