@@ -8,7 +8,14 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, Distribution
 
-from .distributions import Delta, Face, components_at, mixture, rsample_and_log_prob
+from .distributions import (
+    Delta,
+    Face,
+    components_at,
+    mean_and_log_prob,
+    mixture,
+    rsample_and_log_prob,
+)
 from .errors import LARGEST, MixvaeError, whole
 from .families import Family
 from .parts.component_dropout import ComponentDropout, reweigh, without_dropped
@@ -323,8 +330,10 @@ class MixtureVAE(nn.Module):
             The prior, as in :meth:`draw`.
         """
         q_w = self.without_dropped(q_w)
-        z, w = q_z.mean.unsqueeze(0), q_w.mean.unsqueeze(0)
-        return self._trace(x, y, q_z, q_w, z, w, w, p_z)
+        mean, log_q = mean_and_log_prob(q_z)
+        z, w = mean.unsqueeze(0), q_w.mean.unsqueeze(0)
+        log_q = None if log_q is None else log_q.unsqueeze(0)
+        return self._trace(x, y, q_z, q_w, z, w, w, p_z, log_q=log_q)
 
     def reconstruct(
         self, x: Float[Tensor, "B *X"], y: Classes | None = None

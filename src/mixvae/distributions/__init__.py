@@ -17,7 +17,7 @@ from .normal_mixture import NormalMixture, components_at, kl_to_mixture, mixture
 from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
-from .sampling import rsample_and_log_prob, with_log_prob
+from .sampling import mean_and_log_prob, rsample_and_log_prob, with_log_prob
 from .sequential import Sequential, SequentialNormal, SequentialSamples
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
@@ -58,6 +58,7 @@ __all__ = [
     "log_library_size",
     "log_prob_each",
     "log_prob_widened",
+    "mean_and_log_prob",
     "mixture",
     "on_levels",
     "process_sticks",

@@ -58,3 +58,24 @@ def rsample_and_log_prob(
     """
     shape, method = torch.Size(sample_shape), with_log_prob(q)
     return (q.rsample(shape), None) if method is None else method(shape)
+
+
+def mean_and_log_prob(q: Distribution) -> tuple[Tensor, Tensor | None]:
+    """The mean, and its log density where the distribution gives both together.
+
+    Distributions with ``rsample_and_log_prob`` may have a method of this name, without arguments.
+
+    Parameters
+    ----------
+    q
+        Any distribution with a mean.
+
+    Returns
+    -------
+    mean
+        (*batch, *event).
+    log_prob
+        (*batch), nats; None where q has no such method.
+    """
+    method = getattr(q, "mean_and_log_prob", None)
+    return (q.mean, None) if method is None else method()

@@ -158,16 +158,25 @@ class SequentialSamples(Sequential):
         sample_shape
             Leading axes of the sample.
         """
+        shape = torch.Size(sample_shape) + self.batch_shape
+        return self._with_log_prob(lambda q: q.rsample_and_log_prob(), shape)
+
+    def mean_and_log_prob(self) -> tuple[Float[Tensor, "*n TL"], Float[Tensor, "*n"]]:
+        """``mean``, and the sum of what the conditionals' ``mean_and_log_prob`` give for it."""
+        return self._with_log_prob(lambda q: q.mean_and_log_prob(), self.batch_shape)
+
+    def _with_log_prob(
+        self, choose: Callable[[Any], tuple[Tensor, Tensor]], shape: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
         log_q: list[Tensor] = []
 
-        def choose(q: Any, _: int) -> Tensor:
-            z, of_step = q.rsample_and_log_prob()
+        def choose_code(q: Distribution, _: int) -> Tensor:
+            z, of_step = choose(q)
             log_q.append(of_step)
             return z
 
-        shape = torch.Size(sample_shape) + self.batch_shape
-        z, _ = self._run(choose, shape)
-        return z, torch.stack(log_q).sum(0).unflatten(0, shape)
+        z, _ = self._run(choose_code, shape)
+        return z, torch.stack(log_q).sum(0).unflatten(0, tuple(shape))
 
     def log_prob(self, value: Float[Tensor, "*n TL"]) -> Float[Tensor, "*m"]:
         raise MixvaeError(

@@ -102,7 +102,9 @@ class WarpedNormal(Distribution):
     process
         f, of points (\*batch, M, L).
     reverse
-        The function z (\*n, L) to r, batch (\*n), event (L,).
+        Features and code, (\*n, H + L), to r, batch (\*n), event (L,).
+    h
+        The features, (\*batch, H).
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -128,12 +130,23 @@ class WarpedNormal(Distribution):
         sample_shape
             Leading axes of the sample.
         """
+        xi = self._noise.sample(torch.Size(sample_shape))
+        z = self.given(xi).rsample()
+        return z, self._log_ratio(z, xi)
+
+    def mean_and_log_prob(self) -> tuple[Float[Tensor, "*n L"], Float[Tensor, "*n"]]:
+        """The mean, and what is the log density of a sample where the noise is 0."""
+        xi = self._noise.mean
+        return self.mean, self._log_ratio(self.mean, xi)
+
+    @property
+    def _noise(self) -> Distribution:
         loc, _ = loc_and_scale(self.normal)
-        noise = diagonal_normal(torch.zeros_like(loc), torch.ones_like(loc))
-        xi = noise.sample(torch.Size(sample_shape))
-        q = self.given(xi)
-        z = q.rsample()
-        return z, noise.log_prob(xi) + q.log_prob(z) - self.reversed(z).log_prob(xi)
+        return diagonal_normal(torch.zeros_like(loc), torch.ones_like(loc))
+
+    def _log_ratio(self, z: Float[Tensor, "*n L"], xi: Float[Tensor, "*n L"]) -> Tensor:
+        given = self.given(xi).log_prob(z)
+        return self._noise.log_prob(xi) + given - self.reversed(z).log_prob(xi)
 
     def given(self, xi: Float[Tensor, "*n L"]) -> Distribution:
         r""":math:`q(z | \xi)`, with :math:`f(\xi)` integrated out.
