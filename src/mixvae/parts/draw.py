@@ -81,12 +81,12 @@ class Canvas(nn.Module):
     def forward(self, z: Float[Tensor, "N TL"]) -> Float[Tensor, "N P"]:
         with torch.autocast(z.device.type, enabled=False):
             steps = full_precision(z).unflatten(-1, (self.n_steps, -1)).unbind(1)
-            hidden, outputs = self.cell.start(len(z)), []
+            hidden, total = self.cell.start(z.shape[0]), 0
             for z_t in steps:
                 hidden = self.cell(z_t, hidden)
-                outputs.append(hidden[0])
-            mean = torch.stack(outputs).mean(0)  # writing is linear, so that once is enough
-            return self.blank + self.n_steps * self.write(mean)
+                total = total + hidden[0]
+            # Writing is linear, so that once is enough; of the mean, as it has a bias.
+            return self.blank + self.n_steps * self.write(total / self.n_steps)
 
 
 class State(NamedTuple):
@@ -150,7 +150,7 @@ class DrawPosterior(nn.Module):
 
     def start(self, h: Float[Tensor, "N D"]) -> State:
         """The state before the first step, given x as :attr:`read` gives it."""
-        canvas, n = self.decoder[0], len(h)
+        canvas, n = self.decoder[0], h.shape[0]  # len would fix it in an export
         return State(h, self.cell.start(n), canvas.cell.start(n), canvas.blank.expand(n, -1))
 
     def step(self, state: State, z: Float[Tensor, "N L"] | None) -> tuple[Distribution, State]:
