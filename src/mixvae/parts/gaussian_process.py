@@ -10,7 +10,7 @@ from torch.distributions import Distribution, constraints
 
 from mixvae.distributions import diagonal_normal
 from mixvae.distributions.pairs import loc_and_scale, to_float64
-from mixvae.errors import MixvaeError, at_least
+from mixvae.errors import at_least
 from mixvae.nn import MLP, Linear, full_precision
 
 from .posteriors import ConditionalNormal
@@ -70,15 +70,6 @@ class GaussianProcess:
         mean, known = (k * self.values).sum(-2), k.square().sum((-2, -1))
         return mean.to(xi.dtype), (self.variance - known).clamp_min(0).to(xi.dtype)
 
-    @property
-    def mean(self) -> Float[Tensor, "*n L"]:
-        r"""Mean of :math:`f(\xi)` over :math:`\xi \sim \mathcal N(0, I)`."""
-        wide = 1 + self.precision
-        exponent = -0.5 * (self.points.square() * self.precision / wide).sum(-1)
-        k = self.variance * wide.prod().rsqrt() * exponent.exp()
-        k = torch.linalg.solve_triangular(self.root, k.unsqueeze(-1), upper=False)
-        return (k * self.values).sum(-2)
-
     def _kernel(self, a: Tensor, b: Tensor) -> Tensor:
         return self.variance * (-0.5 * ((a - b).square() * self.precision).sum(-1)).exp()
 
@@ -93,7 +84,7 @@ class WarpedNormal(Distribution):
     :math:`f(\xi)` integrated out in closed form. Whatever the density r is, the mean of
     :math:`p(z) / q(z)` over samples is then 1 for every density p, so that bounds and importance
     sampling with it are valid; the bound is the tighter, the closer r is to the exact posterior of
-    :math:`\xi`.
+    :math:`\xi`. ``mean`` is that given :math:`\xi = 0`.
 
     Parameters
     ----------
@@ -135,9 +126,14 @@ class WarpedNormal(Distribution):
         return z, self._log_ratio(z, xi)
 
     def mean_and_log_prob(self) -> tuple[Float[Tensor, "*n L"], Float[Tensor, "*n"]]:
-        """The mean, and what is the log density of a sample where the noise is 0."""
+        """``mean``, and what is the log density of a sample where the noise is 0."""
         xi = self._noise.mean
-        return self.mean, self._log_ratio(self.mean, xi)
+        z = self.given(xi).mean
+        return z, self._log_ratio(z, xi)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.given(self._noise.mean).mean
 
     @property
     def _noise(self) -> Distribution:
@@ -170,17 +166,6 @@ class WarpedNormal(Distribution):
         """
         h = self.h.expand(*z.shape[:-1], -1)
         return self.reverse(torch.cat([h, z], -1))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        raise MixvaeError(
-            "this posterior knows the density of its own samples only; take both together, from "
-            "rsample_and_log_prob."
-        )
-
-    @property
-    def mean(self) -> Tensor:
-        loc, _ = loc_and_scale(self.normal)
-        return loc + self.process.mean.to(loc.dtype)
 
 
 class GaussianProcessPosterior(nn.Module):
