@@ -6,7 +6,9 @@ Likelihoods are in :mod:`mixvae.likelihoods`, the networks inside the parts in :
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
+from .draw import Canvas, DrawPosterior
 from .flows import FlowPosterior, FlowPrior
+from .gaussian_process import GaussianProcessPosterior
 from .labels import NO_LABELS, Labels, OneHot
 from .posteriors import (
     ConditionalMixture,
@@ -41,6 +43,7 @@ from .weights import (
 
 __all__ = [
     "NO_LABELS",
+    "Canvas",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -52,12 +55,14 @@ __all__ = [
     "ConditionalNormal",
     "Decoder",
     "DirichletWeights",
+    "DrawPosterior",
     "Encode",
     "FlowPosterior",
     "FlowPrior",
     "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "GaussianProcessPosterior",
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",
     "HierarchicalPrior",
