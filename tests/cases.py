@@ -111,7 +111,7 @@ class Case:
         small = {"n_components": K, "n_latent": L, "hidden": (8, 6), "n_pseudo_inputs": 4}
         small |= {"n_subset": 2, "one_hot_width": 7, "n_top": 3, "n_upper": (3, 1)}
         small |= {"n_clusters": 4, "flow_hidden": (6,), "n_planar": 3, "n_auxiliary": 3}
-        small |= {"level_hidden": (6,)}
+        small |= {"level_hidden": (6,), "n_steps": 3, "width": 7}
         if self.options.get("prior") == "exemplar":
             small["n_exemplars"] = 5
         small |= {"shared_layers": False, "n_active": K}  # every component of every x
@@ -311,6 +311,11 @@ CASES = [
     Case("ladder-vae", {"n_upper": (), "bound": "iwae", "n_samples": 2}),
     Case("discrete-vae", {"n_latent": 12}),  # few samples are zeros alone
     Case("discrete-vae", {"n_latent": 12, "smoothing": 6.0, "likelihood": "gaussian"}, FLAT),
+    Case("draw"),
+    Case("draw", {"n_steps": 2, "likelihood": "gaussian"}, FLAT),
+    Case("draw", {"likelihood": "poisson"}, FLAT),
+    Case("draw", {"posterior": "gaussian-process", "n_data": 4}),
+    Case("draw", {"likelihood": "logistic-mixture", "bound": "iwae", "n_samples": 2}),
     Case("semvae", {"n_components": 4}),
     Case("semvae", {"n_components": 2, "bound": "elbo", "likelihood": "gaussian"}, FLAT),
     Case("semvae", {"n_components": 1, "bound": "iwae", "n_samples": 2}),

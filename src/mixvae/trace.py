@@ -12,6 +12,7 @@ from torch.distributions import Distribution, kl_divergence
 from .distributions import (
     Hierarchical,
     NormalMixture,
+    SequentialNormal,
     independent_levels,
     kl_by_points,
     kl_to_mixture,
@@ -146,9 +147,10 @@ class Trace:
         """KL(q(z | x, k) || p(z | k)), nats: in closed form where there is one.
 
         Under a prior that is a mixture of normals it is a closed-form upper bound. The second
-        level of a hierarchical code is in closed form given codes of the first. Otherwise, and
-        over these, it is a mean over samples, or where the codes are means of normals, over fixed
-        points; so it is then also under a component's own mixture of normals.
+        level of a hierarchical code, and a step of a sequential one, is in closed form given codes
+        of those before it. Otherwise, and over these, it is a mean over samples, or where the codes
+        are means of normals, over fixed points; so it is then also under a component's own mixture
+        of normals.
         """
         z, log_q = self.z, self.log_q_drawn
         kl = _kl(self.q_z, self.p_z, z, log_q, self.at_means)  # (B, K), or (S, B, K)
@@ -225,6 +227,8 @@ def _kl(
     by_points = at_means and is_diagonal_normal(q)
     if isinstance(p, NormalMixture) and is_diagonal_normal(q) and not (by_points and p.batch_shape):
         return kl_to_mixture(q, p)
+    if isinstance(q, SequentialNormal) and is_diagonal_normal(p):
+        return q.kl(p, z)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -19,6 +19,7 @@ from .observed import ObservedEntries
 from .outer import OuterProduct
 from .pairs import diagonal_normal, kl_pairs, log_prob_each
 from .sampling import mean_and_log_prob, rsample_and_log_prob, with_log_prob
+from .sequential import Sequential, SequentialNormal, SequentialSamples
 from .stick_breaking import StickBreaking, by_quadrature, dirichlet_sticks, process_sticks
 from .widened import log_prob_widened, widened
 from .zero_inflated import ZeroInflated
@@ -42,6 +43,9 @@ __all__ = [
     "ObservedEntries",
     "OfLibrarySize",
     "OuterProduct",
+    "Sequential",
+    "SequentialNormal",
+    "SequentialSamples",
     "StickBreaking",
     "ZeroInflated",
     "by_quadrature",

@@ -8,6 +8,7 @@ from .boltzmann import BinaryPosterior, BoltzmannPrior
 from .component_dropout import ComponentDropout, ConcreteDropout, GaussianDropout
 from .component_sampler import ComponentGate, ComponentSubset
 from .decoders import Decoder, LowerLevel, separate, weighted_sum
+from .draw import Canvas, DrawPosterior
 from .exemplars import ExemplarPrior
 from .flows import (
     ComponentFlowPrior,
@@ -15,6 +16,7 @@ from .flows import (
     FlowPrior,
     InverseAutoregressivePosterior,
 )
+from .gaussian_process import GaussianProcessPosterior
 from .labels import NO_LABELS, Labels, OneHot
 from .ladder import BottomUp, LadderPosterior, LadderPrior
 from .planar import PlanarPosterior
@@ -57,6 +59,7 @@ __all__ = [
     "BinaryPosterior",
     "BoltzmannPrior",
     "BottomUp",
+    "Canvas",
     "CategoricalWeights",
     "ClusterPrior",
     "ComponentDropout",
@@ -69,6 +72,7 @@ __all__ = [
     "ConditionalNormal",
     "Decoder",
     "DirichletWeights",
+    "DrawPosterior",
     "Encode",
     "ExemplarPrior",
     "FlowPosterior",
@@ -76,6 +80,7 @@ __all__ = [
     "GatingWeights",
     "GaussianDropout",
     "GaussianMixturePrior",
+    "GaussianProcessPosterior",
     "HamiltonianPosterior",
     "HierarchicalMixturePrior",
     "HierarchicalPosterior",

@@ -32,6 +32,7 @@ auxiliary-vae  1  1           --         1                  N(0, I)        joint
 hvi            1  1           --         1                  N(0, I)        joint      elbo
 ladder-vae     1  1           --         1                  L levels       joint      elbo
 discrete-vae   1  1           --         1                  RBM            joint      elbo
+draw           1  recurrent   --         recurrent          N(0, I)        joint      elbo
 semvae         K  K           uniform    1                  N(0, I)        posterior  miselbo
 misvae         K  1, one-hot  uniform    1                  N(0, I)        posterior  miselbo
 msvi           K  K           of x       1                  N(0, I)        posterior  mixture_elbo
@@ -66,6 +67,7 @@ from .auxiliary_vae import AuxiliaryVAE
 from .hvi import HVI
 from .ladder_vae import LadderVAE
 from .discrete_vae import DiscreteVAE
+from .draw import DRAW
 from .multiple_importance import MISVAE, SEMVAE
 from .msvi import MSVI
 
@@ -91,6 +93,7 @@ from .registry import RECIPES, list_recipes, register
 __all__ = [
     "DLDPMM",
     "DLGMM",
+    "DRAW",
     "GMVAE",
     "HVAE",
     "HVI",
