@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from experiments.rivals.rbm import RBM, SAMPLE_STEPS, annealed, draw, fit
+from experiments.rivals.rbm import RBM, draw, fit, log_z_of, samples_of
 from experiments.rivals.system import LogPx, System, Trained
 from torch import Tensor
 
@@ -49,12 +49,11 @@ def train(data: Dataset, epochs: int) -> Trained:
     dbn = DBN(lower, fit(data, HIDDEN[1], max(1, epochs - epochs // 2), above))
 
     def log_px(x: Tensor) -> LogPx:
-        log_z = annealed(dbn.upper)
+        log_z = log_z_of(dbn.upper)
         return LogPx(float(dbn.bound(x.flatten(1), log_z.value).mean()), log_z.error, BOUND)
 
     def sample(n: int) -> Tensor:
-        h = annealed(dbn.upper, n, SAMPLE_STEPS).states
-        return lower.visible(h).sigmoid().view(n, *data.x_shape)
+        return lower.visible(samples_of(dbn.upper, n)).sigmoid().view(n, *data.x_shape)
 
     n_parameters = lower.n_parameters + dbn.upper.n_parameters - len(lower.c)
     return Trained(n_parameters, sample=sample, log_px=log_px)
@@ -63,7 +62,7 @@ def train(data: Dataset, epochs: int) -> Trained:
 SYSTEM = System(
     "dbn",
     train,
-    epochs={"mnist": 100, "omniglot": 100},
+    epochs={"mnist": 160, "omniglot": 160},
     quoted={"mnist": (("gmmpvae/table2", "DBN"),), "omniglot": (("gmmpvae/table3", "DBN"),)},
     binary=True,
     n_images=1000,

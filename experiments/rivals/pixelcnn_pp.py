@@ -16,7 +16,7 @@ from mixvae.data import Dataset
 from mixvae.likelihoods import BernoulliLikelihood, LogisticMixtureLikelihood
 from mixvae.likelihoods.pixelcnn import Autoregressive, PixelCNNLikelihood
 
-FEATURES, LAYERS, LOGISTICS = 32, 6, 5
+FEATURES, LAYERS, LOGISTICS = 16, 5, 5
 LR, CLIP = 1e-3, 1.0
 AT_ONCE = 250  # images
 
@@ -82,4 +82,5 @@ SYSTEM = System(
     epochs={"mnist": 5, "omniglot": 5, "frey": 50, "cifar10": 5},
     quoted={"cifar10": (("m-vae/table3", "PixelCNN++"), ("mvae/table1", "PixelCNN++"))},
     binary=True,
+    n_images=2000,
 )

@@ -74,7 +74,7 @@ def temperatures(n_steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def annealed(rbm: RBM, n_chains: int = CHAINS, n_steps: int = STEPS) -> LogZ:
+def annealed(rbm: RBM, n_chains: int, n_steps: int) -> LogZ:
     """log Z by annealed importance sampling (Neal 2001).
 
     The distribution at inverse temperature t has visible biases (1 - t) a + t b, where a are those
@@ -94,6 +94,16 @@ def annealed(rbm: RBM, n_chains: int = CHAINS, n_steps: int = STEPS) -> LogZ:
     error = float(ratio.std() / ratio.mean() / n_chains**0.5)
     base = len(rbm.c) * log(2) + float(F.softplus(a.double()).sum())
     return LogZ(base + float(weight.max() + ratio.mean().log()), error, v)
+
+
+def log_z_of(rbm: RBM) -> LogZ:
+    """log Z as every row estimates it."""
+    return annealed(rbm, CHAINS, STEPS)
+
+
+def samples_of(rbm: RBM, n: int) -> Tensor:
+    """Last states of n chains, samples of v but for what annealing leaves."""
+    return annealed(rbm, n, SAMPLE_STEPS).states
 
 
 @torch.no_grad()
@@ -119,13 +129,12 @@ def train(data: Dataset, epochs: int) -> Trained:
     rbm = fit(data, N_HIDDEN, epochs, lambda x: x.flatten(1))
 
     def log_px(x: Tensor) -> LogPx:
-        log_z = annealed(rbm)
+        log_z = log_z_of(rbm)
         log_p = float(rbm.log_unnormalised(x.flatten(1)).double().mean()) - log_z.value
         return LogPx(log_p, log_z.error, ESTIMATE)
 
     def sample(n: int) -> Tensor:
-        states = annealed(rbm, n, SAMPLE_STEPS).states
-        return rbm.visible(draw(rbm.hidden(states))).sigmoid().view(n, *data.x_shape)
+        return rbm.visible(draw(rbm.hidden(samples_of(rbm, n)))).sigmoid().view(n, *data.x_shape)
 
     return Trained(rbm.n_parameters, sample=sample, log_px=log_px)
 
@@ -133,7 +142,7 @@ def train(data: Dataset, epochs: int) -> Trained:
 SYSTEM = System(
     "rbm",
     train,
-    epochs={"mnist": 100, "omniglot": 100},
+    epochs={"mnist": 200, "omniglot": 200},
     quoted={"omniglot": (("gmmpvae/table3", "RBM"),)},
     binary=True,
     n_images=1000,
