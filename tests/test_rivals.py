@@ -71,9 +71,9 @@ def test_states_of_annealing_are_samples_of_the_rbm():
     one, v = small_rbm(4, 3), all_binary(4)
     p = (one.log_unnormalised(v) - enumerated_log_z(one)).exp()
     assert float(p.sum()) == pytest.approx(1, abs=1e-5)
-    states = rbm.annealed(one, 20_000, 100).states
+    states = rbm.annealed(one, 5000, 100).states
     shares = (states[:, None] == v).all(2).double().mean(0)
-    assert float((shares - p).abs().max()) < 4 * 0.5 / 20_000**0.5 + 0.005
+    assert float((shares - p).abs().max()) < 4 * 0.5 / 5000**0.5
 
 
 def test_temperatures_rise_from_0_to_1():
@@ -197,7 +197,7 @@ def test_the_payoff_of_mixtures_is_the_mean_over_pairs():
 def test_one_network_has_wgans_loss():
     g, d = (wgan.Mixture([net((1, 8, 8))]) for net in (networks.generator, networks.critic))
     assert g.weights.tolist() == [1]
-    assert float(d.unevenness) == 0
+    assert d.unevenness.item() == 0
 
 
 @torch.no_grad()
@@ -271,7 +271,7 @@ FIGURES = {  # besides those of samples
     **{name: [] for name in ("dcgan", "wgan", "mix+wgan", "began")},
     "ali": ["rmse"],
     "pixelcnn++": ["log_px", "rmse", "log_px_is"],
-    "guide": ["accuracy"],
+    "guide": ["accuracy", "rmse"],
 }
 
 

@@ -28,8 +28,9 @@ def figures(
     x = data.test.x
     if trained.log_px is not None:
         log_px = trained.log_px(x)
-        found |= {"log_px": f"{log_px.mean:.2f}", "log_px_error": f"{log_px.error:.3f}"}
-        found["log_px_is"] = log_px.what
+        found |= {"log_px": f"{log_px.mean:.2f}", "log_px_is": log_px.what}
+        if log_px.error is not None:
+            found["log_px_error"] = f"{log_px.error:.3f}"
     if trained.reconstruct is not None:
         errors = (trained.reconstruct(x) - x).flatten(1).double().square().sum(1)
         found["rmse"] = f"{float(errors.mean().sqrt()):.3f}"

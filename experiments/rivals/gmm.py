@@ -56,7 +56,7 @@ def fit(kind: Callable[..., Any], data: Dataset, epochs: int) -> Trained:
 
     def log_px(x: Tensor) -> LogPx:
         log_p = best.score_samples(dequantised(x, n)) - data.train.x[0].numel() * log(n)
-        return LogPx(float(log_p.mean()), 0.0, BOUND)
+        return LogPx(float(log_p.mean()), None, BOUND)
 
     def sample(m: int) -> Tensor:
         y = torch.from_numpy(best.sample(m)[0])[torch.randperm(m)]

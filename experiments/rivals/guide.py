@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import mixvae
 from mixvae.data import Dataset
-from mixvae.evaluation import reconstruction, representation
+from mixvae.evaluation import representation
 from mixvae.recipes import VAE
 from mixvae.recipes.recipe import Parts
 from mixvae.trace import Trace
@@ -90,10 +90,12 @@ def train(data: Dataset, epochs: int) -> Trained:
         found = representation(model, data.train, data.test, neighbours=[], svm=False)
         return found["mean"]["mlp_accuracy_percent"]
 
-    sse = reconstruction(model, data.test.x)["sse"]
-    return Trained(
-        built.n_parameters, model.sample, None, None, accuracy, details={"sse": round(sse, 2)}
-    )
+    @torch.no_grad()
+    def reconstruct(x: Tensor) -> Tensor:
+        t = model.eval()(x)
+        return t.family.mean(t).squeeze(0)
+
+    return Trained(built.n_parameters, model.sample, reconstruct, accuracy=accuracy)
 
 
 SYSTEM = System(

@@ -62,7 +62,7 @@ def train(data: Dataset, epochs: int) -> Trained:
     @torch.no_grad()
     def log_px(x: Tensor) -> LogPx:
         each = torch.cat([model(len(part)).log_prob(part).double() for part in x.split(AT_ONCE)])
-        return LogPx(float(each.mean()), 0.0, "exact")
+        return LogPx(float(each.mean()), None, "exact")
 
     @torch.no_grad()
     def predict(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 
 Each row is a system, trained on the first training images, and judged on the test images by the
 package's own evaluation. log p(x) is in nats; the row says whether it is exact, an estimate or a
-bound, and its error is that of the estimation. MNIST and Omniglot are binarised dynamically for
+bound, and its error is that of log Z. MNIST and Omniglot are binarised dynamically for
 systems that have log p(x), and grey for the others. Inception Score and FID are those of samples,
 by a classifier that is trained on the data set; the score of as many test images is the ceiling.
 RMSE is the root of the squared error summed over an image's values in [0, 1] (PixelCNN++: of each
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
             key = {"system": system.name, "seed": seed, "n": len(dataset.train), "epochs": epochs}
             if not lines.has(key):
                 lines.add(key | row(system, dataset, args.data, seed, epochs))
-                write(lines)
+                write(lines, args.data)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -132,12 +132,12 @@ def load(args: argparse.Namespace, binarize: data.Binarize) -> data.Dataset:
 
 def row(system: System, dataset: data.Dataset, name: str, seed: int, epochs: int) -> dict[str, Any]:
     """One row: what was done, and all figures."""
-    network = feature_network(dataset) if dataset.labels else None
     torch.manual_seed(seed)
     begun = time.process_time()
     trained = system.train(dataset, epochs)
     seconds = time.process_time() - begun
-    found = figures(system, trained, dataset, network)
+    scored = trained.sample is not None and dataset.labels
+    found = figures(system, trained, dataset, feature_network(dataset) if scored else None)
     quotes = quoted(system, name)
     return {
         "binarize": dataset.binarize,
@@ -169,10 +169,13 @@ def comparable(name: str, found: dict[str, Any]) -> str:
     return ", ".join(reasons)
 
 
-def write(lines: Lines) -> None:
+def write(lines: Lines, name: str) -> None:
     """The table of all rows there are."""
-    rows = [[line[name] for name in SHOWN] for line in lines.read()]
-    lines.write(__doc__ or "", SHOWN, rows)
+    rows = [[line[column] for column in SHOWN] for line in lines.read()]
+    title, _, text = (__doc__ or "").strip().split("\n\n", 2)
+    command = f"python -m experiments.rivals.run --data-dir DIR --data {name}"
+    about = (f"{title.rstrip('.')}: {DATA[name]['name']}", command, text)
+    lines.write("\n\n".join(about), SHOWN, rows)
 
 
 if __name__ == "__main__":

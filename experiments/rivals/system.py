@@ -18,11 +18,11 @@ BATCH = 100
 class LogPx:
     """Mean log p(x) of test images, nats: its error, and what the number is.
 
-    The error is that of the estimation (of log Z, or of sampled codes), not that over images.
+    The error is that of an estimated log Z, not that over images; None where there is none.
     """
 
     mean: float
-    error: float
+    error: float | None
     what: str
 
 
