@@ -29,6 +29,6 @@ def train(data: Dataset, epochs: int) -> Trained:
 SYSTEM = System(
     "dcgan",
     train,
-    epochs={"mnist": 20, "omniglot": 20, "frey": 200, "cifar10": 20},
+    epochs={"mnist": 12, "omniglot": 12, "frey": 180, "cifar10": 15},
     quoted={"cifar10": (("m-vae/table3", "DCGAN"), ("mvae/table1", "DCGAN"))},
 )
