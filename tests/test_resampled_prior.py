@@ -135,9 +135,10 @@ def test_log_z_and_its_error_are_among_the_figures_of_a_run():
     recipe = mixvae.build("vae", (6,), prior="lars", n_latent=2, hidden=[8])
     split = Split(torch.rand(9, 6).round())
     log_z = recipe.model.eval().prior(recipe.model.encode).log_z
-    found = evaluate(recipe, split)["prior_normalizer"]
-    assert found == {"log_z": float(log_z.value), "log_z_error": log_z.error}
-    assert "prior_normalizer" not in evaluate(mixvae.build("vae", (6,)), split)
+    found = evaluate(recipe, split)["log_partition"]
+    assert found["value"] == float(log_z.value)
+    assert found["standard_error"] == log_z.error
+    assert "log_partition" not in evaluate(mixvae.build("vae", (6,)), split)
 
 
 # -- the density
@@ -171,7 +172,9 @@ def test_log_densities_are_those_of_the_attempts_one_by_one(truncation: int):
     exact = normaliser(prior, 1)
     found, error = prior(Delta).log_prob(z).detach(), prior(Delta).log_z.error
     expected = truncated(prior, z, exact).detach().log()
-    assert float((found - expected).abs().max()) < 3 * error  # the same for all z, or less
+    forced = (truncation - 1) * exact / (1 - exact)  # where z comes from the last attempt alone
+    assert float((found - expected).abs().max()) < 3 * error * max(1, forced)
+    assert float((found - expected).abs().median()) < 3 * error
 
 
 def test_one_attempt_is_the_proposal():

@@ -27,7 +27,6 @@ from .latent_information import LatentInformation
 from .log_partition import LogPartition
 from .marginal_likelihood.log_likelihood import LogLikelihoods
 from .metric import Figure, Metric, Subject, by_key
-from .prior_normalizer import PriorNormalizer, has_normalizer
 from .reconstruction import Reconstruction
 from .selection import Selection
 
@@ -45,17 +44,6 @@ METRICS: list[Metric] = [
         figures={
             "objective": Figure("objective (maximised)", True, "objective"),
             "elbo": Figure("ELBO", True, "elbo"),
-        },
-        weighted=True,
-    ),
-    Metric(
-        "prior_normalizer",
-        lambda s: PriorNormalizer(),
-        "normaliser Z of the LARS prior, estimated",
-        applies=has_normalizer,
-        figures={
-            "log_z": Figure("log Z", digits=3),
-            "log_z_error": Figure("its standard error, at most", column="log_z_error", digits=4),
         },
         weighted=True,
     ),
@@ -99,7 +87,7 @@ METRICS: list[Metric] = [
     Metric(
         "log_partition",
         lambda s: LogPartition(cast(Any, s.recipe.model.prior).log_partition),
-        "log Z of the prior, by annealed importance sampling, nats",
+        "log Z of the prior, by sampling, nats",
         applies=lambda s: hasattr(s.recipe.model.prior, "log_partition"),
         figures={
             "value": Figure("log Z", digits=3),

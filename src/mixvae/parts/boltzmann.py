@@ -8,7 +8,6 @@ sampling (Salakhutdinov & Murray, ICML 2008).
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,17 +21,10 @@ from mixvae.errors import MixvaeError, positive, whole
 from mixvae.nn import Stacked, full_precision
 from mixvae.seeding import Noise
 
-from .priors import Encode
+from .priors import Encode, PartitionEstimate
 
 N_RUNS, N_TEMPERATURES = 500, 500  # of annealed importance sampling
 REFRESH = 500  # training steps between estimates of log Z, which is tracked meanwhile
-
-
-class LogPartition(NamedTuple):
-    """An estimate of log Z, and its standard error, in nats."""
-
-    value: float
-    standard_error: float
 
 
 class BinaryPosterior(nn.Module):
@@ -110,7 +102,7 @@ class BoltzmannPrior(nn.Module):
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("old_bias", torch.zeros(n_latent))  # those that log_z is of
         self.register_buffer("old_weight", torch.zeros(half, half))
-        self._known: tuple[bytes, LogPartition] | None = None
+        self._known: tuple[bytes, PartitionEstimate] | None = None
 
     def forward(self, encode: Encode) -> Distribution:
         if self.training and torch.is_grad_enabled():
@@ -120,7 +112,7 @@ class BoltzmannPrior(nn.Module):
         return SmoothedBoltzmann(self.bias, self.weight, self.beta, log_z, self.draw)
 
     @torch.no_grad()
-    def log_partition(self) -> LogPartition:
+    def log_partition(self) -> PartitionEstimate:
         """Estimate log Z by annealed importance sampling, with noise of a fixed seed."""
         weights = torch.cat([self.bias, self.weight.flatten()]).cpu().numpy().tobytes()
         if self._known is None or self._known[0] != weights:
@@ -129,7 +121,7 @@ class BoltzmannPrior(nn.Module):
             w = (log_w - (shift := log_w.max())).exp()
             value = float(F.softplus(self.bias).sum() + shift + w.mean().log())
             error = float(w.std() / w.mean()) / sqrt(N_RUNS)
-            self._known = weights, LogPartition(value, error)
+            self._known = weights, PartitionEstimate(value, error)
         return self._known[1]
 
     @torch.no_grad()

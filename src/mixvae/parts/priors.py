@@ -7,7 +7,7 @@ prior of pseudo-inputs need not own the encoder.
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -286,7 +286,7 @@ class GaussianMixturePrior(ClusterPrior):
 
     def responsibilities(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n C"]:
         r"""p(c | z), proportional to :math:`\pi_c N(z; \mu_c, \sigma_c^2)`."""
-        p_z = self.forward(_no_data)
+        p_z = self.forward(no_data)
         log_prob = log_prob_each(p_z.component_distribution, z)
         return (log_prob + p_z.mixture_distribution.logits).softmax(-1)
 
@@ -337,6 +337,13 @@ class GaussianMixturePrior(ClusterPrior):
         self.logits.copy_(weights.log())
         self.loc.copy_(means)
         self.raw_scale.copy_(_softplus_inverse(raw.clamp_min(MIN_LEVEL_SCALE)))
+
+
+class PartitionEstimate(NamedTuple):
+    """An estimate of a prior's log Z, and its standard error, in nats."""
+
+    value: float
+    standard_error: float
 
 
 class ComponentMixturePrior(nn.Module):
@@ -423,5 +430,6 @@ def _softplus_inverse(x: Tensor) -> Tensor:
     return x + (-torch.expm1(-x)).log()
 
 
-def _no_data(x: Tensor) -> Distribution:
+def no_data(x: Tensor) -> Distribution:
+    """The ``encode`` of priors that encode nothing."""
     raise AssertionError("this prior does not encode")

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints
 from mixvae.errors import MixvaeWarning, whole
 from mixvae.nn import MLP, full_precision
 
-from .priors import Encode, NormalPrior
+from .priors import Encode, NormalPrior, PartitionEstimate, no_data
 
 TRAINING_SAMPLES = 1024  # of N(0, I), for Z at a training step
 SMOOTHING = 0.01  # weight of a step's estimate of Z in the running one
@@ -154,6 +154,12 @@ class ResampledPrior(nn.Module):
         proposal = self.proposal(encode)
         log_z = self._of_step(proposal) if self.training else self._of_evaluation(proposal)
         return Resampled(proposal, self.log_accept, log_z, self.truncation)
+
+    @torch.no_grad()
+    def log_partition(self) -> PartitionEstimate:
+        """log Z as in evaluation, and an upper bound on its standard error."""
+        found = self._of_evaluation(self.proposal(no_data))
+        return PartitionEstimate(float(found.value), found.error)
 
     def log_accept(self, z: Float[Tensor, "*n L"]) -> Float[Tensor, "*n"]:
         """log a(z), in full precision."""
