@@ -13,6 +13,11 @@ SMALL = {  # options at the quick scale, of the recipes that have them
     "start_epochs": 2,
     "pixelcnn_features": 4,
     "pixelcnn_layers": 2,
+    "n_planar": 4,
+    "n_transforms": 2,
+    "n_steps": 2,
+    "width": 24,
+    "level_hidden": [24],
 }
 FEW_EPOCHS = "no: fewer epochs than in the paper"
 FEW_IMAGES = "no: fewer epochs and training images than in the paper"

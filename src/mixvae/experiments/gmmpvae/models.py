@@ -1,6 +1,5 @@
 """Models of the GMMpVAE paper's experiments, and the figures of its Table 1."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,8 +134,3 @@ def compared(n_latent: int, data: str | None = None, suffix: str = "") -> list[R
 def with_options(row: Row, **options: Any) -> Row:
     """A row with further options of its recipe."""
     return replace(row, options=dict(row.options) | options)
-
-
-def quoted(figures: Mapping[str, float | str], column: str) -> Sequence[Row]:
-    """Systems whose figures are quoted."""
-    return [Row(name=name, reported={column: figure}) for name, figure in figures.items()]
