@@ -19,6 +19,8 @@ ROWS = [
     *rows(0),
     mixture("mixture-vae, 5 normals", 87, 0, n_normals=5),
     mixture("mixture-vae, 50 normals", 76, 0, n_normals=50),
+    mixture("mixture-vae, flow", 64, 0, prior="flow"),
+    control("VAE, flow, tuned", "flow-vae", VAE, 120, 0, **TUNED | {"warmup_epochs": 30}),
     *rows(1),
     *rows(2),
 ]
