@@ -110,7 +110,7 @@ def with_label(value: Any, dtype: Any) -> np.ndarray:
         (np.zeros(20, complex), "complex128"),
         (np.zeros(20, "M8[D]"), "datetime64"),
         (csr_matrix(np.zeros((20, 1))), "sparse matrix"),
-        (np.array(["cat"] * 20, object), "return_inverse"),
+        (np.array(["cat", 3] * 10, object), "return_inverse"),
     ],
 )
 def test_labels_that_would_be_misread_are_refused(labels: Any, message: str) -> None:

@@ -147,6 +147,8 @@ def test_a_run_keeps_the_name_and_every_option_and_its_config_names_the_file(fol
         "prior": "normal",
         "posterior": "normal",
         "n_planar": 80,
+        "truncation": 100,
+        "n_exemplars": None,
         "scale": 0.5,
     }
     assert f"recipe: {file}:LaplaceVAE\n" in (folder / "config.yaml").read_text()

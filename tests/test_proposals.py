@@ -38,6 +38,9 @@ SMALL = {
     "semvae": {"n_components": 2},
     "wae-mmd": {"encoder": "gaussian", "likelihood": "bernoulli"},
     "wwae": {"likelihood": "bernoulli"},
+    "draw": {"n_steps": 2},
+    "ladder-vae": {"n_upper": (2,)},
+    "vlae": {"pixelcnn": False},
 }
 
 
@@ -50,8 +53,8 @@ def total(recipe: BuiltRecipe, seed: int, method: str = "defensive") -> float:
     )
 
 
-def unbiased(recipe: BuiltRecipe, method: str = "defensive") -> None:
-    sums = torch.tensor([total(recipe, seed, method) for seed in range(12)])
+def unbiased(recipe: BuiltRecipe, method: str = "defensive", seeds: int = 12) -> None:
+    sums = torch.tensor([total(recipe, seed, method) for seed in range(seeds)])
     error = float(sums.std()) / sqrt(len(sums))
     assert error < (0.04 if method == "defensive" else 0.15)
     assert abs(float(sums.mean()) - 1) < 4 * error + 1e-6
@@ -59,7 +62,8 @@ def unbiased(recipe: BuiltRecipe, method: str = "defensive") -> None:
 
 @pytest.mark.parametrize("name", sorted({*list_recipes()} - {*GREY, *REAL}))
 def test_the_estimates_of_all_binary_images_add_up_to_one(name: str) -> None:
-    unbiased(Case(name, SMALL.get(name, {}), (2,)).build())
+    seeds = 36 if name == "auxiliary-vae" else 12  # its weights have those of two variables
+    unbiased(Case(name, SMALL.get(name, {}), (2,)).build(), seeds=seeds)
 
 
 @pytest.mark.parametrize("name", GREY)

@@ -66,7 +66,6 @@ def guidance(t: Trace, *, guide: DeformablePCA) -> Tensor:
         return -(WEIGHT * error + guide.dependence()) / len(t.x)
 
 
-@mixvae.register("guided-vae")
 @dataclass(frozen=True, kw_only=True)
 class GuidedVAE(VAE):
     """VAE with a light decoder beside its own."""
@@ -81,6 +80,7 @@ class GuidedVAE(VAE):
 def train(data: Dataset, epochs: int) -> Trained:
     """Train by the package, and keep the best epoch."""
     seed = int(torch.randint(2**31, ()))
+    mixvae.register("guided-vae")(GuidedVAE)
     built = mixvae.build(GuidedVAE, data, seed=seed, **OPTIONS)
     how = {"max_epochs": epochs, "batch_size": min(BATCH, len(data.train)), "seed": seed}
     with tempfile.TemporaryDirectory() as folder:

@@ -110,11 +110,10 @@ class DrawPosterior(nn.Module):
 
     Parameters
     ----------
-    canvas
-        The decoder, whose state and canvas the posterior reads. Its parameters are the decoder's,
-        not the posterior's.
-    likelihood
-        A canvas (N, P) to p(x | c); the decoder's too.
+    n_steps
+        Number T of steps.
+    n_latent
+        Size L of each step's code.
     n_features
         Size D of x.
     width
@@ -131,19 +130,30 @@ class DrawPosterior(nn.Module):
 
     def __init__(
         self,
-        canvas: Canvas,
-        likelihood: Likelihood,
+        n_steps: int,
+        n_latent: int,
         n_features: int,
         width: int,
         head: nn.Module,
         kind: type[Sequential] = SequentialNormal,
     ) -> None:
         super().__init__()
-        self.n_steps, self.n_latent = canvas.n_steps, canvas.n_latent
-        self.decoder = (canvas, likelihood)  # a tuple, so that their parameters are listed once
-        self.read = likelihood.reading(nn.Flatten())
+        self.n_steps, self.n_latent = n_steps, n_latent
         self.cell = Cell(2 * n_features + width, width)
         self.head, self.kind = head, kind
+
+    def read_canvas(self, canvas: Canvas, likelihood: Likelihood) -> None:
+        """Set the decoder, whose state and canvas the posterior reads.
+
+        Parameters
+        ----------
+        canvas
+            The decoder. Its parameters stay the decoder's, and are not the posterior's.
+        likelihood
+            A canvas (N, P) to p(x | c); the decoder's too.
+        """
+        self.decoder = (canvas, likelihood)  # a tuple, so that their parameters are listed once
+        self.read = likelihood.reading(nn.Flatten())
 
     def forward(self, h: Float[Tensor, "B 1 D"]) -> Distribution:
         return self.kind(self, full_precision(h))

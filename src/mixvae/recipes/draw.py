@@ -30,7 +30,7 @@ class DRAW(ImportanceWeighted, LikelihoodOptions, LatentOptions):
     Gregor, Danihelka, Graves, Rezende & Wierstra, ICML 2015, without attention.
     """
 
-    creation_order: ClassVar = ("encoder", "weights", "decoder", "prior")
+    creation_order: ClassVar = ("encoder", "weights", "decoder", "posterior", "prior")
 
     n_steps: int = 10
     """Number T of steps; the code has L numbers for each."""
@@ -49,18 +49,16 @@ class DRAW(ImportanceWeighted, LikelihoodOptions, LatentOptions):
 
     def make_slots(self, x_shape: Shape, likelihood: Likelihood) -> Mapping[str, Any]:
         slots = super().make_slots(x_shape, likelihood)
-        canvas = slots["decoder"].branch.net
-        return {**slots, "posterior": self.make_draw_posterior(x_shape, canvas, likelihood)}
+        slots["posterior"].read_canvas(slots["decoder"].branch.net, likelihood)
+        return slots
 
     def make_encoder(self, x_shape: Shape) -> nn.Module:
         """x itself, flattened; the posterior has the encoder."""
         return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, -1)))
 
-    def make_draw_posterior(
-        self, x_shape: Shape, canvas: Canvas, likelihood: Likelihood
-    ) -> DrawPosterior:
-        """The posterior, which reads the decoder's state and canvas."""
-        sizes = (canvas, likelihood, prod(x_shape), self.width)
+    def make_posterior(self, x_shape: Shape) -> DrawPosterior:
+        """The encoder's LSTM, which will read the decoder's state and canvas."""
+        sizes = (self.n_steps, self.n_latent, prod(x_shape), self.width)
         head = ConditionalNormal(Linear(self.width, 2 * self.n_latent), self.n_latent)
         if self.posterior == "normal":
             return DrawPosterior(*sizes, head, SequentialNormal)

@@ -9,7 +9,7 @@ from typing import Any
 from ..item import Row
 from .models import MLP
 
-NOT_VAES = "no VAE: experiments/rivals has it"
+NOT_VAES = "no: it is no VAE, and ours is in results/rivals"
 SMALLER = "no: ours has the table's MLPs, and one level of codes"
 PLANAR = MLP | {"posterior": "planar", "n_planar": 80}
 NICE = MLP | {"posterior": "nice", "n_transforms": 80, "flow_hidden": [40]}
