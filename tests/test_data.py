@@ -100,7 +100,7 @@ def unscaled(x: np.ndarray) -> data.Dataset:
         (lambda: data.from_arrays(grey(20), np.zeros(19)), "one label for each of the 20"),
         (lambda: data.from_arrays(grey(20), np.full(20, 0.5)), "whole numbers"),
         (lambda: data.from_arrays(grey(20), np.full(20, np.inf)), "whole numbers"),
-        (lambda: data.from_arrays(grey(20), ["cat", 3] * 10), "return_inverse"),
+        (lambda: data.from_arrays(grey(20), np.array(["cat", 3] * 10, object)), "return_inverse"),
         (lambda: data.from_arrays(grey(20), n_val=0), "best epoch is chosen"),
         (lambda: data.from_arrays(grey(20), n_val=-1), r"n_val.*got -1"),
         (lambda: data.from_arrays(grey(20), n_val=16), r"n_val.*16 examples.*got 16"),
