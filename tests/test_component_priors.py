@@ -12,8 +12,8 @@ from mixvae.distributions import Delta, NormalMixture, components_at, diagonal_n
 from mixvae.errors import MixvaeError
 from mixvae.evaluation import log_likelihood
 from mixvae.evaluation.marginal_likelihood.by_component import log_joint
-from mixvae.initialization.split import NORMALS, split
-from mixvae.parts import ComponentMixturePrior
+from mixvae.initialization.split import split
+from mixvae.parts import ComponentMixturePrior, NormalPrior
 from mixvae.pruning import prune
 from test_splitting import codes
 
@@ -113,10 +113,10 @@ def test_log_p_of_x_is_the_sum_over_a_grid_of_codes():
     torch.testing.assert_close(annealed.log_prob, exact[:1], atol=0.15, rtol=0)
 
 
-def test_the_pretrained_vae_has_as_many_normals_as_its_clusters_are_fitted_by():
-    recipe = OWN.build().recipe
-    assert recipe.single().n_normals == NORMALS * K
-    assert replace(recipe, n_normals=1).single().n_normals == 1
+@pytest.mark.parametrize("options", [{"n_normals": M}, {"n_normals": 1, "prior": "flow"}])
+def test_the_pretrained_vae_has_a_normal_prior(options: dict[str, object]):
+    single = replace(OWN.build().recipe, **options).single()
+    assert isinstance(single.parts((12,)).model.prior, NormalPrior)
 
 
 def test_pruning_keeps_the_components_own_priors():

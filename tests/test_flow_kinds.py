@@ -28,7 +28,6 @@ from mixvae.parts.flow_layers import (
     coupling,
     spline_coupling,
 )
-from mixvae.parts.flows import Flowed
 from mixvae.parts.planar import Planar
 from mixvae.pruning import prune
 from mixvae.recipes import build
@@ -374,11 +373,6 @@ def test_pruning_keeps_the_flows_of_the_components_that_stay():
     every = torch.stack([z[:, 0], z[:, 0], z[:, 1]], 1)
     expected = built.model.prior(Delta).log_prob(every)[:, [0, 2]]
     torch.testing.assert_close(small.model.prior(Delta).log_prob(z), expected)
-
-
-def test_the_pretrained_vae_has_a_flow_of_its_own():
-    single = Case("mixture-vae", {"shared_layers": True, "prior": "flow"}).build().recipe.single()
-    assert isinstance(single.parts((12,)).model.prior(Delta), Flowed)
 
 
 def test_one_prior_is_given_for_the_components():

@@ -2,8 +2,8 @@
 
 Each row has about ten minutes of one core, its start and validation included, with the settings of
 mixing/fashion_mnist.md. "20 normals": each component has a learned prior of 20 normals,
-started from the normals of its cluster, and the pretrained VAE one of 50. "flow": one learned flow
-for all components, or of the VAE. "VAE, 50 normals": one VAE whose prior is a learned mixture
+started from the normals of its cluster. "flow": one learned flow for all components, or that of
+the VAE. "VAE, 50 normals": one VAE whose prior is a learned mixture
 of 50 normals (recipe vade, from random means and not from an autoencoder's codes). "log_px" is
 importance sampling with 2,000 codes over 2,000 test images at even distances, "elbo" each model's
 own bound, and "acc" the accuracy of the most probable components, or of the prior's normals, as

@@ -2,6 +2,6 @@
 
 from .autoencoder import Autoencoder
 from .phase import Initialization, Phase
-from .split import NORMALS, Split
+from .split import Split
 
-__all__ = ["NORMALS", "Autoencoder", "Initialization", "Phase", "Split"]
+__all__ = ["Autoencoder", "Initialization", "Phase", "Split"]

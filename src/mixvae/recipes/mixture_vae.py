@@ -8,7 +8,7 @@ from torch import nn
 
 from mixvae.errors import MixvaeError
 from mixvae.families import ExactMixture, Family
-from mixvae.initialization import NORMALS, Initialization, Split
+from mixvae.initialization import Initialization, Split
 from mixvae.likelihoods import Likelihood
 from mixvae.model import MixtureVAE
 from mixvae.nn.networks import decoders_from_one, encoders, shared_encoder
@@ -114,8 +114,7 @@ class MixtureOfVAEs(DropoutOptions, FlowOptions, ExactMixtureOptions):
 
     prior: Literal["normals", "flow"] = "normals"
     """Prior of each component. normals: a mixture of n_normals; flow: a learned flow of N(0, I),
-    one network for all components, which reads the component. The pretrained VAE has a prior of the
-    same kind."""
+    one network for all components, which reads the component. The pretrained VAE has N(0, I)."""
     n_normals: int = 1
     """Number M of normals in the prior of each component, which is learned; 1: N(0, I)."""
     keep_prior: float | None = None
@@ -143,8 +142,7 @@ class MixtureOfVAEs(DropoutOptions, FlowOptions, ExactMixtureOptions):
         return self.keep_prior is not None
 
     def single(self) -> "MixtureOfVAEs":
-        n_normals = self.n_normals if self.n_normals == 1 else NORMALS * self.n_components
-        return replace(self, n_components=1, n_normals=n_normals, keep_prior=None)
+        return replace(self, n_components=1, prior="normals", n_normals=1, keep_prior=None)
 
     def make_prior(self, x_shape: Shape) -> nn.Module:
         if self.prior == "flow":
