@@ -28,14 +28,18 @@ def unchecked() -> Iterator[None]:
 
 
 LONG = (  # files of long computations and of whole commands, where the checks would take most time
-    *("test_aggregated", "test_annealed", "test_arviz", "test_batch_labels", "test_cli"),
-    *("test_cli_output", "test_command_values", "test_comparison", "test_docs", "test_estimator"),
-    *("test_estimator_continuing", "test_estimator_rows", "test_estimator_tables"),
+    *("test_aggregated", "test_annealed", "test_arviz", "test_auxiliary", "test_batch_labels"),
+    *("test_class_names", "test_cli", "test_cli_output", "test_command_values", "test_comparison"),
+    *("test_discrete_vae", "test_docs", "test_draw", "test_estimator", "test_estimator_continuing"),
+    *("test_estimator_rows", "test_estimator_tables", "test_exact_dropout", "test_exemplars"),
     *("test_experiments_gmm", "test_experiments_mvae", "test_explore", "test_explore_page"),
-    *("test_explore_server", "test_export_run", "test_hub", "test_imputation"),
-    *("test_log_likelihood", "test_loop", "test_missing_mixed", "test_multiple_importance"),
-    *("test_pictures", "test_processes", "test_report_page", "test_run_folder", "test_search"),
-    *("test_select", "test_splitting", "test_tables_cli", "test_training"),
+    *("test_explore_server", "test_export_run", "test_feature_network", "test_flow_kinds"),
+    *("test_gaussian_process", "test_hub", "test_hvae", "test_imputation", "test_ladder_vae"),
+    *("test_log_likelihood", "test_loop", "test_missing_mixed", "test_mixed_tables"),
+    *("test_multiple_importance", "test_own_recipes", "test_pictures", "test_plots"),
+    *("test_processes", "test_proposals", "test_report_page", "test_reproduction"),
+    *("test_resampled_prior", "test_rivals", "test_rows", "test_run_folder", "test_search"),
+    *("test_select", "test_splitting", "test_tables_cli", "test_training", "test_vlae"),
 )
 
 

@@ -1,7 +1,6 @@
 """The systems beside the VAEs: their densities, and that each trains and gives its figures."""
 
 import csv
-from collections.abc import Iterator
 from itertools import product
 from math import erf, log
 from pathlib import Path
@@ -17,19 +16,12 @@ from torch import Tensor, nn
 
 from mixvae.data import Dataset, Split
 from mixvae.evaluation import FeatureNetwork
-from mixvae.recipes import registry
 
 N_TRAIN, N_TEST = 60, 40
 ROWS = FeatureNetwork("first pixels", lambda x: (x.flatten(1)[:, :6], 9 * x.flatten(1)[:, 27:30]))
 
 
-@pytest.fixture(autouse=True)
-def no_recipe_stays() -> Iterator[None]:
-    """What a test registers is not there for those of other files."""
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
+pytestmark = pytest.mark.usefixtures("own_recipes")
 
 
 def all_binary(n: int) -> Tensor:
