@@ -14,7 +14,7 @@ QUIET := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test faults lint bench docs reproduce-quick format clean
+.PHONY: help demo test test-all faults lint bench docs reproduce-quick format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,7 +24,10 @@ demo: $(VENV)/.installed ## install, then train a mixture of VAEs on handwritten
 	$(QUIET) $(BIN)/mixvae train mixture-vae --data digits --network gated-mlp --hidden 300 \
 	    --n-latent 8 --n-samples 4 --batch-size 64 --max-epochs 60 --average ema
 
-test: $(VENV)/.installed-test ## install, then run the tests
+test: $(VENV)/.installed-test ## install, then run the tests but for some that take ten seconds each
+	$(QUIET) $(BIN)/python -m pytest -n 2 -m "not slow" tests $(ARGS)
+
+test-all: $(VENV)/.installed-test ## install, then run every test
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests $(ARGS)
 
 faults: $(VENV)/.installed-test ## kill, damage, fill and misuse at random, in some minutes; ARGS=--quick for a twentieth

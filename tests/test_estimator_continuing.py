@@ -80,6 +80,7 @@ def test_the_first_part_is_a_fit_of_one_epoch() -> None:
     assert one.max_epochs is None
 
 
+@pytest.mark.slow
 def test_parts_come_near_a_fit_of_all_rows() -> None:
     whole = DeepMixture(max_epochs=6, **RANDOM).fit(X).score(NEW)
     mixture = DeepMixture(**RANDOM)

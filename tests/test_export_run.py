@@ -253,6 +253,7 @@ def test_images_are_given_as_they_are_stored(tmp_path: Path) -> None:
     torch.testing.assert_close(above, own)
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_replaced_and_nothing_else(
     table: tuple[Run, np.ndarray],
     tmp_path: Path,

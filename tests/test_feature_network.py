@@ -123,6 +123,7 @@ print(feature_network(Dataset("own", split, split, split), sys.argv[1])(x)[1].su
 """
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", TRAIN, str(tmp_path)]
     both = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]

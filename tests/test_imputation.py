@@ -185,6 +185,7 @@ def test_metrics_of_a_run_are_of_observed_values(tmp_path: Any) -> None:
     assert torch.equal(impute(again, data.test.x), impute(run.recipe.model, data.test.x))
 
 
+@pytest.mark.slow
 def test_the_tutorials_blocks_run(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}

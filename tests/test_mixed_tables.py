@@ -376,6 +376,7 @@ def test_a_file_with_text_is_trained_on_and_sampled(tmp_path: Path) -> None:
 # The tutorial
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*missing at random:mixvae.MixvaeWarning")
 def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)

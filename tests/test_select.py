@@ -91,6 +91,7 @@ def test_a_pruned_run_is_trained_on_if_that_is_asked_for(run, digits, tmp_path):
     assert any(not torch.equal(w, moved[name]) for name, w in plain.state_dict().items())
 
 
+@pytest.mark.slow
 def test_train_prunes_in_the_end(tmp_path, capsys):
     out = tmp_path / "run"
     assert main([*LINE.split(), "--out", str(out), "--prune", "--finetune-epochs", "1"]) == 0

@@ -491,6 +491,7 @@ for name in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_objectives_compile_as_one_graph(tmp_path):
     """Whether or not anything has looked up the KLs before, and once for the whole warm-up."""
     names = ["vae", "m-vae", "mvae-gs", "gmmp-vae", "dlgmm"]
