@@ -30,7 +30,8 @@ from mixvae.parts.flow_layers import (
 )
 from mixvae.parts.planar import Planar
 from mixvae.pruning import prune
-from mixvae.recipes import build
+from mixvae.recipes import RECIPES, build
+from mixvae.recipes.densities import DensityOptions
 from mixvae.seeding import noise
 
 pytestmark = pytest.mark.usefixtures("maths")
@@ -378,3 +379,14 @@ def test_pruning_keeps_the_flows_of_the_components_that_stay():
 def test_one_prior_is_given_for_the_components():
     with pytest.raises(MixvaeError, match="n_normals 3 is for prior='normals'"):
         build("mixture-vae", FLAT, prior="flow", n_normals=3)
+
+
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if issubclass(r, DensityOptions)])
+@pytest.mark.parametrize("changed", [{"prior": "flow"}, {"posterior": "flow"}], ids=str)
+def test_an_option_that_a_recipe_offers_changes_its_model(name: str, changed: dict[str, str]):
+    plain = Case(name).build(**dict.fromkeys(changed, "normal")).model.state_dict()
+    if name == "mae" and "posterior" in changed:
+        with pytest.raises(MixvaeError, match="posterior"):
+            Case(name).build(**changed)
+    else:
+        assert Case(name).build(**changed).model.state_dict().keys() != plain.keys()

@@ -186,7 +186,6 @@ def test_every_phase_resumes_to_what_the_uninterrupted_run_comes_to(
     assert same(whole(name), tmp_path / "cut")
 
 
-@pytest.mark.slow
 def test_a_run_killed_before_its_own_training_resumes_there(digits, tmp_path):
     """By SIGKILL: nothing can be tidied."""
     line = "train mixture-vae --data digits --binarize dynamic --subset 256 --n-components 3"

@@ -44,7 +44,6 @@ def run(digits, tmp_path) -> mixvae.Run:
 # -- finished, or not
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 def test_a_run_killed_at_any_file_ends_as_if_it_had_not_been(tmp_path):
     """Of a first training: its settings, weights, pictures. Of more epochs: the same, the mark."""

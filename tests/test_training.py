@@ -163,7 +163,6 @@ def load_log(folder: Path) -> list[str]:
     return (folder / "log.csv").read_text().splitlines()
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_once_resumes_to_the_weights_of_an_uninterrupted_one(tmp_path):
     killed = start(tmp_path / "killed")
     killed.kill()  # SIGKILL: nothing can be tidied
@@ -177,7 +176,6 @@ def test_a_run_killed_at_once_resumes_to_the_weights_of_an_uninterrupted_one(tmp
     assert same(last(tmp_path / "killed"), last(tmp_path / "whole"))
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     process = start(tmp_path / "run")
     process.send_signal(signal.SIGINT)
@@ -514,7 +512,6 @@ def test_tensorboard_files_lie_in_the_run_folder(digits, tmp_path):
     assert list((run.folder / "tensorboard").glob("events*"))
 
 
-@pytest.mark.slow
 def test_two_processes_share_one_run_folder(tmp_path):
     line = "train m-vae --data digits --binarize dynamic --max-epochs 2 --no-pictures"
     if "--no-pictures" not in help_of("train"):

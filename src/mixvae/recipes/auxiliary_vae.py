@@ -7,15 +7,14 @@ from torch import nn
 from mixvae.parts.auxiliary import AuxiliaryPosterior
 from mixvae.parts.posteriors import NormalPosterior
 
-from .options import ImportanceWeighted
+from .options import Autoencoder, ImportanceWeighted
 from .recipe import Shape
 from .registry import register
-from .vae import VAE
 
 
 @register("auxiliary-vae")
 @dataclass(frozen=True, kw_only=True)
-class AuxiliaryVAE(ImportanceWeighted, VAE):
+class AuxiliaryVAE(ImportanceWeighted, Autoencoder):
     """The VAE whose posterior is a mixture over an auxiliary variable (AAVE, ADGM).
 
     Maaløe et al., Auxiliary deep generative models, ICML 2016: the model without labels. The

@@ -7,14 +7,14 @@ from torch import nn
 from mixvae.errors import positive
 from mixvae.parts.boltzmann import BinaryPosterior, BoltzmannPrior
 
+from .options import Autoencoder
 from .recipe import Shape
 from .registry import register
-from .vae import VAE
 
 
 @register("discrete-vae")
 @dataclass(frozen=True, kw_only=True)
-class DiscreteVAE(VAE):
+class DiscreteVAE(Autoencoder):
     """A VAE of binary codes whose prior is a restricted Boltzmann machine (discrete VAE).
 
     Rolfe, Discrete variational autoencoders, ICLR 2017, with independent codes given x, in place of

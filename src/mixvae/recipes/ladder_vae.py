@@ -16,22 +16,21 @@ from mixvae.parts.ladder import BottomUp, LadderPosterior, LadderPrior
 from mixvae.parts.posteriors import NormalPosterior
 from mixvae.parts.priors import NormalPrior
 
-from .options import ImportanceWeighted
+from .options import Autoencoder, ImportanceWeighted
 from .recipe import Shape
 from .registry import register
-from .vae import VAE
 
 
 @register("ladder-vae")
 @dataclass(frozen=True, kw_only=True)
-class LadderVAE(ImportanceWeighted, VAE):
+class LadderVAE(ImportanceWeighted, Autoencoder):
     """A VAE of several levels of codes, whose posterior corrects the prior of each (ladder VAE).
 
     Sonderby, Raiko, Maaloe, Sonderby & Winther, NeurIPS 2016. The networks have no batch
     normalisation, and ReLU in place of leaky rectifiers. Warm-up is an option of training.
     """
 
-    creation_order: ClassVar = (*VAE.creation_order, "lower_prior")
+    creation_order: ClassVar = (*Autoencoder.creation_order, "lower_prior")
 
     n_latent: int = 64
     """Size of the lowest code, z1, which is decoded."""
